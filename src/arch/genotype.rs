@@ -1,0 +1,177 @@
+//! Architectures as values: what a search returns, a file holds and a network is built from.
+
+use crate::error::{Error, Result};
+use crate::nn::Op;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One operation and the state it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// The operation.
+    pub op: Op,
+    /// Index of the state it reads: 0 and 1 are the inputs of the cell, 2.. its nodes in order.
+    pub from: usize,
+}
+
+/// A cell: each node is the sum of two edges; the output concatenates the states in `concat`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// Nodes in topological order; node `i` is state `i + 2`.
+    pub nodes: Vec<[Edge; 2]>,
+    /// States that make the output, in channel order.
+    pub concat: Vec<usize>,
+}
+
+/// A normal and a reduction cell, stacked by the rules of their space.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellPair {
+    /// Keeps the resolution.
+    pub normal: Cell,
+    /// Halves it.
+    pub reduce: Cell,
+}
+
+/// An architecture of any method.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "space", rename_all = "snake_case")]
+pub enum Architecture {
+    /// The cell space of DARTS: four nodes, two distinct sources each, all four concatenated.
+    Darts(CellPair),
+}
+
+impl Architecture {
+    /// SHA-256 (hexadecimal) of the canonical form; equal for isomorphic cells.
+    pub fn hash(&self) -> String {
+        let text = serde_json::to_string(&self.canonical()).expect("an architecture is plain data");
+        format!("{:x}", HexDigest(Sha256::digest(text.as_bytes()).into()))
+    }
+
+    /// The cells to draw, each with its name.
+    pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
+        match self {
+            Self::Darts(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
+        }
+    }
+
+    fn canonical(&self) -> Self {
+        match self {
+            Self::Darts(pair) => Self::Darts(CellPair { normal: pair.normal.canonical(), reduce: pair.reduce.canonical() }),
+        }
+    }
+}
+
+struct HexDigest([u8; 32]);
+
+impl std::fmt::LowerHex for HexDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl Cell {
+    /// Checks that every edge reads an earlier state and that the concat list names states of this cell.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let bad = |what: String| Err(Error::Usage(format!("{name} cell: {what}")));
+        if self.nodes.is_empty() || self.concat.is_empty() {
+            return bad("needs at least one node and one state in its concat list".into());
+        }
+        for (i, edges) in self.nodes.iter().enumerate() {
+            if let Some(edge) = edges.iter().find(|e| e.from >= i + 2) {
+                return bad(format!("node {} reads state {}, which does not come before it", i + 2, edge.from));
+            }
+        }
+        let states = self.nodes.len() + 2;
+        if let Some(state) = self.concat.iter().find(|s| **s >= states) {
+            return bad(format!("the concat list names state {state}, but the last state is {}", states - 1));
+        }
+        let mut sorted = self.concat.clone();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|w| w[0] == w[1]) {
+            return bad("the concat list names a state twice".into());
+        }
+        Ok(())
+    }
+
+    /// The smallest of all equivalent forms: edges of a node sorted, nodes in the topological order that sorts first.
+    /// Exact by enumeration; cells have at most a handful of nodes.
+    pub fn canonical(&self) -> Self {
+        let mut best: Option<Self> = None;
+        let mut order = Vec::with_capacity(self.nodes.len());
+        self.extend_order(&mut order, &mut best);
+        best.expect("a cell whose edges read earlier states has a topological order")
+    }
+
+    fn extend_order(&self, order: &mut Vec<usize>, best: &mut Option<Self>) {
+        if order.len() == self.nodes.len() {
+            let renamed = self.in_order(order);
+            if best.as_ref().is_none_or(|b| (&renamed.nodes, &renamed.concat) < (&b.nodes, &b.concat)) {
+                *best = Some(renamed);
+            }
+            return;
+        }
+        for node in 0..self.nodes.len() {
+            let ready = self.nodes[node].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
+            if ready && !order.contains(&node) {
+                order.push(node);
+                self.extend_order(order, best);
+                order.pop();
+            }
+        }
+    }
+
+    fn in_order(&self, order: &[usize]) -> Self {
+        let rename = |state: usize| {
+            if state < 2 { state } else { 2 + order.iter().position(|n| *n == state - 2).expect("all nodes are in the order") }
+        };
+        let nodes = order
+            .iter()
+            .map(|n| {
+                let mut edges = self.nodes[*n].map(|e| Edge { op: e.op, from: rename(e.from) });
+                edges.sort_unstable();
+                edges
+            })
+            .collect();
+        let mut concat: Vec<usize> = self.concat.iter().map(|s| rename(*s)).collect();
+        concat.sort_unstable();
+        Self { nodes, concat }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edge(op: Op, from: usize) -> Edge {
+        Edge { op, from }
+    }
+
+    #[test]
+    fn isomorphic_cells_have_one_canonical_form() {
+        let (sep, skip) = (Op::SepConv3, Op::SkipConnect);
+        let a = Cell { nodes: vec![[edge(sep, 0), edge(skip, 1)], [edge(sep, 1), edge(sep, 0)], [edge(skip, 2), edge(sep, 3)]], concat: vec![4, 2] };
+        let b = Cell { nodes: vec![[edge(sep, 0), edge(sep, 1)], [edge(skip, 1), edge(sep, 0)], [edge(sep, 2), edge(skip, 3)]], concat: vec![3, 4] };
+        assert_eq!(a.canonical(), b.canonical());
+        let other = Cell { concat: vec![2, 4], ..b.clone() };
+        assert_ne!(a.canonical(), other.canonical());
+    }
+
+    #[test]
+    fn two_equal_nodes_are_not_one_node_used_twice() {
+        let sep = Op::SepConv3;
+        let twins = [edge(sep, 0), edge(sep, 1)];
+        let a = Cell { nodes: vec![twins, twins, [edge(sep, 2), edge(sep, 3)]], concat: vec![4] };
+        let b = Cell { nodes: vec![twins, twins, [edge(sep, 2), edge(sep, 2)]], concat: vec![4] };
+        assert_ne!(a.canonical(), b.canonical());
+    }
+
+    #[test]
+    fn a_cell_that_reads_ahead_is_refused() {
+        let cell = Cell { nodes: vec![[edge(Op::SepConv3, 0), edge(Op::SepConv3, 2)]], concat: vec![2] };
+        let text = cell.check("normal").unwrap_err().to_string();
+        assert!(text.contains("node 2 reads state 2"), "{text}");
+    }
+}

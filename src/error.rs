@@ -1,0 +1,70 @@
+//! One error type: what went wrong, where, and what to try, with the exit code that belongs to it.
+
+use std::path::{Path, PathBuf};
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong. Each kind has one exit code, see [`Error::exit_code`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request makes no sense: unknown name, contradictory options.
+    #[error("{0}")]
+    Usage(String),
+    /// An input is missing or damaged.
+    #[error("{}: {what}", .path.display())]
+    Input {
+        /// The file or folder at fault.
+        path: PathBuf,
+        /// What is wrong with it, where in it, and what to try.
+        what: String,
+    },
+    /// The budget ended before there was anything to report.
+    #[error("{0}")]
+    NoResult(String),
+    /// Disk, memory or device failed. What was recorded before stays valid.
+    #[error("{0}")]
+    Resource(String),
+    /// A signal stopped the run; it can be resumed.
+    #[error("stopped by signal {signal}; nothing recorded is lost, go on with: naslab resume {}", .dir.display())]
+    Interrupted {
+        /// 2 for SIGINT, 15 for SIGTERM.
+        signal: i32,
+        /// The run directory to resume.
+        dir: PathBuf,
+    },
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl Error {
+    /// An [`Error::Input`] about `path`.
+    pub fn input(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
+        Self::Input { path: path.as_ref().to_path_buf(), what: what.into() }
+    }
+
+    /// A failed read: a missing or unreadable file is bad input.
+    pub fn reading(path: impl AsRef<Path>, e: &std::io::Error) -> Self {
+        Self::input(path, format!("cannot read: {e}"))
+    }
+
+    /// A failed write: a full disk or a read-only folder is a resource failure.
+    pub fn writing(path: impl AsRef<Path>, e: &std::io::Error) -> Self {
+        Self::Resource(format!(
+            "{}: cannot write: {e}; what was recorded before is kept, free some space or permit writing, then resume",
+            path.as_ref().display()
+        ))
+    }
+
+    /// The documented exit code of the binary for this error.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Input { .. } => 3,
+            Self::NoResult(_) => 4,
+            Self::Resource(_) | Self::Torch(_) => 5,
+            Self::Interrupted { signal, .. } => 128 + signal,
+        }
+    }
+}

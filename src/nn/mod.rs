@@ -1,0 +1,5 @@
+//! Operations as functions of explicit weight tensors, blocks, initialisers, drop path.
+
+mod op;
+
+pub use op::Op;

@@ -1,0 +1,410 @@
+//! What a run leaves on disk, as plain data. `naslab report` and `naslab check` read nothing else.
+//!
+//! `manifest.json` is [`Manifest`], `events.jsonl` holds one [`Event`] a line, `finding.json` is
+//! [`FindingRecord`], `result.json` is [`RunResult`] and `ledger.json` is [`LedgerRecord`].
+//! Everything that depends on how fast the machine was is in the ledger and the events, so that finding and
+//! result of two equal runs are equal byte for byte.
+
+use crate::arch::Architecture;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the run directory's formats; readers refuse what they do not know.
+pub const FORMAT: u32 = 1;
+
+/// Settings, program, device and data of a run; written before anything is computed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Name of the method, as in `naslab list`.
+    pub method: String,
+    /// What is special about this run of the method, such as `first-order`; empty where there is one form only.
+    pub variant: String,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Name of the preset.
+    pub preset: String,
+    /// Seed of the run; all random streams derive from it.
+    pub seed: u64,
+    /// Every setting of the method with its value.
+    pub settings: serde_json::Value,
+    /// Where the settings differ from the paper's: what the preset or the user shrank.
+    pub shrunk: Vec<Shrunk>,
+    /// What the run may use.
+    pub limits: Limits,
+    /// SHA-256 over all that decides the outcome: method, settings, seed, data, splits, device kind, threads.
+    pub identity: String,
+    /// This program.
+    pub program: Program,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// The device that does the arithmetic.
+    pub device: DeviceRecord,
+    /// The data.
+    pub data: DataRecord,
+    /// How device time is measured, in words.
+    pub clock: String,
+    /// Start of the first attempt, RFC 3339.
+    pub started: String,
+}
+
+/// A setting that differs from the paper's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shrunk {
+    /// Dotted key, such as `retrain.epochs`.
+    pub key: String,
+    /// The value of the preset `paper`.
+    pub paper: serde_json::Value,
+    /// The value in this run.
+    pub here: serde_json::Value,
+}
+
+/// Limits of a run; `None` is unlimited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Device-seconds for search and selection together.
+    pub budget_seconds: Option<f64>,
+    /// Trials of the search.
+    pub max_trials: Option<u64>,
+    /// Peak bytes of host (CPU) or device (CUDA) memory.
+    pub max_memory_bytes: Option<u64>,
+}
+
+/// Version and commit of this program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// Crate version.
+    pub version: String,
+    /// Git commit it was built from, or `unknown`.
+    pub commit: String,
+    /// True if the tree had uncommitted changes when it was built.
+    pub dirty: bool,
+}
+
+/// The device and its host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// `cpu` or `cuda`.
+    pub kind: String,
+    /// Model of the card, or of the processor.
+    pub name: String,
+    /// Memory of the card, or of the host, in bytes; `None` if unknown.
+    pub memory_bytes: Option<u64>,
+    /// Model of the host's processor.
+    pub processor: String,
+    /// Cores of the host that this process may use.
+    pub cores: u32,
+    /// Threads that libtorch uses for one operation.
+    pub threads: u32,
+}
+
+/// What the data are and how they were split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// SHA-256 over the unpacked images and labels.
+    pub hash: String,
+    /// SHA-256 over the index lists of all parts.
+    pub split_hash: String,
+    /// Number of items a part: `train`, `valid`, `retrain`, `test`.
+    pub counts: BTreeMap<String, u64>,
+    /// Channels of an image.
+    pub channels: u32,
+    /// Height of an image in pixels.
+    pub height: u32,
+    /// Width of an image in pixels.
+    pub width: u32,
+    /// Number of classes.
+    pub classes: u32,
+}
+
+/// The parts of a run. Their times add up to the run's wall time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Finding candidate architectures.
+    Search,
+    /// Choosing one among the candidates.
+    Select,
+    /// Training the chosen one from scratch.
+    Retrain,
+    /// Scoring it once on the test split.
+    Test,
+    /// Everything else: opening data, writing records and checkpoints.
+    Overhead,
+}
+
+impl Phase {
+    /// All phases in the order of a run.
+    pub const ALL: [Self; 5] = [Self::Search, Self::Select, Self::Retrain, Self::Test, Self::Overhead];
+
+    /// `search`, `select`, `retrain`, `test` or `overhead`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Select => "select",
+            Self::Retrain => "retrain",
+            Self::Test => "test",
+            Self::Overhead => "overhead",
+        }
+    }
+}
+
+/// Why a phase or a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// It did all it was set to do.
+    Completed,
+    /// The device-time budget was used up.
+    BudgetReached,
+    /// The limit on trials was reached.
+    TrialLimit,
+    /// Every architecture of the space was tried.
+    SpaceExhausted,
+    /// The loss became NaN or infinite.
+    Diverged,
+    /// Host or device memory ran out, or the memory limit was passed.
+    OutOfMemory,
+    /// A signal stopped it, or the process died; a later attempt goes on.
+    Interrupted,
+}
+
+impl EndReason {
+    /// The reason in words, as tables print it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::BudgetReached => "budget reached",
+            Self::TrialLimit => "trial limit reached",
+            Self::SpaceExhausted => "space exhausted",
+            Self::Diverged => "diverged",
+            Self::OutOfMemory => "out of memory",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One phase in one attempt (an attempt is one process working on the run).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// The phase.
+    pub phase: Phase,
+    /// 0 for the first process, 1 after the first resume, ...
+    pub attempt: u32,
+    /// Seconds during which the device worked for this phase.
+    pub device_seconds: f64,
+    /// Processor seconds (user + system, all threads).
+    pub cpu_seconds: Option<f64>,
+    /// Wall seconds.
+    pub wall_seconds: f64,
+    /// Training samples that went through forward and backward.
+    pub samples: u64,
+    /// Optimiser steps (an architecture and its weight step count as one).
+    pub steps: u64,
+    /// Trials finished, in whatever way.
+    pub trials: u64,
+    /// Peak of memory handed out by the device allocator, bytes; `None` is "not measured".
+    pub peak_device_allocated: Option<u64>,
+    /// Peak of memory held by the device allocator, bytes.
+    pub peak_device_reserved: Option<u64>,
+    /// Peak resident memory of the process, bytes.
+    pub peak_host_bytes: Option<u64>,
+    /// Energy of the card, joules.
+    pub energy_joules: Option<f64>,
+    /// Why the phase ended in this attempt.
+    pub end_reason: EndReason,
+}
+
+/// `ledger.json`: the account of a finished run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// One row per phase and attempt.
+    pub rows: Vec<LedgerRow>,
+    /// Wall seconds of all attempts, measured apart from the rows.
+    pub wall_seconds: f64,
+    /// Device-seconds that search and selection used, all attempts.
+    pub spent_seconds: f64,
+    /// The limit on them.
+    pub budget_seconds: Option<f64>,
+    /// By how much the last step or trial overshot the limit; `None` without a limit, 0 if it was not reached.
+    pub overshoot_seconds: Option<f64>,
+    /// End of the run, RFC 3339.
+    pub finished: String,
+}
+
+/// An architecture that a search proposes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Where it comes from, such as `search 0` or `trial 17`.
+    pub origin: String,
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Score at search time (fraction correct on the validation part, by shared, mixed or briefly trained weights).
+    pub search_score: Option<f64>,
+    /// Validation score in the selection phase; `None` if there was nothing to select.
+    pub select_score: Option<f64>,
+}
+
+/// `finding.json`: what the search returned and which candidate was chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Name of the method.
+    pub method: String,
+    /// What `search_score` of a candidate means, such as `supernet validation accuracy`.
+    pub search_score_kind: String,
+    /// Why the search ended.
+    pub search_end: EndReason,
+    /// All candidates, best search score first where there is one.
+    pub candidates: Vec<Candidate>,
+    /// Index of the chosen one.
+    pub chosen: usize,
+}
+
+/// `result.json`: the outcome of a run, without anything that depends on the machine's speed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Name of the method.
+    pub method: String,
+    /// As in the manifest.
+    pub variant: String,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Name of the preset.
+    pub preset: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// As in the manifest.
+    pub identity: String,
+    /// The chosen architecture.
+    pub architecture: Architecture,
+    /// SHA-256 of its canonical form: equal for isomorphic cells.
+    pub architecture_hash: String,
+    /// Weights of the retrained network without auxiliary head.
+    pub parameters: u64,
+    /// Weights of the auxiliary head; 0 without one.
+    pub auxiliary_parameters: u64,
+    /// `accuracy` (fraction of test images classified correctly) or `dice`.
+    pub metric: String,
+    /// Search-time score of the chosen candidate.
+    pub search_score: Option<f64>,
+    /// What that score means.
+    pub search_score_kind: String,
+    /// Validation score of the chosen candidate in the selection phase.
+    pub select_score: Option<f64>,
+    /// Score on the test split after retraining; `None` if retraining did not end well. Never filled from another score.
+    pub final_score: Option<f64>,
+    /// Mean test loss after retraining.
+    pub final_loss: Option<f64>,
+    /// Epochs of the retraining.
+    pub retrain_epochs: u64,
+    /// Why the search ended.
+    pub search_end: EndReason,
+    /// Why the retraining ended.
+    pub retrain_end: EndReason,
+    /// Trials of the search by end reason.
+    pub trials: BTreeMap<String, u64>,
+    /// Figures of the method's own, such as the skip connections in the normal cell.
+    pub extra: BTreeMap<String, f64>,
+}
+
+/// A line of `events.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A process began to work on the run.
+    AttemptStarted {
+        /// 0 for the first.
+        attempt: u32,
+        /// Number of the first event of the earlier attempt that this one does again; `None` in attempt 0.
+        /// Curves and trials from that number up to this event are superseded; their cost stays charged.
+        supersedes_from: Option<u64>,
+    },
+    /// A phase began (again, after a resume).
+    PhaseStarted {
+        /// The phase.
+        phase: Phase,
+    },
+    /// A phase ended in this attempt.
+    PhaseEnded {
+        /// Its account.
+        row: LedgerRow,
+    },
+    /// A point on the curves of a phase, usually once an epoch.
+    Progress {
+        /// The phase.
+        phase: Phase,
+        /// Which of several searches or candidates this is; 0 where there is one.
+        part: u64,
+        /// Epochs done.
+        epoch: u64,
+        /// Steps done in this part.
+        step: u64,
+        /// Device-seconds spent in search and selection (or in the phase, later) so far, all attempts.
+        device_seconds: f64,
+        /// Mean training loss since the last point.
+        loss: Option<f64>,
+        /// Validation score, a fraction.
+        score: Option<f64>,
+        /// Figures of the method's own, such as `alpha_entropy`.
+        extra: BTreeMap<String, f64>,
+        /// The architecture at this point, where it changes.
+        architecture: Option<Architecture>,
+    },
+    /// A child was trained and scored during the search or selection.
+    Trial(TrialRecord),
+    /// The run's state up to here is safe.
+    Checkpoint {
+        /// Steps done in the phase.
+        step: u64,
+    },
+    /// Something a reader should know.
+    Notice {
+        /// In words.
+        text: String,
+    },
+    /// Device-seconds spent so far in this attempt, so that a killed process is charged too.
+    Spent {
+        /// The phase.
+        phase: Phase,
+        /// Since the phase began in this attempt.
+        device_seconds: f64,
+        /// Likewise.
+        wall_seconds: f64,
+    },
+}
+
+/// One child, trained and scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// Number of the trial in its phase.
+    pub id: u64,
+    /// The phase.
+    pub phase: Phase,
+    /// The child's architecture.
+    pub architecture: Architecture,
+    /// SHA-256 of its canonical form.
+    pub hash: String,
+    /// Trial it was mutated from.
+    pub parent: Option<u64>,
+    /// How it came to be, such as `sampled` or `op mutation`.
+    pub origin: String,
+    /// How it ended.
+    pub end: EndReason,
+    /// Validation score, a fraction; `None` unless it ended well.
+    pub score: Option<f64>,
+    /// Training loss of its last epoch.
+    pub loss: Option<f64>,
+    /// Weights without auxiliary head.
+    pub parameters: u64,
+    /// Device-seconds of this trial.
+    pub device_seconds: f64,
+    /// Device-seconds spent in search and selection so far, this trial included.
+    pub spent_seconds: f64,
+}

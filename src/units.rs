@@ -1,0 +1,114 @@
+//! Quantities with their units, and how they are read and printed.
+
+use crate::error::{Error, Result};
+
+/// Seconds in a day: a GPU-day is that many device-seconds on one device.
+pub const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// Reads a duration such as `90s`, `10m`, `2h`, `0.5d`; a bare number is refused because its unit is unknown.
+pub fn parse_duration(text: &str) -> Result<f64> {
+    let text = text.trim();
+    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", SECONDS_PER_DAY)];
+    units
+        .iter()
+        .find_map(|(suffix, scale)| text.strip_suffix(suffix).and_then(|n| n.trim().parse::<f64>().ok()).map(|n| n * scale))
+        .filter(|s| s.is_finite() && *s >= 0.0)
+        .ok_or_else(|| Error::Usage(format!("'{text}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d")))
+}
+
+/// Reads a size such as `800MiB`, `2GiB`, `2GB` or plain bytes.
+pub fn parse_bytes(text: &str) -> Result<u64> {
+    let text = text.trim();
+    let units = [
+        ("KiB", 1024.0),
+        ("MiB", 1024.0 * 1024.0),
+        ("GiB", 1024.0 * 1024.0 * 1024.0),
+        ("kB", 1e3),
+        ("KB", 1e3),
+        ("MB", 1e6),
+        ("GB", 1e9),
+        ("B", 1.0),
+        ("", 1.0),
+    ];
+    units
+        .iter()
+        .find_map(|(suffix, scale)| text.strip_suffix(suffix).and_then(|n| n.trim().parse::<f64>().ok()).map(|n| n * scale))
+        .filter(|b| b.is_finite() && *b >= 1.0)
+        .map(|b| b as u64)
+        .ok_or_else(|| Error::Usage(format!("'{text}' is not a size; write for example 800MiB or 2GiB")))
+}
+
+/// Prints seconds with the unit that suits their size: `0.21 s`, `12.3 s`, `4m 05s`, `3h 12m`, `2.5 d`.
+pub fn show_seconds(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "not measured".into();
+    }
+    let whole = seconds.round() as u64;
+    match seconds {
+        s if s < 10.0 => format!("{s:.2} s"),
+        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 3600.0 => format!("{}m {:02}s", whole / 60, whole % 60),
+        s if s < 2.0 * SECONDS_PER_DAY => format!("{}h {:02}m", whole / 3600, whole % 3600 / 60),
+        s => format!("{:.1} d", s / SECONDS_PER_DAY),
+    }
+}
+
+/// Prints a byte count in binary units: `812 B`, `3.4 MiB`, `2.1 GiB`.
+pub fn show_bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// Prints a whole number in groups of three: `3,349,342`.
+pub fn show_count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("90s").unwrap(), 90.0);
+        assert_eq!(parse_duration("10m").unwrap(), 600.0);
+        assert_eq!(parse_duration("0.5d").unwrap(), 43_200.0);
+        assert_eq!(parse_duration("250ms").unwrap(), 0.25);
+        for bad in ["", "10", "m", "-3s", "infs", "1w"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_binary_or_decimal() {
+        assert_eq!(parse_bytes("2GiB").unwrap(), 2 << 30);
+        assert_eq!(parse_bytes("2 GB").unwrap(), 2_000_000_000);
+        assert_eq!(parse_bytes("4096").unwrap(), 4096);
+        assert!(parse_bytes("lots").is_err());
+    }
+
+    #[test]
+    fn quantities_print_with_their_unit() {
+        assert_eq!(show_seconds(0.214), "0.21 s");
+        assert_eq!(show_seconds(245.0), "4m 05s");
+        assert_eq!(show_seconds(f64::NAN), "not measured");
+        assert_eq!(show_bytes(812), "812 B");
+        assert_eq!(show_bytes(3 << 20), "3.0 MiB");
+        assert_eq!(show_count(3_349_342), "3,349,342");
+        assert_eq!(show_count(12), "12");
+    }
+}
