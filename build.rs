@@ -1,1 +1,74 @@
-fn main(){}
+//! Checks libtorch, compiles the C++ shim, lets the binary find libtorch without environment variables, and notes the commit.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version that tch 0.24 needs.
+const LIBTORCH: &str = "2.11.0";
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    let libtorch = libtorch();
+    compile_shim(&libtorch);
+    note_commit();
+}
+
+fn libtorch() -> PathBuf {
+    let folder = std::env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_else(|| fail("LIBTORCH is not set; run `make setup`"));
+    if !folder.join("lib").is_dir() {
+        fail(&format!("there is no libtorch in {} (LIBTORCH); run `make setup`, or set LIBTORCH to your own", folder.display()));
+    }
+    match version(&folder) {
+        Some(found) if found != LIBTORCH => fail(&format!(
+            "LIBTORCH is version {found}, naslab needs {LIBTORCH}: {}; unset LIBTORCH and run `make setup`",
+            folder.display()
+        )),
+        _ => folder,
+    }
+}
+
+/// From the header that belongs to the libraries.
+fn version(folder: &Path) -> Option<String> {
+    let header = ["torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"];
+    let text = header.iter().find_map(|h| std::fs::read_to_string(folder.join("include").join(h)).ok())?;
+    let number =
+        |name: &str| text.lines().find_map(|l| l.strip_prefix(&format!("#define TORCH_VERSION_{name} ")).map(|v| v.trim().to_string()));
+    Some(format!("{}.{}.{}", number("MAJOR")?, number("MINOR")?, number("PATCH")?))
+}
+
+fn compile_shim(libtorch: &Path) {
+    println!("cargo:rerun-if-changed=src/shim/shim.cpp");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .flag("-isystem")
+        .flag(libtorch.join("include").as_os_str())
+        .file("src/shim/shim.cpp")
+        .compile("naslab_shim");
+    let lib = libtorch.join("lib");
+    println!("cargo:rustc-link-search=native={}", lib.display());
+    println!("cargo:rustc-link-lib=c10");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}
+
+fn note_commit() {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|o| o.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
+    let dirty = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    println!("cargo:rustc-env=NASLAB_COMMIT={commit}");
+    println!("cargo:rustc-env=NASLAB_DIRTY={dirty}");
+    for path in ["HEAD", "index"] {
+        if let Some(file) = git(&["rev-parse", "--git-path", path]).filter(|f| Path::new(f).exists()) {
+            println!("cargo:rerun-if-changed={file}");
+        }
+    }
+}
+
+fn fail(message: &str) -> ! {
+    println!("cargo:error={message}");
+    std::process::exit(1)
+}

@@ -1,11 +1,28 @@
-//! `naslab` re-runs neural-architecture searches under one measured budget and sets what it measured
-//! beside what the papers reported.
+//! `naslab` re-runs neural-architecture searches under one measured budget and sets what it measured beside what the papers
+//! reported.
+//!
+//! Read from the bottom up: [`nn`] has operations on explicit weights, [`arch`] architectures as values and their networks,
+//! [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
+//! run directory, and [`lab`] conducts a run: search, select, retrain, test. Each paper is one folder of [`reproductions`].
+//! [`report`] turns recorded runs into tables and figures, and [`cli`] is what was typed.
 
 pub mod arch;
+pub mod budget;
+pub mod cli;
+pub mod data;
+pub mod device;
 pub mod error;
+pub mod lab;
 pub mod nn;
 pub mod record;
+#[cfg(feature = "report")]
+pub mod report;
+#[path = "../reproductions/mod.rs"]
+pub mod reproductions;
 pub mod seed;
+pub mod shim;
+pub mod task;
+pub mod train;
 pub mod units;
 
 pub use error::{Error, Result};

@@ -3,8 +3,8 @@
 //! Nothing in this crate draws from libtorch's global generator, so a resumed or a concurrent trial
 //! sees the same numbers as an undisturbed one, and no hidden generator state has to be saved.
 
-use rand_chacha::ChaCha8Rng;
 use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
 /// The generator behind every random choice.

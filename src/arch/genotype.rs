@@ -50,6 +50,20 @@ impl Architecture {
         format!("{:x}", HexDigest(Sha256::digest(text.as_bytes()).into()))
     }
 
+    /// Name of the method whose space it belongs to.
+    pub fn home(&self) -> &'static str {
+        match self {
+            Self::Darts(_) => "darts",
+        }
+    }
+
+    /// Checks that it belongs to its space, or says where it does not.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Darts(pair) => super::darts_space::check(pair),
+        }
+    }
+
     /// The cells to draw, each with its name.
     pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
         match self {
@@ -152,8 +166,14 @@ mod tests {
     #[test]
     fn isomorphic_cells_have_one_canonical_form() {
         let (sep, skip) = (Op::SepConv3, Op::SkipConnect);
-        let a = Cell { nodes: vec![[edge(sep, 0), edge(skip, 1)], [edge(sep, 1), edge(sep, 0)], [edge(skip, 2), edge(sep, 3)]], concat: vec![4, 2] };
-        let b = Cell { nodes: vec![[edge(sep, 0), edge(sep, 1)], [edge(skip, 1), edge(sep, 0)], [edge(sep, 2), edge(skip, 3)]], concat: vec![3, 4] };
+        let a = Cell {
+            nodes: vec![[edge(sep, 0), edge(skip, 1)], [edge(sep, 1), edge(sep, 0)], [edge(skip, 2), edge(sep, 3)]],
+            concat: vec![4, 2],
+        };
+        let b = Cell {
+            nodes: vec![[edge(sep, 0), edge(sep, 1)], [edge(skip, 1), edge(sep, 0)], [edge(sep, 2), edge(skip, 3)]],
+            concat: vec![3, 4],
+        };
         assert_eq!(a.canonical(), b.canonical());
         let other = Cell { concat: vec![2, 4], ..b.clone() };
         assert_ne!(a.canonical(), other.canonical());

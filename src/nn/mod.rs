@@ -1,5 +1,15 @@
 //! Operations as functions of explicit weight tensors, blocks, initialisers, drop path.
 
+mod blocks;
+mod candidate;
+mod network;
+mod norm;
 mod op;
+mod weights;
 
+pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn};
+pub use candidate::{Candidate, Form, avg_pool, global_average};
+pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
+pub use norm::BatchNorm;
 pub use op::Op;
+pub use weights::{Init, ParamId, StatId, Table, Weights};

@@ -38,16 +38,8 @@ pub enum Op {
 
 impl Op {
     /// The DARTS operations; the index is the column of alpha.
-    pub const DARTS: [Self; 8] = [
-        Self::None,
-        Self::MaxPool3,
-        Self::AvgPool3,
-        Self::SkipConnect,
-        Self::SepConv3,
-        Self::SepConv5,
-        Self::DilConv3,
-        Self::DilConv5,
-    ];
+    pub const DARTS: [Self; 8] =
+        [Self::None, Self::MaxPool3, Self::AvgPool3, Self::SkipConnect, Self::SepConv3, Self::SepConv5, Self::DilConv3, Self::DilConv5];
 
     /// The name in a genotype, such as `sep_conv_3x3`.
     pub fn name(self) -> &'static str {

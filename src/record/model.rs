@@ -102,6 +102,8 @@ pub struct DeviceRecord {
 /// What the data are and how they were split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
+    /// Folder given by the user, where one was; a resume looks there again.
+    pub folder: Option<std::path::PathBuf>,
     /// SHA-256 over the unpacked images and labels.
     pub hash: String,
     /// SHA-256 over the index lists of all parts.
@@ -318,13 +320,11 @@ pub struct RunResult {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    /// A process began to work on the run.
+    /// A process began to work on the run. What it does again after a resume it does not record again:
+    /// a curve point or trial stands in the log once.
     AttemptStarted {
         /// 0 for the first.
         attempt: u32,
-        /// Number of the first event of the earlier attempt that this one does again; `None` in attempt 0.
-        /// Curves and trials from that number up to this event are superseded; their cost stays charged.
-        supersedes_from: Option<u64>,
     },
     /// A phase began (again, after a resume).
     PhaseStarted {
@@ -369,13 +369,11 @@ pub enum Event {
         /// In words.
         text: String,
     },
-    /// Device-seconds spent so far in this attempt, so that a killed process is charged too.
+    /// The account of this attempt so far. The last one of an attempt is what a killed process is charged.
     Spent {
-        /// The phase.
-        phase: Phase,
-        /// Since the phase began in this attempt.
-        device_seconds: f64,
-        /// Likewise.
+        /// One row per phase that this attempt has touched.
+        rows: Vec<LedgerRow>,
+        /// Wall seconds since the attempt began, measured apart from the rows.
         wall_seconds: f64,
     },
 }

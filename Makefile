@@ -1,0 +1,32 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both do all set-up; a second call does not repeat it.
+
+CARGO ?= cargo
+PYTHON ?= python3
+# One profile for both: the arithmetic is libtorch's (see Cargo.toml).
+NASLAB = target/debug/naslab
+
+.PHONY: help setup build demo test tools
+
+help:
+	@echo "make demo    set up, build, run DARTS and random search on the digits, write reports/"
+	@echo "make test    set up, build, run the whole test suite"
+	@echo "make setup   libtorch only (a LIBTORCH that is set is used as it is)"
+
+tools:
+	@for tool in $(CARGO) $(PYTHON) c++; do \
+	  command -v $$tool > /dev/null || { echo "setup: '$$tool' is missing; naslab needs Rust, Python 3 with pip, a C++ compiler and make" >&2; exit 1; }; \
+	done
+
+setup: tools
+	@$(PYTHON) scripts/setup.py
+
+build: setup
+	$(CARGO) build --locked
+
+demo: build
+	$(NASLAB) run darts random --preset smoke --seeds 0..3 --out runs
+	$(NASLAB) report runs --out reports
+
+test: setup
+	$(PYTHON) -m unittest discover -s scripts
+	$(CARGO) test --locked

@@ -1,0 +1,18 @@
+//! The reproductions: one folder a paper. They use what is in `src/`, never each other.
+
+pub mod darts;
+pub mod random;
+
+use crate::error::{Error, Result};
+use crate::lab::Method;
+
+/// Every method, in the order of `naslab list`.
+pub const METHODS: &[&dyn Method] = &[&darts::Darts, &random::Random];
+
+/// A method by its name.
+pub fn method(name: &str) -> Result<&'static dyn Method> {
+    METHODS.iter().find(|m| m.card().name == name).copied().ok_or_else(|| {
+        let names: Vec<&str> = METHODS.iter().map(|m| m.card().name).collect();
+        Error::Usage(format!("there is no method '{name}'; the methods are {}", names.join(", ")))
+    })
+}

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Puts libtorch where the build looks for it, once.
+
+A LIBTORCH that is set is used as it is and nothing is downloaded. Otherwise the PyTorch wheel is unpacked to .libtorch/: with only the two
+small CUDA packages that libtorch_cpu.so loads, or with everything that the wheel requires where an NVIDIA card is present.
+"""
+
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+
+VERSION = "2.11.0"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HOME = ROOT / ".libtorch"
+PARTIAL = ROOT / ".libtorch.partial"
+# The wheel for one Python serves all: nothing of Python in it is used.
+WHEEL = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp", "--abi", "cp312", "--abi", "abi3", "--abi", "none"]
+PLATFORMS = ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+
+
+def fail(message):
+    sys.exit(f"setup: {message}")
+
+
+def version_of(libtorch):
+    """Version of the libtorch in a folder, from its header, or None."""
+    for header in ("torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"):
+        path = libtorch / "include" / header
+        if path.is_file():
+            parts = dict(re.findall(r"#define TORCH_VERSION_(MAJOR|MINOR|PATCH) (\d+)", path.read_text()))
+            if len(parts) == 3:
+                return "{MAJOR}.{MINOR}.{PATCH}".format(**parts)
+    return None
+
+
+def check_given(libtorch):
+    """Checks a libtorch that the user brings."""
+    found = version_of(libtorch)
+    if found is None:
+        fail(f"LIBTORCH={libtorch} holds no libtorch with headers; unset LIBTORCH to have {VERSION} installed")
+    if found != VERSION:
+        fail(f"LIBTORCH={libtorch} is version {found}, naslab needs {VERSION}; unset LIBTORCH to have {VERSION} installed")
+
+
+def has_card():
+    """True if an NVIDIA card is present."""
+    if pathlib.Path("/proc/driver/nvidia/version").exists():
+        return True
+    tool = shutil.which("nvidia-smi")
+    return tool is not None and subprocess.run([tool, "-L"], capture_output=True).returncode == 0
+
+
+def pip_arguments(card):
+    """Arguments of `pip install` for a machine with or without a card."""
+    platforms = [word for name in PLATFORMS for word in ("--platform", name)]
+    common = ["--disable-pip-version-check", "--no-warn-script-location", "--target", str(PARTIAL)] + WHEEL + platforms
+    if card:
+        return common + [f"torch=={VERSION}"]
+    return common + ["--no-deps", "--require-hashes", "-r", str(ROOT / "scripts" / "libtorch-cpu.txt")]
+
+
+def install(card):
+    """Unpacks libtorch next to its place and moves it there when it is whole."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        fail(f"no libtorch package is pinned for {platform.system()} {platform.machine()}; install libtorch {VERSION} and set LIBTORCH to its folder")
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        fail(f"{sys.executable} has no pip; install it (Debian: apt install python3-pip)")
+    shutil.rmtree(PARTIAL, ignore_errors=True)
+    size = "5 GB" if card else "0.5 GB to download, 1.2 GB on disk"
+    print(f"setup: installing libtorch {VERSION} ({size}) to {HOME.name}/", flush=True)
+    quiet = dict(os.environ, PIP_ROOT_USER_ACTION="ignore")
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *pip_arguments(card)], env=quiet).returncode != 0:
+        fail(f"pip could not install libtorch (see above). Try again, or install libtorch {VERSION} and set LIBTORCH to its folder")
+    (PARTIAL / "torch" / "build-version").write_text(f"{VERSION}\n")  # torch-sys reads it
+    stamp_file(PARTIAL).write_text(stamp(card))
+    shutil.rmtree(HOME, ignore_errors=True)
+    PARTIAL.rename(HOME)
+
+
+def stamp_file(folder):
+    return folder / "naslab-setup"
+
+
+def stamp(card):
+    return f"libtorch {VERSION} {'with' if card else 'without'} CUDA packages\n"
+
+
+def main():
+    given = os.environ.get("LIBTORCH")
+    if given:
+        check_given(pathlib.Path(given))
+        return
+    card = has_card()
+    done = stamp_file(HOME)
+    if not done.is_file() or done.read_text() != stamp(card):
+        install(card)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+//! All meters of the machine, read together.
+
+use super::ledger::Reading;
+use crate::device::field;
+use crate::shim;
+use nvml_wrapper::Nvml;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Instant;
+use tch::Device;
+
+/// The meters of one device and its host. What a machine does not offer is `None`, never 0.
+pub struct Probes {
+    device: Device,
+    nvml: Option<Nvml>,
+    start: Instant,
+}
+
+impl Probes {
+    /// Meters of `device`.
+    pub fn new(device: Device) -> Self {
+        let nvml = if matches!(device, Device::Cuda(_)) { Nvml::init().ok() } else { None };
+        Self { device, nvml, start: Instant::now() }
+    }
+
+    /// Wall seconds since the meters were made, after the device finished its work.
+    pub fn seconds(&self) -> f64 {
+        if let Device::Cuda(index) = self.device {
+            tch::Cuda::synchronize(index as i64);
+        }
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// All meters.
+    pub fn read(&self) -> Reading {
+        Reading {
+            wall_seconds: self.seconds(),
+            cpu_seconds: Some(cpu_seconds()),
+            energy_joules: self.energy_joules(),
+            peak_host_bytes: peak_host_bytes(),
+            peak_device: match self.device {
+                Device::Cuda(index) => shim::device_peaks(index).map(|p| (p.allocated, p.reserved)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Starts the peaks of host and device anew. Where the system does not permit it for the host, its peak is that of the process so far.
+    pub fn reset_peaks(&self) {
+        // "5" resets the peak resident size, see proc(5).
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        if let Device::Cuda(index) = self.device {
+            shim::reset_device_peaks(index);
+        }
+    }
+
+    /// Energy that the card used since its driver was loaded.
+    fn energy_joules(&self) -> Option<f64> {
+        let Device::Cuda(index) = self.device else {
+            return None;
+        };
+        let device = self.nvml.as_ref()?.device_by_index(index as u32).ok()?;
+        Some(device.total_energy_consumption().ok()? as f64 / 1000.0)
+    }
+}
+
+/// User and system seconds of all threads of this process.
+fn cpu_seconds() -> f64 {
+    let t = clock_gettime(ClockId::ProcessCPUTime);
+    t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
+}
+
+/// Largest resident size since the last reset.
+fn peak_host_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes: u64 = field(&text, "VmHWM")?.strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(1024 * kilobytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_meters_move_with_the_work() {
+        let probes = Probes::new(Device::Cpu);
+        let before = probes.read();
+        let block = vec![1u8; 200 << 20];
+        let mut sum = 0u64;
+        while sum == 0 || cpu_seconds() - before.cpu_seconds.unwrap() < 0.05 {
+            sum += block.iter().step_by(4096).map(|b| u64::from(*b)).sum::<u64>();
+        }
+        let after = probes.read();
+        assert!(sum > 0);
+        assert!(after.wall_seconds > before.wall_seconds);
+        assert!(after.cpu_seconds.unwrap() >= before.cpu_seconds.unwrap() + 0.05);
+        assert_eq!((after.energy_joules, after.peak_device), (None, None), "a processor has neither");
+        if let Some(peak) = after.peak_host_bytes {
+            assert!(peak >= 200 << 20, "{peak}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The command line as clap sees it.
+
+use crate::error::{Error, Result};
+use crate::record::Limits;
+use crate::units::{parse_bytes, parse_duration};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Re-runs neural-architecture searches under one measured budget.
+///
+/// Exit codes: 0 ok, 1 a regression was found, 2 usage, 3 bad or missing input, 4 the budget ended before any result, 5 resource failure (disk,
+/// memory, device), 130 or 143 interrupted and resumable.
+#[derive(Debug, Parser)]
+#[command(name = "naslab", version, max_term_width = 120)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Methods, presets, data sets and published architectures.
+    List,
+    /// The resolved settings of a run and a measured forecast of its cost; spends a few steps.
+    Plan(PlanArguments),
+    /// Search, select, retrain and test, for one or more methods and seeds.
+    Run(RunArguments),
+    /// Goes on with an unfinished run.
+    Resume(ResumeArguments),
+    /// Trains a saved or published architecture from scratch.
+    Train(TrainArguments),
+    /// Tables, figures and report.html from recorded runs.
+    #[cfg(feature = "report")]
+    Report(ReportArguments),
+    /// Draws an architecture as SVG or PNG.
+    #[cfg(feature = "report")]
+    Draw(DrawArguments),
+    /// What each data set needs, where it is looked for and what was found.
+    Data(DataArguments),
+}
+
+/// Settings and limits that `plan`, `run` and `train` share.
+#[derive(Args, Debug, Clone)]
+pub struct Choices {
+    /// Named settings: smoke (minutes on a CPU), small (an hour or so), paper (nothing shrunk).
+    #[arg(long, default_value = "smoke")]
+    pub preset: String,
+    /// Data set; the preset names one.
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// Folder with the data set's files.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Changes one setting, such as retrain.recipe.epochs=5; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Device time for search and selection: 90s, 10m, 2h, 0.5d.
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// Most trials of a search by trials.
+    #[arg(long, value_name = "N")]
+    pub max_trials: Option<u64>,
+    /// Most memory, of the device or else of the process: 800MiB, 2GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<String>,
+    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Threads of one operation on the CPU; results on a CPU are reproducible for the same number.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u32>,
+}
+
+/// Where runs go and how they talk.
+#[derive(Args, Debug, Clone)]
+pub struct Manners {
+    /// Nothing but results and errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Time between two checkpoints; 0s for one after every step.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub checkpoint_every: String,
+}
+
+/// `naslab plan`
+#[derive(Args, Debug)]
+pub struct PlanArguments {
+    /// Name of the method.
+    pub method: String,
+    /// Settings and limits.
+    #[command(flatten)]
+    pub choices: Choices,
+}
+
+/// `naslab run`
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// Names of methods, or all.
+    #[arg(required = true)]
+    pub methods: Vec<String>,
+    /// Settings and limits.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// Seeds: 0..3 (0, 1, 2), 7, or 1,4,9.
+    #[arg(long, default_value = "0")]
+    pub seeds: String,
+    /// Folder of the run directories.
+    #[arg(long, default_value = "runs")]
+    pub out: PathBuf,
+    /// How it talks.
+    #[command(flatten)]
+    pub manners: Manners,
+}
+
+/// `naslab resume`
+#[derive(Args, Debug)]
+pub struct ResumeArguments {
+    /// The run directory.
+    pub directory: PathBuf,
+    /// Where the data are now, if they moved.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Device; the kind must be that of the run.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// How it talks.
+    #[command(flatten)]
+    pub manners: Manners,
+}
+
+/// `naslab train`
+#[derive(Args, Debug)]
+pub struct TrainArguments {
+    /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
+    pub architecture: String,
+    /// Settings and limits.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// Seeds: 0..3 (0, 1, 2), 7, or 1,4,9.
+    #[arg(long, default_value = "0")]
+    pub seeds: String,
+    /// Folder of the run directories.
+    #[arg(long, default_value = "runs")]
+    pub out: PathBuf,
+    /// How it talks.
+    #[command(flatten)]
+    pub manners: Manners,
+}
+
+/// `naslab report`
+#[cfg(feature = "report")]
+#[derive(Args, Debug)]
+pub struct ReportArguments {
+    /// Folders with run directories.
+    #[arg(default_value = "runs")]
+    pub runs: Vec<PathBuf>,
+    /// Folder of the tables and figures.
+    #[arg(long, default_value = "reports")]
+    pub out: PathBuf,
+}
+
+/// `naslab draw`
+#[cfg(feature = "report")]
+#[derive(Args, Debug)]
+pub struct DrawArguments {
+    /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
+    pub architecture: String,
+    /// File to write: .svg or .png.
+    #[arg(short, long)]
+    pub out: PathBuf,
+}
+
+/// `naslab data`
+#[derive(Args, Debug)]
+pub struct DataArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: DataAction,
+}
+
+/// `naslab data ...`
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// All data sets, what they need and where they are looked for.
+    List,
+    /// Looks for the files and checks their content.
+    Check {
+        /// Names of data sets; all if none is named.
+        sets: Vec<String>,
+        /// Folder with the files.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+}
+
+impl Choices {
+    /// The limits in numbers.
+    pub fn limits(&self) -> Result<Limits> {
+        Ok(Limits {
+            budget_seconds: self.budget.as_deref().map(parse_duration).transpose()?,
+            max_trials: self.max_trials,
+            max_memory_bytes: self.max_memory.as_deref().map(parse_bytes).transpose()?,
+        })
+    }
+}
+
+/// Reads `0..3`, `7` or `1,4,9`.
+pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
+    let bad = || Error::Usage(format!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9"));
+    let number = |t: &str| t.trim().parse::<u64>().map_err(|_| bad());
+    let seeds: Vec<u64> = match text.split_once("..") {
+        Some((from, to)) => (number(from)?..number(to)?).collect(),
+        None => text.split(',').map(number).collect::<Result<_>>()?,
+    };
+    if seeds.is_empty() { Err(bad()) } else { Ok(seeds) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_range_or_a_list() {
+        assert_eq!(parse_seeds("0..3").unwrap(), [0, 1, 2]);
+        assert_eq!(parse_seeds("7").unwrap(), [7]);
+        assert_eq!(parse_seeds("1, 4,9").unwrap(), [1, 4, 9]);
+        for bad in ["", "3..3", "a", "1,,2", "-1", "0..x"] {
+            assert!(parse_seeds(bad).unwrap_err().to_string().contains("0..3"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

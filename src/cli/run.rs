@@ -1,0 +1,148 @@
+//! `naslab run` and `naslab resume`.
+
+use super::args::{Choices, Manners, ResumeArguments, RunArguments, parse_seeds};
+use super::show;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, order_of, prepare, resolve};
+use crate::record::{Limits, RunDir};
+use crate::reproductions::{METHODS, method};
+use crate::units::parse_duration;
+use std::path::{Path, PathBuf};
+
+/// Runs every method with every seed; a failure is shown and does not stop the others.
+pub fn run(a: &RunArguments) -> Result<()> {
+    let methods = chosen(&a.methods)?;
+    let device = open_device(&a.choices)?;
+    let signals = catch_signals()?;
+    let mut orders = Vec::new();
+    for method in &methods {
+        for seed in parse_seeds(&a.seeds)? {
+            orders.push((*method, order(*method, &a.choices, seed, device)?));
+        }
+    }
+    run_all(orders, &a.out, &a.manners, &signals)
+}
+
+/// Goes on with one run.
+pub fn resume(a: &ResumeArguments) -> Result<()> {
+    let run = RunDir::open(&a.directory)?;
+    let manifest = run.manifest()?;
+    if let (Some(result), Some(ledger)) = (run.result()?, run.ledger()?) {
+        eprintln!("{} is finished; nothing to do", a.directory.display());
+        show::results(&[show::Row { result, ledger }]);
+        return Ok(());
+    }
+    drop(run);
+    let kind = a.device.clone().unwrap_or_else(|| manifest.device.kind.clone());
+    tch::set_num_threads(manifest.device.threads as i32);
+    let device = device::choose(&kind)?;
+    let mut order = order_of(&manifest, device);
+    if a.data_dir.is_some() {
+        order.data_dir.clone_from(&a.data_dir);
+    }
+    let method = by_name(&manifest.method)?;
+    let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &catch_signals()?)?;
+    show::results(&[finished(&directory)?]);
+    Ok(())
+}
+
+/// Runs `orders` one after the other and prints what came out.
+pub fn run_all(orders: Vec<(&'static dyn Method, Order)>, out: &Path, manners: &Manners, signals: &Signals) -> Result<()> {
+    let (mut rows, mut failure) = (Vec::new(), None);
+    for (method, order) in orders {
+        match one(method, &order, Place::Below(out), manners, signals).and_then(|directory| finished(&directory)) {
+            Ok(row) => rows.push(row),
+            Err(error @ Error::Interrupted { .. }) => {
+                failure = Some(error);
+                break;
+            }
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    eprintln!("naslab: {earlier}");
+                }
+            }
+        }
+    }
+    if !rows.is_empty() {
+        show::results(&rows);
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// Where a run's directory is.
+enum Place<'a> {
+    Below(&'a Path),
+    Exactly(&'a Path),
+}
+
+fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, signals: &Signals) -> Result<PathBuf> {
+    let ready = prepare(method, order)?;
+    let directory = match place {
+        Place::Below(out) => ready.directory(out),
+        Place::Exactly(directory) => directory.to_path_buf(),
+    };
+    let label = format!("{} seed {}", method.card().name, order.seed);
+    let manner = manner(manners, order.limits.clone(), show::watch(&label, manners.quiet), signals)?;
+    if directory.join("result.json").exists() && ready.is_same(&directory)? {
+        if !manners.quiet {
+            eprintln!("{label}: {} is finished, nothing to do", directory.display());
+        }
+        return Ok(directory);
+    }
+    ready.run(&directory, manner)?;
+    Ok(directory)
+}
+
+fn finished(directory: &Path) -> Result<show::Row> {
+    let run = RunDir::open(directory)?;
+    let missing = || Error::input(directory, "the run has no result");
+    Ok(show::Row { result: run.result()?.ok_or_else(missing)?, ledger: run.ledger()?.ok_or_else(missing)? })
+}
+
+/// Everything resolved but the data.
+pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Device) -> Result<Order> {
+    let resolved = resolve(method.card(), &choices.preset, &choices.set)?;
+    Ok(Order {
+        preset: choices.preset.clone(),
+        settings: resolved.settings,
+        shrunk: resolved.shrunk,
+        dataset: choices.dataset.clone().unwrap_or(resolved.dataset),
+        data_dir: choices.data_dir.clone(),
+        seed,
+        limits: choices.limits()?,
+        device,
+    })
+}
+
+/// The device that was asked for, with the number of threads that was asked for.
+pub fn open_device(choices: &Choices) -> Result<tch::Device> {
+    if let Some(threads) = choices.threads {
+        if threads == 0 {
+            return Err(Error::Usage("--threads must be at least 1".into()));
+        }
+        tch::set_num_threads(threads as i32);
+    }
+    device::choose(&choices.device)
+}
+
+/// How a run saves, talks and stops.
+pub fn manner(manners: &Manners, limits: Limits, watch: Watch, signals: &Signals) -> Result<Manner> {
+    Ok(Manner { limits, checkpoint_seconds: parse_duration(&manners.checkpoint_every)?, watch, signals: signals.clone() })
+}
+
+/// SIGINT and SIGTERM, caught.
+pub fn catch_signals() -> Result<Signals> {
+    Signals::install().map_err(|e| Error::Resource(format!("cannot catch signals: {e}")))
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static dyn Method>> {
+    if names.iter().any(|n| n == "all") {
+        return Ok(METHODS.to_vec());
+    }
+    names.iter().map(|n| method(n)).collect()
+}
+
+fn by_name(name: &str) -> Result<&'static dyn Method> {
+    if name == Fixed.card().name { Ok(&Fixed) } else { method(name) }
+}

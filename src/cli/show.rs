@@ -1,0 +1,127 @@
+//! Progress on standard error, results on standard output.
+
+use crate::lab::{Update, Watch};
+use crate::record::{LedgerRecord, Phase, RunResult};
+use crate::units::{show_count, show_seconds};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Seconds between two plain progress lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Bars on a terminal, plain lines elsewhere, nothing if `quiet`.
+pub fn watch(label: &str, quiet: bool) -> Watch {
+    if quiet {
+        return Box::new(|_| ());
+    }
+    let label = label.to_string();
+    if std::io::stderr().is_terminal() { bars(label) } else { lines(label) }
+}
+
+fn bars(label: String) -> Watch {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix} {msg:8} {bar:32} {pos}/{len}  {elapsed_precise} (left {eta})");
+    bar.set_style(style.expect("the template is well formed"));
+    bar.set_prefix(label);
+    Box::new(move |update| match update {
+        Update::Phase(phase) => {
+            bar.set_message(phase.name());
+            bar.reset();
+            bar.set_length(0);
+            if phase == Phase::Test {
+                bar.finish_and_clear();
+            }
+        }
+        Update::Step { done, planned, .. } => {
+            bar.set_length(planned);
+            bar.set_position(done);
+        }
+        Update::Line(text) => bar.suspend(|| eprintln!("{text}")),
+    })
+}
+
+fn lines(label: String) -> Watch {
+    let mut last = Instant::now();
+    Box::new(move |update| match update {
+        Update::Phase(phase) => {
+            last = Instant::now();
+            eprintln!("{label}: {}", phase.name());
+        }
+        Update::Step { phase, done, planned } if last.elapsed() >= LINE_EVERY => {
+            last = Instant::now();
+            eprintln!("{label}: {} {done}/{planned}", phase.name());
+        }
+        Update::Step { .. } => (),
+        Update::Line(text) => eprintln!("{label}: {text}"),
+    })
+}
+
+/// One finished run, as a row.
+pub struct Row {
+    /// What the run returned.
+    pub result: RunResult,
+    /// What it cost.
+    pub ledger: LedgerRecord,
+}
+
+/// Prints the runs as a table on standard output.
+pub fn results(rows: &[Row]) {
+    let mut table = plain_table(&["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"]);
+    for row in rows {
+        let r = &row.result;
+        let seconds = |phase| {
+            let of_phase = row.ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
+            of_phase.reduce(|a, b| a + b).map_or_else(|| "-".into(), show_seconds)
+        };
+        let name = if r.variant.is_empty() { r.method.clone() } else { format!("{} {}", r.method, r.variant) };
+        let cells = [
+            name,
+            r.seed.to_string(),
+            percent(r.search_score),
+            percent(r.final_score),
+            show_count(r.parameters),
+            seconds(Phase::Search),
+            seconds(Phase::Select),
+            seconds(Phase::Retrain),
+            end(row),
+        ];
+        table.add_row(numbers(&cells, &[0, 8]));
+    }
+    print_out(&format!("{table}\n"));
+}
+
+fn end(row: &Row) -> String {
+    let reason = row.result.search_end.words();
+    match (row.ledger.budget_seconds, row.ledger.overshoot_seconds) {
+        (Some(budget), Some(over)) if over > 0.0 => format!("{reason} ({}, overshot by {})", show_seconds(budget), show_seconds(over)),
+        _ => reason.to_string(),
+    }
+}
+
+/// A fraction in per cent; nothing where there is none.
+pub fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or_else(|| "-".into(), |f| format!("{:.2} %", 100.0 * f))
+}
+
+/// A table without frame.
+pub fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.iter().map(|h| Cell::new(h)));
+    table
+}
+
+fn numbers(cells: &[String], left: &[usize]) -> Vec<Cell> {
+    let align = |i: usize| if left.contains(&i) { CellAlignment::Left } else { CellAlignment::Right };
+    cells.iter().enumerate().map(|(i, c)| Cell::new(c).set_alignment(align(i))).collect()
+}
+
+/// Writes to standard output; a reader that went away (such as `head`) ends the program quietly.
+pub fn print_out(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}

@@ -1,0 +1,51 @@
+//! `naslab train`, and reading an architecture by name or file.
+
+use super::args::{TrainArguments, parse_seeds};
+use super::run::{catch_signals, open_device, order, run_all};
+use crate::arch::{self, Architecture};
+use crate::error::{Error, Result};
+use crate::lab::{Fixed, Method};
+use crate::reproductions::method;
+use serde_json::Value;
+use std::path::Path;
+
+/// Trains one architecture with every seed, by the retraining protocol of the method whose space it belongs to.
+pub fn train(a: &TrainArguments) -> Result<()> {
+    let (name, architecture) = architecture(&a.architecture)?;
+    let home = method(architecture.home())?;
+    let device = open_device(&a.choices)?;
+    let mut orders: Vec<(&'static dyn Method, _)> = Vec::new();
+    for seed in parse_seeds(&a.seeds)? {
+        let mut order = order(home, &a.choices, seed, device)?;
+        order.settings = Fixed::settings(order.settings, &name, &architecture);
+        order.shrunk.retain(|s| !s.key.starts_with("search."));
+        orders.push((&Fixed, order));
+    }
+    run_all(orders, &a.out, &a.manners, &catch_signals()?)
+}
+
+/// A published architecture by name, or one from a file: its short name and itself.
+pub fn architecture(text: &str) -> Result<(String, Architecture)> {
+    if let Some(published) = arch::published(text) {
+        return Ok((text.to_string(), published));
+    }
+    let path = Path::new(text);
+    if !path.exists() {
+        let names: Vec<&str> = arch::published_names().collect();
+        return Err(Error::input(
+            path,
+            format!("neither a file nor a published architecture; the published ones are {}", names.join(", ")),
+        ));
+    }
+    let content = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
+    let value: Value = serde_json::from_str(&content).map_err(|e| Error::input(path, format!("not JSON: {e}")))?;
+    // A finding names its candidates and which of them was chosen.
+    let inner = match (&value["candidates"], value["chosen"].as_u64()) {
+        (Value::Array(candidates), Some(chosen)) => candidates.get(chosen as usize).map_or(Value::Null, |c| c["architecture"].clone()),
+        _ => value,
+    };
+    let architecture: Architecture =
+        serde_json::from_value(inner).map_err(|e| Error::input(path, format!("not an architecture or a finding.json: {e}")))?;
+    architecture.check().map_err(|e| Error::input(path, e.to_string()))?;
+    Ok((format!("file-{}", &architecture.hash()[..8]), architecture))
+}

@@ -1,0 +1,91 @@
+//! UCI optical digits, part of the program (see `data/digits/README.md`).
+
+use super::files::Found;
+use super::{DataSet, Images};
+use crate::error::{Error, Result};
+use flate2::read::GzDecoder;
+use std::path::{Path, PathBuf};
+
+/// One image a row: 64 pixels of 0..16 and the digit.
+const ARCHIVE: &[u8] = include_bytes!("../../data/digits/digits.csv.gz");
+/// Name in messages.
+const NAME: &str = "data/digits/digits.csv.gz";
+/// Side of an image.
+const SIDE: usize = 8;
+/// Images of each digit.
+const PER_CLASS: [usize; 10] = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180];
+/// The order is by writer, so the parts are contiguous blocks: the first 60 % for the search, 20 % more for the final training, 20 % for the test.
+const SEARCH: usize = 1078;
+const TRAIN: usize = 1437;
+
+/// Reads the set; the folders are not needed.
+pub fn open(_folders: &[PathBuf]) -> Result<DataSet> {
+    let all = parse(ARCHIVE)?;
+    let part = |from: usize, to: usize| Images {
+        pixels: all.pixels[from * SIDE * SIDE..to * SIDE * SIDE].to_vec(),
+        labels: all.labels[from..to].to_vec(),
+        ..all
+    };
+    Ok(DataSet {
+        name: "digits".into(),
+        classes: (0..10).map(|d| d.to_string()).collect(),
+        train: part(0, TRAIN),
+        test: part(TRAIN, all.len()),
+        search_items: SEARCH,
+        hash: String::new(),
+        notes: Vec::new(),
+    })
+}
+
+/// Always there.
+pub fn check(_folders: &[PathBuf]) -> Vec<Found> {
+    let state = match parse(ARCHIVE) {
+        Ok(all) => Ok(format!("part of the program: {} images", all.len())),
+        Err(e) => Err(e.to_string()),
+    };
+    let ok = state.is_ok();
+    vec![Found { file: NAME.into(), bytes: ARCHIVE.len() as u64, state: state.unwrap_or_else(|e| e), ok }]
+}
+
+fn parse(archive: &[u8]) -> Result<Images> {
+    let bad = |row: usize, what: String| Error::input(Path::new(NAME), format!("row {row}: {what}"));
+    let mut all = Images { pixels: Vec::new(), channels: 1, height: SIDE, width: SIDE, labels: Vec::new() };
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(GzDecoder::new(archive));
+    for (row, record) in reader.records().enumerate() {
+        let record = record.map_err(|e| bad(row, e.to_string()))?;
+        let values = record.iter().map(|v| v.parse::<f64>().map(|v| v as u8)).collect::<std::result::Result<Vec<u8>, _>>();
+        let values = values.map_err(|e| bad(row, e.to_string()))?;
+        let (label, pixels) = values.split_last().ok_or_else(|| bad(row, "it is empty".into()))?;
+        if pixels.len() != SIDE * SIDE || *label > 9 || pixels.iter().any(|p| *p > 16) {
+            return Err(bad(row, format!("expected {} pixels of 0 to 16 and a digit, found {} values", SIDE * SIDE, values.len())));
+        }
+        all.pixels.extend_from_slice(pixels);
+        all.labels.push(u16::from(*label));
+    }
+    let counts: Vec<usize> = (0..10).map(|d| all.labels.iter().filter(|l| **l == d).count()).collect();
+    if counts != PER_CLASS {
+        return Err(bad(all.len(), format!("images a class: expected {PER_CLASS:?}, found {counts:?}")));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_digits_are_complete_and_split_by_block() {
+        let set = open(&[]).unwrap();
+        assert_eq!((set.train.len(), set.test.len(), set.search_items, set.classes.len()), (1437, 360, 1078, 10));
+        assert_eq!((set.train.channels, set.train.height, set.train.width), (1, 8, 8));
+        assert_eq!(set.train.labels[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "in the order of the file");
+        assert_eq!(set.train.pixels[..8], [0, 0, 5, 13, 9, 1, 0, 0]);
+        assert!(check(&[])[0].ok);
+    }
+
+    #[test]
+    fn a_damaged_archive_is_named() {
+        let error = parse(&ARCHIVE[..ARCHIVE.len() / 2]).unwrap_err().to_string();
+        assert!(error.contains("digits.csv.gz"), "{error}");
+    }
+}

@@ -1,0 +1,62 @@
+//! Reading, unpacking and checking files.
+
+use crate::error::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use md5::{Digest, Md5};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A file that `naslab data check` looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The file, or what it would be called.
+    pub file: PathBuf,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// In words.
+    pub state: String,
+    /// False if it is missing or damaged.
+    pub ok: bool,
+}
+
+impl Found {
+    /// A file that is there.
+    pub fn there(file: &Path, state: impl Into<String>, ok: bool) -> Self {
+        let bytes = std::fs::metadata(file).map_or(0, |m| m.len());
+        Self { file: file.to_path_buf(), bytes, state: state.into(), ok }
+    }
+
+    /// A file that is in none of `folders`.
+    pub fn missing(name: &str, folders: &[PathBuf]) -> Self {
+        Self { file: name.into(), bytes: 0, state: format!("missing; looked in {}", list(folders)), ok: false }
+    }
+}
+
+/// The folders in words.
+pub fn list(folders: &[PathBuf]) -> String {
+    folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The content of a file, unpacked if its name ends in `.gz`.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        return Err(Error::input(path, "expected a file, found a folder"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
+    if bytes.is_empty() {
+        return Err(Error::input(path, "the file is empty"));
+    }
+    if path.extension().is_none_or(|e| e != "gz") {
+        return Ok(bytes);
+    }
+    let mut out = Vec::new();
+    MultiGzDecoder::new(&bytes[..])
+        .read_to_end(&mut out)
+        .map_err(|e| Error::input(path, format!("damaged gzip archive after {} unpacked bytes ({e}); get the file again", out.len())))?;
+    Ok(out)
+}
+
+/// MD5 in hexadecimal.
+pub fn md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

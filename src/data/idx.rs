@@ -1,0 +1,185 @@
+//! The IDX format, and Fashion-MNIST in it.
+//!
+//! Big-endian: two zero bytes, a type byte (8 is unsigned bytes), the number of dimensions, each dimension as 32 bits, the values.
+
+use super::files::{Found, list, md5, read};
+use super::{DataSet, Images};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Type byte of unsigned bytes.
+const UNSIGNED_BYTES: u8 = 8;
+
+struct Published {
+    stem: &'static str,
+    dimensions: usize,
+    /// MD5 of the unpacked file; packages compress the archives anew.
+    md5: &'static str,
+}
+
+const TRAIN_IMAGES: Published = Published { stem: "train-images", dimensions: 3, md5: "f4a8712d7a061bf5bd6d2ca38dc4d50a" };
+const TRAIN_LABELS: Published = Published { stem: "train-labels", dimensions: 1, md5: "9018921c3c673c538a1fc5bad174d6f9" };
+const TEST_IMAGES: Published = Published { stem: "t10k-images", dimensions: 3, md5: "8181f5470baa50b63fa0f6fddb340f0a" };
+const TEST_LABELS: Published = Published { stem: "t10k-labels", dimensions: 1, md5: "15d484375f8d13e6eb1aabb0c3f46965" };
+
+const CLASSES: [&str; 10] = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
+impl Published {
+    /// Both spellings, gzipped or plain.
+    fn names(&self) -> [String; 4] {
+        let (stem, n) = (self.stem, self.dimensions);
+        [
+            format!("{stem}-idx{n}-ubyte.gz"),
+            format!("{stem}-idx{n}-ubyte"),
+            format!("{stem}.idx{n}-ubyte.gz"),
+            format!("{stem}.idx{n}-ubyte"),
+        ]
+    }
+
+    fn find(&self, folders: &[PathBuf]) -> Option<PathBuf> {
+        folders.iter().flat_map(|f| self.names().map(|n| f.join(n))).find(|p| p.exists())
+    }
+
+    fn load(&self, folders: &[PathBuf], notes: &mut Vec<String>) -> Result<(PathBuf, Idx)> {
+        let path = self.find(folders).ok_or_else(|| {
+            let first = folders.first().cloned().unwrap_or_default();
+            Error::input(
+                first,
+                format!(
+                    "no file {} (or without -, or without .gz); looked in {}. Install Debian's dataset-fashion-mnist, or name the folder with --data-dir",
+                    self.names()[0],
+                    list(folders)
+                ),
+            )
+        })?;
+        let bytes = read(&path)?;
+        if md5(&bytes) != self.md5 {
+            notes.push(format!("{}: not the published file (its MD5 differs); used as it is", path.display()));
+        }
+        let idx = parse(&path, bytes, self.dimensions)?;
+        Ok((path, idx))
+    }
+}
+
+/// An IDX file of bytes.
+#[derive(Debug, PartialEq, Eq)]
+struct Idx {
+    dimensions: Vec<usize>,
+    values: Vec<u8>,
+}
+
+/// Reads the four files from the first folders that have them.
+pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
+    let mut notes = Vec::new();
+    let mut split = |images: &Published, labels: &Published| {
+        let images = images.load(folders, &mut notes)?;
+        join(images, labels.load(folders, &mut notes)?)
+    };
+    let train = split(&TRAIN_IMAGES, &TRAIN_LABELS)?;
+    let test = split(&TEST_IMAGES, &TEST_LABELS)?;
+    if (train.height, train.width) != (test.height, test.width) {
+        let what = format!("training images are {}x{}, test images {}x{}", train.height, train.width, test.height, test.width);
+        return Err(Error::input(folders.first().cloned().unwrap_or_default(), what));
+    }
+    let classes = CLASSES.map(String::from).to_vec();
+    let search_items = train.len();
+    Ok(DataSet { name: "fashion-mnist".into(), classes, train, test, search_items, hash: String::new(), notes })
+}
+
+/// Looks for the four files and compares their content with the published one.
+pub fn check(folders: &[PathBuf]) -> Vec<Found> {
+    let one = |file: &Published| {
+        let Some(path) = file.find(folders) else {
+            return Found::missing(&file.names()[0], folders);
+        };
+        let state = read(&path).and_then(|bytes| {
+            let published = md5(&bytes) == file.md5;
+            parse(&path, bytes, file.dimensions).map(|_| published)
+        });
+        match state {
+            Ok(true) => Found::there(&path, "ok, the published file", true),
+            Ok(false) => Found::there(&path, "readable, but not the published file", true),
+            Err(e) => Found::there(&path, e.to_string(), false),
+        }
+    };
+    [&TRAIN_IMAGES, &TRAIN_LABELS, &TEST_IMAGES, &TEST_LABELS].map(one).to_vec()
+}
+
+fn join(images: (PathBuf, Idx), labels: (PathBuf, Idx)) -> Result<Images> {
+    let ((image_path, images), (label_path, labels)) = (images, labels);
+    let (n, height, width) = (images.dimensions[0], images.dimensions[1], images.dimensions[2]);
+    if labels.dimensions[0] != n {
+        let what = format!("{} labels for the {n} images in {}", labels.dimensions[0], image_path.display());
+        return Err(Error::input(label_path, what));
+    }
+    if n == 0 || height == 0 || width == 0 {
+        return Err(Error::input(image_path, format!("expected images, found {n} of {height}x{width} pixels")));
+    }
+    if let Some(at) = labels.values.iter().position(|l| usize::from(*l) >= CLASSES.len()) {
+        let header = 8;
+        let what = format!("byte {}: label {} out of range, expected 0 to {}", header + at, labels.values[at], CLASSES.len() - 1);
+        return Err(Error::input(label_path, what));
+    }
+    Ok(Images { pixels: images.values, channels: 1, height, width, labels: labels.values.iter().map(|l| u16::from(*l)).collect() })
+}
+
+/// Checks the header and the length; the values are what follows the header.
+fn parse(path: &Path, mut bytes: Vec<u8>, dimensions: usize) -> Result<Idx> {
+    let bad = |what: String| Err(Error::input(path, what));
+    let header = 4 + 4 * dimensions;
+    if bytes.len() < header {
+        return bad(format!("truncated: byte {}: expected a header of {header} bytes", bytes.len()));
+    }
+    let expected = [0, 0, UNSIGNED_BYTES, dimensions as u8];
+    if bytes[..4] != expected {
+        return bad(format!(
+            "wrong magic number at byte 0: expected {expected:02x?}, found {:02x?}; this is no IDX file of this kind",
+            &bytes[..4]
+        ));
+    }
+    let sizes: Vec<usize> =
+        bytes[4..header].chunks_exact(4).map(|b| u32::from_be_bytes(b.try_into().expect("chunks of four")) as usize).collect();
+    let Some(length) = sizes.iter().try_fold(1usize, |a, b| a.checked_mul(*b)) else {
+        return bad(format!("byte 4: impossible dimensions {sizes:?}"));
+    };
+    let found = bytes.len() - header;
+    if found != length {
+        let word = if found < length { "truncated" } else { "too long" };
+        return bad(format!("{word}: from byte {header} on, {sizes:?} needs {length} bytes, found {found}"));
+    }
+    bytes.drain(..header);
+    Ok(Idx { dimensions: sizes, values: bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(dimensions: &[usize], values: &[u8]) -> Vec<u8> {
+        let mut out = vec![0, 0, 8, dimensions.len() as u8];
+        dimensions.iter().for_each(|d| out.extend((*d as u32).to_be_bytes()));
+        out.extend_from_slice(values);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(a in 0usize..5, b in 0usize..6, c in 0usize..7, seed in any::<u8>()) {
+            let values: Vec<u8> = (0..a * b * c).map(|i| (i as u8).wrapping_mul(seed)).collect();
+            let idx = parse(Path::new("x"), encode(&[a, b, c], &values), 3).unwrap();
+            prop_assert_eq!(idx, Idx { dimensions: vec![a, b, c], values });
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), dimensions in 1usize..4) {
+            let _ = parse(Path::new("x"), bytes, dimensions);
+        }
+
+        #[test]
+        fn no_dimensions_panic(sizes in proptest::collection::vec(any::<u32>(), 3), rest in proptest::collection::vec(any::<u8>(), 0..16)) {
+            let sizes: Vec<usize> = sizes.iter().map(|s| *s as usize).collect();
+            let _ = parse(Path::new("x"), encode(&sizes, &rest), 3);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Choosing and describing the device that does the arithmetic.
+
+use crate::error::{Error, Result};
+use crate::record::DeviceRecord;
+use crate::shim;
+use nvml_wrapper::Nvml;
+use tch::{Cuda, Device};
+
+/// Reads `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the first CUDA device if one can be used; a named device is never replaced by another.
+pub fn choose(text: &str) -> Result<Device> {
+    match text {
+        "cpu" => Ok(Device::Cpu),
+        "auto" => Ok(if cuda().is_ok() { Device::Cuda(0) } else { Device::Cpu }),
+        "cuda" => on_cuda(text, 0),
+        _ => match text.strip_prefix("cuda:").map(str::parse) {
+            Some(Ok(index)) => on_cuda(text, index),
+            _ => Err(Error::Usage(format!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N"))),
+        },
+    }
+}
+
+fn on_cuda(text: &str, index: usize) -> Result<Device> {
+    let refuse = |why: String| Error::Resource(format!("--device {text}: {why}; use --device cpu, or auto to take what there is"));
+    let devices = cuda().map_err(refuse)?;
+    if index < devices { Ok(Device::Cuda(index)) } else { Err(refuse(format!("there are {devices} CUDA devices, counted from 0"))) }
+}
+
+/// Number of usable CUDA devices, at least one, or why there are none.
+fn cuda() -> std::result::Result<usize, String> {
+    shim::load_cuda()?;
+    match Cuda::device_count() {
+        n if n > 0 && Cuda::is_available() => Ok(n as usize),
+        _ => Err("libtorch finds no CUDA device (is the NVIDIA driver loaded?)".into()),
+    }
+}
+
+/// What the records say of a device and its host.
+pub fn describe(device: Device) -> DeviceRecord {
+    let processor = processor();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let threads = tch::get_num_threads().max(1) as u32;
+    let (kind, name, memory_bytes) = match device {
+        Device::Cuda(index) => {
+            let (name, memory) = card(index);
+            ("cuda", name, memory)
+        }
+        _ => ("cpu", processor.clone(), host_memory()),
+    };
+    DeviceRecord { kind: kind.into(), name, memory_bytes, processor, cores, threads }
+}
+
+fn card(index: usize) -> (String, Option<u64>) {
+    let known = Nvml::init().ok().and_then(|nvml| {
+        let device = nvml.device_by_index(index as u32).ok()?;
+        Some((device.name().ok()?, device.memory_info().ok().map(|m| m.total)))
+    });
+    known.unwrap_or_else(|| (format!("CUDA device {index}"), None))
+}
+
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    field(&text, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_string())
+}
+
+fn host_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kilobytes: u64 = field(&text, "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
+    Some(1024 * kilobytes)
+}
+
+/// Value of the first line `key : value`.
+pub(crate) fn field(text: &str, key: &str) -> Option<String> {
+    let line = text.lines().find(|l| l.split(':').next().is_some_and(|k| k.trim() == key))?;
+    Some(line.split_once(':')?.1.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_device_is_taken_or_refused() {
+        assert_eq!(choose("cpu").unwrap(), Device::Cpu);
+        assert!(matches!(choose("auto").unwrap(), Device::Cpu | Device::Cuda(0)));
+        assert!(matches!(choose("gpu"), Err(Error::Usage(_))));
+        assert!(matches!(choose("cuda:x"), Err(Error::Usage(_))));
+        assert!(matches!(choose("cuda:99"), Err(Error::Resource(_))));
+    }
+
+    #[test]
+    fn the_host_is_described() {
+        let d = describe(Device::Cpu);
+        assert_eq!(d.kind, "cpu");
+        assert!(!d.name.is_empty() && d.cores >= 1 && d.threads >= 1);
+        assert!(d.memory_bytes.is_none_or(|b| b > 100 << 20));
+    }
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let text = "MemTotalX: 1 kB\nMemTotal:       16 kB\nmodel name\t: AMD EPYC\n";
+        assert_eq!(field(text, "MemTotal").as_deref(), Some("16 kB"));
+        assert_eq!(field(text, "model name").as_deref(), Some("AMD EPYC"));
+        assert_eq!(field(text, "Mem"), None);
+    }
+}

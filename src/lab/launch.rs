@@ -1,0 +1,226 @@
+//! From what was asked to a run that is finished: plan, open or resume, conduct.
+
+use super::conduct::conduct;
+use super::lab::Lab;
+use super::method::{Method, Search};
+use super::session::{Manner, Session};
+use crate::arch::InputShape;
+use crate::budget::Probes;
+use crate::data::{self, DataSet};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
+use crate::seed::Streams;
+use crate::task::{Classification, Part, TestSplit};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+/// What is to be done, with everything resolved but the data.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Name of the preset.
+    pub preset: String,
+    /// Complete settings.
+    pub settings: Value,
+    /// Where they differ from the paper's.
+    pub shrunk: Vec<Shrunk>,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Where the user says the data are.
+    pub data_dir: Option<PathBuf>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Limits of the run.
+    pub limits: Limits,
+    /// Device to work on.
+    pub device: Device,
+}
+
+/// A run that is ready to start: data read, sizes checked, nothing spent.
+pub struct Ready {
+    search: Box<dyn Search>,
+    task: Classification,
+    test: TestSplit,
+    device: Device,
+    /// What the run directory will begin with.
+    pub manifest: Manifest,
+    /// Remarks about the data.
+    pub notes: Vec<String>,
+}
+
+/// Device-seconds and memory that a run is expected to take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// Search.
+    pub search_seconds: f64,
+    /// Retraining of the chosen architecture.
+    pub retrain_seconds: f64,
+    /// Peak so far: device memory where it is measured, else host memory.
+    pub peak_bytes: Option<u64>,
+}
+
+/// Reads the data and checks that the settings suit them.
+pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
+    let search = method.prepare(&order.settings)?;
+    let data = data::open(&order.dataset, order.data_dir.as_deref())?;
+    let (task, test) = Classification::open(&data, search.protocol().limit(), order.device)?;
+    let input = InputShape { channels: task.channels, height: task.height, width: task.width, classes: task.classes };
+    search.check(input)?;
+    let manifest = manifest(method.card().name, &*search, order, &data, &task, &test);
+    Ok(Ready { search, task, test, device: order.device, manifest, notes: data.notes })
+}
+
+/// The order that a run directory was made by.
+pub fn order_of(manifest: &Manifest, device: Device) -> Order {
+    Order {
+        preset: manifest.preset.clone(),
+        settings: manifest.settings.clone(),
+        shrunk: manifest.shrunk.clone(),
+        dataset: manifest.dataset.clone(),
+        data_dir: manifest.data.folder.clone(),
+        seed: manifest.seed,
+        limits: manifest.limits.clone(),
+        device,
+    }
+}
+
+impl Ready {
+    /// The run's directory below `out`.
+    pub fn directory(&self, out: &Path) -> PathBuf {
+        let m = &self.manifest;
+        out.join(run_name(&m.method, &m.variant, &m.dataset, &m.preset, m.seed))
+    }
+
+    /// Whether `directory` holds this very run; another run there is an error that names the difference.
+    pub fn is_same(&self, directory: &Path) -> Result<bool> {
+        self.reopen(directory).map(|_| true)
+    }
+
+    /// Runs in `directory`: a new run, or the rest of an unfinished one with the same identity.
+    pub fn run(self, directory: &Path, manner: Manner) -> Result<RunResult> {
+        let run = if directory.join("manifest.json").exists() {
+            self.reopen(directory)?.lock()?
+        } else {
+            RunDir::create(directory, &self.manifest)?
+        };
+        let manifest = run.manifest()?;
+        let mut session = Session::open(run, manner, Box::new(Probes::new(self.device)), self.device)?;
+        for note in &self.notes {
+            session.notice(note)?;
+        }
+        self.warn_of_budget(&mut session)?;
+        conduct(&manifest, &*self.search, &self.task, self.test, self.device, &mut session)
+    }
+
+    /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
+    pub fn forecast(&self, manner: Manner) -> Result<Forecast> {
+        let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
+        let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
+        let mut session = Session::open(run, manner, Box::new(Probes::new(self.device)), self.device)?;
+        let search_seconds = self.search.forecast(&mut self.lab(&mut session))?;
+        let retrain_seconds = self.forecast_retraining(&mut session)?;
+        session.ledger().settle();
+        Ok(Forecast { search_seconds, retrain_seconds, peak_bytes: session.ledger().peak_bytes() })
+    }
+
+    fn lab<'a>(&'a self, session: &'a mut Session) -> Lab<'a> {
+        Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &self.task, session }
+    }
+
+    fn forecast_retraining(&self, session: &mut Session) -> Result<f64> {
+        let mut lab = self.lab(session);
+        let example = self.search.example(&mut lab);
+        lab.forecast_child(&*self.search, &example, &self.search.protocol().retrain, Part::Retrain)
+    }
+
+    /// Before anything is spent: a search that cannot end within the budget is announced.
+    fn warn_of_budget(&self, session: &mut Session) -> Result<()> {
+        let Some(budget) = self.manifest.limits.budget_seconds else {
+            return Ok(());
+        };
+        if session.ledger().spent() > 0.0 {
+            return Ok(());
+        }
+        let seconds = self.search.forecast(&mut self.lab(session))?;
+        if seconds > budget {
+            session.notice(&format!(
+                "the whole search would take about {} on this machine; the budget of {} will end it early, with the best so far",
+                crate::units::show_seconds(seconds),
+                crate::units::show_seconds(budget)
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn reopen(&self, directory: &Path) -> Result<RunDir> {
+        let run = RunDir::open(directory)?;
+        let there = run.manifest()?;
+        if there.identity == self.manifest.identity {
+            return Ok(run);
+        }
+        let differing = differences(&there, &self.manifest);
+        Err(Error::Usage(format!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display())))
+    }
+}
+
+/// What decides the outcome of a run and differs between two manifests.
+fn differences(there: &Manifest, here: &Manifest) -> String {
+    let (a, b) = (deciding(there), deciding(here));
+    let keys = a.as_object().into_iter().flatten().filter(|(key, value)| b[key.as_str()] != **value);
+    let list: Vec<String> = keys.map(|(key, value)| format!("{key} there {value}, here {}", b[key.as_str()])).collect();
+    if list.is_empty() { "it was written by another version".into() } else { list.join("; ") }
+}
+
+fn deciding(m: &Manifest) -> Value {
+    json!({
+        "method": m.method, "settings": m.settings, "seed": m.seed, "dataset": m.dataset, "data": m.data.hash, "split": m.data.split_hash,
+        "limits": m.limits, "device": m.device.kind, "threads": m.device.threads, "libtorch": m.libtorch, "format": m.format,
+    })
+}
+
+fn manifest(method: &str, search: &dyn Search, order: &Order, data: &DataSet, task: &Classification, test: &TestSplit) -> Manifest {
+    let device = device::describe(order.device);
+    let mut manifest = Manifest {
+        format: FORMAT,
+        method: method.to_string(),
+        variant: search.variant(),
+        dataset: order.dataset.clone(),
+        preset: order.preset.clone(),
+        seed: order.seed,
+        settings: order.settings.clone(),
+        shrunk: order.shrunk.clone(),
+        limits: order.limits.clone(),
+        identity: String::new(),
+        program: Program {
+            version: env!("CARGO_PKG_VERSION").into(),
+            commit: env!("NASLAB_COMMIT").into(),
+            dirty: env!("NASLAB_DIRTY") == "true",
+        },
+        libtorch: crate::shim::libtorch_version(),
+        clock: clock_rule(order.device).into(),
+        device,
+        data: DataRecord {
+            folder: order.data_dir.clone(),
+            hash: data.hash.clone(),
+            split_hash: task.split_hash.clone(),
+            counts: task.counts(test),
+            channels: task.channels as u32,
+            height: task.height as u32,
+            width: task.width as u32,
+            classes: task.classes as u32,
+        },
+        started: jiff::Timestamp::now().to_string(),
+    };
+    let text = deciding(&manifest).to_string();
+    manifest.identity = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    manifest
+}
+
+fn clock_rule(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => "device time is the wall time of the phases search, select, retrain and test; all cores count as one device",
+        _ => "device time is the wall time of the phases search, select, retrain and test, read after the device finished its work",
+    }
+}

@@ -1,0 +1,34 @@
+//! Running out of memory as an outcome. libtorch reports it by an exception, which tch turns into a panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// True if a panic's or an error's text speaks of exhausted memory.
+pub fn is_exhaustion(text: &str) -> bool {
+    ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY"].iter().any(|sign| text.contains(sign))
+}
+
+/// Runs `f`; exhausted memory comes back as a message, every other panic goes on.
+pub fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("");
+        if is_exhaustion(text) { first_line(text) } else { resume_unwind(payload) }
+    })
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.split("\\n").next().unwrap_or(text);
+    format!("out of memory ({})", line.chars().take(200).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exhausted_memory_is_told_from_a_bug() {
+        assert_eq!(guard(|| 3), Ok(3));
+        let text = guard(|| panic!("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")).unwrap_err();
+        assert!(text.starts_with("out of memory"));
+        assert!(catch_unwind(|| guard(|| panic!("index out of range"))).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! What a reproduction offers to the harness.
+
+use super::lab::Lab;
+use crate::arch::{self, Architecture, InputShape, NetSize};
+use crate::error::{Error, Result};
+use crate::nn::Network;
+use crate::record::{Candidate, EndReason};
+use crate::task::{Augment, Limit};
+use crate::train::Recipe;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What is known of a method without running it.
+#[derive(Clone, Copy, Debug)]
+pub struct Card {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// Name in print.
+    pub title: &'static str,
+    /// Authors, title, venue.
+    pub paper: &'static str,
+    /// One line about the idea.
+    pub about: &'static str,
+    /// TOML: one table a preset, each with `dataset` and `settings`; `paper` is complete.
+    pub presets: &'static str,
+}
+
+/// A reproduction: a card, and settings that become a search.
+pub trait Method: Sync {
+    /// What is known without running it.
+    fn card(&self) -> &'static Card;
+
+    /// Reads and checks complete settings.
+    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>>;
+}
+
+/// A search with its settings.
+pub trait Search {
+    /// What is special about these settings, such as `first-order`; empty where the method has one form.
+    fn variant(&self) -> String;
+
+    /// How candidates are trained after the search.
+    fn protocol(&self) -> &Protocol;
+
+    /// Refuses images that these settings cannot take, before anything is spent.
+    fn check(&self, input: InputShape) -> Result<()> {
+        self.protocol().check(input)
+    }
+
+    /// Searches until done or until the lab says stop, and returns the best so far.
+    fn run(&self, lab: &mut Lab) -> Result<Found>;
+
+    /// Device-seconds of the whole search, estimated from a few measured steps that change nothing.
+    fn forecast(&self, lab: &mut Lab) -> Result<f64>;
+
+    /// An architecture of the kind that the search returns, to measure its training before there is a finding.
+    fn example(&self, lab: &mut Lab) -> Architecture;
+
+    /// The network of an architecture of this method.
+    fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
+        arch::build(architecture, input, size)
+    }
+}
+
+/// What a search returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Best search score first, where there is one.
+    pub candidates: Vec<Candidate>,
+    /// What the search score means.
+    pub score_kind: String,
+    /// Why the search ended.
+    pub end: EndReason,
+    /// Figures of the method's own for the result.
+    pub extra: BTreeMap<String, f64>,
+}
+
+/// What happens around a search: how many images it sees, how its candidates are compared, how the chosen one is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Protocol {
+    /// Images used.
+    pub data: DataUse,
+    /// Short training that chooses among several candidates; unused where the search returns one.
+    pub select: ChildTraining,
+    /// Training of the chosen architecture from scratch, before the test.
+    pub retrain: ChildTraining,
+}
+
+/// How many images are used; 0 is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataUse {
+    /// Images of the search: half train, half validate.
+    pub search_images: usize,
+    /// Images of the retraining.
+    pub retrain_images: usize,
+}
+
+/// Size and training of one network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChildTraining {
+    /// Width of the first cell.
+    pub channels: i64,
+    /// Number of cells.
+    pub cells: usize,
+    /// Epochs, optimiser and regularisation.
+    pub recipe: Recipe,
+    /// Changes of the training images.
+    pub augment: Augment,
+}
+
+impl ChildTraining {
+    /// The size to build.
+    pub fn size(&self) -> NetSize {
+        NetSize { channels: self.channels, cells: self.cells, auxiliary: self.recipe.auxiliary_weight > 0.0 }
+    }
+
+    /// Refuses what cannot be trained on these images; `section` names the settings at fault.
+    pub fn check(&self, section: &str, input: InputShape) -> Result<()> {
+        if self.channels < 2 || self.cells < 3 {
+            return Err(Error::Usage(format!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells)));
+        }
+        self.recipe.check(&format!("{section}.recipe"))?;
+        self.augment.check(&format!("{section}.augment"), input.height, input.width)
+    }
+}
+
+impl Protocol {
+    /// Refuses what cannot be done with these images.
+    pub fn check(&self, input: InputShape) -> Result<()> {
+        self.select.check("select", input)?;
+        self.retrain.check("retrain", input)
+    }
+
+    /// The limits on the images.
+    pub fn limit(&self) -> Limit {
+        Limit { search: self.data.search_images, retrain: self.data.retrain_images }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings<S> {
+    search: S,
+    data: DataUse,
+    select: ChildTraining,
+    retrain: ChildTraining,
+}
+
+/// Reads complete settings: the method's own section `search`, and the protocol around it. What is wrong is named.
+pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<(S, Protocol)> {
+    let all: Settings<S> = serde_json::from_value(values.clone()).map_err(|e| Error::Usage(format!("settings of {method}: {e}")))?;
+    Ok((all.search, Protocol { data: all.data, select: all.select, retrain: all.retrain }))
+}

@@ -1,0 +1,24 @@
+//! Methods, the lab that they work in, and the conduct of a run.
+
+mod blobs;
+mod conduct;
+mod fixed;
+mod history;
+#[allow(clippy::module_inception)]
+mod lab;
+mod launch;
+mod memory;
+mod method;
+mod session;
+mod settings;
+mod signals;
+
+pub use conduct::conduct;
+pub use fixed::Fixed;
+pub use lab::{Evaluated, Lab, Point, Trial};
+pub use launch::{Forecast, Order, Ready, order_of, prepare};
+pub use memory::is_exhaustion;
+pub use method::{Card, ChildTraining, DataUse, Found, Method, Protocol, Search, read_settings};
+pub use session::{Flow, Manner, Session, Update, Watch};
+pub use settings::{PAPER, Resolved, preset_names, resolve};
+pub use signals::Signals;

@@ -1,0 +1,307 @@
+//! One attempt at a run: everything that is recorded, charged, saved or stopped goes through here.
+
+use super::signals::Signals;
+use crate::budget::Ledger;
+use crate::error::{Error, Result};
+use crate::record::{Blob, Checkpoint, EndReason, Event, EventLog, LedgerRow, Limits, Phase, RunDir, TrialRecord};
+use crate::train::Saved;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use tch::Device;
+
+/// What the watcher of a run is told.
+#[derive(Clone, Debug)]
+pub enum Update<'a> {
+    /// A phase began.
+    Phase(Phase),
+    /// A step was done.
+    Step {
+        /// The phase.
+        phase: Phase,
+        /// Steps done and steps planned in this part, where known.
+        done: u64,
+        /// Planned steps.
+        planned: u64,
+    },
+    /// Something worth a line.
+    Line(&'a str),
+}
+
+/// Told of progress; a terminal bar, lines, or nothing.
+pub type Watch = Box<dyn FnMut(Update<'_>)>;
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End here with what there is.
+    Stop(EndReason),
+}
+
+/// What a checkpoint holds: whose state it is, the conductor's own state, the inner state.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    stage: String,
+    carried: Value,
+    inner: Value,
+}
+
+/// One attempt at a run.
+pub struct Session {
+    run: RunDir,
+    events: EventLog,
+    ledger: Ledger,
+    signals: Signals,
+    limits: Limits,
+    watch: Watch,
+    checkpoint_seconds: f64,
+    last_checkpoint: f64,
+    last_spent: f64,
+    recorded: HashSet<(Phase, u64, u64)>,
+    committed: Vec<TrialRecord>,
+    carried: Value,
+    resumed: Option<(String, Saved)>,
+    earlier_wall: f64,
+}
+
+/// Seconds between two accounts in the event log: what a killed process may leave uncharged.
+const ACCOUNT_SECONDS: f64 = 1.0;
+
+/// How a session behaves.
+pub struct Manner {
+    /// Limits of the run.
+    pub limits: Limits,
+    /// Seconds between two checkpoints; 0 for one after every step.
+    pub checkpoint_seconds: f64,
+    /// Who is told.
+    pub watch: Watch,
+    /// SIGINT and SIGTERM, caught.
+    pub signals: Signals,
+}
+
+impl Session {
+    /// Opens the attempt on `run`: reads what earlier attempts left, and begins to charge.
+    /// `clock` makes the meters; tensors of a checkpoint go to `device`.
+    pub fn open(run: RunDir, manner: Manner, clock: Box<dyn crate::budget::Clock>, device: Device) -> Result<Self> {
+        let (events, past, mut notices) = EventLog::append_to(&run.events_path())?;
+        let (stored, checkpoint_notices) = run.load_checkpoint()?;
+        notices.extend(checkpoint_notices);
+        let attempt = past.iter().filter(|e| matches!(e.event, Event::AttemptStarted { .. })).count() as u32;
+        let (earlier, earlier_wall) = super::history::accounts(&past);
+        let (carried, resumed) = match stored {
+            Some(checkpoint) => {
+                let (stored, saved) = open_checkpoint(&run, checkpoint, device)?;
+                (stored.carried, Some((stored.stage, saved)))
+            }
+            None => (Value::Null, None),
+        };
+        let mut session = Self {
+            run,
+            events,
+            ledger: Ledger::new(clock, attempt, earlier),
+            signals: manner.signals,
+            limits: manner.limits,
+            watch: manner.watch,
+            checkpoint_seconds: manner.checkpoint_seconds,
+            last_checkpoint: 0.0,
+            last_spent: 0.0,
+            recorded: super::history::points(&past),
+            committed: super::history::trials(&past),
+            carried,
+            resumed,
+            earlier_wall,
+        };
+        session.events.append(&Event::AttemptStarted { attempt })?;
+        for text in notices {
+            session.notice(&text)?;
+        }
+        Ok(session)
+    }
+
+    /// The run directory.
+    pub fn run(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// The account.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Wall seconds of earlier attempts.
+    pub fn earlier_wall(&self) -> f64 {
+        self.earlier_wall
+    }
+
+    /// What the conductor saved with the checkpoint, or null.
+    pub fn carried(&self) -> &Value {
+        &self.carried
+    }
+
+    /// Replaces what the conductor saves with every checkpoint.
+    pub fn carry(&mut self, value: &impl Serialize) {
+        self.carried = serde_json::to_value(value).expect("the conductor's state is plain data");
+    }
+
+    /// The state that a checkpoint of `stage` holds, once.
+    pub fn take_saved(&mut self, stage: &str) -> Option<Saved> {
+        self.resumed.take_if(|(s, _)| s == stage).map(|(_, saved)| saved)
+    }
+
+    /// Begins a phase.
+    pub fn begin(&mut self, phase: Phase) -> Result<()> {
+        self.events.append(&Event::PhaseStarted { phase })?;
+        self.ledger.switch(phase);
+        (self.watch)(Update::Phase(phase));
+        Ok(())
+    }
+
+    /// Ends the present phase; what follows is overhead.
+    pub fn end(&mut self, reason: EndReason) -> Result<LedgerRow> {
+        let row = self.ledger.end(self.ledger.phase(), reason);
+        self.ledger.switch(Phase::Overhead);
+        self.events.append(&Event::PhaseEnded { row: row.clone() })?;
+        self.account()?;
+        Ok(row)
+    }
+
+    /// To be called after every step: charges it, saves when it is time, and says whether to go on.
+    /// A signal saves and ends the attempt with [`Error::Interrupted`].
+    pub fn step(&mut self, samples: u64, done: u64, planned: u64, stage: &str, save: &dyn Fn() -> Saved) -> Result<Flow> {
+        self.ledger.count_step(samples);
+        (self.watch)(Update::Step { phase: self.ledger.phase(), done, planned });
+        let now = self.ledger.elapsed();
+        let signal = self.signals.caught();
+        if signal.is_some() || now - self.last_checkpoint >= self.checkpoint_seconds {
+            self.checkpoint(stage, &save())?;
+        }
+        match signal {
+            Some(signal) => Err(self.interrupted(signal)),
+            None => self.flow(),
+        }
+    }
+
+    /// Like [`Session::step`] for work that is not resumed in the middle, such as a child of a trial or a batch that is scored.
+    pub fn short_step(&mut self, samples: Option<u64>) -> Result<Flow> {
+        if let Some(samples) = samples {
+            self.ledger.count_step(samples);
+        }
+        match self.signals.caught() {
+            Some(signal) => Err(self.interrupted(signal)),
+            None => self.flow(),
+        }
+    }
+
+    /// Whether the limits still permit another step. Only search and selection are limited.
+    pub fn flow(&mut self) -> Result<Flow> {
+        if self.ledger.elapsed() - self.last_spent >= ACCOUNT_SECONDS {
+            self.ledger.settle();
+            self.account()?;
+        }
+        if let Some(limit) = self.limits.max_memory_bytes {
+            self.ledger.settle();
+            if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
+                return Ok(Flow::Stop(EndReason::OutOfMemory));
+            }
+        }
+        let limited = matches!(self.ledger.phase(), Phase::Search | Phase::Select);
+        match self.limits.budget_seconds {
+            Some(budget) if limited && self.ledger.spent() >= budget => Ok(Flow::Stop(EndReason::BudgetReached)),
+            _ => Ok(Flow::Continue),
+        }
+    }
+
+    /// Limit on trials.
+    pub fn max_trials(&self) -> Option<u64> {
+        self.limits.max_trials
+    }
+
+    /// Saves the state of `stage`; the time is overhead.
+    pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
+        let phase = self.ledger.switch(Phase::Overhead);
+        let stored = Stored { stage: stage.to_string(), carried: self.carried.clone(), inner: saved.state.clone() };
+        let blobs = saved.tensors.iter().map(|(name, t)| super::blobs::to_blob(name, t)).collect::<Result<Vec<Blob>>>()?;
+        self.events.sync()?;
+        self.run.save_checkpoint(&Checkpoint { state: serde_json::to_value(&stored).expect("plain data"), blobs })?;
+        self.ledger.switch(phase);
+        self.last_checkpoint = self.ledger.elapsed();
+        Ok(())
+    }
+
+    /// Records a point of a curve unless an earlier attempt did.
+    pub fn progress(&mut self, event: Event) -> Result<()> {
+        let Event::Progress { phase, part, step, .. } = &event else {
+            unreachable!("only points of curves come here");
+        };
+        if self.recorded.insert((*phase, *part, *step)) {
+            self.events.append(&event)?;
+        }
+        Ok(())
+    }
+
+    /// The record of trial `id` of `phase`, if an earlier attempt committed it.
+    pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
+        self.committed.iter().find(|t| t.phase == phase && t.id == id)
+    }
+
+    /// Commits a trial: it is never run again.
+    pub fn commit(&mut self, trial: TrialRecord) -> Result<()> {
+        self.ledger.count_trial();
+        self.events.append(&Event::Trial(trial.clone()))?;
+        self.events.sync()?;
+        self.committed.push(trial);
+        Ok(())
+    }
+
+    /// Records and shows something that a reader should know.
+    pub fn notice(&mut self, text: &str) -> Result<()> {
+        (self.watch)(Update::Line(text));
+        self.events.append(&Event::Notice { text: text.to_string() })?;
+        Ok(())
+    }
+
+    /// Shows a line without recording it.
+    pub fn say(&mut self, text: &str) {
+        (self.watch)(Update::Line(text));
+    }
+
+    /// Tells the watcher about a step that is not charged here.
+    pub fn show_step(&mut self, done: u64, planned: u64) {
+        let phase = self.ledger.phase();
+        (self.watch)(Update::Step { phase, done, planned });
+    }
+
+    /// Trials of `phase` by how they ended.
+    pub fn trial_ends(&self, phase: Phase) -> BTreeMap<String, u64> {
+        let mut ends = BTreeMap::new();
+        for trial in self.committed.iter().filter(|t| t.phase == phase) {
+            *ends.entry(trial.end.words().to_string()).or_default() += 1;
+        }
+        ends
+    }
+
+    /// Writes the account of this attempt so far.
+    pub fn account(&mut self) -> Result<()> {
+        let event = Event::Spent { rows: self.ledger.rows().to_vec(), wall_seconds: self.ledger.wall_seconds() };
+        self.events.append(&event)?;
+        self.last_spent = self.ledger.elapsed();
+        Ok(())
+    }
+
+    fn interrupted(&mut self, signal: i32) -> Error {
+        self.ledger.settle();
+        // The account is a courtesy here: a full disk must not hide that a signal came.
+        let _ = self.account();
+        Error::Interrupted { signal, dir: self.run.path().to_path_buf() }
+    }
+}
+
+fn open_checkpoint(run: &RunDir, checkpoint: Checkpoint, device: Device) -> Result<(Stored, Saved)> {
+    let stored: Stored = serde_json::from_value(checkpoint.state)
+        .map_err(|e| Error::input(run.path(), format!("the checkpoint was written by another version of naslab: {e}")))?;
+    let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), super::blobs::to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
+    let saved = Saved { state: stored.inner.clone(), tensors };
+    Ok((stored, saved))
+}

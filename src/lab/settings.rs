@@ -1,0 +1,150 @@
+//! Settings: the paper's preset is complete, other presets and the user name only what they change.
+
+use super::method::Card;
+use crate::error::{Error, Result};
+use crate::record::Shrunk;
+use serde_json::{Map, Value};
+
+/// The preset that holds the paper's own settings.
+pub const PAPER: &str = "paper";
+
+/// Settings of one run, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// Every key of the method.
+    pub settings: Value,
+    /// Data set to use where the user names none.
+    pub dataset: String,
+    /// Where the settings differ from the paper's.
+    pub shrunk: Vec<Shrunk>,
+}
+
+/// Names of a method's presets.
+pub fn preset_names(card: &Card) -> Vec<String> {
+    presets(card).keys().cloned().collect()
+}
+
+/// Paper ← preset ← `overrides` (`key=value`, dotted keys, TOML values). Unknown keys are refused.
+pub fn resolve(card: &Card, preset: &str, overrides: &[String]) -> Result<Resolved> {
+    let presets = presets(card);
+    let chosen = presets.get(preset).ok_or_else(|| {
+        let names: Vec<&str> = presets.keys().map(String::as_str).collect();
+        Error::Usage(format!("{} has no preset '{preset}'; it has {}", card.name, names.join(", ")))
+    })?;
+    let paper = &presets[PAPER]["settings"];
+    let mut settings = paper.clone();
+    overlay(&mut settings, &chosen["settings"], "")?;
+    for text in overrides {
+        apply(&mut settings, text)?;
+    }
+    let mut shrunk = Vec::new();
+    differences(paper, &settings, "", &mut shrunk);
+    let dataset = chosen["dataset"].as_str().expect("every preset names its data set").to_string();
+    Ok(Resolved { settings, dataset, shrunk })
+}
+
+fn presets(card: &Card) -> Map<String, Value> {
+    let parsed: Value = toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name));
+    match parsed {
+        Value::Object(map) => map,
+        _ => unreachable!("a TOML document is a table"),
+    }
+}
+
+/// Puts the values of `change` into `base`; every key must exist there and keep its kind.
+fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
+    let (Value::Object(base), Value::Object(change)) = (base, change) else {
+        return Ok(());
+    };
+    for (key, value) in change {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let known: Vec<&str> = base.keys().map(String::as_str).collect();
+        let list = known.join(", ");
+        let old = base.get_mut(key).ok_or_else(|| Error::Usage(format!("there is no setting '{full}'; known here: {list}")))?;
+        match (&old, value) {
+            (Value::Object(_), Value::Object(_)) => overlay(old, value, &full)?,
+            (Value::Object(_), _) => return Err(Error::Usage(format!("'{full}' is a group of settings, name one in it"))),
+            _ => *old = same_kind(old, value, &full)?,
+        }
+    }
+    Ok(())
+}
+
+fn same_kind(old: &Value, new: &Value, key: &str) -> Result<Value> {
+    let fits = match (old, new) {
+        (Value::Number(a), Value::Number(b)) if a.is_f64() => return Ok(Value::from(b.as_f64())),
+        (Value::Number(_), Value::Number(b)) => !b.is_f64(),
+        _ => std::mem::discriminant(old) == std::mem::discriminant(new),
+    };
+    if fits { Ok(new.clone()) } else { Err(Error::Usage(format!("'{key}' = {new}: expected a value like {old}"))) }
+}
+
+fn apply(settings: &mut Value, text: &str) -> Result<()> {
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| Error::Usage(format!("'{text}': write --set key=value, such as retrain.recipe.epochs=5")))?;
+    let parsed: Value = toml::from_str::<Value>(&format!("v = {value}"))
+        .or_else(|_| toml::from_str::<Value>(&format!("v = {}", Value::from(value))))
+        .map_err(|e| Error::Usage(format!("'{text}': the value is not TOML: {e}")))?["v"]
+        .take();
+    let change = key.trim().split('.').rev().fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_string(), inner)])));
+    overlay(settings, &change, "")
+}
+
+fn differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
+    match (paper, here) {
+        (Value::Object(paper), Value::Object(here)) => {
+            for (key, value) in paper {
+                let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                differences(value, &here[key], &full, out);
+            }
+        }
+        _ if paper != here => out.push(Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() }),
+        _ => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CARD: Card = Card {
+        name: "toy",
+        title: "",
+        paper: "",
+        about: "",
+        presets: r#"
+            [paper]
+            dataset = "cifar10"
+            [paper.settings]
+            channels = 16
+            [paper.settings.retrain]
+            rate = 0.025
+            epochs = 600
+            [smoke]
+            dataset = "digits"
+            [smoke.settings.retrain]
+            epochs = 3
+        "#,
+    };
+
+    #[test]
+    fn presets_and_overrides_change_only_what_they_name() {
+        let r = resolve(&CARD, "smoke", &["channels=4".into(), "retrain.rate=1".into()]).unwrap();
+        assert_eq!(r.dataset, "digits");
+        assert_eq!(r.settings, serde_json::json!({"channels": 4, "retrain": {"rate": 1.0, "epochs": 3}}));
+        let keys: Vec<&str> = r.shrunk.iter().map(|s| s.key.as_str()).collect();
+        assert_eq!(keys, ["channels", "retrain.rate", "retrain.epochs"]);
+        assert_eq!(resolve(&CARD, "paper", &[]).unwrap().shrunk, []);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let message = |preset: &str, set: &str| resolve(&CARD, preset, &[set.to_string()]).unwrap_err().to_string();
+        assert!(message("huge", "channels=4").contains("paper, smoke"));
+        assert!(message("smoke", "retrain.epoch=4").contains("no setting 'retrain.epoch'; known here: rate, epochs"));
+        assert!(message("smoke", "retrain=4").contains("group"));
+        assert!(message("smoke", "channels=wide").contains("expected a value like 16"));
+        assert!(message("smoke", "channels=1.5").contains("expected a value like 16"));
+        assert!(message("smoke", "channels").contains("key=value"));
+    }
+}

@@ -1,0 +1,143 @@
+//! The convolution blocks that cells are made of. The order is always ReLU → convolution → batch norm, without bias.
+
+use super::norm::BatchNorm;
+use super::weights::{Init, ParamId, Table, Weights};
+use tch::Tensor;
+
+/// Shape of a convolution. Pairs are (vertical, horizontal).
+#[derive(Clone, Copy, Debug)]
+pub struct ConvShape {
+    /// Input channels.
+    pub input: i64,
+    /// Output channels.
+    pub output: i64,
+    /// Kernel size.
+    pub kernel: (i64, i64),
+    /// Stride.
+    pub stride: (i64, i64),
+    /// Zero padding on each side.
+    pub padding: (i64, i64),
+    /// Distance of the kernel's taps.
+    pub dilation: i64,
+    /// Number of channel groups.
+    pub groups: i64,
+}
+
+impl ConvShape {
+    /// A pointwise convolution.
+    pub fn pointwise(input: i64, output: i64, stride: i64) -> Self {
+        Self { input, output, kernel: (1, 1), stride: (stride, stride), padding: (0, 0), dilation: 1, groups: 1 }
+    }
+
+    /// A dense convolution with an odd square kernel that keeps the size at stride 1.
+    pub fn square(input: i64, output: i64, kernel: i64, stride: i64) -> Self {
+        let padding = (kernel - 1) / 2;
+        Self { input, output, kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding), dilation: 1, groups: 1 }
+    }
+
+    /// A depthwise convolution (one filter a channel) with an odd square kernel that keeps the size at stride 1.
+    pub fn depthwise(channels: i64, kernel: i64, stride: i64, dilation: i64) -> Self {
+        let padding = dilation * (kernel - 1) / 2;
+        Self { padding: (padding, padding), dilation, groups: channels, ..Self::square(channels, channels, kernel, stride) }
+    }
+}
+
+/// A convolution without bias, initialised uniformly in ±1/√fan_in.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv {
+    weight: ParamId,
+    shape: ConvShape,
+}
+
+impl Conv {
+    /// Declares the weight [output, input / groups, kernel height, kernel width].
+    pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
+        let inputs = shape.input / shape.groups;
+        let fan_in = inputs * shape.kernel.0 * shape.kernel.1;
+        let weight = t.scope(name, |t| t.param("weight", &[shape.output, inputs, shape.kernel.0, shape.kernel.1], Init::fan_in(fan_in)));
+        Self { weight, shape }
+    }
+
+    /// [N, input, H, W] → [N, output, H', W'].
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        let s = &self.shape;
+        let pair = |p: (i64, i64)| [p.0, p.1];
+        x.conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
+    }
+}
+
+/// A linear layer with bias; weight and bias uniform in ±1/√fan_in.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear {
+    weight: ParamId,
+    bias: ParamId,
+}
+
+impl Linear {
+    /// Declares the weight [output, input] and the bias [output].
+    pub fn declare(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
+        t.scope(name, |t| Self {
+            weight: t.param("weight", &[output, input], Init::fan_in(input)),
+            bias: t.param("bias", &[output], Init::fan_in(input)),
+        })
+    }
+
+    /// [N, input] → [N, output].
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        x.linear(&w[self.weight], Some(&w[self.bias]))
+    }
+}
+
+/// ReLU, some convolutions in a row, batch norm.
+#[derive(Clone, Debug)]
+pub struct ReluConvBn {
+    convs: Vec<Conv>,
+    norm: BatchNorm,
+}
+
+impl ReluConvBn {
+    /// Declares the convolutions `conv0`, `conv1`, ... and the norm.
+    pub fn declare(t: &mut Table, name: &str, shapes: &[ConvShape], affine: bool) -> Self {
+        t.scope(name, |t| Self {
+            convs: shapes.iter().enumerate().map(|(i, s)| Conv::declare(t, &format!("conv{i}"), *s)).collect(),
+            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, affine),
+        })
+    }
+
+    /// [N, C, H, W] → [N, C', H', W'].
+    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let convolved = self.convs.iter().fold(x.relu(), |x, conv| conv.forward(w, &x));
+        self.norm.forward(w, &convolved, training)
+    }
+}
+
+/// Halves the map without losing pixels: ReLU, two pointwise stride-2 convolutions on grids shifted by one pixel, each to half
+/// of the channels, concatenated, batch norm. Odd sizes are rounded up: the shifted grid is filled up with a row or column of zeros.
+#[derive(Clone, Copy, Debug)]
+pub struct FactorizedReduce {
+    straight: Conv,
+    shifted: Conv,
+    norm: BatchNorm,
+}
+
+impl FactorizedReduce {
+    /// Declares it; where `output` is odd, the first half is the larger.
+    pub fn declare(t: &mut Table, name: &str, input: i64, output: i64, affine: bool) -> Self {
+        t.scope(name, |t| Self {
+            straight: Conv::declare(t, "conv0", ConvShape::pointwise(input, output - output / 2, 2)),
+            shifted: Conv::declare(t, "conv1", ConvShape::pointwise(input, output / 2, 2)),
+            norm: BatchNorm::declare(t, "norm", output, affine),
+        })
+    }
+
+    /// [N, input, H, W] → [N, output, ⌈H/2⌉, ⌈W/2⌉].
+    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let x = x.relu();
+        let (_, _, height, width) = x.size4().expect("maps have four dimensions");
+        let (odd_rows, odd_columns) = (height % 2, width % 2);
+        let shifted = if odd_rows + odd_columns > 0 { x.constant_pad_nd([0, odd_columns, 0, odd_rows]) } else { x.shallow_clone() };
+        let shifted = shifted.slice(2, 1, None, 1).slice(3, 1, None, 1);
+        let both = Tensor::cat(&[self.straight.forward(w, &x), self.shifted.forward(w, &shifted)], 1);
+        self.norm.forward(w, &both, training)
+    }
+}

@@ -1,0 +1,208 @@
+//! The candidate operations as blocks that are declared once and run on explicit weights.
+
+use super::blocks::{ConvShape, FactorizedReduce, ReluConvBn};
+use super::norm::BatchNorm;
+use super::op::Op;
+use super::weights::{Table, Weights};
+use tch::{Kind, Tensor};
+
+/// Which form of an operation is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Batch norm without scale and shift, and a batch norm after pooling (DARTS search).
+    Search,
+    /// Batch norm with scale and shift, none after pooling (training from scratch).
+    Evaluation,
+}
+
+/// An operation at a width and a stride; it keeps the number of channels.
+#[derive(Clone, Debug)]
+pub enum Candidate {
+    /// Zeros at the output's size.
+    Zero {
+        /// Stride of the edge.
+        stride: i64,
+    },
+    /// Maximum pooling.
+    MaxPool {
+        /// Stride of the edge.
+        stride: i64,
+        /// Present while searching.
+        norm: Option<BatchNorm>,
+    },
+    /// Average pooling over the pixels that exist.
+    AvgPool {
+        /// Stride of the edge.
+        stride: i64,
+        /// Present while searching.
+        norm: Option<BatchNorm>,
+    },
+    /// The input itself.
+    Identity,
+    /// Factorised reduction.
+    Reduce(FactorizedReduce),
+    /// ReLU, convolutions, batch norm; once or twice.
+    Convs(Vec<ReluConvBn>),
+}
+
+impl Candidate {
+    /// Declares `op` for `channels` channels and stride 1 or 2.
+    pub fn declare(t: &mut Table, name: &str, op: Op, channels: i64, stride: i64, form: Form) -> Self {
+        let affine = form == Form::Evaluation;
+        t.scope(name, |t| match op {
+            Op::None => Self::Zero { stride },
+            Op::MaxPool3 => Self::MaxPool { stride, norm: pool_norm(t, channels, form) },
+            Op::AvgPool3 => Self::AvgPool { stride, norm: pool_norm(t, channels, form) },
+            Op::SkipConnect if stride == 1 => Self::Identity,
+            Op::SkipConnect => Self::Reduce(FactorizedReduce::declare(t, "reduce", channels, channels, affine)),
+            Op::SepConv3 => Self::Convs(separable(t, 3, channels, stride, affine)),
+            Op::SepConv5 => Self::Convs(separable(t, 5, channels, stride, affine)),
+            Op::SepConv7 => Self::Convs(separable(t, 7, channels, stride, affine)),
+            Op::DilConv3 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 3, channels, stride, 2, affine)]),
+            Op::DilConv5 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 5, channels, stride, 2, affine)]),
+            Op::Conv7x1 => Self::Convs(vec![row_then_column(t, channels, stride, affine)]),
+        })
+    }
+
+    /// [N, C, H, W] → [N, C, ⌈H/stride⌉, ⌈W/stride⌉].
+    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let normed = |pooled: Tensor, norm: &Option<BatchNorm>| match norm {
+            Some(norm) => norm.forward(w, &pooled, training),
+            None => pooled,
+        };
+        match self {
+            Self::Zero { stride } => {
+                let (n, c, h, width) = x.size4().expect("maps have four dimensions");
+                let up = |size: i64| (size + stride - 1) / stride;
+                Tensor::zeros([n, c, up(h), up(width)], (x.kind(), x.device()))
+            }
+            Self::MaxPool { stride, norm } => normed(x.max_pool2d([3, 3], [*stride, *stride], [1, 1], [1, 1], false), norm),
+            Self::AvgPool { stride, norm } => normed(avg_pool(x, 3, *stride), norm),
+            Self::Identity => x.shallow_clone(),
+            Self::Reduce(reduce) => reduce.forward(w, x, training),
+            Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
+        }
+    }
+
+    /// True for the stride-1 identity, which drop path spares.
+    pub fn is_identity(&self) -> bool {
+        matches!(self, Self::Identity)
+    }
+}
+
+/// Average pooling with an odd kernel that keeps the size at stride 1; the padding is not counted.
+pub fn avg_pool(x: &Tensor, kernel: i64, stride: i64) -> Tensor {
+    let padding = (kernel - 1) / 2;
+    x.avg_pool2d([kernel, kernel], [stride, stride], [padding, padding], false, false, None)
+}
+
+/// Mean over the map: [N, C, H, W] → [N, C].
+pub fn global_average(x: &Tensor) -> Tensor {
+    x.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+}
+
+fn pool_norm(t: &mut Table, channels: i64, form: Form) -> Option<BatchNorm> {
+    (form == Form::Search).then(|| BatchNorm::declare(t, "norm", channels, false))
+}
+
+fn separable(t: &mut Table, kernel: i64, channels: i64, stride: i64, affine: bool) -> Vec<ReluConvBn> {
+    vec![
+        depthwise_pointwise(t, "stage0", kernel, channels, stride, 1, affine),
+        depthwise_pointwise(t, "stage1", kernel, channels, 1, 1, affine),
+    ]
+}
+
+fn depthwise_pointwise(t: &mut Table, name: &str, kernel: i64, channels: i64, stride: i64, dilation: i64, affine: bool) -> ReluConvBn {
+    let shapes = [ConvShape::depthwise(channels, kernel, stride, dilation), ConvShape::pointwise(channels, channels, 1)];
+    ReluConvBn::declare(t, name, &shapes, affine)
+}
+
+fn row_then_column(t: &mut Table, channels: i64, stride: i64, affine: bool) -> ReluConvBn {
+    let row = ConvShape { kernel: (1, 7), stride: (1, stride), padding: (0, 3), ..ConvShape::pointwise(channels, channels, 1) };
+    let column = ConvShape { kernel: (7, 1), stride: (stride, 1), padding: (3, 0), ..row };
+    ReluConvBn::declare(t, "stage0", &[row, column], affine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::weights::Table;
+    use crate::seed::Streams;
+    use tch::{Device, Kind, Tensor};
+
+    const ALL: [Op; 10] = [
+        Op::None,
+        Op::MaxPool3,
+        Op::AvgPool3,
+        Op::SkipConnect,
+        Op::SepConv3,
+        Op::SepConv5,
+        Op::DilConv3,
+        Op::DilConv5,
+        Op::SepConv7,
+        Op::Conv7x1,
+    ];
+
+    fn declared(op: Op, channels: i64, stride: i64, form: Form) -> (Table, Candidate) {
+        let mut t = Table::default();
+        let c = Candidate::declare(&mut t, op.name(), op, channels, stride, form);
+        (t, c)
+    }
+
+    #[test]
+    fn parameter_counts_at_width_16_while_searching() {
+        let counts = [
+            (Op::SepConv3, 1, 800),
+            (Op::SepConv5, 1, 1312),
+            (Op::DilConv3, 1, 400),
+            (Op::DilConv5, 1, 656),
+            (Op::SkipConnect, 2, 256),
+            (Op::SkipConnect, 1, 0),
+            (Op::MaxPool3, 1, 0),
+            (Op::AvgPool3, 2, 0),
+            (Op::None, 1, 0),
+        ];
+        for (op, stride, expected) in counts {
+            assert_eq!(declared(op, 16, stride, Form::Search).0.count(), expected, "{op:?}");
+        }
+        assert_eq!(declared(Op::SepConv3, 16, 1, Form::Evaluation).0.count(), 800 + 4 * 16);
+        assert_eq!(declared(Op::SepConv7, 16, 1, Form::Evaluation).0.count(), 2 * (49 * 16 + 256) + 64);
+        assert_eq!(declared(Op::Conv7x1, 16, 1, Form::Evaluation).0.count(), 2 * 7 * 256 + 32);
+    }
+
+    #[test]
+    fn every_operation_maps_odd_and_even_sizes_alike() {
+        let mut rng = Streams::new(3).rng("init", 0);
+        for op in ALL {
+            for (stride, form) in [(1, Form::Search), (2, Form::Search), (2, Form::Evaluation)] {
+                let (t, c) = declared(op, 4, stride, form);
+                let w = Weights::init(&t, &mut rng, Device::Cpu, Kind::Float);
+                for (h, width) in [(8, 8), (9, 8), (8, 9), (7, 5), (2, 3)] {
+                    let x = Tensor::ones([2, 4, h, width], (Kind::Float, Device::Cpu));
+                    let y = c.forward(&w, &x, true);
+                    let up = |s: i64| (s + stride - 1) / stride;
+                    assert_eq!(y.size(), [2, 4, up(h), up(width)], "{op:?} stride {stride} {h}x{width}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_average_leaves_out_the_padding() {
+        let x = Tensor::ones([1, 1, 4, 4], (Kind::Double, Device::Cpu));
+        assert!(avg_pool(&x, 3, 1).allclose(&x, 1e-12, 1e-12, false));
+    }
+
+    #[test]
+    fn the_factorised_reduction_sees_both_grids() {
+        let (t, c) = declared(Op::SkipConnect, 2, 2, Form::Search);
+        let w = Weights::init(&t, &mut Streams::new(1).rng("init", 0), Device::Cpu, Kind::Double);
+        let x = Tensor::rand([1, 2, 4, 4], (Kind::Double, Device::Cpu)).set_requires_grad(true);
+        let y = c.forward(&w, &x, false).sum(Kind::Double);
+        let touched =
+            Tensor::run_backward(&[y], &[&x], false, false)[0].abs().sum_dim_intlist([0i64, 1].as_slice(), false, Kind::Double).gt(0.0);
+        let grid = |row: i64, column: i64| touched.int64_value(&[row, column]) == 1;
+        assert!(grid(0, 0) && grid(1, 1) && grid(2, 2) && grid(3, 3));
+        assert!(!grid(0, 1) && !grid(1, 0));
+    }
+}

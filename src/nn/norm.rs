@@ -1,0 +1,36 @@
+//! Batch normalisation.
+
+use super::weights::{Init, ParamId, StatId, Table, Weights};
+use tch::Tensor;
+
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+/// Share of the new batch in the running statistics: new = 0.9 old + 0.1 batch.
+const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation over [N, C, H, W], per channel. In training it normalises by the batch and updates the running
+/// statistics (the variance by its unbiased estimate); otherwise it uses them.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm {
+    affine: Option<(ParamId, ParamId)>,
+    mean: StatId,
+    var: StatId,
+}
+
+impl BatchNorm {
+    /// Declares the statistics and, if `affine`, a scale (1 at the start) and a shift (0).
+    pub fn declare(t: &mut Table, name: &str, channels: i64, affine: bool) -> Self {
+        t.scope(name, |t| Self {
+            affine: affine
+                .then(|| (t.param("weight", &[channels], Init::Constant(1.0)), t.param("bias", &[channels], Init::Constant(0.0)))),
+            mean: t.stat("running_mean", &[channels], 0.0),
+            var: t.stat("running_var", &[channels], 1.0),
+        })
+    }
+
+    /// [N, C, H, W] → [N, C, H, W].
+    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));
+        x.batch_norm(scale, shift, Some(&w[self.mean]), Some(&w[self.var]), training, MOMENTUM, EPSILON, true)
+    }
+}

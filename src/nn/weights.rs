@@ -1,0 +1,268 @@
+//! Declared parameters, and the tensors that hold them.
+//!
+//! A network declares what it needs in a [`Table`] and keeps the [`ParamId`]s; the tensors live in [`Weights`] and
+//! are handed to every forward pass. So a network can be counted without memory, and the same network can run on
+//! other weights (a step ahead, shared, predicted).
+
+use crate::seed::Rng;
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use std::ops::Index;
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// Where a parameter stands in its [`Table`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParamId(usize);
+
+/// Where a running statistic stands in its [`Table`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatId(usize);
+
+/// How a tensor is filled at the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Uniform in [-bound, bound].
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// All equal to this value.
+    Constant(f64),
+}
+
+impl Init {
+    /// Uniform in ±1/√fan_in, as PyTorch initialises convolutions and linear layers (Kaiming uniform with a = √5).
+    pub fn fan_in(fan_in: i64) -> Self {
+        Self::Uniform(1.0 / (fan_in as f64).sqrt())
+    }
+
+    fn fill(self, count: usize, rng: &mut Rng, out: &mut Vec<f64>) {
+        match self {
+            Self::Uniform(bound) => {
+                let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound is finite and not negative");
+                out.extend(uniform.sample_iter(rng).take(count));
+            }
+            Self::Normal(std) => out.extend(StandardNormal.sample_iter(rng).take(count).map(|z: f64| std * z)),
+            Self::Constant(value) => out.extend(std::iter::repeat_n(value, count)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Declared {
+    name: String,
+    shape: Vec<i64>,
+    init: Init,
+}
+
+impl Declared {
+    fn len(&self) -> usize {
+        self.shape.iter().product::<i64>() as usize
+    }
+}
+
+/// The parameters and running statistics that a network declares, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    scope: Vec<String>,
+    params: Vec<Declared>,
+    stats: Vec<Declared>,
+}
+
+impl Table {
+    /// Declares everything inside `f` under `name.`
+    pub fn scope<T>(&mut self, name: impl Into<String>, f: impl FnOnce(&mut Self) -> T) -> T {
+        self.scope.push(name.into());
+        let out = f(self);
+        self.scope.pop();
+        out
+    }
+
+    /// Declares a trainable parameter.
+    pub fn param(&mut self, name: &str, shape: &[i64], init: Init) -> ParamId {
+        let declared = self.declared(name, shape, init);
+        self.params.push(declared);
+        ParamId(self.params.len() - 1)
+    }
+
+    /// Declares a running statistic, which no gradient reaches.
+    pub fn stat(&mut self, name: &str, shape: &[i64], value: f64) -> StatId {
+        let declared = self.declared(name, shape, Init::Constant(value));
+        self.stats.push(declared);
+        StatId(self.stats.len() - 1)
+    }
+
+    /// Number of trainable scalars.
+    pub fn count(&self) -> u64 {
+        self.count_if(|_| true)
+    }
+
+    /// Number of trainable scalars in parameters whose full name satisfies `keep`.
+    pub fn count_if(&self, keep: impl Fn(&str) -> bool) -> u64 {
+        self.params.iter().filter(|p| keep(&p.name)).map(|p| p.len() as u64).sum()
+    }
+
+    /// Full names of all parameters, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.params.iter().map(|p| p.name.as_str())
+    }
+
+    /// Full names of all running statistics, in order.
+    pub fn stat_names(&self) -> impl Iterator<Item = &str> {
+        self.stats.iter().map(|p| p.name.as_str())
+    }
+
+    fn declared(&self, name: &str, shape: &[i64], init: Init) -> Declared {
+        let name = self.scope.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        Declared { name, shape: shape.to_vec(), init }
+    }
+}
+
+/// The tensors of a [`Table`]. Parameters are views of one flat tensor, statistics of another, so that optimiser
+/// steps, gradient norms and checkpoints handle one tensor each.
+#[derive(Debug)]
+pub struct Weights {
+    flat: Tensor,
+    params: Vec<Tensor>,
+    flat_stats: Tensor,
+    stats: Vec<Tensor>,
+}
+
+impl Weights {
+    /// Fresh weights: every parameter by its initialiser, in declaration order from `rng`.
+    pub fn init(table: &Table, rng: &mut Rng, device: Device, kind: Kind) -> Self {
+        let flat = flat_tensor(&table.params, rng, device, kind);
+        let flat_stats = flat_tensor(&table.stats, rng, device, kind);
+        Self::over(table, flat, flat_stats)
+    }
+
+    /// Weights over given flat tensors, shared and not copied.
+    ///
+    /// # Panics
+    /// If a flat tensor has not the size that the table declares.
+    pub fn over(table: &Table, flat: Tensor, flat_stats: Tensor) -> Self {
+        let params = views(&table.params, &flat).into_iter().map(|v| v.set_requires_grad(true)).collect();
+        let stats = views(&table.stats, &flat_stats);
+        Self { flat, params, flat_stats, stats }
+    }
+
+    /// All parameters as one vector that shares their memory.
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// All running statistics as one vector that shares their memory.
+    pub fn flat_stats(&self) -> &Tensor {
+        &self.flat_stats
+    }
+
+    /// The parameters in declaration order.
+    pub fn params(&self) -> &[Tensor] {
+        &self.params
+    }
+
+    /// The running statistics in declaration order.
+    pub fn stats(&self) -> &[Tensor] {
+        &self.stats
+    }
+
+    /// Gradient of the scalar `loss` with respect to all parameters, as one vector in the layout of [`Weights::flat`];
+    /// zero where a parameter does not take part.
+    pub fn gradient(&self, loss: &Tensor) -> Tensor {
+        let grads = Tensor::run_backward(&[loss], &self.params, false, false);
+        self.flatten(&grads)
+    }
+
+    /// Joins one gradient a parameter to a flat vector; an undefined gradient is zero.
+    pub fn flatten(&self, grads: &[Tensor]) -> Tensor {
+        let parts: Vec<Tensor> = grads
+            .iter()
+            .zip(&self.params)
+            .map(|(g, p)| if g.defined() { g.reshape([-1]) } else { p.detach().zeros_like().reshape([-1]) })
+            .collect();
+        Tensor::cat(&parts, 0)
+    }
+}
+
+impl Index<ParamId> for Weights {
+    type Output = Tensor;
+
+    fn index(&self, id: ParamId) -> &Tensor {
+        &self.params[id.0]
+    }
+}
+
+impl Index<StatId> for Weights {
+    type Output = Tensor;
+
+    fn index(&self, id: StatId) -> &Tensor {
+        &self.stats[id.0]
+    }
+}
+
+fn flat_tensor(declared: &[Declared], rng: &mut Rng, device: Device, kind: Kind) -> Tensor {
+    let mut values = Vec::with_capacity(declared.iter().map(Declared::len).sum());
+    for d in declared {
+        d.init.fill(d.len(), rng, &mut values);
+    }
+    Tensor::from_slice(&values).to_kind(kind).to_device(device)
+}
+
+fn views(declared: &[Declared], flat: &Tensor) -> Vec<Tensor> {
+    let mut start = 0;
+    let views = no_grad(|| {
+        declared
+            .iter()
+            .map(|d| {
+                let view = flat.narrow(0, start, d.len() as i64).view(d.shape.as_slice()).detach();
+                start += d.len() as i64;
+                view
+            })
+            .collect()
+    });
+    assert_eq!(start, flat.size1().expect("flat tensors have one dimension"), "flat tensor and table differ in size");
+    views
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Streams;
+
+    fn table() -> Table {
+        let mut t = Table::default();
+        t.scope("a", |t| t.param("weight", &[2, 3], Init::fan_in(9)));
+        t.param("gain", &[4], Init::Constant(1.0));
+        t.stat("mean", &[4], 0.0);
+        t
+    }
+
+    #[test]
+    fn counts_and_names_need_no_tensors() {
+        let t = table();
+        assert_eq!(t.count(), 10);
+        assert_eq!(t.count_if(|n| n.starts_with("a.")), 6);
+        assert_eq!(t.names().collect::<Vec<_>>(), ["a.weight", "gain"]);
+    }
+
+    #[test]
+    fn initial_values_follow_the_stream_and_stay_in_bounds() {
+        let make = |seed| Weights::init(&table(), &mut Streams::new(seed).rng("init", 0), Device::Cpu, Kind::Double);
+        let (a, b, c) = (make(1), make(1), make(2));
+        assert!(a.flat().equal(b.flat()));
+        assert!(!a.flat().equal(c.flat()));
+        assert!(a.params()[0].abs().max().double_value(&[]) <= 1.0 / 3.0);
+        assert_eq!(a.params()[1].sum(Kind::Double).double_value(&[]), 4.0);
+    }
+
+    #[test]
+    fn parameters_share_the_flat_memory_and_gradients_its_layout() {
+        let w = Weights::init(&table(), &mut Streams::new(1).rng("init", 0), Device::Cpu, Kind::Double);
+        let loss = (&w.params()[1] * 3.0).sum(Kind::Double);
+        let g = w.gradient(&loss);
+        assert_eq!(Vec::<f64>::try_from(&g).unwrap(), [0., 0., 0., 0., 0., 0., 3., 3., 3., 3.]);
+        no_grad(|| {
+            let mut flat = w.flat().shallow_clone();
+            let _ = flat.g_add_(&g);
+        });
+        assert_eq!(w.params()[1].double_value(&[0]), 4.0);
+    }
+}

@@ -1,0 +1,80 @@
+//! The few things of libtorch that tch does not reach, through a small C++ file.
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use std::ffi::{CStr, c_char};
+
+unsafe extern "C" {
+    fn naslab_torch_version() -> *const c_char;
+    fn naslab_device_peaks(device_index: i8, out: *mut i64) -> bool;
+    fn naslab_reset_device_peaks(device_index: i8) -> bool;
+}
+
+/// The CUDA part of libtorch. The linker drops it from a plain build, so it is loaded by name.
+const CUDA_LIBRARY: &str = "libtorch_cuda.so";
+
+/// Peaks of the device allocator, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DevicePeaks {
+    /// Handed out to tensors.
+    pub allocated: u64,
+    /// Held by the allocator.
+    pub reserved: u64,
+}
+
+/// Version of libtorch that this program was built against, such as `2.11.0`.
+pub fn libtorch_version() -> String {
+    // SAFETY: the function returns a string literal.
+    let text = unsafe { CStr::from_ptr(naslab_torch_version()) };
+    text.to_string_lossy().into_owned()
+}
+
+/// Loads the CUDA part of libtorch for the life of the process. The error says why it cannot be used.
+pub fn load_cuda() -> Result<(), String> {
+    // SAFETY: libtorch's initialisers may run at any time before CUDA is first used, and the library is never unloaded.
+    match unsafe { Library::open(Some(CUDA_LIBRARY), RTLD_NOW | RTLD_GLOBAL) } {
+        Ok(library) => {
+            std::mem::forget(library);
+            Ok(())
+        }
+        Err(e) => {
+            let text = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+            let absent = text.starts_with(CUDA_LIBRARY);
+            Err(if absent { format!("this libtorch has no {CUDA_LIBRARY}") } else { format!("{CUDA_LIBRARY} cannot be loaded: {text}") })
+        }
+    }
+}
+
+/// Peaks of CUDA device `index` since the last reset; `None` where there is no such allocator.
+pub fn device_peaks(index: usize) -> Option<DevicePeaks> {
+    let mut out = [0i64; 2];
+    // SAFETY: the function writes two integers, for which `out` has room, and lets no exception out.
+    let measured = unsafe { naslab_device_peaks(i8::try_from(index).ok()?, out.as_mut_ptr()) };
+    measured.then_some(DevicePeaks { allocated: out[0].max(0) as u64, reserved: out[1].max(0) as u64 })
+}
+
+/// Starts the peaks of CUDA device `index` anew; false where there is no such allocator.
+pub fn reset_device_peaks(index: usize) -> bool {
+    // SAFETY: the function takes a plain number and lets no exception out.
+    i8::try_from(index).is_ok_and(|index| unsafe { naslab_reset_device_peaks(index) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_one_that_tch_needs() {
+        assert_eq!(libtorch_version(), "2.11.0");
+    }
+
+    #[test]
+    fn without_a_card_nothing_is_measured_and_nothing_crashes() {
+        if load_cuda().is_ok() && tch::Cuda::is_available() {
+            assert!(reset_device_peaks(0));
+            assert!(device_peaks(0).is_some());
+        } else {
+            assert_eq!(device_peaks(0), None);
+            assert!(!reset_device_peaks(0));
+        }
+    }
+}

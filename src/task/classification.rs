@@ -1,0 +1,279 @@
+//! Image classification: parts of a data set, batches, score.
+
+use super::augment::Augment;
+use crate::data::{DataSet, Images};
+use crate::error::{Error, Result};
+use crate::nn::cross_entropy;
+use crate::seed::Streams;
+use rand::seq::SliceRandom;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+/// A part of the training images that a method may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// First half of the search images.
+    Train,
+    /// Second half of the search images.
+    Valid,
+    /// All training images, for training the chosen architecture.
+    Retrain,
+}
+
+/// Images [N, C, H, W] in 0..1 normalised by channel, and labels [N].
+#[derive(Debug)]
+pub struct Batch {
+    /// [N, C, H, W], float.
+    pub images: Tensor,
+    /// [N], integers.
+    pub labels: Tensor,
+}
+
+impl Batch {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.size()[0] as usize
+    }
+
+    /// True without images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Score of some images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Fraction classified correctly.
+    pub accuracy: f64,
+    /// Mean cross-entropy.
+    pub loss: f64,
+}
+
+/// The training images of a data set on the device. The test images are in [`TestSplit`], which no method sees.
+#[derive(Debug)]
+pub struct Classification {
+    pixels: Pixels,
+    train: std::ops::Range<usize>,
+    valid: std::ops::Range<usize>,
+    retrain: std::ops::Range<usize>,
+    /// Channels of an image.
+    pub channels: i64,
+    /// Height in pixels.
+    pub height: i64,
+    /// Width in pixels.
+    pub width: i64,
+    /// Number of classes.
+    pub classes: i64,
+    /// SHA-256 over the parts' ranges.
+    pub split_hash: String,
+}
+
+/// The test images; they are scored once, by value.
+#[derive(Debug)]
+pub struct TestSplit {
+    pixels: Pixels,
+}
+
+#[derive(Debug)]
+struct Pixels {
+    /// [N, C, H, W], bytes.
+    images: Tensor,
+    /// [N]
+    labels: Tensor,
+    /// [1, C, 1, 1], of bytes.
+    mean: Tensor,
+    /// [1, C, 1, 1], of bytes.
+    std: Tensor,
+}
+
+/// How many of the images are used; 0 is all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Images for the search, training and validation part together.
+    pub search: usize,
+    /// Images for training the chosen architecture.
+    pub retrain: usize,
+}
+
+impl Classification {
+    /// Moves the images to `device` and fixes the parts: the first half of the search images trains, the second validates.
+    pub fn open(data: &DataSet, limit: Limit, device: Device) -> Result<(Self, TestSplit)> {
+        let search = cut(data.search_items, limit.search);
+        let retrain = cut(data.train.len(), limit.retrain);
+        if search < 8 || data.test.is_empty() {
+            return Err(Error::Usage(format!(
+                "{}: a search needs at least 8 training images and a test image, found {search} and {}",
+                data.name,
+                data.test.len()
+            )));
+        }
+        let (train, valid, retrain) = (0..search / 2, search / 2..search, 0..retrain);
+        let text = format!("train {train:?} valid {valid:?} retrain {retrain:?} test {:?}", 0..data.test.len());
+        let (mean, std) = statistics(&data.train);
+        let task = Self {
+            split_hash: Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
+            channels: data.train.channels as i64,
+            height: data.train.height as i64,
+            width: data.train.width as i64,
+            classes: data.classes.len() as i64,
+            pixels: Pixels::new(&data.train, &mean, &std, device),
+            train,
+            valid,
+            retrain,
+        };
+        Ok((task, TestSplit { pixels: Pixels::new(&data.test, &mean, &std, device) }))
+    }
+
+    /// Number of images in `part`.
+    pub fn len(&self, part: Part) -> usize {
+        self.range(part).len()
+    }
+
+    /// Images a part, by name, and those of the test split.
+    pub fn counts(&self, test: &TestSplit) -> BTreeMap<String, u64> {
+        let count = |name: &str, n: usize| (name.to_string(), n as u64);
+        [
+            count("train", self.train.len()),
+            count("valid", self.valid.len()),
+            count("retrain", self.retrain.len()),
+            count("test", test.len()),
+        ]
+        .into()
+    }
+
+    /// Steps an epoch over `part`; a last batch of one image joins the one before it.
+    pub fn steps(&self, part: Part, batch: usize) -> u64 {
+        let n = self.len(part);
+        let whole = n.div_ceil(batch);
+        (if whole > 1 && n % batch == 1 { whole - 1 } else { whole }) as u64
+    }
+
+    /// Batch `index` of `epoch` in a shuffled order, augmented. Order and augmentation come from `streams` alone.
+    pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
+        let steps = self.steps(part, size);
+        assert!(index < steps, "batch {index} of {steps}");
+        let mut order: Vec<i64> = self.range(part).map(|i| i as i64).collect();
+        order.shuffle(&mut streams.rng("order", epoch));
+        let start = index as usize * size;
+        let end = if index + 1 == steps { order.len() } else { start + size };
+        self.pixels.batch(&order[start..end], augment, streams, epoch * steps + index)
+    }
+
+    /// A batch of `size` images drawn without replacement, independently for every `step`.
+    pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
+        let range = self.range(part);
+        let chosen = rand::seq::index::sample(&mut streams.rng("random batch", step), range.len(), size.min(range.len()));
+        let index: Vec<i64> = chosen.iter().map(|i| (range.start + i) as i64).collect();
+        self.pixels.batch(&index, augment, streams, step)
+    }
+
+    /// Scores `part` by `logits` ([N, C, H, W] → [N, classes]); `go_on` is asked before every
+    /// batch; where it says no, there is no score.
+    pub fn score(
+        &self,
+        part: Part,
+        batch: usize,
+        logits: impl Fn(&Tensor) -> Tensor,
+        go_on: impl FnMut() -> Result<bool>,
+    ) -> Result<Option<Score>> {
+        self.pixels.score(self.range(part), batch, logits, go_on)
+    }
+
+    fn range(&self, part: Part) -> std::ops::Range<usize> {
+        match part {
+            Part::Train => self.train.clone(),
+            Part::Valid => self.valid.clone(),
+            Part::Retrain => self.retrain.clone(),
+        }
+    }
+}
+
+impl TestSplit {
+    /// Number of test images.
+    pub fn len(&self) -> usize {
+        self.pixels.labels.size()[0] as usize
+    }
+
+    /// True without images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Scores the test images.
+    pub fn score(self, batch: usize, logits: impl Fn(&Tensor) -> Tensor, go_on: impl FnMut() -> Result<bool>) -> Result<Option<Score>> {
+        self.pixels.score(0..self.len(), batch, logits, go_on)
+    }
+}
+
+impl Pixels {
+    fn new(images: &Images, mean: &[f64], std: &[f64], device: Device) -> Self {
+        let shape = [images.len() as i64, images.channels as i64, images.height as i64, images.width as i64];
+        let labels: Vec<i64> = images.labels.iter().map(|l| i64::from(*l)).collect();
+        let channel = |v: &[f64]| Tensor::from_slice(v).to_kind(Kind::Float).view([1, -1, 1, 1]).to_device(device);
+        Self {
+            images: Tensor::from_data_size(&images.pixels, &shape, Kind::Uint8).to_device(device),
+            labels: Tensor::from_slice(&labels).to_device(device),
+            mean: channel(mean),
+            std: channel(std),
+        }
+    }
+
+    fn normalised(&self, bytes: &Tensor) -> Tensor {
+        (bytes.to_kind(Kind::Float) - &self.mean) / &self.std
+    }
+
+    fn batch(&self, index: &[i64], augment: &Augment, streams: Streams, step: u64) -> Batch {
+        let index = Tensor::from_slice(index).to_device(self.images.device());
+        let rng = &mut streams.rng("augment", step);
+        let moved = augment.move_pixels(&self.images.index_select(0, &index), rng);
+        Batch { images: augment.cut(&self.normalised(&moved), rng), labels: self.labels.index_select(0, &index) }
+    }
+
+    fn score(
+        &self,
+        range: std::ops::Range<usize>,
+        batch: usize,
+        logits: impl Fn(&Tensor) -> Tensor,
+        mut go_on: impl FnMut() -> Result<bool>,
+    ) -> Result<Option<Score>> {
+        let (mut correct, mut loss) = (0i64, 0.0);
+        for start in range.clone().step_by(batch) {
+            if !go_on()? {
+                return Ok(None);
+            }
+            let n = batch.min(range.end - start) as i64;
+            let images = self.normalised(&self.images.narrow(0, start as i64, n));
+            let labels = self.labels.narrow(0, start as i64, n);
+            let scores = logits(&images);
+            correct += scores.argmax(1, false).eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]);
+            loss += cross_entropy(&scores, &labels).double_value(&[]) * n as f64;
+        }
+        let n = range.len() as f64;
+        Ok(Some(Score { accuracy: correct as f64 / n, loss: loss / n }))
+    }
+}
+
+fn cut(available: usize, limit: usize) -> usize {
+    if limit == 0 { available } else { available.min(limit) }
+}
+
+/// Mean and standard deviation of the training bytes, per channel. A constant channel gets a deviation of 1.
+fn statistics(images: &Images) -> (Vec<f64>, Vec<f64>) {
+    let plane = images.height * images.width;
+    (0..images.channels)
+        .map(|channel| {
+            let mut histogram = [0u64; 256];
+            for image in images.pixels.chunks_exact(images.channels * plane) {
+                image[channel * plane..(channel + 1) * plane].iter().for_each(|p| histogram[usize::from(*p)] += 1);
+            }
+            let n = (images.len() * plane) as f64;
+            let moment =
+                |power: i32| histogram.iter().enumerate().map(|(v, count)| (v as f64).powi(power) * *count as f64).sum::<f64>() / n;
+            let (mean, square) = (moment(1), moment(2));
+            let std = (square - mean * mean).max(0.0).sqrt();
+            (mean, if std > 0.0 { std } else { 1.0 })
+        })
+        .unzip()
+}

@@ -1,0 +1,11 @@
+//! Optimisers, schedules and the training of one network.
+
+mod optim;
+mod recipe;
+mod saved;
+mod trainer;
+
+pub use optim::{Adam, Sgd, clip, cosine};
+pub use recipe::Recipe;
+pub use saved::Saved;
+pub use trainer::{Progress, Step, Trainer};

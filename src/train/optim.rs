@@ -1,0 +1,146 @@
+//! Optimisers over flat weight vectors, with their state in the open.
+
+use tch::{Tensor, no_grad};
+
+/// Stochastic gradient descent with momentum, without dampening and without Nesterov's look-ahead:
+/// m ← μ m + (g + λ w), w ← w − η m. The weight decay λ is coupled, as in PyTorch.
+#[derive(Debug)]
+pub struct Sgd {
+    /// μ
+    pub momentum: f64,
+    /// λ
+    pub weight_decay: f64,
+    /// m, in the layout of the weights; zero before the first step.
+    pub velocity: Tensor,
+}
+
+impl Sgd {
+    /// For weights in the layout of `flat`.
+    pub fn new(flat: &Tensor, momentum: f64, weight_decay: f64) -> Self {
+        Self { momentum, weight_decay, velocity: no_grad(|| flat.zeros_like()) }
+    }
+
+    /// One step on `flat` in place with learning rate `eta`.
+    pub fn step(&mut self, flat: &Tensor, gradient: &Tensor, eta: f64) {
+        no_grad(|| {
+            let decayed = gradient + flat * self.weight_decay;
+            let _ = self.velocity.g_mul_scalar_(self.momentum).g_add_(&decayed);
+            let _ = flat.shallow_clone().g_sub_(&(&self.velocity * eta));
+        });
+    }
+}
+
+/// Adam with coupled weight decay (λ w is added to the gradient), as in PyTorch's `Adam`.
+#[derive(Debug)]
+pub struct Adam {
+    /// η
+    pub learning_rate: f64,
+    /// (β₁, β₂)
+    pub betas: (f64, f64),
+    /// λ
+    pub weight_decay: f64,
+    /// First moment.
+    pub mean: Tensor,
+    /// Second moment.
+    pub square: Tensor,
+    /// Steps done.
+    pub steps: u64,
+}
+
+/// Added to the root of the second moment.
+const ADAM_EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// For weights in the layout of `flat`.
+    pub fn new(flat: &Tensor, learning_rate: f64, betas: (f64, f64), weight_decay: f64) -> Self {
+        let (mean, square) = no_grad(|| (flat.zeros_like(), flat.zeros_like()));
+        Self { learning_rate, betas, weight_decay, mean, square, steps: 0 }
+    }
+
+    /// One step on `flat` in place.
+    pub fn step(&mut self, flat: &Tensor, gradient: &Tensor) {
+        self.steps += 1;
+        let (b1, b2) = self.betas;
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let (c1, c2) = (correction(b1), correction(b2));
+        no_grad(|| {
+            let g = gradient + flat * self.weight_decay;
+            let _ = self.mean.g_mul_scalar_(b1).g_add_(&(&g * (1.0 - b1)));
+            let _ = self.square.g_mul_scalar_(b2).g_add_(&(g.square() * (1.0 - b2)));
+            let denominator = (&self.square / c2).sqrt() + ADAM_EPSILON;
+            let _ = flat.shallow_clone().g_sub_(&(&self.mean / denominator * (self.learning_rate / c1)));
+        });
+    }
+}
+
+/// Scales `gradient` so that its norm is at most `limit`: g · min(1, limit / (‖g‖₂ + 10⁻⁶)). No limit at 0.
+pub fn clip(gradient: Tensor, limit: f64) -> Tensor {
+    if limit <= 0.0 {
+        return gradient;
+    }
+    no_grad(|| {
+        let scale = ((gradient.norm() + 1e-6).reciprocal() * limit).clamp_max(1.0);
+        gradient * scale
+    })
+}
+
+/// Cosine from `start` to `end`, constant within an epoch: end + (start − end)(1 + cos(π e / epochs)) / 2.
+pub fn cosine(start: f64, end: f64, epoch: u64, epochs: u64) -> f64 {
+    let turn = std::f64::consts::PI * epoch as f64 / epochs.max(1) as f64;
+    end + (start - end) * (1.0 + turn.cos()) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(t: &Tensor) -> Vec<f64> {
+        Vec::try_from(t).unwrap()
+    }
+
+    #[test]
+    fn two_sgd_steps_by_hand() {
+        let w = Tensor::from_slice(&[1.0, -2.0]);
+        let mut sgd = Sgd::new(&w, 0.9, 0.1);
+        sgd.step(&w, &Tensor::from_slice(&[0.5, 0.0]), 0.1);
+        // m = g + 0.1 w = [0.6, -0.2]; w = [0.94, -1.98]
+        sgd.step(&w, &Tensor::from_slice(&[0.0, 1.0]), 0.1);
+        // m = 0.9 m + [0.094, 0.802] = [0.634, 0.622]
+        for (got, want) in values(&w).iter().zip([0.94 - 0.0634, -1.98 - 0.0622]) {
+            assert!((got - want).abs() < 1e-12, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn adam_agrees_with_libtorch() {
+        let mut vs = tch::nn::VarStore::new(tch::Device::Cpu);
+        let theirs = vs.root().var_copy("w", &Tensor::from_slice(&[0.25, -0.75, 2.0]));
+        vs.double();
+        let config = tch::nn::Adam { beta1: 0.5, beta2: 0.999, wd: 1e-3, eps: 1e-8, amsgrad: false };
+        let mut opt = tch::nn::OptimizerConfig::build(config, &vs, 3e-4).unwrap();
+        let ours = Tensor::from_slice(&[0.25, -0.75, 2.0]);
+        let mut adam = Adam::new(&ours, 3e-4, (0.5, 0.999), 1e-3);
+        for step in 0..5 {
+            let x = Tensor::from_slice(&[1.0, step as f64, -0.5]);
+            opt.backward_step(&(&theirs * &theirs * &x).sum(tch::Kind::Double));
+            let gradient = &ours * 2.0 * &x;
+            adam.step(&ours, &gradient);
+        }
+        assert!(ours.allclose(&theirs.detach(), 1e-12, 1e-14, false), "{ours:?}");
+    }
+
+    #[test]
+    fn clipping_bounds_the_norm_and_spares_small_gradients() {
+        let g = clip(Tensor::from_slice(&[30.0, 40.0]), 5.0);
+        assert!((g.norm().double_value(&[]) - 5.0).abs() < 1e-5);
+        assert_eq!(values(&clip(Tensor::from_slice(&[0.3, 0.4]), 5.0)), [0.3, 0.4]);
+        assert_eq!(values(&clip(Tensor::from_slice(&[30.0, 40.0]), 0.0)), [30.0, 40.0]);
+    }
+
+    #[test]
+    fn the_cosine_starts_and_ends_where_it_should() {
+        assert_eq!(cosine(0.025, 0.001, 0, 50), 0.025);
+        assert!((cosine(0.025, 0.001, 25, 50) - 0.013).abs() < 1e-12);
+        assert!((cosine(0.025, 0.0, 600, 600)).abs() < 1e-12);
+    }
+}

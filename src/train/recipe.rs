@@ -1,0 +1,53 @@
+//! How a network is trained from scratch.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Epochs, optimiser and regularisation. The learning rate falls from `learning_rate` to `learning_rate_end` by a cosine that is constant in an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Passes over the training part.
+    pub epochs: u64,
+    /// Images a step; a last batch of one image joins the batch before it.
+    pub batch: usize,
+    /// At the first epoch.
+    pub learning_rate: f64,
+    /// Where the cosine ends.
+    pub learning_rate_end: f64,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Coupled weight decay, on all parameters.
+    pub weight_decay: f64,
+    /// Limit of the gradient's norm; 0 for none.
+    pub clip: f64,
+    /// Weight of the auxiliary head's loss; 0 builds no head.
+    pub auxiliary_weight: f64,
+    /// Drop-path probability at the end; it rises linearly with the epochs from 0.
+    pub drop_path: f64,
+}
+
+impl Recipe {
+    /// Refuses values that cannot train, naming the key under `section`.
+    pub fn check(&self, section: &str) -> Result<()> {
+        let at_least = |key: &str, value: f64, least: f64| {
+            if value.is_finite() && value >= least {
+                return Ok(());
+            }
+            Err(Error::Usage(format!("{section}.{key} = {value}: must be at least {least}")))
+        };
+        at_least("epochs", self.epochs as f64, 1.0)?;
+        at_least("batch", self.batch as f64, 2.0)?;
+        at_least("learning_rate", self.learning_rate, 0.0)?;
+        at_least("learning_rate_end", self.learning_rate_end, 0.0)?;
+        at_least("momentum", self.momentum, 0.0)?;
+        at_least("weight_decay", self.weight_decay, 0.0)?;
+        at_least("clip", self.clip, 0.0)?;
+        at_least("auxiliary_weight", self.auxiliary_weight, 0.0)?;
+        at_least("drop_path", self.drop_path, 0.0)?;
+        if self.drop_path >= 1.0 {
+            return Err(Error::Usage(format!("{section}.drop_path = {}: must be below 1", self.drop_path)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! Training of one network from scratch, step by step, so that the caller can charge, save and stop between steps.
+
+use super::optim::{Sgd, clip, cosine};
+use super::recipe::Recipe;
+use super::saved::Saved;
+use crate::error::{Error, Result};
+use crate::nn::{Network, Pass, Weights, cross_entropy};
+use crate::seed::Streams;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// It went well; the training loss of the batch.
+    Done(f64),
+    /// The loss was NaN or infinite; the weights are as before the step.
+    Diverged,
+}
+
+/// A network in training.
+pub struct Trainer {
+    network: Box<dyn Network>,
+    weights: Weights,
+    sgd: Sgd,
+    recipe: Recipe,
+    streams: Streams,
+    steps_per_epoch: u64,
+    progress: Progress,
+}
+
+/// Where a training stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Sum of the losses in the present epoch.
+    pub loss_sum: f64,
+    /// Steps in that sum.
+    pub loss_steps: u64,
+}
+
+impl Trainer {
+    /// Fresh weights from the stream `init`.
+    pub fn new(network: Box<dyn Network>, recipe: &Recipe, steps_per_epoch: u64, streams: Streams, device: Device) -> Self {
+        let weights = Weights::init(network.table(), &mut streams.rng("init", 0), device, Kind::Float);
+        let sgd = Sgd::new(weights.flat(), recipe.momentum, recipe.weight_decay);
+        Self { network, weights, sgd, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
+    }
+
+    /// Where it stands.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Epoch of the next step.
+    pub fn epoch(&self) -> u64 {
+        self.progress.step / self.steps_per_epoch
+    }
+
+    /// Index of the next batch within its epoch.
+    pub fn batch_index(&self) -> u64 {
+        self.progress.step % self.steps_per_epoch
+    }
+
+    /// All epochs done.
+    pub fn is_finished(&self) -> bool {
+        self.epoch() >= self.recipe.epochs
+    }
+
+    /// Mean loss since the last call at an epoch's end.
+    pub fn take_loss(&mut self) -> Option<f64> {
+        let mean = (self.progress.loss_steps > 0).then(|| self.progress.loss_sum / self.progress.loss_steps as f64);
+        (self.progress.loss_sum, self.progress.loss_steps) = (0.0, 0);
+        mean
+    }
+
+    /// One step on images [N, C, H, W] with labels [N].
+    pub fn step(&mut self, images: &Tensor, labels: &Tensor) -> Step {
+        let epoch = self.epoch();
+        let drop_path = self.recipe.drop_path * epoch as f64 / self.recipe.epochs as f64;
+        let mut pass = Pass::training(drop_path, self.streams.rng("drop path", self.progress.step));
+        let out = self.network.forward(&self.weights, images, &mut pass);
+        let mut loss = cross_entropy(&out.logits, labels);
+        if let Some(auxiliary) = out.auxiliary {
+            loss += cross_entropy(&auxiliary, labels) * self.recipe.auxiliary_weight;
+        }
+        let value = loss.double_value(&[]);
+        if !value.is_finite() {
+            return Step::Diverged;
+        }
+        let gradient = clip(self.weights.gradient(&loss), self.recipe.clip);
+        let eta = cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, epoch, self.recipe.epochs);
+        self.sgd.step(self.weights.flat(), &gradient, eta);
+        self.progress.step += 1;
+        self.progress.loss_sum += value;
+        self.progress.loss_steps += 1;
+        Step::Done(value)
+    }
+
+    /// Scores images [N, C, H, W] → logits [N, classes], with running statistics and without gradient.
+    pub fn score(&self, images: &Tensor) -> Tensor {
+        no_grad(|| self.network.forward(&self.weights, images, &mut Pass::evaluation()).logits)
+    }
+
+    /// The network and its weights.
+    pub fn parts(&self) -> (&dyn Network, &Weights) {
+        (&*self.network, &self.weights)
+    }
+
+    /// All that the next step depends on.
+    pub fn save(&self) -> Saved {
+        let tensors = [("weights", self.weights.flat()), ("statistics", self.weights.flat_stats()), ("velocity", &self.sgd.velocity)];
+        Saved::new(&self.progress, &tensors)
+    }
+
+    /// Goes on from what [`Trainer::save`] returned.
+    pub fn restore(&mut self, saved: &Saved) -> Result<()> {
+        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::Usage(format!("checkpoint: {e}")))?;
+        saved.copy_to("weights", self.weights.flat())?;
+        saved.copy_to("statistics", self.weights.flat_stats())?;
+        saved.copy_to("velocity", &self.sgd.velocity)
+    }
+}

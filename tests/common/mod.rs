@@ -1,0 +1,75 @@
+//! What the integration tests share: tiny settings a method, and the binary.
+
+use assert_cmd::Command;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Settings that keep a method's steps and shrink its sizes until a run takes a few seconds.
+pub fn tiny(method: &str) -> Vec<&'static str> {
+    let mut set = vec![
+        "data.search_images=128",
+        "data.retrain_images=160",
+        "select.channels=4",
+        "select.cells=3",
+        "select.recipe.epochs=1",
+        "retrain.channels=4",
+        "retrain.cells=3",
+        "retrain.recipe.epochs=3",
+    ];
+    match method {
+        "darts" => set.extend(["search.channels=2", "search.epochs=2", "search.searches=2"]),
+        "random" => set.extend(["search.trials=4", "search.keep=2", "search.child.channels=4", "search.child.recipe.epochs=1"]),
+        other => panic!("tests/common: give tiny settings for '{other}'"),
+    }
+    set
+}
+
+/// `naslab run METHOD --preset smoke` with tiny settings, one thread, a checkpoint after every step.
+pub fn run_arguments(method: &str, out: &Path) -> Vec<String> {
+    let mut all: Vec<String> =
+        ["run", method, "--preset", "smoke", "--quiet", "--threads", "1", "--device", "cpu", "--checkpoint-every", "0s", "--out"]
+            .map(String::from)
+            .into();
+    all.push(out.display().to_string());
+    all.extend(tiny(method).iter().flat_map(|s| ["--set".to_string(), (*s).to_string()]));
+    all
+}
+
+/// The binary under test.
+pub fn naslab() -> Command {
+    Command::cargo_bin("naslab").expect("the binary is built with the tests")
+}
+
+/// The binary as a child process that can be killed.
+pub fn spawn(arguments: &[String]) -> std::process::Child {
+    std::process::Command::new(assert_cmd::cargo::cargo_bin("naslab"))
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts")
+}
+
+/// The only run directory below `out`.
+pub fn only_run(out: &Path) -> PathBuf {
+    let runs: Vec<PathBuf> = std::fs::read_dir(out).expect("the folder of the runs").map(|e| e.expect("an entry").path()).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    runs[0].clone()
+}
+
+/// Runs a method to its end without a break and returns the run directory.
+pub fn unbroken(method: &str, out: &Path) -> PathBuf {
+    naslab().args(run_arguments(method, out)).assert().success();
+    only_run(out)
+}
+
+/// Files that two equal runs have in common to the byte.
+pub const SAME: [&str; 3] = ["finding.json", "result.json", "weights.safetensors"];
+
+/// Panics unless both runs have the same finding, result and weights.
+pub fn assert_same(a: &Path, b: &Path, what: &str) {
+    for name in SAME {
+        let read = |run: &Path| std::fs::read(run.join(name)).unwrap_or_else(|e| panic!("{what}: {}: {e}", run.join(name).display()));
+        assert!(read(a) == read(b), "{what}: {name} differs between {} and {}", a.display(), b.display());
+    }
+}

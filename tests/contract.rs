@@ -1,0 +1,118 @@
+//! What every method keeps: its presets resolve, equal runs are equal to the byte, and a run that is killed anywhere and resumed
+//! ends like one that was not.
+
+mod common;
+
+use common::{assert_same, only_run, run_arguments, spawn, unbroken};
+use naslab::arch::InputShape;
+use naslab::lab::{preset_names, resolve};
+use naslab::reproductions::METHODS;
+use std::path::Path;
+use std::time::Duration;
+
+/// Phases in which the process is killed, in this order.
+const KILLS: [&str; 7] = ["search", "search", "search", "select", "retrain", "retrain", "retrain"];
+
+#[test]
+fn presets_resolve_and_suit_their_data() {
+    for method in METHODS {
+        let card = method.card();
+        let names = preset_names(card);
+        assert!(["paper", "small", "smoke"].iter().all(|p| names.iter().any(|n| n == p)), "{}: {names:?}", card.name);
+        for preset in names {
+            let resolved = resolve(card, &preset, &[]).unwrap();
+            let input = match resolved.dataset.as_str() {
+                "digits" => InputShape { channels: 1, height: 8, width: 8, classes: 10 },
+                "fashion-mnist" => InputShape { channels: 1, height: 28, width: 28, classes: 10 },
+                _ => InputShape { channels: 3, height: 32, width: 32, classes: 10 },
+            };
+            let search = method.prepare(&resolved.settings).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            search.check(input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            assert_eq!(resolved.shrunk.is_empty(), preset == "paper", "{} {preset}", card.name);
+        }
+    }
+}
+
+#[test]
+fn settings_that_do_not_exist_are_refused_by_every_method() {
+    for method in METHODS {
+        let resolved = resolve(method.card(), "smoke", &[]).unwrap();
+        let mut settings = resolved.settings;
+        settings["search"]["no_such_setting"] = serde_json::json!(1);
+        let error = method.prepare(&settings).err().expect("an unknown key is refused").to_string();
+        assert!(error.contains("no_such_setting"), "{error}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_files() {
+    for method in METHODS {
+        let name = method.card().name;
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        assert_same(&unbroken(name, a.path()), &unbroken(name, b.path()), name);
+    }
+}
+
+#[test]
+fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
+    for method in METHODS {
+        let name = method.card().name;
+        let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = unbroken(name, whole.path());
+        let mut kills = 0;
+        for (i, phase) in KILLS.iter().enumerate() {
+            kills += usize::from(kill_in(phase, name, broken.path(), 37 * i as u64 % 90));
+        }
+        assert!(kills >= 6, "{name}: only {kills} of {} kills hit a running process", KILLS.len());
+        let run = only_run(broken.path());
+        common::naslab().arg("resume").arg(&run).args(["--quiet", "--checkpoint-every", "0s"]).assert().success();
+        assert_same(&expected, &run, name);
+        let attempts = std::fs::read_to_string(run.join("events.jsonl")).unwrap().matches("attempt_started").count();
+        assert!(attempts > kills, "{name}: {attempts} attempts");
+    }
+}
+
+/// Starts or resumes the run, waits until the present attempt works in `phase` (or a later one), then `delay` ms, and kills it.
+/// False if the run ended before that.
+fn kill_in(phase: &str, method: &str, out: &Path, delay: u64) -> bool {
+    let started_before = std::fs::read_dir(out).unwrap().next().is_some();
+    let arguments = if started_before {
+        ["resume", &only_run(out).display().to_string(), "--quiet", "--checkpoint-every", "0s"].map(String::from).to_vec()
+    } else {
+        run_arguments(method, out)
+    };
+    let before = attempts(out);
+    let mut child = spawn(&arguments);
+    loop {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        if attempts(out) > before && reached(out, phase) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::thread::sleep(Duration::from_millis(delay));
+    let alive = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    alive
+}
+
+fn events(out: &Path) -> String {
+    let run = std::fs::read_dir(out).unwrap().next().and_then(std::result::Result::ok);
+    run.and_then(|r| std::fs::read_to_string(r.path().join("events.jsonl")).ok()).unwrap_or_default()
+}
+
+fn attempts(out: &Path) -> usize {
+    events(out).matches("attempt_started").count()
+}
+
+/// The last attempt began `phase` or something that follows it.
+fn reached(out: &Path, phase: &str) -> bool {
+    let order = ["search", "select", "retrain", "test"];
+    let from = order.iter().position(|p| *p == phase).unwrap();
+    let text = events(out);
+    let last = text.rfind("attempt_started").map_or("", |at| &text[at..]);
+    order[from..].iter().any(|p| last.contains(&format!("\"phase_started\",\"phase\":\"{p}\"")))
+}
