@@ -5,6 +5,8 @@ pub mod arch;
 pub mod error;
 pub mod nn;
 pub mod record;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod seed;
 pub mod units;
 
