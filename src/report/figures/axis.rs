@@ -161,6 +161,6 @@ mod tests {
         assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
-        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.6", "99.8", "100.0"]);
+        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.5", "100.0"]);
     }
 }
