@@ -1,1 +1,19 @@
-//! TO DO
+//! Tables, figures and a page, from recorded files and `data/claims.csv` alone.
+//!
+//! Runs are loaded ([`load_runs`]), turned into one row each ([`rows`], [`frame()`]), summarised over seeds ([`summarise`]) and
+//! written ([`write_report`]). The same inputs give the same bytes.
+
+mod claims;
+mod figures;
+mod frame;
+mod html;
+mod load;
+mod table;
+mod text;
+mod write;
+
+pub use claims::{Claim, Cutout, Metric, SpreadKind, claims};
+pub use frame::{PhaseSeconds, Row, cost_unit, frame, rows};
+pub use load::{CurvePoint, Loaded, Run, Status, load_runs};
+pub use table::{Spread, SummaryRow, summarise};
+pub use write::{Summary, draw_architecture, draw_cell, write_report};

@@ -1,0 +1,166 @@
+//! Axes that hold for any values: none, one, equal ones, NaN, infinite ones.
+
+/// Bounds of an axis and the places of its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// Left or lower end, in log10 units on a log axis.
+    low: f64,
+    /// Right or upper end, greater than `low`.
+    high: f64,
+    /// Logarithmic.
+    log: bool,
+    /// Value and words of each tick.
+    pub ticks: Vec<(f64, String)>,
+}
+
+/// Finite bounds with `low < high` around the finite values: at least `least` wide, 6 % free at both ends.
+pub fn safe_range(values: impl IntoIterator<Item = f64>, least: f64) -> (f64, f64) {
+    // Beyond this, differences would overflow.
+    const HUGE: f64 = 1e300;
+    let finite = values.into_iter().filter(|v| v.is_finite()).map(|v| v.clamp(-HUGE, HUGE));
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    if low > high {
+        return (0.0, least.max(1.0));
+    }
+    let least = least.max(1e-9 * low.abs().max(high.abs())).max(f64::MIN_POSITIVE);
+    let missing = (least - (high - low)).max(0.0) / 2.0;
+    let free = 0.06 * (high - low + 2.0 * missing);
+    (low - missing - free, high + missing + free)
+}
+
+impl Axis {
+    /// A linear axis around `values`, at least `least` wide.
+    pub fn linear(values: impl IntoIterator<Item = f64>, least: f64) -> Self {
+        let (low, high) = safe_range(values, least);
+        Self { low, high, log: false, ticks: linear_ticks(low, high) }
+    }
+
+    /// A linear axis that begins at zero.
+    pub fn from_zero(values: impl IntoIterator<Item = f64>, least: f64) -> Self {
+        let (_, high) = safe_range(values.into_iter().chain([0.0]), least);
+        let high = high.max(least);
+        Self { low: 0.0, high, log: false, ticks: linear_ticks(0.0, high) }
+    }
+
+    /// A logarithmic axis around those `values` that are above zero, at least one decade wide.
+    pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
+        let (low, high) = safe_range(values.into_iter().filter(|v| *v > 0.0).map(f64::log10), 1.0);
+        Self { low, high, log: true, ticks: log_ticks(low, high) }
+    }
+
+    /// Keeps a percentage axis from running past 100 and below 0.
+    pub fn within_percent(mut self) -> Self {
+        (self.low, self.high) = (self.low.max(0.0), self.high.min(100.4));
+        self.ticks.retain(|(v, _)| (0.0..=100.0).contains(v) && *v >= self.low);
+        self
+    }
+
+    /// Where `value` is: 0 at the low end, 1 at the high end; `None` if it is nowhere on this axis.
+    pub fn place(&self, value: f64) -> Option<f64> {
+        let position = if self.log { value.log10() } else { value };
+        position.is_finite().then(|| (position - self.low) / (self.high - self.low))
+    }
+}
+
+fn linear_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let rough = (high - low) / 5.0;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999).unwrap_or(10.0 * power);
+    let digits = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
+    let first = (low / step).ceil();
+    let ticks = (0..12).map(|i| (first + f64::from(i)) * step).take_while(|v| *v <= high + 1e-9 * step);
+    ticks.map(|v| (v, if v.abs() >= 1e7 { format!("{v:e}") } else { format!("{:.*}", digits, v + 0.0) })).collect()
+}
+
+fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let (first, last) = (low.floor() as i32, high.ceil() as i32);
+    let span = high - low;
+    let every = ((span / 6.0).ceil() as i32).max(1);
+    let factors: &[f64] = if span <= 2.3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let decades = (first..=last).filter(|d| d.rem_euclid(every) == 0);
+    let all = decades.flat_map(|d| factors.iter().map(move |f| (f * 10f64.powi(d), power_text(*f, d))));
+    all.filter(|(v, _)| (low - 1e-9..=high + 1e-9).contains(&v.log10())).collect()
+}
+
+/// `0.02`, `500`, `2×10⁻⁵`.
+fn power_text(factor: f64, decade: i32) -> String {
+    if (0..=4).contains(&decade) {
+        return format!("{}", factor * 10f64.powi(decade));
+    }
+    if (-2..0).contains(&decade) {
+        return format!("{:.*}", -decade as usize, factor * 10f64.powi(decade));
+    }
+    let exponent: String = decade.to_string().chars().map(superscript).collect();
+    if factor == 1.0 { format!("10{exponent}") } else { format!("{factor}×10{exponent}") }
+}
+
+fn superscript(c: char) -> char {
+    match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => digit.to_digit(10).and_then(|d| char::from_u32(0x2070 + d)).unwrap_or(digit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(axis: &Axis, values: &[f64]) {
+        assert!(axis.low.is_finite() && axis.high.is_finite() && axis.low < axis.high, "{axis:?}");
+        assert!(!axis.ticks.is_empty() && axis.ticks.len() <= 14, "{axis:?}");
+        for (value, words) in &axis.ticks {
+            let place = axis.place(*value).unwrap();
+            assert!((-1e-6..=1.000_001).contains(&place), "{words} at {place}: {axis:?}");
+        }
+        for value in values.iter().filter(|v| axis.place(**v).is_some() && v.abs() <= 1e300) {
+            let place = axis.place(*value).unwrap();
+            assert!((0.0..=1.0).contains(&place), "{value} at {place}");
+        }
+    }
+
+    #[test]
+    fn axes_hold_for_any_values() {
+        let nan = f64::NAN;
+        let sets: [&[f64]; 13] = [
+            &[],
+            &[nan],
+            &[nan, f64::INFINITY, f64::NEG_INFINITY],
+            &[0.0],
+            &[97.0],
+            &[97.0, 97.0],
+            &[3.0, 1.0],
+            &[-5.0, nan, 2.0],
+            &[1e-12, 1e-12],
+            &[1e300, -1e300],
+            &[f64::MAX, f64::MIN_POSITIVE],
+            &[0.0, 3e-4, 3.1e-4],
+            &[3150.0, 0.32, 2000.0],
+        ];
+        for values in sets {
+            sound(&Axis::linear(values.iter().copied(), 1.0), values);
+            let positive: Vec<f64> = values.iter().copied().filter(|v| *v > 0.0).collect();
+            sound(&Axis::log(values.iter().copied()), &positive);
+            let moderate: Vec<f64> = values.iter().copied().filter(|v| (0.0..1e12).contains(v)).collect();
+            sound(&Axis::from_zero(moderate.iter().copied(), 1e-3), &moderate);
+        }
+    }
+
+    #[test]
+    fn zero_and_nan_are_nowhere_on_a_log_axis() {
+        let axis = Axis::log([1.0, 100.0]);
+        assert_eq!((axis.place(0.0), axis.place(-1.0), axis.place(f64::NAN)), (None, None, None));
+        assert!(axis.place(10.0).is_some());
+    }
+
+    #[test]
+    fn ticks_read_well() {
+        let words = |axis: &Axis| axis.ticks.iter().map(|t| t.1.clone()).collect::<Vec<_>>();
+        assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
+        assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
+        assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
+        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.5", "100.0"]);
+    }
+}

@@ -1,0 +1,291 @@
+//! A found cell as a graph: inputs at the left, nodes in layers, output at the right; each operation stands in a box on its edge.
+
+use super::layout::{Heights, Item, Placed, layers};
+use super::render::text_width;
+use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene};
+use crate::arch::{Architecture, Cell};
+use crate::error::Result;
+use std::collections::BTreeMap;
+
+const TEXT: f64 = 12.5;
+const BOX: f64 = 23.0;
+const BOX_GAP: f64 = 7.0;
+const NODE: f64 = 15.0;
+const TO_NODE: f64 = 22.0;
+const GAP: f64 = 74.0;
+const END_WIDTH: f64 = 58.0;
+const MARGIN: f64 = 18.0;
+const TITLE: f64 = 27.0;
+const HEIGHTS: Heights = Heights { node: 2.0 * BOX + BOX_GAP + 22.0, end: 54.0, lane: 20.0 };
+/// Colours of the lines by the state they leave.
+const LINES: [Colour; 8] = [
+    Colour(0xD5, 0x5E, 0x00),
+    Colour(0x00, 0x72, 0xB2),
+    Colour(0x00, 0x9E, 0x73),
+    Colour(0xB0, 0x4F, 0x86),
+    Colour(0xB8, 0x7D, 0x00),
+    Colour(0x33, 0x8F, 0xC4),
+    Colour(0x55, 0x55, 0x55),
+    Colour(0x7A, 0x5C, 0x3A),
+];
+
+/// A column of the drawing.
+struct Column {
+    left: f64,
+    right: f64,
+    /// Width of the operation boxes.
+    boxes: f64,
+    items: Vec<Placed>,
+    /// For each node, its two operations from top to bottom: the one whose source is higher first.
+    order: BTreeMap<usize, [usize; 2]>,
+}
+
+/// Both cells of an architecture, one below the other.
+pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
+    let mut parts = Vec::new();
+    for (name, part) in architecture.cells() {
+        parts.push(cell(part, &format!("{title}: {name} cell"))?);
+    }
+    let width = parts.iter().map(|p| p.width).fold(0.0, f64::max);
+    let mut page = Scene::new(title, width, parts.iter().map(|p| p.height).sum());
+    let mut top = 0.0;
+    for part in parts {
+        let height = part.height;
+        page.place(part, (0.0, top));
+        top += height;
+    }
+    Ok(page)
+}
+
+/// One cell.
+///
+/// # Errors
+/// If an edge reads a state that does not come before it, or the concat list names an unknown state.
+pub fn cell(cell: &Cell, title: &str) -> Result<Scene> {
+    cell.check(title)?;
+    let columns = columns(cell);
+    let extents = columns.iter().flat_map(|c| c.items.iter().map(|i| (i.y - half(cell, i.item), i.y + half(cell, i.item))));
+    let (top, bottom) = extents.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (t, u)| (a.min(t), b.max(u)));
+    let right = columns.last().map_or(0.0, |c| c.right);
+    let width = (right + MARGIN).max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN);
+    let mut scene = Scene::new(title, width.ceil(), (bottom - top + TITLE + 2.0 * MARGIN + 14.0).ceil());
+    let down = TITLE + MARGIN - top;
+    scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);
+    draw_lines(&mut scene, cell, &columns, down);
+    for column in &columns {
+        column.items.iter().for_each(|item| draw_item(&mut scene, cell, column, *item, down));
+    }
+    let foot = "a node adds its two operations; the output is the concatenation of what enters it";
+    if text_width(foot, TEXT - 2.0, false) < width - 2.0 * MARGIN {
+        scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
+    }
+    Ok(scene)
+}
+
+fn half(cell: &Cell, item: Item) -> f64 {
+    match item {
+        Item::Lane(_) => HEIGHTS.lane / 2.0,
+        Item::State(s) if s >= 2 => HEIGHTS.node / 2.0,
+        Item::State(_) => 17.0,
+        Item::Output => output_half(cell),
+    }
+}
+
+fn output_half(cell: &Cell) -> f64 {
+    (8.0 * cell.concat.len() as f64).max(17.0)
+}
+
+fn columns(cell: &Cell) -> Vec<Column> {
+    let mut left = MARGIN;
+    let mut out = Vec::new();
+    let mut before: Vec<Placed> = Vec::new();
+    for items in layers(cell, HEIGHTS) {
+        let words = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
+        let widest = words.flat_map(|n| cell.nodes[n].map(|e| text_width(e.op.name(), TEXT, false))).fold(0.0, f64::max);
+        let boxes = widest + 18.0;
+        let width = if widest > 0.0 { boxes + TO_NODE + 2.0 * NODE } else { END_WIDTH };
+        let nodes = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
+        let order = nodes.map(|n| (n + 2, edge_order(cell, n, &before))).collect();
+        before.clone_from(&items);
+        out.push(Column { left, right: left + width, boxes, items, order });
+        left += width + GAP;
+    }
+    out
+}
+
+fn colour(state: usize) -> Colour {
+    LINES[state % LINES.len()]
+}
+
+/// Where the two operations of a node enter: the left ends of their boxes.
+fn box_middles(y: f64) -> [f64; 2] {
+    [y - (BOX + BOX_GAP) / 2.0, y + (BOX + BOX_GAP) / 2.0]
+}
+
+fn draw_lines(scene: &mut Scene, cell: &Cell, columns: &[Column], down: f64) {
+    for pair in columns.windows(2) {
+        let from: BTreeMap<usize, Point> = pair[0]
+            .items
+            .iter()
+            .filter_map(|i| match i.item {
+                Item::State(s) | Item::Lane(s) => Some((s, (port(pair[0].right, &pair[0], i.item), i.y + down))),
+                Item::Output => None,
+            })
+            .collect();
+        for target in &pair[1].items {
+            for (state, at, arrow) in entries(cell, target, &pair[1], down, &from) {
+                let Some(start) = from.get(&state) else { continue };
+                curve(scene, *start, at, colour(state), arrow);
+            }
+        }
+        for lane in pair[1].items.iter() {
+            if let Item::Lane(s) = lane.item {
+                scene.line(vec![(pair[1].left, lane.y + down), (pair[1].right, lane.y + down)], 1.7, colour(s));
+            }
+        }
+    }
+}
+
+/// The right end of an item: lanes and nodes end with the column, a narrower input with its box.
+fn port(right: f64, column: &Column, item: Item) -> f64 {
+    match item {
+        Item::State(s) if s < 2 => column.left + END_WIDTH,
+        Item::State(_) => column.left + column.boxes + TO_NODE + 2.0 * NODE,
+        _ => right,
+    }
+}
+
+/// States that an item reads, where their lines end, and whether with an arrow.
+fn entries(cell: &Cell, target: &Placed, column: &Column, down: f64, from: &BTreeMap<usize, Point>) -> Vec<(usize, Point, bool)> {
+    let (left, y) = (column.left, target.y + down);
+    match target.item {
+        Item::Lane(s) => vec![(s, (left, y), false)],
+        Item::State(s) if s >= 2 => {
+            let boxes = column.order[&s].iter().zip(box_middles(y));
+            boxes.map(|(k, at)| (cell.nodes[s - 2][*k].from, (left, at), true)).collect()
+        }
+        Item::State(_) => Vec::new(),
+        Item::Output => {
+            let mut states = cell.concat.clone();
+            let height = |s: &usize| from.get(s).map_or(0.0, |p| p.1);
+            states.sort_by(|a, b| height(a).total_cmp(&height(b)));
+            let first = y - 8.0 * (states.len() as f64 - 1.0);
+            states.iter().enumerate().map(|(i, s)| (*s, (left, first + 16.0 * i as f64), true)).collect()
+        }
+    }
+}
+
+fn edge_order(cell: &Cell, node: usize, before: &[Placed]) -> [usize; 2] {
+    let height = |k: usize| {
+        let from = cell.nodes[node][k].from;
+        before.iter().find(|p| matches!(p.item, Item::State(s) | Item::Lane(s) if s == from)).map_or(0.0, |p| p.y)
+    };
+    if height(1) < height(0) { [1, 0] } else { [0, 1] }
+}
+
+fn curve(scene: &mut Scene, from: Point, to: Point, colour: Colour, arrow: bool) {
+    let end = if arrow { (to.0 - 6.0, to.1) } else { to };
+    let bend = 0.55 * (end.0 - from.0);
+    let at = |t: f64| {
+        let u = 1.0 - t;
+        let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
+        (mix(from.0, from.0 + bend, end.0 - bend, end.0), mix(from.1, from.1, end.1, end.1))
+    };
+    scene.line((0..=28).map(|i| at(f64::from(i) / 28.0)).collect(), 1.7, colour);
+    if arrow {
+        scene.area(vec![to, (to.0 - 9.0, to.1 - 4.5), (to.0 - 9.0, to.1 + 4.5)], colour);
+    }
+}
+
+fn draw_item(scene: &mut Scene, cell: &Cell, column: &Column, placed: Placed, down: f64) {
+    let y = placed.y + down;
+    match placed.item {
+        Item::Lane(_) => {}
+        Item::State(s) if s >= 2 => draw_node(scene, cell, column, s, y),
+        Item::State(s) => {
+            let frame = Frame { x0: column.left, y0: y - 17.0, x1: column.left + END_WIDTH, y1: y + 17.0 };
+            scene.pill(frame, 7.0, colour(s).lighter(0.88), colour(s), 1.6);
+            indexed(scene, if s == 0 { "k−2" } else { "k−1" }, (column.left + END_WIDTH / 2.0, y));
+        }
+        Item::Output => {
+            let frame = Frame { x0: column.left, y0: y - output_half(cell), x1: column.right, y1: y + output_half(cell) };
+            scene.pill(frame, 7.0, Colour(0xF0, 0xF0, 0xF0), INK, 1.6);
+            indexed(scene, "k", (column.left + END_WIDTH / 2.0, y));
+        }
+    }
+}
+
+/// `c` with an index, in the middle of a box.
+fn indexed(scene: &mut Scene, index: &str, middle: Point) {
+    let (large, small) = (TEXT + 2.0, TEXT - 2.0);
+    let (c, i) = (text_width("c", large, false), text_width(index, small, false));
+    let left = middle.0 - (c + i + 1.0) / 2.0;
+    scene.text("c", (left, middle.1 + 4.0), large, Align::Left, INK);
+    scene.text(index, (left + c + 1.0, middle.1 + 8.0), small, Align::Left, INK);
+}
+
+fn draw_node(scene: &mut Scene, cell: &Cell, column: &Column, state: usize, y: f64) {
+    let edges = cell.nodes[state - 2];
+    let centre = (column.left + column.boxes + TO_NODE + NODE, y);
+    for (k, at) in column.order[&state].iter().zip(box_middles(y)) {
+        let edge = edges[*k];
+        let right = column.left + column.boxes;
+        scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
+        let frame = Frame { x0: column.left, y0: at - BOX / 2.0, x1: right, y1: at + BOX / 2.0 };
+        scene.pill(frame, 5.0, PAPER, colour(edge.from), 1.6);
+        scene.text(edge.op.name(), ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
+    }
+    let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
+    scene.pill(node, NODE, colour(state).lighter(0.88), colour(state), 1.8);
+    scene.text((state - 2).to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::Edge;
+    use crate::seed::Streams;
+    use rand::RngExt;
+
+    fn edge(op: &str, from: usize) -> Edge {
+        serde_json::from_value(serde_json::json!({ "op": op, "from": from })).unwrap()
+    }
+
+    /// A cell of `nodes` nodes with sources drawn at random, and the loose ends and some others in its concat list.
+    fn random_cell(nodes: usize, seed: u64) -> Cell {
+        let mut rng = Streams::new(seed).rng("cell", nodes as u64);
+        let ops = ["sep_conv_7x7", "conv_7x1_1x7", "skip_connect", "max_pool_3x3", "none", "dil_conv_5x5"];
+        let mut draw = |i: usize| edge(ops[rng.random_range(0..ops.len())], rng.random_range(0..i + 2));
+        let nodes: Vec<[Edge; 2]> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
+        let used = |s: usize| nodes.iter().flatten().any(|e| e.from == s);
+        let concat = (0..nodes.len() + 2).filter(|s| (*s >= 2 && !used(*s)) || s % 3 == 1).collect();
+        Cell { nodes, concat }
+    }
+
+    fn assert_clean(scene: &Scene) {
+        let frames: Vec<Frame> = scene.texts().map(super::super::scene::Text::frame).collect();
+        for (i, f) in frames.iter().enumerate() {
+            assert!(f.x0 >= 0.0 && f.y0 >= 0.0 && f.x1 <= scene.width && f.y1 <= scene.height, "{}: text {i} is cut: {f:?}", scene.title);
+            assert!(!frames[i + 1..].iter().any(|g| f.overlaps(g)), "{}: text {i} covers another", scene.title);
+        }
+    }
+
+    #[test]
+    fn no_label_is_cut_or_covered_in_cells_of_one_to_seven_nodes() {
+        for nodes in 1..=7 {
+            for seed in 0..40 {
+                let scene = cell(&random_cell(nodes, seed), "a cell drawn at random").unwrap();
+                assert_clean(&scene);
+                // Two operations and a number a node; c and its index three times; the title; perhaps a foot.
+                let texts = scene.texts().count();
+                assert!(texts == 3 * nodes + 7 || texts == 3 * nodes + 8, "{texts} texts for {nodes} nodes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cell_that_reads_ahead_is_refused() {
+        let e = |from| edge("sep_conv_3x3", from);
+        assert!(cell(&Cell { nodes: vec![[e(0), e(2)]], concat: vec![2] }, "bad").is_err());
+    }
+}

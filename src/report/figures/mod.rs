@@ -1,0 +1,18 @@
+//! Figures: each is first a [`Scene`] (a list of marks on a page), then SVG text or PNG bytes drawn by Plotters.
+
+mod anytime;
+mod axis;
+mod cell;
+mod cost;
+mod layout;
+mod panel;
+mod render;
+mod scene;
+mod series;
+mod style;
+
+pub use anytime::anytime;
+pub use cell::{architecture, cell};
+pub use cost::accuracy_cost;
+pub use render::{png, svg};
+pub use scene::Scene;

@@ -1,0 +1,173 @@
+//! From a [`Scene`] to SVG text and PNG bytes, by Plotters with an embedded font: no font of the system is needed.
+
+use super::scene::{Align, Colour, Mark, PAPER, Point, Scene, Text};
+use crate::error::{Error, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontTransform, register_font};
+use std::sync::Once;
+
+/// Name under which the font is registered; in an SVG it is the list of families a viewer tries.
+const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
+/// Units of the SVG's coordinate system a pixel; Plotters draws on whole units.
+const SVG_UNITS: f64 = 10.0;
+/// Pixels of the PNG a pixel of the scene.
+const PNG_SCALE: usize = 2;
+/// The PNG is drawn this much larger and then averaged, which smooths all edges.
+const OVERSAMPLE: usize = 2;
+/// Plotters divides a font size by this for SVG.
+const SVG_EM: f64 = 1.24;
+/// Ascent plus descent of the embedded font in ems: what `ab_glyph` scales to the font size.
+const FONT_HEIGHT: f64 = 1.164;
+
+/// Backend-dependent placement of text.
+#[derive(Clone, Copy)]
+struct Ink {
+    /// Units of the backend a pixel of the scene.
+    units: f64,
+    /// Font size of the backend for one em.
+    em: f64,
+    /// From the top that the backend is given to the baseline, in ems.
+    baseline: f64,
+    /// Draws paths as filled segments: Plotters' bitmap paths have no smooth joins.
+    segments: bool,
+}
+
+const SVG_INK: Ink = Ink { units: SVG_UNITS, em: SVG_EM, baseline: 0.76, segments: false };
+const PNG_INK: Ink = Ink { units: (PNG_SCALE * OVERSAMPLE) as f64, em: FONT_HEIGHT, baseline: FONT_HEIGHT / 2.0, segments: true };
+
+fn embed_fonts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let regular = register_font(FAMILY, FontStyle::Normal, include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf"));
+        let bold = register_font(FAMILY, FontStyle::Bold, include_bytes!("../../../assets/fonts/DejaVuSans-Bold-subset.ttf"));
+        assert!(regular.is_ok() && bold.is_ok(), "the embedded fonts are well formed");
+    });
+}
+
+/// Width of `words` in pixels at `size` pixels an em.
+pub fn text_width(words: &str, size: f64, bold: bool) -> f64 {
+    embed_fonts();
+    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    // Measured large, because Plotters rounds to whole units.
+    let font = FontDesc::new(FontFamily::Name(FAMILY), 100.0 * FONT_HEIGHT, style);
+    font.layout_box(words).map_or(0.0, |((x0, _), (x1, _))| f64::from(x1 - x0) / 100.0 * size)
+}
+
+/// The scene as an SVG document.
+pub fn svg(scene: &Scene) -> Result<String> {
+    let mut out = String::new();
+    let size = ((scene.width * SVG_UNITS).round() as u32, (scene.height * SVG_UNITS).round() as u32);
+    {
+        let area = SVGBackend::with_string(&mut out, size).into_drawing_area();
+        draw(&area, scene, SVG_INK)?;
+    }
+    let plain = format!("<svg width=\"{}\" height=\"{}\"", size.0, size.1);
+    let label = scene.title.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let sized = format!("<svg role=\"img\" aria-label=\"{label}\" width=\"{}\" height=\"{}\"", scene.width.round(), scene.height.round());
+    Ok(out.replacen(&plain, &sized, 1))
+}
+
+/// The scene as a PNG file at twice the scene's size.
+pub fn png(scene: &Scene) -> Result<Vec<u8>> {
+    let (width, height) = (scene.width.round() as usize * PNG_SCALE, scene.height.round() as usize * PNG_SCALE);
+    let (large_width, large_height) = (width * OVERSAMPLE, height * OVERSAMPLE);
+    let mut large = vec![255u8; large_width * large_height * 3];
+    {
+        let area = BitMapBackend::with_buffer(&mut large, (large_width as u32, large_height as u32)).into_drawing_area();
+        draw(&area, scene, PNG_INK)?;
+    }
+    let small = average(&large, large_width, width, height);
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    // Few colours and long runs of them: what filters are not made for.
+    encoder.set_filter(png::FilterType::NoFilter);
+    encoder.set_compression(png::Compression::Best);
+    let written = encoder.write_header().and_then(|mut w| w.write_image_data(&small));
+    written.map_err(|e| Error::Resource(format!("{}: cannot encode the PNG: {e}", scene.title)))?;
+    Ok(out)
+}
+
+/// Averages squares of [`OVERSAMPLE`] pixels.
+fn average(large: &[u8], large_width: usize, width: usize, height: usize) -> Vec<u8> {
+    let mut small = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            for channel in 0..3 {
+                let pixels = (0..OVERSAMPLE * OVERSAMPLE).map(|i| (y * OVERSAMPLE + i / OVERSAMPLE, x * OVERSAMPLE + i % OVERSAMPLE));
+                let sum: usize = pixels.map(|(y, x)| usize::from(large[(y * large_width + x) * 3 + channel])).sum();
+                small.push((sum / (OVERSAMPLE * OVERSAMPLE)) as u8);
+            }
+        }
+    }
+    small
+}
+
+fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, scene: &Scene, ink: Ink) -> Result<()> {
+    embed_fonts();
+    let failed = |e: String| Error::Resource(format!("{}: cannot draw: {e}", scene.title));
+    area.fill(&rgb(PAPER)).map_err(|e| failed(e.to_string()))?;
+    for mark in &scene.marks {
+        draw_mark(area, mark, ink).map_err(failed)?;
+    }
+    area.present().map_err(|e| failed(e.to_string()))
+}
+
+fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, ink: Ink) -> std::result::Result<(), String> {
+    let fill =
+        |points: &[Point], colour: Colour| area.draw(&Polygon::new(whole(points, ink), rgb(colour).filled())).map_err(|e| e.to_string());
+    match mark {
+        Mark::Area { points, colour } => fill(points, *colour),
+        Mark::Line { points, width, colour } if ink.segments => {
+            points.windows(2).filter_map(|pair| segment(pair[0], pair[1], *width)).try_for_each(|quad| fill(&quad, *colour))
+        }
+        Mark::Line { points, width, colour } => {
+            let stroke = rgb(*colour).stroke_width((width * ink.units).round().max(1.0) as u32);
+            area.draw(&PathElement::new(whole(points, ink), stroke)).map_err(|e| e.to_string())
+        }
+        Mark::Text(text) => draw_text(area, text, ink),
+    }
+}
+
+fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink: Ink) -> std::result::Result<(), String> {
+    let style = if text.bold { FontStyle::Bold } else { FontStyle::Normal };
+    let mut font = FontDesc::new(FontFamily::Name(FAMILY), text.size * ink.em * ink.units, style);
+    let rise = ink.baseline * text.size;
+    let mut at = (text.at.0, text.at.1 - rise);
+    if text.upward {
+        font = font.transform(FontTransform::Rotate270);
+        at = (text.at.0 - rise, text.at.1);
+    }
+    let across = match text.align {
+        Align::Left => HPos::Left,
+        Align::Centre => HPos::Center,
+        Align::Right => HPos::Right,
+    };
+    let colour = rgb(text.colour);
+    let style = TextStyle::from(font).color(&colour).pos(Pos::new(across, VPos::Top));
+    area.draw_text(&text.words, &style, whole(&[at], ink)[0]).map_err(|e| e.to_string())
+}
+
+/// A thick segment with square ends; nothing if its ends are one point.
+fn segment(from: Point, to: Point, width: f64) -> Option<[Point; 4]> {
+    let length = (to.0 - from.0).hypot(to.1 - from.1);
+    if length < 1e-9 {
+        return None;
+    }
+    let (along, half) = (((to.0 - from.0) / length, (to.1 - from.1) / length), width / 2.0);
+    let corner = |p: Point, forth: f64, side: f64| {
+        (p.0 + half * (forth * along.0 - side * along.1), p.1 + half * (forth * along.1 + side * along.0))
+    };
+    Some([corner(from, -1.0, -1.0), corner(to, 1.0, -1.0), corner(to, 1.0, 1.0), corner(from, -1.0, 1.0)])
+}
+
+fn whole(points: &[Point], ink: Ink) -> Vec<(i32, i32)> {
+    points.iter().map(|(x, y)| ((x * ink.units).round() as i32, (y * ink.units).round() as i32)).collect()
+}
+
+fn rgb(c: Colour) -> RGBColor {
+    RGBColor(c.0, c.1, c.2)
+}

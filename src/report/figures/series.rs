@@ -1,0 +1,70 @@
+//! Which runs belong into one plot area, and which of them are seeds of one thing.
+
+use crate::report::frame::Row;
+
+/// Runs that differ in seed alone.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    /// Name of the method.
+    pub method: &'a str,
+    /// Method, variant and, where it is needed to tell two apart, protocol.
+    pub name: String,
+    protocol: &'a str,
+    /// One a seed.
+    pub rows: Vec<&'a Row>,
+}
+
+/// Everything that may share axes: one data set, one preset, one unit of cost, one metric.
+#[derive(Clone, Debug)]
+pub struct Experiment<'a> {
+    /// Data set.
+    pub dataset: &'a str,
+    /// Preset.
+    pub preset: &'a str,
+    /// Unit of cost.
+    pub cost_unit: &'a str,
+    /// `accuracy` or `dice`.
+    pub metric: &'a str,
+    /// By name.
+    pub series: Vec<Series<'a>>,
+}
+
+impl Experiment<'_> {
+    /// All runs of all series.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.series.iter().flat_map(|s| s.rows.iter().copied())
+    }
+}
+
+/// The finished runs, sorted into experiments and series.
+pub fn experiments(rows: &[Row]) -> Vec<Experiment<'_>> {
+    let mut out: Vec<Experiment> = Vec::new();
+    for row in rows.iter().filter(|r| r.counts()) {
+        let (Some(m), Some(result), Some(unit), Some(protocol)) = (&row.manifest, &row.result, &row.cost_unit, &row.protocol) else {
+            continue;
+        };
+        let key = (m.dataset.as_str(), m.preset.as_str(), unit.as_str(), result.metric.as_str());
+        let at = out.iter().position(|e| (e.dataset, e.preset, e.cost_unit, e.metric) == key).unwrap_or_else(|| {
+            out.push(Experiment { dataset: key.0, preset: key.1, cost_unit: key.2, metric: key.3, series: Vec::new() });
+            out.len() - 1
+        });
+        let name = if m.variant.is_empty() { m.method.clone() } else { format!("{} ({})", m.method, m.variant) };
+        match out[at].series.iter_mut().find(|s| s.name == name && s.protocol == protocol) {
+            Some(series) => series.rows.push(row),
+            None => out[at].series.push(Series { method: &m.method, name, protocol, rows: vec![row] }),
+        }
+    }
+    out.iter_mut().for_each(tell_apart);
+    out.sort_by(|a, b| (a.dataset, a.preset, a.cost_unit, a.metric).cmp(&(b.dataset, b.preset, b.cost_unit, b.metric)));
+    out
+}
+
+fn tell_apart(experiment: &mut Experiment) {
+    experiment.series.sort_by(|a, b| (&a.name, a.protocol).cmp(&(&b.name, b.protocol)));
+    let names: Vec<String> = experiment.series.iter().map(|s| s.name.clone()).collect();
+    for series in &mut experiment.series {
+        if names.iter().filter(|n| **n == series.name).count() > 1 {
+            series.name = format!("{} [{}]", series.name, series.protocol);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Colour and shape of each method. Colours are those of Okabe and Ito, told apart by colour-blind readers; shapes tell the
+//! methods apart in grey print.
+
+use super::scene::{Colour, PAPER, Point, Scene, polar};
+
+/// Shape of a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A disc.
+    Circle,
+    /// A square.
+    Square,
+    /// A square on its corner.
+    Diamond,
+    /// Point up.
+    Triangle,
+    /// Point down.
+    Wedge,
+    /// Five points.
+    Star,
+    /// Diagonal cross.
+    Cross,
+    /// Upright cross.
+    Plus,
+}
+
+/// How a method looks in all figures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    /// Of marks and lines.
+    pub colour: Colour,
+    /// Of marks.
+    pub shape: Shape,
+    /// Lines are dashed.
+    pub dashed: bool,
+}
+
+/// The look of a method.
+pub fn look(method: &str) -> Look {
+    let (colour, shape, dashed) = match method {
+        "darts" => (Colour(0x00, 0x72, 0xB2), Shape::Circle, false),
+        "random" => (Colour(0x33, 0x33, 0x33), Shape::Cross, true),
+        "enas" => (Colour(0x00, 0x9E, 0x73), Shape::Square, false),
+        "ghn" => (Colour(0xE6, 0x9F, 0x00), Shape::Star, false),
+        "nasnet" => (Colour(0xD5, 0x5E, 0x00), Shape::Diamond, false),
+        "amoebanet" => (Colour(0xCC, 0x79, 0xA7), Shape::Triangle, false),
+        "nas_unet" => (Colour(0x56, 0xB4, 0xE9), Shape::Wedge, false),
+        _ => (Colour(0x77, 0x77, 0x77), Shape::Plus, true),
+    };
+    Look { colour, shape, dashed }
+}
+
+/// A marker of about `radius` pixels, filled or hollow.
+pub fn marker(scene: &mut Scene, look: Look, at: Point, radius: f64, filled: bool) {
+    let outline = outline(look.shape, at, radius);
+    let inner = if filled { look.colour } else { PAPER };
+    match look.shape {
+        Shape::Cross | Shape::Plus if !filled => {
+            // A hollow cross is a thin one.
+            let turn = if look.shape == Shape::Cross { 45.0 } else { 0.0 };
+            for degrees in [turn, turn + 90.0] {
+                scene.line(vec![polar(at.0, at.1, radius, degrees), polar(at.0, at.1, radius, degrees + 180.0)], 1.4, look.colour);
+            }
+        }
+        _ => {
+            scene.area(outline.clone(), inner);
+            let mut closed = outline;
+            closed.push(closed[0]);
+            scene.line(closed, 1.3, look.colour);
+        }
+    }
+}
+
+fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
+    let regular = |n: u32, from: f64, r: f64| (0..n).map(move |i| polar(x, y, r, from + 360.0 / f64::from(n) * f64::from(i)));
+    let cross = |turn: f64| {
+        let (arm, half) = (r, 0.3 * r);
+        let corners = [(arm, -half), (arm, half), (half, half)];
+        let quarter =
+            move |k: u32| corners.map(|(a, b)| polar(x, y, f64::hypot(a, b), b.atan2(a).to_degrees() + 90.0 * f64::from(k) + turn));
+        (0..4).flat_map(quarter).collect()
+    };
+    match shape {
+        Shape::Circle => regular(32, 0.0, r).collect(),
+        Shape::Square => regular(4, 45.0, 1.25 * r).collect(),
+        Shape::Diamond => regular(4, 0.0, 1.25 * r).collect(),
+        Shape::Triangle => regular(3, -90.0, 1.3 * r).collect(),
+        Shape::Wedge => regular(3, 90.0, 1.3 * r).collect(),
+        Shape::Star => (0..10).map(|i| polar(x, y, if i % 2 == 0 { 1.4 * r } else { 0.62 * r }, -90.0 + 36.0 * f64::from(i))).collect(),
+        Shape::Cross => cross(45.0),
+        Shape::Plus => cross(0.0),
+    }
+}

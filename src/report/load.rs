@@ -1,0 +1,196 @@
+//! Finds recorded runs below given folders and reads what they left.
+
+use crate::error::{Error, Result};
+use crate::record::{Event, FindingRecord, LedgerRecord, Manifest, Phase, RunDir, RunResult, read_events};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// How deep below a given folder runs are looked for.
+const DEPTH: usize = 6;
+/// The file that makes a folder a run.
+const MANIFEST: &str = "manifest.json";
+
+/// How much of a run can be used.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    /// It has a result.
+    Finished,
+    /// It has none yet; it can be resumed. Not in any mean.
+    Unfinished,
+    /// It repeats another run (same identity), named here. Not in any mean, else that seed would count twice.
+    Repeated(String),
+    /// Its files are damaged or from another version, as said here. Not in any mean.
+    Damaged(String),
+}
+
+/// One point of an anytime curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// Device-seconds spent in the search so far, all attempts.
+    pub seconds: f64,
+    /// Best search score so far, a fraction.
+    pub best: f64,
+}
+
+/// A run as recorded.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its folder relative to the folder that was given, with `/` between the parts.
+    pub name: String,
+    /// How much of it can be used.
+    pub status: Status,
+    /// `manifest.json`; `None` only if damaged.
+    pub manifest: Option<Manifest>,
+    /// `finding.json`.
+    pub finding: Option<FindingRecord>,
+    /// `result.json`.
+    pub result: Option<RunResult>,
+    /// `ledger.json`.
+    pub ledger: Option<LedgerRecord>,
+    /// Best search score against device time; empty if nothing was recorded.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// Everything that was found.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The runs, by path.
+    pub runs: Vec<Run>,
+    /// What a reader should know.
+    pub notices: Vec<String>,
+}
+
+/// Reads all runs in and below `paths`, sorted by path. A run that cannot be read is listed as damaged, it does not stop the others.
+///
+/// # Errors
+/// [`Error::Input`] if a given folder cannot be read or no run is found.
+pub fn load_runs(paths: &[PathBuf]) -> Result<Loaded> {
+    let mut notices = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut found: Vec<(PathBuf, String)> = Vec::new();
+    for root in paths {
+        let mut folders = Vec::new();
+        walk(root, 0, &mut folders, &mut notices)?;
+        folders.retain(|f| seen.insert(f.canonicalize().unwrap_or_else(|_| f.clone())));
+        found.extend(folders.into_iter().map(|f| (f.clone(), relative(root, &f))));
+    }
+    if found.is_empty() {
+        let looked: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(Error::input(
+            paths.first().cloned().unwrap_or_default(),
+            format!("no recorded run: looked for folders with a {MANIFEST} in and below {}; make one with naslab run", looked.join(", ")),
+        ));
+    }
+    found.sort();
+    let mut runs: Vec<Run> = found.into_iter().map(|(folder, name)| read_run(&folder, name, &mut notices)).collect();
+    mark_repeats(&mut runs);
+    Ok(Loaded { runs, notices })
+}
+
+fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>, notices: &mut Vec<String>) -> Result<()> {
+    if folder.join(MANIFEST).is_file() {
+        out.push(folder.to_path_buf());
+        return Ok(());
+    }
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if depth == 0 => return Err(Error::reading(folder, &e)),
+        Err(e) => {
+            notices.push(format!("{}: cannot look for runs here: {e}", folder.display()));
+            return Ok(());
+        }
+    };
+    let mut below: Vec<PathBuf> = entries.filter_map(std::result::Result::ok).map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    below.sort();
+    if depth < DEPTH {
+        for folder in below {
+            walk(&folder, depth + 1, out, notices)?;
+        }
+    }
+    Ok(())
+}
+
+fn relative(root: &Path, folder: &Path) -> String {
+    let below = folder.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
+    let parts = below.map(|p| p.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/"));
+    let own = || folder.canonicalize().ok().and_then(|f| f.file_name().map(|n| n.to_string_lossy().into_owned()));
+    parts.or_else(own).unwrap_or_else(|| folder.to_string_lossy().into_owned())
+}
+
+fn read_run(folder: &Path, name: String, notices: &mut Vec<String>) -> Run {
+    let mut run = Run { name, status: Status::Unfinished, manifest: None, finding: None, result: None, ledger: None, curve: Vec::new() };
+    let outcome = fill(&mut run, folder, notices);
+    run.status = match outcome {
+        Err(what) => Status::Damaged(what),
+        Ok(()) if run.result.is_some() => Status::Finished,
+        Ok(()) => Status::Unfinished,
+    };
+    run
+}
+
+fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result::Result<(), String> {
+    let text = |e: Error| e.to_string();
+    let record = RunDir::open(folder).map_err(text)?;
+    run.manifest = Some(record.manifest().map_err(text)?);
+    run.finding = record.finding().map_err(text)?;
+    run.result = record.result().map_err(text)?;
+    run.ledger = record.ledger().map_err(text)?;
+    if run.result.is_some() && run.ledger.is_none() {
+        return Err("it has a result.json but no ledger.json".into());
+    }
+    let log = folder.join("events.jsonl");
+    if log.exists() {
+        let (events, torn) = read_events(&log).map_err(text)?;
+        notices.extend(torn.into_iter().map(|t| format!("{}: {t}", run.name)));
+        run.curve = anytime(&events.into_iter().map(|e| e.event).collect::<Vec<_>>());
+    }
+    check_agreement(run)
+}
+
+/// The parts of a run must be about the same run.
+fn check_agreement(run: &Run) -> std::result::Result<(), String> {
+    match (&run.manifest, &run.result) {
+        (Some(m), Some(r)) if m.identity != r.identity || m.seed != r.seed => {
+            Err(format!("result.json (seed {}) does not belong to this {MANIFEST} (seed {})", r.seed, m.seed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Best score so far over the search: from its curve points, or from its trials where it has no scored points.
+fn anytime(events: &[Event]) -> Vec<CurvePoint> {
+    let progress = events.iter().filter_map(|e| match e {
+        Event::Progress { phase: Phase::Search, device_seconds, score: Some(score), .. } => Some((*device_seconds, *score)),
+        _ => None,
+    });
+    let trials = events.iter().filter_map(|e| match e {
+        Event::Trial(t) if t.phase == Phase::Search => t.score.map(|score| (t.spent_seconds, score)),
+        _ => None,
+    });
+    let mut points: Vec<(f64, f64)> = progress.collect();
+    if points.is_empty() {
+        points = trials.collect();
+    }
+    points.retain(|(seconds, score)| seconds.is_finite() && score.is_finite());
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut best = f64::NEG_INFINITY;
+    points
+        .into_iter()
+        .map(|(seconds, score)| {
+            best = best.max(score);
+            CurvePoint { seconds, best }
+        })
+        .collect()
+}
+
+/// A run that is there twice is one run.
+fn mark_repeats(runs: &mut [Run]) {
+    let mut first: Vec<(String, String)> = Vec::new();
+    for run in runs.iter_mut().filter(|r| r.status == Status::Finished) {
+        let identity = run.result.as_ref().map(|r| r.identity.clone()).unwrap_or_default();
+        match first.iter().find(|(i, _)| *i == identity) {
+            Some((_, original)) => run.status = Status::Repeated(original.clone()),
+            None => first.push((identity, run.name.clone())),
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! The report over recorded runs made by hand: counting, averaging, what is missing, what is damaged, and the same bytes twice.
+
+use naslab::Error;
+use naslab::arch::{Architecture, Cell, CellPair, Edge};
+use naslab::nn::Op;
+use naslab::report::{Status, claims, draw_architecture, draw_cell, load_runs, rows, write_report};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What differs between the runs of these tests.
+#[derive(Clone)]
+struct Fixture {
+    method: &'static str,
+    variant: &'static str,
+    kind: &'static str,
+    dataset: &'static str,
+    seed: u64,
+    final_score: Option<f64>,
+    search_score: Option<f64>,
+    search_seconds: f64,
+    cuda: bool,
+    points: u32,
+}
+
+impl Default for Fixture {
+    fn default() -> Self {
+        Self {
+            method: "darts",
+            variant: "first-order",
+            kind: "supernet validation accuracy",
+            dataset: "digits",
+            seed: 0,
+            final_score: Some(0.97),
+            search_score: Some(0.61),
+            search_seconds: 21.6,
+            cuda: false,
+            points: 12,
+        }
+    }
+}
+
+fn architecture() -> Architecture {
+    let e = |op, from| Edge { op, from };
+    use Op::{DilConv5, MaxPool3, SepConv3, SkipConnect};
+    let normal = Cell {
+        nodes: vec![
+            [e(SepConv3, 0), e(SepConv3, 1)],
+            [e(SepConv3, 0), e(SepConv3, 1)],
+            [e(SepConv3, 1), e(SkipConnect, 0)],
+            [e(SkipConnect, 0), e(DilConv5, 2)],
+        ],
+        concat: vec![2, 3, 4, 5],
+    };
+    let reduce = Cell {
+        nodes: vec![
+            [e(MaxPool3, 0), e(MaxPool3, 1)],
+            [e(SkipConnect, 2), e(MaxPool3, 1)],
+            [e(MaxPool3, 0), e(SkipConnect, 2)],
+            [e(SkipConnect, 4), e(MaxPool3, 1)],
+        ],
+        concat: vec![2, 3, 4, 5],
+    };
+    Architecture::Darts(CellPair { normal, reduce })
+}
+
+fn ledger_row(phase: &str, attempt: u32, seconds: f64, cuda: bool) -> Value {
+    json!({
+        "phase": phase, "attempt": attempt, "device_seconds": seconds, "cpu_seconds": 2.0 * seconds, "wall_seconds": seconds * 1.01,
+        "samples": 1000, "steps": 20, "trials": 0,
+        "peak_device_allocated": if cuda { json!(3_221_225_472_u64) } else { Value::Null },
+        "peak_device_reserved": Value::Null, "peak_host_bytes": 536_870_912_u64,
+        "energy_joules": if cuda { json!(1500.0 * seconds) } else { Value::Null }, "end_reason": "completed"
+    })
+}
+
+impl Fixture {
+    fn identity(&self) -> String {
+        format!("id-{}-{}-{}-{}", self.method, self.dataset, self.seed, self.cuda)
+    }
+
+    fn manifest(&self) -> Value {
+        let device = if self.cuda { ("cuda", "NVIDIA H100") } else { ("cpu", "Example CPU") };
+        json!({
+            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": "smoke", "seed": self.seed,
+            "settings": {"search": {"epochs": 3}},
+            "shrunk": [{"key": "search.epochs", "paper": 50, "here": 3}],
+            "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
+            "identity": self.identity(), "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
+            "device": {"kind": device.0, "name": device.1, "memory_bytes": null, "processor": "Example CPU", "cores": 2, "threads": 2},
+            "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {"train": 600}, "channels": 1, "height": 8, "width": 8, "classes": 10},
+            "clock": "monotonic", "started": "2026-01-31T12:00:00Z"
+        })
+    }
+
+    fn result(&self) -> Value {
+        json!({
+            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": "smoke", "seed": self.seed,
+            "identity": self.identity(), "architecture": architecture(), "architecture_hash": "abc", "parameters": 36_586 + 100 * (self.seed % 2),
+            "auxiliary_parameters": 0, "metric": "accuracy", "search_score": self.search_score, "search_score_kind": self.kind,
+            "select_score": null, "final_score": self.final_score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
+            "retrain_end": "completed", "trials": {"completed": 7, "diverged": 1}, "extra": {}
+        })
+    }
+
+    fn ledger(&self) -> Value {
+        let rows = [("search", self.search_seconds), ("retrain", 12.0), ("test", 0.5), ("overhead", 0.1)];
+        let rows: Vec<Value> = rows.iter().map(|(phase, s)| ledger_row(phase, 0, *s, self.cuda)).collect();
+        json!({"format": 1, "rows": rows, "wall_seconds": 35.0, "spent_seconds": self.search_seconds, "budget_seconds": null,
+            "overshoot_seconds": null, "finished": "2026-01-31T12:01:00Z"})
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let seconds = |i: u32| self.search_seconds * f64::from(i + 1) / f64::from(self.points);
+        let score = |i: u32| self.search_score.map(|s| s * (1.0 - 0.7 * (-f64::from(i) / 3.0).exp()));
+        (0..self.points).map(|i| progress(i, seconds(i), score(i))).collect()
+    }
+
+    fn write(&self, root: &Path) -> PathBuf {
+        let folder = root.join(format!("{}-{}-s{}{}", self.method, self.dataset, self.seed, if self.cuda { "-cuda" } else { "" }));
+        fs::create_dir_all(&folder).unwrap();
+        let put = |name: &str, value: Value| fs::write(folder.join(name), serde_json::to_string_pretty(&value).unwrap()).unwrap();
+        put("manifest.json", self.manifest());
+        put("result.json", self.result());
+        put("ledger.json", self.ledger());
+        write_events(&folder, &self.events());
+        folder
+    }
+}
+
+fn progress(i: u32, seconds: f64, score: Option<f64>) -> Value {
+    json!({"kind": "progress", "phase": "search", "part": 0, "epoch": i + 1, "step": 10 * (i + 1), "device_seconds": seconds, "loss": 1.0,
+        "score": score, "extra": {}, "architecture": null})
+}
+
+fn write_events(folder: &Path, events: &[Value]) {
+    let line = |(n, event): (usize, &Value)| {
+        let text = serde_json::to_string(event).unwrap();
+        format!(
+            "{{\"v\":1,\"n\":{n},\"t\":\"2026-01-31T12:00:00Z\",\"crc\":\"{:08x}\",\"event\":{text}}}\n",
+            crc32fast::hash(text.as_bytes())
+        )
+    };
+    fs::write(folder.join("events.jsonl"), events.iter().enumerate().map(line).collect::<String>()).unwrap();
+}
+
+fn random(seed: u64, final_score: f64) -> Fixture {
+    Fixture {
+        method: "random",
+        variant: "darts-space",
+        kind: "validation accuracy of briefly trained children",
+        seed,
+        final_score: Some(final_score),
+        search_score: Some(0.83 + 0.01 * seed as f64),
+        search_seconds: 30.0 + seed as f64,
+        ..Fixture::default()
+    }
+}
+
+/// Three seeds of each of two methods, on the digits.
+fn two_methods(root: &Path) {
+    for (seed, score) in [0.970, 0.975, 0.965].into_iter().enumerate() {
+        let seed = seed as u64;
+        Fixture { seed, final_score: Some(score), search_seconds: 21.6 + 3.0 * seed as f64, ..Fixture::default() }.write(root);
+        random(seed, score - 0.01).write(root);
+    }
+}
+
+fn report(root: &TempDir) -> (naslab::report::Summary, PathBuf) {
+    let out = root.path().join("out");
+    let summary = write_report(&[root.path().join("runs")], &out).unwrap();
+    (summary, out)
+}
+
+fn runs(root: &TempDir) -> PathBuf {
+    let path = root.path().join("runs");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn read(path: PathBuf) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// A CSV file as records by column name; ragged lines fail.
+fn records(path: PathBuf) -> Vec<std::collections::BTreeMap<String, String>> {
+    let mut reader = csv::ReaderBuilder::new().flexible(false).from_path(path).unwrap();
+    reader.deserialize().map(std::result::Result::unwrap).collect()
+}
+
+#[test]
+fn tables_of_two_methods() {
+    let root = TempDir::new().unwrap();
+    two_methods(&runs(&root));
+    let (summary, out) = report(&root);
+    assert!(summary.warnings.is_empty(), "{:?}", summary.warnings);
+    insta::assert_snapshot!("results_md", read(out.join("results.md")));
+    insta::assert_snapshot!("results_tex", read(out.join("results.tex")));
+    insta::assert_snapshot!("terminal", summary.table);
+}
+
+#[test]
+fn the_long_frame_has_one_row_a_run_and_nulls_are_empty() {
+    let root = TempDir::new().unwrap();
+    Fixture { seed: 7, final_score: None, ..Fixture::default() }.write(&runs(&root));
+    let (_, out) = report(&root);
+    let rows = records(out.join("results.csv"));
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    for (column, value) in [
+        ("run", "darts-digits-s7"),
+        ("seed", "7"),
+        ("final_score", ""),
+        ("search_score", "0.61"),
+        ("select_device_seconds", ""),
+        ("search_device_seconds", "21.6"),
+        ("search_cost_days", "0.00025"),
+        ("cost_unit", "CPU-days (2 cores, Example CPU)"),
+        ("energy_joules", ""),
+        ("peak_device_allocated_bytes", ""),
+        ("peak_host_bytes", "536870912"),
+        ("trials", "8"),
+        ("trials_completed", "7"),
+        ("wall_seconds", "35.0"),
+        ("cpu_seconds", "68.4"),
+    ] {
+        assert_eq!(row[column], value, "{column}");
+    }
+    let summary = &records(out.join("results-summary.csv"))[0];
+    assert_eq!((summary["final_score_mean"].as_str(), summary["search_score_mean"].as_str()), ("", "0.61"));
+    assert_eq!(summary["final_score_n"], "0");
+}
+
+#[test]
+fn means_are_over_seeds_with_the_sample_deviation() {
+    let root = TempDir::new().unwrap();
+    two_methods(&runs(&root));
+    let (summary, _) = report(&root);
+    let darts = &summary.rows[0];
+    assert_eq!((darts.method.as_str(), darts.seeds), ("darts", 3));
+    assert!((darts.final_score.mean.unwrap() - 0.97).abs() < 1e-12);
+    assert!((darts.final_score.deviation.unwrap() - 0.005).abs() < 1e-12);
+    assert!((darts.search_days.mean.unwrap() - 24.6 / 86_400.0).abs() < 1e-12);
+    assert_eq!((darts.parameters.low, darts.parameters.high), (Some(36_586.0), Some(36_686.0)));
+    assert_eq!(darts.claim.as_ref().unwrap().value, Some(97.0));
+    assert_eq!(darts.select_days.mean, None);
+}
+
+#[test]
+fn processor_time_is_never_called_gpu_days_and_devices_are_not_mixed() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    Fixture::default().write(&folder);
+    Fixture { cuda: true, search_seconds: 2.0, ..Fixture::default() }.write(&folder);
+    let (summary, _) = report(&root);
+    let units: Vec<&str> = summary.rows.iter().map(|r| r.cost_unit.as_str()).collect();
+    assert_eq!(units, ["CPU-days (2 cores, Example CPU)", "GPU-days (NVIDIA H100)"]);
+    assert_eq!(summary.rows[1].peak_bytes, Some(3 << 30));
+    assert_eq!(summary.rows[1].energy_joules.mean, Some(1500.0 * 14.6));
+    assert_eq!(summary.rows[0].energy_text(), "not measured");
+}
+
+#[test]
+fn runs_with_other_settings_are_not_averaged() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    Fixture::default().write(&folder);
+    let other = Fixture { seed: 1, ..Fixture::default() };
+    let path = other.write(&folder);
+    let mut manifest = other.manifest();
+    manifest["settings"]["search"]["epochs"] = json!(9);
+    fs::write(path.join("manifest.json"), manifest.to_string()).unwrap();
+    let (summary, _) = report(&root);
+    assert_eq!(summary.rows.len(), 2);
+    assert!(summary.rows.iter().all(|r| r.seeds == 1 && r.preset.starts_with("smoke [")), "{:?}", summary.rows);
+}
+
+#[test]
+fn unfinished_damaged_foreign_and_repeated_runs_are_named_and_left_out() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    Fixture::default().write(&folder);
+    let unfinished = Fixture { seed: 1, final_score: Some(0.1), ..Fixture::default() }.write(&folder);
+    fs::remove_file(unfinished.join("result.json")).unwrap();
+    let damaged = Fixture { seed: 2, ..Fixture::default() }.write(&folder);
+    fs::write(damaged.join("result.json"), "{\"format\": 1, \"meth").unwrap();
+    let foreign = Fixture { seed: 3, ..Fixture::default() }.write(&folder);
+    let mut manifest = Fixture { seed: 3, ..Fixture::default() }.manifest();
+    manifest["format"] = json!(99);
+    fs::write(foreign.join("manifest.json"), manifest.to_string()).unwrap();
+    let middle = Fixture { seed: 4, ..Fixture::default() }.write(&folder);
+    let log = read(middle.join("events.jsonl")).replacen("{\"v\":1,\"n\":3", "{\"v\":1,#", 1);
+    fs::write(middle.join("events.jsonl"), log).unwrap();
+    Fixture::default().write(&folder.join("again"));
+
+    let (summary, out) = report(&root);
+    assert_eq!((summary.rows.len(), summary.rows[0].seeds), (1, 1));
+    assert_eq!(summary.rows[0].final_score.mean, Some(0.97));
+    let named = |run: &str, what: &str| summary.warnings.iter().any(|w| w.starts_with(run) && w.contains(what));
+    assert!(named("darts-digits-s1", "unfinished"), "{:?}", summary.warnings);
+    assert!(named("darts-digits-s2", "result.json: damaged JSON"), "{:?}", summary.warnings);
+    assert!(named("darts-digits-s3", "format 99"), "{:?}", summary.warnings);
+    assert!(named("darts-digits-s4", "events.jsonl"), "{:?}", summary.warnings);
+    assert!(summary.warnings.iter().any(|w| w.contains("the same run as")), "{:?}", summary.warnings);
+    let statuses: Vec<String> = records(out.join("results.csv")).into_iter().map(|r| r["status"].clone()).collect();
+    assert_eq!(statuses.iter().filter(|s| *s == "damaged").count(), 3);
+    assert_eq!(statuses.len(), 6);
+}
+
+#[test]
+fn a_resumed_run_counts_each_point_once_and_adds_its_attempts() {
+    let root = TempDir::new().unwrap();
+    let fixture = Fixture::default();
+    let path = fixture.write(&runs(&root));
+    let mut ledger = fixture.ledger();
+    ledger["rows"].as_array_mut().unwrap().push(ledger_row("search", 1, 3.4, false));
+    fs::write(path.join("ledger.json"), ledger.to_string()).unwrap();
+    let again = [
+        json!({"kind": "attempt_started", "attempt": 0}),
+        progress(0, 1.0, Some(0.2)),
+        progress(1, 2.0, Some(0.9)),
+        json!({"kind": "attempt_started", "attempt": 1}),
+        progress(1, 4.0, Some(0.3)),
+        progress(2, 5.0, Some(0.25)),
+    ];
+    write_events(&path, &again);
+    let mut torn = read(path.join("events.jsonl"));
+    torn.push_str("{\"v\":1,\"n\":6,\"t\":\"20");
+    fs::write(path.join("events.jsonl"), torn).unwrap();
+
+    let loaded = load_runs(&[root.path().join("runs")]).unwrap();
+    let curve: Vec<(f64, f64)> = loaded.runs[0].curve.iter().map(|p| (p.seconds, p.best)).collect();
+    assert_eq!(curve, [(1.0, 0.2), (4.0, 0.3), (5.0, 0.3)]);
+    assert!(loaded.notices.iter().any(|n| n.contains("torn last line")), "{:?}", loaded.notices);
+    let row = &rows(&loaded)[0];
+    assert_eq!((row.seconds.search, row.attempts), (Some(25.0), Some(2)));
+    assert_eq!(loaded.runs[0].status, Status::Finished);
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let root = TempDir::new().unwrap();
+    two_methods(&runs(&root));
+    let (first, out) = report(&root);
+    let before: Vec<Vec<u8>> = first.files.iter().map(|f| fs::read(f).unwrap()).collect();
+    let second = write_report(&[root.path().join("runs")], &out).unwrap();
+    assert_eq!(first.files, second.files);
+    for (file, bytes) in second.files.iter().zip(&before) {
+        assert!(fs::read(file).unwrap() == *bytes, "{}", file.display());
+    }
+    let names: Vec<String> = first.files.iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(names.contains(&"cell-darts-first-order-digits-smoke-s0.svg".to_string()), "{names:?}");
+    let left: Vec<_> =
+        fs::read_dir(&out).unwrap().filter_map(|e| e.ok()).filter(|e| e.file_name().to_string_lossy().starts_with('.')).collect();
+    assert!(left.is_empty(), "temporary files remain: {left:?}");
+}
+
+/// Width and height of a PNG, checked to be one.
+fn png_size(path: PathBuf) -> (u32, u32) {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+    let at = |i: usize| u32::from_be_bytes(bytes[i..i + 4].try_into().unwrap());
+    (at(16), at(20))
+}
+
+fn figures_are_sound(out: &Path) {
+    for name in ["accuracy-cost", "anytime"] {
+        let svg = read(out.join(format!("{name}.svg")));
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"), "{name}");
+        let (width, height) = png_size(out.join(format!("{name}.png")));
+        assert!(width > 500 && height > 500 && height < 20_000, "{name}: {width} x {height}");
+    }
+}
+
+#[test]
+fn figures_hold_without_points() {
+    let root = TempDir::new().unwrap();
+    let path = Fixture::default().write(&runs(&root));
+    fs::remove_file(path.join("result.json")).unwrap();
+    let (summary, out) = report(&root);
+    assert!(summary.rows.is_empty());
+    assert_eq!(summary.table, "no finished run\n");
+    figures_are_sound(&out);
+    assert!(read(out.join("accuracy-cost.svg")).contains("no finished run"));
+}
+
+#[test]
+fn figures_hold_for_one_equal_zero_and_missing_values() {
+    let cases: [Vec<Fixture>; 5] = [
+        vec![Fixture::default()],
+        vec![Fixture::default(), Fixture { seed: 1, ..Fixture::default() }],
+        vec![Fixture { search_seconds: 0.0, ..Fixture::default() }],
+        vec![Fixture { final_score: None, search_score: None, points: 0, ..Fixture::default() }],
+        vec![
+            Fixture { final_score: Some(1.0), ..Fixture::default() },
+            Fixture { seed: 5, final_score: Some(0.0), search_seconds: 1e9, ..Fixture::default() },
+        ],
+    ];
+    for fixtures in cases {
+        let root = TempDir::new().unwrap();
+        let folder = runs(&root);
+        fixtures.iter().for_each(|f| drop(f.write(&folder)));
+        let (_, out) = report(&root);
+        figures_are_sound(&out);
+    }
+}
+
+#[test]
+fn a_zero_cost_is_left_out_with_a_note() {
+    let root = TempDir::new().unwrap();
+    Fixture { search_seconds: 0.0, ..Fixture::default() }.write(&runs(&root));
+    let (_, out) = report(&root);
+    let svg = read(out.join("accuracy-cost.svg"));
+    assert!(svg.contains("for want of a final score or of a search cost above zero: 1 finished run."), "{svg}");
+}
+
+#[test]
+fn a_thousand_points_on_a_curve_and_many_runs() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    for seed in 0..60 {
+        Fixture {
+            seed,
+            final_score: Some(0.95 + 0.0005 * (seed % 50) as f64),
+            search_seconds: 10.0 + seed as f64,
+            points: 1000,
+            ..Fixture::default()
+        }
+        .write(&folder);
+    }
+    let (summary, out) = report(&root);
+    assert_eq!(summary.rows[0].seeds, 60);
+    figures_are_sound(&out);
+    assert!(summary.warnings.iter().any(|w| w.contains("50 more cells are not drawn")), "{:?}", summary.warnings);
+}
+
+#[test]
+fn no_run_is_bad_input_and_an_unwritable_folder_is_a_resource_failure() {
+    let root = TempDir::new().unwrap();
+    let empty = runs(&root);
+    let error = write_report(std::slice::from_ref(&empty), &root.path().join("out")).unwrap_err();
+    assert!(matches!(error, Error::Input { .. }) && error.to_string().contains("manifest.json"), "{error}");
+    let error = write_report(&[root.path().join("absent")], &root.path().join("out")).unwrap_err();
+    assert!(matches!(error, Error::Input { .. }), "{error}");
+    Fixture::default().write(&empty);
+    let blocked = root.path().join("file");
+    fs::write(&blocked, "not a folder").unwrap();
+    let error = write_report(&[empty], &blocked.join("out")).unwrap_err();
+    assert!(matches!(error, Error::Resource(_)), "{error}");
+}
+
+#[test]
+fn overlapping_and_non_ascii_folders_count_a_run_once() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root).join("größe");
+    let run = Fixture::default().write(&folder);
+    let loaded = load_runs(&[root.path().join("runs"), folder, run]).unwrap();
+    let names: Vec<&str> = loaded.runs.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["größe/darts-digits-s0"]);
+}
+
+#[test]
+fn cells_are_drawn_by_extension() {
+    let root = TempDir::new().unwrap();
+    let Architecture::Darts(pair) = architecture();
+    let svg = root.path().join("cell.svg");
+    draw_cell(&pair.normal, "normal", &svg).unwrap();
+    let text = read(svg);
+    assert_eq!(text.matches("sep_conv_3x3").count(), 5);
+    assert_eq!(text.matches("skip_connect").count(), 2);
+    let png = root.path().join("both.png");
+    draw_architecture(&architecture(), "darts-v2", &png).unwrap();
+    assert!(png_size(png).0 > 800);
+    let error = draw_cell(&pair.normal, "normal", &root.path().join("cell.pdf")).unwrap_err();
+    assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(".svg or .png"), "{error}");
+    let ahead = Cell { nodes: vec![[Edge { op: Op::SepConv3, from: 0 }, Edge { op: Op::SepConv3, from: 2 }]], concat: vec![2] };
+    assert!(draw_cell(&ahead, "ahead", &root.path().join("ahead.svg")).is_err());
+}
+
+#[test]
+fn claims_cover_the_six_papers_and_the_control() {
+    let all = claims().unwrap();
+    for method in ["amoebanet", "nasnet", "enas", "ghn", "darts", "nas_unet", "random"] {
+        assert_eq!(all.iter().filter(|c| c.method == method && c.headline).count(), 1, "{method}");
+    }
+    assert!(all.len() > 60);
+}
