@@ -1,6 +1,6 @@
 //! What a run leaves on disk, as plain data. `naslab report` and `naslab check` read nothing else.
 //!
-//! `manifest.json` is [`Manifest`], `events.jsonl` holds one [`Event`] a line, `finding.json` is
+//! `manifest.json` is [`Manifest`], `events.jsonl` holds one [`Event`](super::Event) a line, `finding.json` is
 //! [`FindingRecord`], `result.json` is [`RunResult`] and `ledger.json` is [`LedgerRecord`].
 //! Everything that depends on how fast the machine was is in the ledger and the events, so that finding and
 //! result of two equal runs are equal byte for byte.
@@ -314,95 +314,4 @@ pub struct RunResult {
     pub trials: BTreeMap<String, u64>,
     /// Figures of the method's own, such as the skip connections in the normal cell.
     pub extra: BTreeMap<String, f64>,
-}
-
-/// A line of `events.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Event {
-    /// A process began to work on the run. What it does again after a resume it does not record again:
-    /// a curve point or trial stands in the log once.
-    AttemptStarted {
-        /// 0 for the first.
-        attempt: u32,
-    },
-    /// A phase began (again, after a resume).
-    PhaseStarted {
-        /// The phase.
-        phase: Phase,
-    },
-    /// A phase ended in this attempt.
-    PhaseEnded {
-        /// Its account.
-        row: LedgerRow,
-    },
-    /// A point on the curves of a phase, usually once an epoch.
-    Progress {
-        /// The phase.
-        phase: Phase,
-        /// Which of several searches or candidates this is; 0 where there is one.
-        part: u64,
-        /// Epochs done.
-        epoch: u64,
-        /// Steps done in this part.
-        step: u64,
-        /// Device-seconds spent in search and selection (or in the phase, later) so far, all attempts.
-        device_seconds: f64,
-        /// Mean training loss since the last point.
-        loss: Option<f64>,
-        /// Validation score, a fraction.
-        score: Option<f64>,
-        /// Figures of the method's own, such as `alpha_entropy`.
-        extra: BTreeMap<String, f64>,
-        /// The architecture at this point, where it changes.
-        architecture: Option<Architecture>,
-    },
-    /// A child was trained and scored during the search or selection.
-    Trial(TrialRecord),
-    /// The run's state up to here is safe.
-    Checkpoint {
-        /// Steps done in the phase.
-        step: u64,
-    },
-    /// Something a reader should know.
-    Notice {
-        /// In words.
-        text: String,
-    },
-    /// The account of this attempt so far. The last one of an attempt is what a killed process is charged.
-    Spent {
-        /// One row per phase that this attempt has touched.
-        rows: Vec<LedgerRow>,
-        /// Wall seconds since the attempt began, measured apart from the rows.
-        wall_seconds: f64,
-    },
-}
-
-/// One child, trained and scored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrialRecord {
-    /// Number of the trial in its phase.
-    pub id: u64,
-    /// The phase.
-    pub phase: Phase,
-    /// The child's architecture.
-    pub architecture: Architecture,
-    /// SHA-256 of its canonical form.
-    pub hash: String,
-    /// Trial it was mutated from.
-    pub parent: Option<u64>,
-    /// How it came to be, such as `sampled` or `op mutation`.
-    pub origin: String,
-    /// How it ended.
-    pub end: EndReason,
-    /// Validation score, a fraction; `None` unless it ended well.
-    pub score: Option<f64>,
-    /// Training loss of its last epoch.
-    pub loss: Option<f64>,
-    /// Weights without auxiliary head.
-    pub parameters: u64,
-    /// Device-seconds of this trial.
-    pub device_seconds: f64,
-    /// Device-seconds spent in search and selection so far, this trial included.
-    pub spent_seconds: f64,
 }
