@@ -58,11 +58,12 @@ fn idx_files_are_read_in_every_spelling() {
 
 #[test]
 fn damaged_idx_files_are_named_with_place_expectation_and_finding() {
-    let cases: [(usize, Vec<u8>, &[&str]); 8] = [
+    let cases: [(usize, Vec<u8>, &[&str]); 9] = [
         (0, small_idx()[0][..50].to_vec(), &["train-images", "truncated", "byte 16", "needs 90 bytes", "found 34"]),
         (0, small_idx()[0][..7].to_vec(), &["truncated", "header of 16 bytes"]),
         (0, [small_idx()[0].clone(), vec![1]].concat(), &["too long", "found 91"]),
-        (0, small_idx()[1].clone(), &["train-images", "header"]),
+        (0, small_idx()[1].clone(), &["train-images", "wrong magic number at byte 3", "expected 03", "found 01"]),
+        (0, b"<html>".to_vec(), &["wrong magic number at byte 0", "expected 00", "found 3c", "no IDX file"]),
         (1, idx(&[6], &[0, 1, 2, 10, 4, 9]), &["train-labels", "byte 11", "label 10", "0 to 9"]),
         (1, idx(&[5], &[0, 1, 2, 3, 4]), &["train-labels", "5 labels for the 6 images"]),
         (
@@ -72,7 +73,7 @@ fn damaged_idx_files_are_named_with_place_expectation_and_finding() {
                 b[2] = 0x0d;
                 b
             },
-            &["t10k-images", "wrong magic number at byte 0", "0d"],
+            &["t10k-images", "wrong magic number at byte 2", "expected 08", "found 0d"],
         ),
         (3, Vec::new(), &["t10k-labels", "empty"]),
     ];
@@ -108,6 +109,9 @@ fn missing_files_say_where_they_were_looked_for() {
     refused("fashion-mnist", folder.path(), &["train-images-idx3-ubyte.gz", &shown, "--data-dir"]);
     refused("cifar10", folder.path(), &["cifar-10-binary.tar.gz", &shown]);
     refused("cifar10", Path::new("no/such/folder"), &["no such folder"]);
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, b"x").unwrap();
+    refused("fashion-mnist", &file, &["a-file", "expected the folder", "found a file"]);
     assert_eq!(data::open("mnist", None).unwrap_err().exit_code(), 2);
     for set in data::SETS.iter().filter(|s| s.name != "digits") {
         let found = data::check(set.name, Some(folder.path())).unwrap();
@@ -168,6 +172,85 @@ fn damaged_and_foreign_cifar_is_named() {
         std::fs::write(foreign.path().join(name), b"x").unwrap();
         refused("cifar10", foreign.path(), &[what, "cifar-10-binary.tar.gz"]);
     }
+}
+
+#[test]
+fn cifar_class_names_come_from_the_meta_file_if_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    write_cifar(folder.path());
+    let names = || data::open("cifar10", Some(folder.path())).unwrap().classes;
+    assert_eq!((names().len(), names()[9].as_str()), (10, "truck"));
+    let meta = folder.path().join("batches.meta.txt");
+    let text: String = (0..10).map(|i| format!("class {i}\n")).collect();
+    std::fs::write(&meta, format!("{text}\n")).unwrap();
+    assert_eq!(names(), text.lines().collect::<Vec<_>>());
+    std::fs::write(&meta, "cat\ndog\n").unwrap();
+    refused("cifar10", folder.path(), &["batches.meta.txt", "expected 10 class names", "found 2"]);
+}
+
+fn tar_gz(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    gzip(&archive.into_inner().unwrap())
+}
+
+#[test]
+fn foreign_and_damaged_archives_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cifar-10-binary.tar.gz");
+    let mut files: Vec<(&str, Vec<u8>)> = BATCHES.iter().rev().map(|name| (*name, records(1, 3))).collect();
+    let whole = tar_gz(&files);
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(data::open("cifar10", Some(&path)).unwrap().train.len(), 5, "named as a file, the batches in any order");
+    let mut wrong_sum = whole.clone();
+    let crc = whole.len() - 8;
+    wrong_sum[crc] ^= 1;
+    let short = whole[..whole.len() - 3].to_vec();
+    for damaged in [whole[..whole.len() / 2].to_vec(), wrong_sum, short, Vec::new()] {
+        std::fs::write(&path, damaged).unwrap();
+        refused("cifar10", folder.path(), &["cifar-10-binary.tar.gz", "damaged archive", "again"]);
+    }
+    files.remove(0);
+    std::fs::write(&path, tar_gz(&files)).unwrap();
+    refused("cifar10", folder.path(), &["the archive has no test_batch.bin"]);
+    for (name, what) in [
+        ("cifar-10-batches-py/data_batch_1", "Python version"),
+        ("cifar-100-binary/train.bin", "CIFAR-100"),
+        ("cifar-100-python/train", "CIFAR-100"),
+    ] {
+        std::fs::write(&path, tar_gz(&[(name, vec![0; 8])])).unwrap();
+        refused("cifar10", folder.path(), &[what, "cifar-10-binary.tar.gz"]);
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    refused("cifar10", folder.path(), &["expected a file, found a folder"]);
+}
+
+#[test]
+fn foreign_folders_and_batches_are_named() {
+    for (name, what) in [("cifar-100-binary", "CIFAR-100"), ("cifar-10-batches-py", "Python version")] {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        refused("cifar10", parent.path(), &[what]);
+        refused("cifar10", &folder, &[what]);
+        let found = data::check("cifar10", Some(&folder)).unwrap();
+        assert!(!found[0].ok && found[0].state.contains(what), "{found:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_cifar(folder.path());
+    let batch = folder.path().join(BATCHES[0]);
+    std::fs::write(&batch, vec![0; 2 * 3074]).unwrap();
+    refused("cifar10", folder.path(), &["data_batch_1.bin", "record size of CIFAR-100"]);
+    std::fs::write(&batch, [0x80, 2, b'}']).unwrap();
+    refused("cifar10", folder.path(), &["data_batch_1.bin", "Python version"]);
+    std::fs::write(&batch, []).unwrap();
+    refused("cifar10", folder.path(), &["data_batch_1.bin", "empty"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! CIFAR-10, binary version: records of a label byte and 3 x 1,024 planar bytes, red, green, blue.
 
-use super::files::{Found, list, md5};
+use super::files::{Found, Md5Reader, list, read};
 use super::{DataSet, Images};
 use crate::error::{Error, Result};
 use flate2::read::GzDecoder;
@@ -27,14 +27,33 @@ enum Place {
 }
 
 /// Other versions that people have, and how they show.
-const OTHERS: [(&str, &str); 6] = [
-    ("cifar-100-binary", "CIFAR-100"),
-    ("cifar-100-binary.tar.gz", "CIFAR-100"),
-    ("fine_label_names.txt", "CIFAR-100"),
-    ("cifar-10-batches-py", "the Python version of CIFAR-10"),
-    ("cifar-10-python.tar.gz", "the Python version of CIFAR-10"),
-    ("data_batch_1", "the Python version of CIFAR-10"),
+const OTHERS: [(&str, &str); 10] = [
+    ("cifar-100-binary", CIFAR_100),
+    ("cifar-100-binary.tar.gz", CIFAR_100),
+    ("cifar-100-python", CIFAR_100),
+    ("cifar-100-python.tar.gz", CIFAR_100),
+    ("fine_label_names.txt", CIFAR_100),
+    ("train.bin", CIFAR_100),
+    ("cifar-10-batches-py", PYTHON),
+    ("cifar-10-python.tar.gz", PYTHON),
+    ("data_batch_1", PYTHON),
+    ("batches.meta", PYTHON),
 ];
+const CIFAR_100: &str = "CIFAR-100";
+const PYTHON: &str = "the Python version of CIFAR-10";
+/// A record of CIFAR-100 has two labels.
+const RECORD_100: usize = RECORD + 1;
+/// Class names, one a line; without the file the built-in ones serve.
+const META: &str = "batches.meta.txt";
+
+/// What a file or folder of this name, in the folder or an archive, is instead.
+fn other(name: &std::ffi::OsStr) -> Option<&'static str> {
+    OTHERS.iter().find(|(n, _)| name == *n).map(|(_, what)| *what)
+}
+
+fn foreign(path: &Path, what: &str) -> Error {
+    Error::input(path, format!("this is {what}; naslab reads the binary version of CIFAR-10: get {ARCHIVE}"))
+}
 
 fn find(folders: &[PathBuf]) -> Result<Place> {
     for folder in folders {
@@ -50,11 +69,11 @@ fn find(folders: &[PathBuf]) -> Result<Place> {
         }
     }
     for folder in folders {
+        if let Some(what) = folder.file_name().and_then(other).filter(|_| folder.exists()) {
+            return Err(foreign(folder, what));
+        }
         if let Some((name, what)) = OTHERS.iter().find(|(name, _)| folder.join(name).exists()) {
-            return Err(Error::input(
-                folder.join(name),
-                format!("this is {what}; naslab reads the binary version of CIFAR-10 ({ARCHIVE})"),
-            ));
+            return Err(foreign(&folder.join(name), what));
         }
     }
     let first = folders.first().cloned().unwrap_or_default();
@@ -64,11 +83,10 @@ fn find(folders: &[PathBuf]) -> Result<Place> {
 /// Reads the set from a folder or, without unpacking to disk, from the archive.
 pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
     let mut notes = Vec::new();
-    let (train, test) = match find(folders)? {
+    let (train, test, classes) = match find(folders)? {
         Place::Folder(folder) => from_folder(&folder, &mut notes)?,
         Place::Archive(path) => from_archive(&path, &mut notes)?,
     };
-    let classes = CLASSES.map(String::from).to_vec();
     let search_items = train.len();
     Ok(DataSet { name: "cifar10".into(), classes, train, test, search_items, hash: String::new(), notes })
 }
@@ -78,14 +96,14 @@ pub fn check(folders: &[PathBuf]) -> Vec<Found> {
     match find(folders) {
         Ok(Place::Folder(folder)) => TRAIN.iter().chain([&TEST]).map(|name| check_batch(&folder.join(name))).collect(),
         Ok(Place::Archive(path)) => vec![check_archive(&path)],
-        Err(Error::Input { path, what }) if path.exists() && !folders.contains(&path) => vec![Found::there(&path, what, false)],
+        Err(Error::Input { path, what }) if path.exists() && what.starts_with("this is") => vec![Found::there(&path, what, false)],
         Err(_) => vec![Found::missing(ARCHIVE, folders)],
     }
 }
 
 fn check_batch(path: &Path) -> Found {
     let mut notes = Vec::new();
-    let state = std::fs::read(path).map_err(|e| Error::reading(path, &e)).and_then(|bytes| records(path, &bytes, &mut notes, &mut empty()));
+    let state = read(path).and_then(|bytes| records(path, &bytes, &mut notes, &mut empty()));
     match state {
         Ok(()) => Found::there(path, notes.pop().unwrap_or_else(|| format!("ok, {BATCH} records")), true),
         Err(e) => Found::there(path, e.to_string(), false),
@@ -93,19 +111,16 @@ fn check_batch(path: &Path) -> Found {
 }
 
 fn check_archive(path: &Path) -> Found {
-    match std::fs::read(path) {
-        Ok(bytes) if bytes.len() as u64 == ARCHIVE_BYTES && md5(&bytes) == ARCHIVE_MD5 => {
-            Found::there(path, "ok, the published archive", true)
+    let sum = Md5Reader::open(path).and_then(|file| file.finish().map_err(|e| Error::reading(path, &e)));
+    match sum {
+        Ok(sum) if sum == ARCHIVE_MD5 => Found::there(path, "ok, the published archive", true),
+        Ok(sum) => {
+            let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+            let what = format!(
+                "not the published archive: expected {ARCHIVE_BYTES} bytes with MD5 {ARCHIVE_MD5}, found {bytes} bytes with MD5 {sum}"
+            );
+            Found::there(path, what, false)
         }
-        Ok(bytes) => Found::there(
-            path,
-            format!(
-                "not the published archive: expected {ARCHIVE_BYTES} bytes with MD5 {ARCHIVE_MD5}, found {} bytes with MD5 {}",
-                bytes.len(),
-                md5(&bytes)
-            ),
-            false,
-        ),
         Err(e) => Found::there(path, e.to_string(), false),
     }
 }
@@ -114,54 +129,91 @@ fn empty() -> Images {
     Images { pixels: Vec::new(), channels: 3, height: SIDE, width: SIDE, labels: Vec::new() }
 }
 
-fn from_folder(folder: &Path, notes: &mut Vec<String>) -> Result<(Images, Images)> {
+type Parts = (Images, Images, Vec<String>);
+
+fn from_folder(folder: &Path, notes: &mut Vec<String>) -> Result<Parts> {
     let (mut train, mut test) = (empty(), empty());
     for name in TRAIN.iter().chain([&TEST]) {
         let path = folder.join(name);
-        let bytes = std::fs::read(&path).map_err(|e| Error::reading(&path, &e))?;
-        records(&path, &bytes, notes, if *name == TEST { &mut test } else { &mut train })?;
+        records(&path, &read(&path)?, notes, if *name == TEST { &mut test } else { &mut train })?;
     }
-    Ok((train, test))
+    let meta = folder.join(META);
+    let classes = if meta.exists() { class_names(&meta, &read(&meta)?)? } else { CLASSES.map(String::from).to_vec() };
+    Ok((train, test, classes))
 }
 
-fn from_archive(path: &Path, notes: &mut Vec<String>) -> Result<(Images, Images)> {
-    let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
-    if md5(&bytes) != ARCHIVE_MD5 {
+fn from_archive(path: &Path, notes: &mut Vec<String>) -> Result<Parts> {
+    let damaged = |e: std::io::Error| Error::input(path, format!("damaged archive: {e}; get {ARCHIVE} again"));
+    let mut archive = tar::Archive::new(GzDecoder::new(Md5Reader::open(path)?));
+    let (mut batches, meta) = unpack(path, &mut archive)?;
+    // The trailer of the gzip stream is checked at its end, which the tar reader does not reach.
+    let mut rest = archive.into_inner();
+    std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
+    if rest.into_inner().finish().map_err(damaged)? != ARCHIVE_MD5 {
         notes.push(format!("{}: not the published archive (its MD5 differs)", path.display()));
     }
-    let damaged = |e: std::io::Error| Error::input(path, format!("damaged archive: {e}; get it again"));
-    let mut batches: [Option<Vec<u8>>; 6] = Default::default();
-    for entry in tar::Archive::new(GzDecoder::new(&bytes[..])).entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        let name = entry.path().map_err(damaged)?.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if name == "train.bin" {
-            return Err(Error::input(path, format!("this is CIFAR-100; naslab reads the binary version of CIFAR-10 ({ARCHIVE})")));
-        }
-        if let Some(at) = TRAIN.iter().chain([&TEST]).position(|n| *n == name) {
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).map_err(damaged)?;
-            batches[at] = Some(content);
-        }
-    }
     let (mut train, mut test) = (empty(), empty());
-    for (name, batch) in TRAIN.iter().chain([&TEST]).zip(batches) {
-        let batch = batch.ok_or_else(|| Error::input(path, format!("the archive has no {name}")))?;
+    for (name, batch) in TRAIN.iter().chain([&TEST]).zip(&mut batches) {
+        let batch = batch.take().ok_or_else(|| Error::input(path, format!("the archive has no {name}; get {ARCHIVE} again")))?;
         records(&path.join(name), &batch, notes, if *name == TEST { &mut test } else { &mut train })?;
     }
-    Ok((train, test))
+    let classes = meta.map_or_else(|| Ok(CLASSES.map(String::from).to_vec()), |m| class_names(&path.join(META), &m))?;
+    Ok((train, test, classes))
+}
+
+/// The six batches and the class names, as far as they are in the archive, in any order.
+type Unpacked = ([Option<Vec<u8>>; 6], Option<Vec<u8>>);
+
+fn unpack(path: &Path, archive: &mut tar::Archive<GzDecoder<Md5Reader>>) -> Result<Unpacked> {
+    let damaged = |e: std::io::Error| Error::input(path, format!("damaged archive: {e}; get {ARCHIVE} again"));
+    let (mut batches, mut meta): Unpacked = Default::default();
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let inner = entry.path().map_err(damaged)?.into_owned();
+        if let Some(what) = inner.iter().find_map(other) {
+            return Err(foreign(path, what));
+        }
+        let Some(name) = inner.file_name() else { continue };
+        let place = match TRAIN.iter().chain([&TEST]).position(|n| name == *n) {
+            Some(at) => &mut batches[at],
+            None if name == META => &mut meta,
+            None => continue,
+        };
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(damaged)?;
+        *place = Some(content);
+    }
+    Ok((batches, meta))
+}
+
+/// The lines that are not empty, as many as there are classes.
+fn class_names(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
+    let text = String::from_utf8_lossy(bytes);
+    let names: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
+    if names.len() != CLASSES.len() {
+        let what =
+            format!("expected {} class names, one a line, found {}; remove the file to use the usual names", CLASSES.len(), names.len());
+        return Err(Error::input(path, what));
+    }
+    Ok(names)
 }
 
 /// Appends the records of one batch. Any whole number of records is accepted.
 fn records(path: &Path, bytes: &[u8], notes: &mut Vec<String>, out: &mut Images) -> Result<()> {
     let n = bytes.len() / RECORD;
-    if n == 0 || bytes.len() % RECORD != 0 {
-        let pickled = bytes.starts_with(&[0x80]);
-        let hint = if pickled { "; this looks like the Python version" } else { "" };
+    if n == 0 || !bytes.len().is_multiple_of(RECORD) {
+        let hint = match bytes.len() {
+            _ if bytes.starts_with(&[0x80]) => "; this looks like the Python version, a pickle",
+            l if l > 0 && l.is_multiple_of(RECORD_100) => "; this has the record size of CIFAR-100",
+            _ => "; get the file again",
+        };
         return Err(Error::input(
             path,
             format!("truncated at byte {}: expected a multiple of {RECORD} bytes, found {} bytes{hint}", n * RECORD, bytes.len()),
         ));
     }
+    // Exactly: doubling would take up to twice the 150 MB of a full set.
+    out.pixels.reserve_exact(n * (RECORD - 1));
     for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
         if usize::from(record[0]) >= CLASSES.len() {
             let what = format!("byte {}: label {} out of range, expected 0 to {}", i * RECORD, record[0], CLASSES.len() - 1);
@@ -174,4 +226,22 @@ fn records(path: &Path, bytes: &[u8], notes: &mut Vec<String>, out: &mut Images)
         notes.push(format!("{}: {n} records instead of {BATCH}", path.display()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..64), records_of in 0usize..3) {
+            bytes.resize(bytes.len() + records_of * RECORD, 7);
+            let (mut notes, mut out) = (Vec::new(), empty());
+            let result = records(Path::new("x"), &bytes, &mut notes, &mut out);
+            prop_assert_eq!(out.pixels.len(), out.labels.len() * (RECORD - 1));
+            prop_assert!(result.is_err() || out.labels.len() * RECORD == bytes.len());
+            let _ = class_names(Path::new("x"), &bytes);
+        }
+    }
 }

@@ -48,12 +48,12 @@ pub fn check(_folders: &[PathBuf]) -> Vec<Found> {
 }
 
 fn parse(archive: &[u8]) -> Result<Images> {
-    let bad = |row: usize, what: String| Error::input(Path::new(NAME), format!("row {row}: {what}"));
+    let bad = |row: usize, what: String| Error::input(Path::new(NAME), format!("line {}: {what}", row + 1));
     let mut all = Images { pixels: Vec::new(), channels: 1, height: SIDE, width: SIDE, labels: Vec::new() };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(GzDecoder::new(archive));
     for (row, record) in reader.records().enumerate() {
         let record = record.map_err(|e| bad(row, e.to_string()))?;
-        let values = record.iter().map(|v| v.parse::<f64>().map(|v| v as u8)).collect::<std::result::Result<Vec<u8>, _>>();
+        let values = record.iter().map(str::parse::<u8>).collect::<std::result::Result<Vec<u8>, _>>();
         let values = values.map_err(|e| bad(row, e.to_string()))?;
         let (label, pixels) = values.split_last().ok_or_else(|| bad(row, "it is empty".into()))?;
         if pixels.len() != SIDE * SIDE || *label > 9 || pixels.iter().any(|p| *p > 16) {
@@ -72,6 +72,8 @@ fn parse(archive: &[u8]) -> Result<Images> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
 
     #[test]
     fn the_shipped_digits_are_complete_and_split_by_block() {
@@ -87,5 +89,38 @@ mod tests {
     fn a_damaged_archive_is_named() {
         let error = parse(&ARCHIVE[..ARCHIVE.len() / 2]).unwrap_err().to_string();
         assert!(error.contains("digits.csv.gz"), "{error}");
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn only_whole_pixels_of_0_to_16_and_a_digit_are_read() {
+        let pixels = ["3"; 64].join(",");
+        let cases = [
+            (format!("3.7,{}", &pixels[2..]), "invalid digit"),
+            (format!("-1,{}", &pixels[2..]), "invalid digit"),
+            (format!("17,{}", &pixels[2..]), "0 to 16"),
+            (pixels[2..].to_string(), "found 64 values"),
+            (pixels.clone(), "images a class"),
+        ];
+        for (row, words) in cases {
+            let label = if words == "images a class" { "9" } else { "0" };
+            let error = parse(&gzip(format!("{row},{label}\n").as_bytes())).unwrap_err().to_string();
+            assert!(error.contains(words), "'{words}' is not in: {error}");
+        }
+        let error = parse(&gzip(format!("{pixels},10\n").as_bytes())).unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains("a digit"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(parse(&text).is_err());
+            prop_assert!(parse(&gzip(&text)).is_err());
+        }
     }
 }

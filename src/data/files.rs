@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,42 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Passes on what it reads and takes its MD5.
+pub struct Md5Reader {
+    file: File,
+    md5: Md5,
+}
+
+impl Md5Reader {
+    /// Opens a file.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::input(path, "expected a file, found a folder"));
+        }
+        let file = File::open(path).map_err(|e| Error::reading(path, &e))?;
+        Ok(Self { file, md5: Md5::new() })
+    }
+
+    /// Reads what is left; the MD5 of the whole file in hexadecimal.
+    pub fn finish(mut self) -> std::io::Result<String> {
+        std::io::copy(&mut self, &mut std::io::sink())?;
+        Ok(hex(&self.md5.finalize()))
+    }
+}
+
+impl Read for Md5Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        self.md5.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// MD5 in hexadecimal.
 pub fn md5(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Md5::digest(bytes))
 }

@@ -70,6 +70,9 @@ struct Idx {
 
 /// Reads the four files from the first folders that have them.
 pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
+    if let Some(file) = folders.first().filter(|f| f.is_file()) {
+        return Err(Error::input(file, "expected the folder of the four IDX files, found a file; name its folder with --data-dir"));
+    }
     let mut notes = Vec::new();
     let mut split = |images: &Published, labels: &Published| {
         let images = images.load(folders, &mut notes)?;
@@ -127,15 +130,17 @@ fn join(images: (PathBuf, Idx), labels: (PathBuf, Idx)) -> Result<Images> {
 fn parse(path: &Path, mut bytes: Vec<u8>, dimensions: usize) -> Result<Idx> {
     let bad = |what: String| Err(Error::input(path, what));
     let header = 4 + 4 * dimensions;
-    if bytes.len() < header {
-        return bad(format!("truncated: byte {}: expected a header of {header} bytes", bytes.len()));
-    }
     let expected = [0, 0, UNSIGNED_BYTES, dimensions as u8];
-    if bytes[..4] != expected {
+    // Before the length: a short file of another kind is not called truncated.
+    if let Some(at) = expected.iter().zip(&bytes).position(|(e, f)| e != f) {
+        let meaning = ["this is no IDX file", "this is no IDX file", "the type of the values", "the number of dimensions"][at];
         return bad(format!(
-            "wrong magic number at byte 0: expected {expected:02x?}, found {:02x?}; this is no IDX file of this kind",
-            &bytes[..4]
+            "wrong magic number at byte {at}: expected {:02x}, found {:02x} ({meaning}); get the file again, or look for mixed-up names",
+            expected[at], bytes[at]
         ));
+    }
+    if bytes.len() < header {
+        return bad(format!("truncated at byte {}: expected a header of {header} bytes; get the file again", bytes.len()));
     }
     let sizes: Vec<usize> =
         bytes[4..header].chunks_exact(4).map(|b| u32::from_be_bytes(b.try_into().expect("chunks of four")) as usize).collect();

@@ -86,7 +86,7 @@ impl Session {
     /// `clock` makes the meters; tensors of a checkpoint go to `device`.
     pub fn open(run: RunDir, manner: Manner, clock: Box<dyn crate::budget::Clock>, device: Device) -> Result<Self> {
         let (events, past, mut notices) = EventLog::append_to(&run.events_path())?;
-        let (stored, checkpoint_notices) = run.load_checkpoint()?;
+        let (stored, checkpoint_notices) = run.checkpoints().load()?;
         notices.extend(checkpoint_notices);
         let attempt = past.iter().filter(|e| matches!(e.event, Event::AttemptStarted { .. })).count() as u32;
         let (earlier, earlier_wall) = super::history::accounts(&past);
@@ -224,7 +224,7 @@ impl Session {
         let stored = Stored { stage: stage.to_string(), carried: self.carried.clone(), inner: saved.state.clone() };
         let blobs = saved.tensors.iter().map(|(name, t)| super::blobs::to_blob(name, t)).collect::<Result<Vec<Blob>>>()?;
         self.events.sync()?;
-        self.run.save_checkpoint(&Checkpoint { state: serde_json::to_value(&stored).expect("plain data"), blobs })?;
+        self.run.checkpoints().save(&Checkpoint { state: serde_json::to_value(&stored).expect("plain data"), blobs })?;
         self.ledger.switch(phase);
         self.last_checkpoint = self.ledger.elapsed();
         Ok(())

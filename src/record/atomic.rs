@@ -1,58 +1,198 @@
-//! Files that are either as before or complete, and JSON that names what is wrong with it.
+//! Files that are either as before or complete, and JSON that says what is wrong with it.
 
 use super::FORMAT;
 use crate::error::{Error, Result};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::File;
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+use std::fs::{File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Prefix of temporary files; whatever carries it may be removed.
-pub const TEMPORARY: &str = ".tmp-";
+/// How the names of temporary files begin. One that a killed process left behind may be removed.
+pub(super) const TEMPORARY: &str = ".tmp-";
 
-/// Replaces `path` by `bytes`: temporary file in the same folder, sync, rename, sync of the folder. On failure the old file stays.
+/// Replaces `path` by `bytes`, or leaves it as it was.
+///
+/// # Errors
+/// [`Error::writing`] if any part fails; the temporary file is gone then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        set_permissions(file.as_file())?;
-        file.persist(path).map_err(|e| e.error)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|e: std::io::Error| Error::writing(path, &e))
+    replace(path, bytes).map_err(|e| Error::writing(path, &e))
 }
 
-/// Temporary files are private; records are as readable as any other file.
-fn set_permissions(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = folder_of(path);
+    // The usual mode of a new file: the umask applies to it.
+    let mode = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).permissions(mode).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder)
 }
 
-/// Writes indented JSON with a final newline.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).expect("records are plain data");
-    text.push('\n');
-    write_atomic(path, text.as_bytes())
+/// The folder that holds `path`.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Reads JSON of this program's format version.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| Error::input(path, format!("damaged JSON: {e}")))?;
-    match value["format"].as_u64() {
-        Some(format) if format == u64::from(FORMAT) => (),
-        Some(format) => {
-            return Err(Error::input(path, format!("written by another version of naslab: format {format}, this one reads {FORMAT}")));
+/// Makes creations, renames and removals in `folder` survive a crash of the machine.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes what interrupted writes left in `folder`. One that cannot be removed does no harm.
+pub(super) fn remove_temporaries(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let _ = std::fs::remove_file(entry.path());
         }
-        None => return Err(Error::input(path, "not a record of naslab: it has no number 'format'")),
     }
-    serde_json::from_value(value).map_err(|e| Error::input(path, format!("not the record that was expected: {e}")))
 }
 
-/// Reads JSON if the file is there.
-pub fn read_json_if<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    if path.exists() { read_json(path).map(Some) } else { Ok(None) }
+/// Writes indented JSON with a final newline by [`write_atomic`].
+///
+/// # Errors
+/// As [`write_atomic`]; [`Error::Usage`] for a value that JSON cannot hold.
+pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::Usage(format!("{}: not a JSON value: {e}", path.display())))?;
+    text.push(b'\n');
+    write_atomic(path, &text)
+}
+
+/// Reads a JSON record.
+///
+/// # Errors
+/// [`Error::Input`] with line and column, and what was expected there; a `format` that is not [`FORMAT`] is named.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
+    // The version comes first: a newer file may well have another shape.
+    if let Some(format) = format_of(&bytes).filter(|f| *f != u64::from(FORMAT)) {
+        let who = if format > u64::from(FORMAT) { "a newer" } else { "an older" };
+        return Err(Error::input(
+            path,
+            format!("written by {who} naslab: format {format}, this one reads {FORMAT}; use the naslab that wrote it"),
+        ));
+    }
+    serde_json::from_slice(&bytes).map_err(|e| Error::input(path, explain(&e)))
+}
+
+/// Reads a JSON record if the file is there.
+pub(super) fn read_json_if<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match path.try_exists() {
+        Ok(true) => read_json(path).map(Some),
+        Ok(false) => Ok(None),
+        Err(e) => Err(Error::reading(path, &e)),
+    }
+}
+
+/// The number `format` of a JSON object that has one.
+fn format_of(bytes: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Header {
+        format: Option<serde_json::Value>,
+    }
+    serde_json::from_slice::<Header>(bytes).ok()?.format?.as_u64()
+}
+
+/// Place and cause of a JSON error.
+fn explain(e: &serde_json::Error) -> String {
+    let (line, column, text) = (e.line(), e.column(), e.to_string());
+    let cause = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+    let kind = match e.classify() {
+        Category::Eof => "the file ends too early",
+        Category::Syntax => "not JSON",
+        Category::Data => "not the record expected here",
+        Category::Io => "cannot read",
+    };
+    format!("line {line}, column {column}: {kind}: {cause}; restore the file from a copy")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Limits;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Versioned {
+        format: u32,
+        limits: Limits,
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_atomic(&path, b"first").unwrap();
+        write_atomic(&path, b"2nd").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"2nd");
+        assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn a_replaced_file_has_the_mode_of_an_ordinary_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write_atomic(&ours, b"x").unwrap();
+        std::fs::write(&plain, b"x").unwrap();
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn a_failed_write_is_a_resource_failure_and_leaves_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder with something in it cannot be replaced by a file.
+        let path = folder.path().join("taken");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("inside"), b"kept").unwrap();
+        let error = write_atomic(&path, b"x").unwrap_err();
+        assert_eq!(error.exit_code(), 5, "{error}");
+        assert_eq!(names(folder.path()), ["taken"]);
+        assert_eq!(std::fs::read(path.join("inside")).unwrap(), b"kept");
+        assert_eq!(write_atomic(&folder.path().join("no/such/a"), b"x").unwrap_err().exit_code(), 5);
+    }
+
+    #[test]
+    fn json_reads_back_and_ends_with_a_newline() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let value = Versioned { format: FORMAT, limits: Limits { budget_seconds: Some(0.1 + 0.2), ..Limits::default() } };
+        write_json(&path, &value).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("{\n  \"format\": 1,\n") && text.ends_with("}\n"), "{text}");
+        assert_eq!(read_json::<Versioned>(&path).unwrap(), value);
+    }
+
+    #[test]
+    fn damaged_json_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let cases = [
+            (
+                "{\n  \"format\": 1,\n  \"limits\": 7\n}",
+                "line 3, column 13: not the record expected here: invalid type: integer `7`, expected struct Limits",
+            ),
+            ("{\n  \"format\": 1,\n", "the file ends too early"),
+            ("{\n  format: 1\n}", "line 2, column 3: not JSON: key must be a string"),
+            ("{\"format\": 1}", "missing field `limits`"),
+            ("[]", "line 1"),
+            ("", "the file ends too early"),
+            ("{\"format\": 2, \"shape\": []}", "written by a newer naslab: format 2, this one reads 1"),
+            ("{\"format\": 0}", "written by an older naslab: format 0, this one reads 1"),
+        ];
+        for (text, expected) in cases {
+            std::fs::write(&path, text).unwrap();
+            let error = read_json::<Versioned>(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 3, "{text}");
+            let message = error.to_string();
+            assert!(message.contains(expected) && message.contains("a.json"), "{text}: {message}");
+        }
+        assert_eq!(read_json::<Versioned>(&folder.path().join("none")).unwrap_err().exit_code(), 3);
+    }
 }

@@ -1,17 +1,25 @@
-//! Checkpoints and weights: one safetensors file each. A checkpoint's file name carries its generation and digest, and two generations are kept.
+//! Checkpoints and weights, each as one safetensors file.
+//!
+//! A checkpoint's file is `<generation, 20 digits>-<first 16 hexadecimal digits of the file's SHA-256>.safetensors`, so that a
+//! damaged one is seen by its name; two generations are kept. The plain part of the state is JSON in the metadata.
 
-use super::atomic::{TEMPORARY, write_atomic};
+use super::atomic::{remove_temporaries, sync_folder, write_atomic};
 use crate::error::{Error, Result};
-use safetensors::tensor::{Dtype as FileDtype, SafeTensors, TensorView, serialize};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype as FileDtype, TensorView};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Generations kept.
 const KEPT: usize = 2;
 /// Metadata key of the plain state.
 const STATE: &str = "state";
+/// End of the names of checkpoints.
+const SUFFIX: &str = ".safetensors";
+/// What a damaged checkpoint's name gets, so that it no longer counts as a generation.
+const DAMAGED: &str = ".damaged";
 
 /// Kind of a tensor's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +28,11 @@ pub enum Dtype {
     F32,
     /// 64-bit float.
     F64,
-    /// 64-bit integer.
+    /// 64-bit signed integer.
     I64,
     /// Byte.
     U8,
-    /// Boolean.
+    /// Truth value, one byte.
     Bool,
 }
 
@@ -36,8 +44,8 @@ const DTYPES: [(Dtype, FileDtype); 5] = [
     (Dtype::Bool, FileDtype::BOOL),
 ];
 
-/// A tensor as bytes, little-endian, row-major.
-#[derive(Clone, Debug, PartialEq)]
+/// A tensor as plain bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// Unique in its file.
     pub name: String,
@@ -45,7 +53,7 @@ pub struct Blob {
     pub dtype: Dtype,
     /// Sizes of the dimensions.
     pub shape: Vec<usize>,
-    /// The numbers.
+    /// The numbers, row-major, little-endian.
     pub bytes: Vec<u8>,
 }
 
@@ -54,48 +62,94 @@ pub struct Blob {
 pub struct Checkpoint {
     /// Plain values.
     pub state: Value,
-    /// Tensors, by name.
+    /// Tensors. After a load they are in the order of the file, so look them up by name.
     pub blobs: Vec<Blob>,
 }
 
-/// Writes a checkpoint as the newest generation in `folder` and removes all but the newest two.
-pub fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::writing(folder, &e))?;
-    let generations = generations(folder)?;
-    let next = generations.last().map_or(0, |g| g.number + 1);
-    let metadata = BTreeMap::from([(STATE.to_string(), checkpoint.state.to_string())]);
-    let bytes = encode(&checkpoint.blobs, &metadata)?;
-    write_atomic(&folder.join(format!("{next:020}-{}.safetensors", digest(&bytes))), &bytes)?;
-    let old = generations.len().saturating_sub(KEPT - 1);
-    for generation in &generations[..old] {
-        std::fs::remove_file(&generation.path).map_err(|e| Error::writing(&generation.path, &e))?;
+impl Checkpoint {
+    /// The tensor of that name.
+    pub fn blob(&self, name: &str) -> Option<&Blob> {
+        self.blobs.iter().find(|b| b.name == name)
     }
-    Ok(())
 }
 
-/// The newest sound checkpoint in `folder`, and notices about damaged ones. Leftovers of interrupted writes are removed.
-pub fn load(folder: &Path) -> Result<(Option<Checkpoint>, Vec<String>)> {
-    if !folder.exists() {
-        return Ok((None, Vec::new()));
+/// The checkpoints of one run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints in `folder`, which is made by the first save.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
     }
-    remove_temporaries(folder);
-    let generations = generations(folder)?;
-    let mut notices = Vec::new();
-    for generation in generations.iter().rev() {
-        match open(generation) {
-            Ok(checkpoint) => return Ok((Some(checkpoint), notices)),
-            Err(what) => notices.push(format!("{}: damaged checkpoint left aside ({what})", generation.path.display())),
+
+    /// Saves a new generation, and then removes all but the newest two. Returns its number.
+    ///
+    /// # Errors
+    /// [`Error::Resource`] for a failed write, which leaves the earlier generations as they were; [`Error::Usage`] as
+    /// [`write_safetensors`].
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<u64> {
+        std::fs::create_dir_all(&self.folder).map_err(|e| Error::writing(&self.folder, &e))?;
+        let earlier = self.generations()?;
+        let next = earlier.last().map_or(0, |g| g.number + 1);
+        let metadata = BTreeMap::from([(STATE.to_string(), checkpoint.state.to_string())]);
+        let bytes = encode(&checkpoint.blobs, &metadata)?;
+        write_atomic(&self.folder.join(format!("{next:020}-{}{SUFFIX}", digest(&bytes))), &bytes)?;
+        for old in earlier.iter().rev().skip(KEPT - 1) {
+            std::fs::remove_file(&old.path).map_err(|e| Error::writing(&old.path, &e))?;
         }
+        Ok(next)
     }
-    if notices.is_empty() {
-        return Ok((None, notices));
-    }
-    Err(Error::input(folder, format!("no checkpoint is sound: {}; start the run anew in another folder", notices.join("; "))))
-}
 
-/// Writes tensors and metadata as one safetensors file.
-pub fn write_tensors(path: &Path, blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<()> {
-    write_atomic(path, &encode(blobs, metadata)?)
+    /// The newest sound generation, and notices about damaged ones, which are set aside under another name so that they do
+    /// not push a sound one out. What interrupted saves left is removed; only the process that works on the run may load.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there are checkpoints and none is sound.
+    pub fn load(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
+        if let Ok(false) = self.folder.try_exists() {
+            return Ok((None, Vec::new()));
+        }
+        remove_temporaries(&self.folder);
+        let mut damaged = Vec::new();
+        for generation in self.generations()?.into_iter().rev() {
+            match generation.open() {
+                Ok(checkpoint) => return Ok((Some(checkpoint), self.set_aside(&damaged))),
+                Err(what) => damaged.push((generation, what)),
+            }
+        }
+        if damaged.is_empty() {
+            return Ok((None, Vec::new()));
+        }
+        let names: Vec<String> = damaged.iter().map(|(g, what)| format!("{}: {what}", g.name())).collect();
+        let what =
+            format!("no checkpoint is sound ({}); restore one from a copy, or start the run anew in another folder", names.join("; "));
+        Err(Error::input(&self.folder, what))
+    }
+
+    /// Renames damaged generations; one that cannot be renamed stays, which costs no more than a later fallback.
+    fn set_aside(&self, damaged: &[(Generation, String)]) -> Vec<String> {
+        let notice = |(generation, what): &(Generation, String)| {
+            let mut aside = generation.path.clone().into_os_string();
+            aside.push(DAMAGED);
+            let _ = std::fs::rename(&generation.path, aside).and_then(|()| sync_folder(&self.folder));
+            format!("{}: damaged ({what}), set aside; an earlier checkpoint is used", generation.path.display())
+        };
+        damaged.iter().map(notice).collect()
+    }
+
+    /// All generations, oldest first.
+    fn generations(&self) -> Result<Vec<Generation>> {
+        let reading = |e: std::io::Error| Error::reading(&self.folder, &e);
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(reading)? {
+            all.extend(Generation::of(entry.map_err(reading)?.path()));
+        }
+        all.sort_by_key(|g| g.number);
+        Ok(all)
+    }
 }
 
 struct Generation {
@@ -104,58 +158,198 @@ struct Generation {
     path: PathBuf,
 }
 
-fn generations(folder: &Path) -> Result<Vec<Generation>> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
-    let mut all: Vec<Generation> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let (number, digest) = path.file_name()?.to_str()?.strip_suffix(".safetensors")?.split_once('-')?;
-            Some(Generation { number: number.parse().ok()?, digest: digest.to_string(), path: path.clone() })
-        })
-        .collect();
-    all.sort_by_key(|g| g.number);
-    Ok(all)
-}
+impl Generation {
+    /// `None` for a file that is no checkpoint.
+    fn of(path: PathBuf) -> Option<Self> {
+        let (number, digest) = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.split_once('-')?;
+        let (number, digest) = (number.parse().ok()?, digest.to_string());
+        Some(Self { number, digest, path })
+    }
 
-fn remove_temporaries(folder: &Path) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok);
-    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(TEMPORARY)) {
-        // A leftover that cannot be removed does no harm.
-        let _ = std::fs::remove_file(entry.path());
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn open(&self) -> std::result::Result<Checkpoint, String> {
+        let bytes = std::fs::read(&self.path).map_err(|e| format!("cannot read: {e}"))?;
+        let found = digest(&bytes);
+        if found != self.digest {
+            return Err(format!("its SHA-256 begins with {found}, not with {}", self.digest));
+        }
+        let (blobs, metadata) = decode(&bytes)?;
+        let state = metadata.get(STATE).ok_or("it has no state")?;
+        let state = serde_json::from_str(state).map_err(|e| format!("its state is damaged: {e}"))?;
+        Ok(Checkpoint { state, blobs })
     }
 }
 
-fn open(generation: &Generation) -> std::result::Result<Checkpoint, String> {
-    let bytes = std::fs::read(&generation.path).map_err(|e| e.to_string())?;
-    let found = digest(&bytes);
-    if found != generation.digest {
-        return Err(format!("SHA-256 begins with {found}, expected {}", generation.digest));
-    }
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
-    let text = metadata.metadata().as_ref().and_then(|m| m.get(STATE)).ok_or("it has no state")?;
-    let state = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
-    let blobs = tensors.iter().map(|(name, view)| blob(name, &view)).collect::<std::result::Result<_, _>>()?;
-    Ok(Checkpoint { state, blobs })
+/// The first 16 hexadecimal digits of the SHA-256.
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)[..8].iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn blob(name: &str, view: &TensorView) -> std::result::Result<Blob, String> {
-    let (dtype, _) =
-        DTYPES.iter().find(|(_, f)| *f == view.dtype()).ok_or_else(|| format!("{name} has numbers of kind {:?}", view.dtype()))?;
-    Ok(Blob { name: name.to_string(), dtype: *dtype, shape: view.shape().to_vec(), bytes: view.data().to_vec() })
+/// Writes tensors and metadata as one safetensors file, whole or not at all. Equal content gives equal bytes.
+///
+/// # Errors
+/// [`Error::Resource`] for a failed write; [`Error::Usage`] for a name used twice, or bytes that do not fit their shape.
+pub fn write_safetensors(path: &Path, blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<()> {
+    write_atomic(path, &encode(blobs, metadata)?)
+}
+
+/// Reads the tensors, in the order of the file, and the metadata of a safetensors file.
+///
+/// # Errors
+/// [`Error::Input`] for a file that is missing, damaged, or has numbers of another kind than [`Dtype`].
+pub fn read_safetensors(path: &Path) -> Result<(Vec<Blob>, BTreeMap<String, String>)> {
+    let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
+    decode(&bytes).map_err(|what| Error::input(path, what))
 }
 
 fn encode(blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let views = blobs.iter().map(|b| {
-        let (_, dtype) = DTYPES.iter().find(|(d, _)| *d == b.dtype).expect("every dtype has its twin");
-        let view = TensorView::new(*dtype, b.shape.clone(), &b.bytes).map_err(|e| Error::Resource(format!("{}: {e}", b.name)))?;
-        Ok((b.name.as_str(), view))
-    });
-    let views: Vec<(&str, TensorView)> = views.collect::<Result<_>>()?;
-    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
-    serialize(views, Some(metadata)).map_err(|e| Error::Resource(format!("cannot encode tensors: {e}")))
+    let mut names = BTreeSet::new();
+    let mut views = Vec::with_capacity(blobs.len());
+    for blob in blobs {
+        if !names.insert(blob.name.as_str()) {
+            return Err(Error::Usage(format!("two tensors of one file are named '{}'", blob.name)));
+        }
+        let (_, dtype) = DTYPES.iter().find(|(d, _)| *d == blob.dtype).expect("DTYPES lists every kind");
+        let view = TensorView::new(*dtype, blob.shape.clone(), &blob.bytes)
+            .map_err(|e| Error::Usage(format!("tensor '{}' cannot be stored: {e}", blob.name)))?;
+        views.push((blob.name.as_str(), view));
+    }
+    let unordered: HashMap<String, String> = metadata.clone().into_iter().collect();
+    let bytes = safetensors::serialize(views, Some(unordered)).map_err(|e| Error::Usage(format!("tensors cannot be stored: {e}")))?;
+    Ok(order_metadata(bytes, metadata))
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)[..8].iter().map(|b| format!("{b:02x}")).collect()
+/// The library keeps metadata in a hash map; their order must not differ between equal files.
+fn order_metadata(mut bytes: Vec<u8>, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("a file begins with the length of its header"));
+    let header = &mut bytes[8..][..length as usize];
+    let mut json: Value = serde_json::from_slice(header).expect("the header is JSON");
+    json["__metadata__"] = serde_json::to_value(metadata).expect("texts by text");
+    let ordered = json.to_string();
+    // The same entries in another order take the same room; spaces pad the header.
+    header.fill(b' ');
+    header[..ordered.len()].copy_from_slice(ordered.as_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> std::result::Result<(Vec<Blob>, BTreeMap<String, String>), String> {
+    let broken = |e: safetensors::SafeTensorError| format!("not a whole safetensors file: {e}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let mut blobs = Vec::with_capacity(tensors.len());
+    for name in header.offset_keys() {
+        blobs.push(blob(&name, &tensors.tensor(&name).map_err(broken)?)?);
+    }
+    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    Ok((blobs, metadata))
+}
+
+fn blob(name: &str, view: &TensorView) -> std::result::Result<Blob, String> {
+    let known = DTYPES.iter().find(|(_, f)| *f == view.dtype());
+    let (dtype, _) =
+        known.ok_or_else(|| format!("tensor '{name}' has numbers of the kind {:?}, which naslab does not use", view.dtype()))?;
+    Ok(Blob { name: name.to_string(), dtype: *dtype, shape: view.shape().to_vec(), bytes: view.data().to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let floats: Vec<u8> = [step as f32, -0.0, f32::NAN, f32::MIN_POSITIVE].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let blob = |name: &str, dtype, shape: &[usize], bytes: &[u8]| Blob {
+            name: name.into(),
+            dtype,
+            shape: shape.to_vec(),
+            bytes: bytes.to_vec(),
+        };
+        Checkpoint {
+            state: json!({"step": step, "loss": 0.1 + 0.2, "big": u64::MAX}),
+            blobs: vec![
+                blob("w.z", Dtype::F32, &[2, 2], &floats),
+                blob("w.a", Dtype::F64, &[], &std::f64::consts::PI.to_le_bytes()),
+                blob("order", Dtype::I64, &[1], &(-3i64).to_le_bytes()),
+                blob("mask", Dtype::Bool, &[3], &[0, 1, 1]),
+                blob("image", Dtype::U8, &[1, 3], &[7, 8, 255]),
+                blob("none", Dtype::F32, &[0, 5], &[]),
+            ],
+        }
+    }
+
+    fn assert_same(found: &Checkpoint, expected: &Checkpoint) {
+        assert_eq!(found.state, expected.state);
+        assert_eq!(found.blobs.len(), expected.blobs.len());
+        for blob in &expected.blobs {
+            assert_eq!(found.blob(&blob.name), Some(blob));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path().join("checkpoint"));
+        assert_eq!(checkpoints.load().unwrap(), (None, Vec::new()));
+        checkpoints.save(&checkpoint(5)).unwrap();
+        let (found, notices) = checkpoints.load().unwrap();
+        assert_same(&found.unwrap(), &checkpoint(5));
+        assert!(notices.is_empty());
+    }
+
+    #[test]
+    fn two_generations_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        for step in 0..5 {
+            assert_eq!(checkpoints.save(&checkpoint(step)).unwrap(), step);
+        }
+        let numbers: Vec<u64> = checkpoints.generations().unwrap().iter().map(|g| g.number).collect();
+        assert_eq!(numbers, [3, 4]);
+        assert_same(&checkpoints.load().unwrap().0.unwrap(), &checkpoint(4));
+    }
+
+    #[test]
+    fn an_empty_checkpoint_has_its_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = Checkpoint { state: json!(null), blobs: Vec::new() };
+        Checkpoints::new(folder.path()).save(&empty).unwrap();
+        assert_eq!(Checkpoints::new(folder.path()).load().unwrap().0, Some(empty));
+    }
+
+    #[test]
+    fn equal_weights_are_equal_bytes_whatever_the_order_of_metadata() {
+        let metadata: BTreeMap<String, String> = (0..12).map(|i| (format!("key \"{i}\" ü"), format!("{i}"))).collect();
+        let first = encode(&checkpoint(1).blobs, &metadata).unwrap();
+        for _ in 0..8 {
+            assert_eq!(encode(&checkpoint(1).blobs, &metadata).unwrap(), first);
+        }
+        let (blobs, found) = decode(&first).unwrap();
+        assert_eq!((blobs.len(), found), (6, metadata));
+    }
+
+    #[test]
+    fn tensors_that_cannot_be_stored_are_named() {
+        let mut twice = checkpoint(1).blobs;
+        twice[1].name = "w.z".into();
+        assert!(encode(&twice, &BTreeMap::new()).unwrap_err().to_string().contains("'w.z'"));
+        let mut short = checkpoint(1).blobs;
+        short[0].bytes.pop();
+        assert!(encode(&short, &BTreeMap::new()).unwrap_err().to_string().contains("'w.z'"));
+    }
+
+    #[test]
+    fn weights_that_are_cut_short_are_bad_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        write_safetensors(&path, &checkpoint(1).blobs, &BTreeMap::new()).unwrap();
+        assert_eq!(read_safetensors(&path).unwrap().0.len(), 6);
+        let bytes = std::fs::read(&path).unwrap();
+        for length in [0, 7, 8, 60, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            assert_eq!(read_safetensors(&path).unwrap_err().exit_code(), 3, "{length}");
+        }
+    }
 }

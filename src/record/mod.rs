@@ -7,9 +7,9 @@ mod events;
 mod model;
 mod rundir;
 
-pub use atomic::write_atomic;
-pub use checkpoint::{Blob, Checkpoint, Dtype};
+pub use atomic::{read_json, write_atomic, write_json};
+pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, write_safetensors};
 pub use event::{Event, TrialRecord};
-pub use events::{EventLog, StoredEvent, read_events};
+pub use events::{EventLog, StoredEvent, read as read_events};
 pub use model::*;
 pub use rundir::{RunDir, run_name};

@@ -1,68 +1,98 @@
 //! The run directory as a whole.
 
-use super::atomic::{read_json, read_json_if, write_json};
-use super::checkpoint::{self, Blob, Checkpoint};
-use super::{FindingRecord, LedgerRecord, Manifest, RunResult};
+use super::atomic::{TEMPORARY, folder_of, read_json, read_json_if, remove_temporaries, sync_folder, write_json};
+use super::checkpoint::{Blob, Checkpoints, write_safetensors};
+use super::{EventLog, FindingRecord, LedgerRecord, Manifest, RunResult};
 use crate::error::{Error, Result};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// A run on disk. While it is [`RunDir::lock`]ed no other process works on it; the lock goes with the process.
+const MANIFEST: &str = "manifest.json";
+const EVENTS: &str = "events.jsonl";
+const FINDING: &str = "finding.json";
+const RESULT: &str = "result.json";
+const LEDGER: &str = "ledger.json";
+const WEIGHTS: &str = "weights.safetensors";
+const CHECKPOINT: &str = "checkpoint";
+const LOCK: &str = "lock";
+
+/// A run on disk. Readers just open it; who writes holds its lock, which goes with this value or with the process.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     lock: Option<File>,
 }
 
-/// Name of a run's folder, of letters, digits, dot, dash and underscore only.
+/// Name of a run's folder, of `[A-Za-z0-9._-]` only; an empty part is left out and any other character becomes `_`.
 pub fn run_name(method: &str, variant: &str, dataset: &str, preset: &str, seed: u64) -> String {
-    let parts = [method, variant, dataset, preset];
-    let joined = parts.iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("-");
-    let clean: String = joined.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
-    format!("{clean}-s{seed}")
+    let parts: Vec<&str> = [method, variant, dataset, preset].into_iter().filter(|p| !p.is_empty()).collect();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = parts.join("-").chars().map(allowed).collect();
+    format!("{name}-s{seed}")
 }
 
 impl RunDir {
-    /// Makes a new, locked run. The manifest is the first file in it.
+    /// Makes a new run and locks it: the folder and its parents, `manifest.json` first, then an empty event log.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the folder holds a run already, or anything else, or another process is making a run there;
+    /// [`Error::Resource`] if it cannot be written.
     pub fn create(path: &Path, manifest: &Manifest) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|e| Error::writing(path, &e))?;
+        let writing = |e: std::io::Error| Error::writing(path, &e);
+        // Nothing is put into a folder that is not ours, so look before the lock is there, and again once nobody else can write.
+        refuse_content(path)?;
+        std::fs::create_dir_all(path).map_err(writing)?;
         let run = Self { path: path.to_path_buf(), lock: None }.lock()?;
-        let foreign = std::fs::read_dir(path)
-            .map_err(|e| Error::reading(path, &e))?
-            .filter_map(std::result::Result::ok)
-            .find(|e| e.file_name() != "lock" && !e.file_name().to_string_lossy().starts_with(super::atomic::TEMPORARY));
-        if let Some(entry) = foreign {
-            return Err(Error::Usage(format!(
-                "{} is not empty and no run (it holds {}); choose another --out",
-                path.display(),
-                entry.file_name().to_string_lossy()
-            )));
-        }
-        write_json(&path.join("manifest.json"), manifest)?;
+        refuse_content(path)?;
+        remove_temporaries(path);
+        sync_folder(folder_of(path)).map_err(writing)?;
+        run.write(MANIFEST, manifest)?;
+        EventLog::create(&run.events_path())?;
         Ok(run)
     }
 
-    /// Opens an existing run for reading.
+    /// Opens a run for reading; [`RunDir::lock`] it to go on with it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there is no manifest.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.join("manifest.json").exists() {
-            return Err(Error::input(path, "no run is here (there is no manifest.json); a resume never starts a new one"));
+        match path.join(MANIFEST).try_exists() {
+            Ok(true) => Ok(Self { path: path.to_path_buf(), lock: None }),
+            Ok(false) => Err(Error::input(path, format!("no run here (no {MANIFEST}); resume never starts a new one, use: naslab run"))),
+            Err(e) => Err(Error::reading(path, &e)),
         }
-        Ok(Self { path: path.to_path_buf(), lock: None })
     }
 
-    /// Keeps other processes from working on this run.
+    /// Keeps other processes from working on this run for as long as this value lives.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the process id if another one does; [`Error::Resource`] if the lock cannot be written.
     pub fn lock(mut self) -> Result<Self> {
-        let path = self.path.join("lock");
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| Error::writing(&path, &e))?;
+        let path = self.path.join(LOCK);
+        let writing = |e: std::io::Error| Error::writing(&path, &e);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(writing)?;
         match file.try_lock() {
-            Ok(()) => self.lock = Some(file),
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Usage(format!("another naslab works on {}; wait for it, or stop it", self.path.display())));
-            }
-            Err(TryLockError::Error(e)) => return Err(Error::writing(&path, &e)),
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => return Err(self.busy(&mut file)),
+            Err(TryLockError::Error(e)) => return Err(writing(e)),
         }
+        // The number is for messages only, so a full disk is no reason to stop here.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+        self.lock = Some(file);
         Ok(self)
+    }
+
+    fn busy(&self, file: &mut File) -> Error {
+        let mut text = String::new();
+        let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
+        let pid = pid.map_or_else(|| "unknown".to_string(), |p| p.to_string());
+        Error::Usage(format!(
+            "{}: another naslab process works on this run (pid {pid}); wait for it to end, or stop it",
+            self.path.display()
+        ))
     }
 
     /// The folder.
@@ -70,58 +100,123 @@ impl RunDir {
         &self.path
     }
 
-    /// The event log's path.
+    /// Where the event log is.
     pub fn events_path(&self) -> PathBuf {
-        self.path.join("events.jsonl")
+        self.path.join(EVENTS)
+    }
+
+    /// Where the weights of the retrained network are.
+    pub fn weights_path(&self) -> PathBuf {
+        self.path.join(WEIGHTS)
+    }
+
+    /// The run's checkpoints.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.path.join(CHECKPOINT))
     }
 
     /// The manifest.
+    ///
+    /// # Errors
+    /// As [`read_json`].
     pub fn manifest(&self) -> Result<Manifest> {
-        read_json(&self.path.join("manifest.json"))
+        read_json(&self.path.join(MANIFEST))
     }
 
-    /// The finding, if the search is over.
+    /// The finding, once the search and the selection are over.
+    ///
+    /// # Errors
+    /// As [`read_json`].
     pub fn finding(&self) -> Result<Option<FindingRecord>> {
-        read_json_if(&self.path.join("finding.json"))
+        read_json_if(&self.path.join(FINDING))
     }
 
-    /// The result, if the run is finished.
+    /// The result of a finished run.
+    ///
+    /// # Errors
+    /// As [`read_json`].
     pub fn result(&self) -> Result<Option<RunResult>> {
-        read_json_if(&self.path.join("result.json"))
+        read_json_if(&self.path.join(RESULT))
     }
 
-    /// The account, if the run is finished.
+    /// The account of a finished run.
+    ///
+    /// # Errors
+    /// As [`read_json`].
     pub fn ledger(&self) -> Result<Option<LedgerRecord>> {
-        read_json_if(&self.path.join("ledger.json"))
+        read_json_if(&self.path.join(LEDGER))
+    }
+
+    /// True once there is a result.
+    pub fn is_finished(&self) -> bool {
+        self.path.join(RESULT).exists()
     }
 
     /// Writes the finding.
+    ///
+    /// # Errors
+    /// As [`write_json`].
     pub fn write_finding(&self, finding: &FindingRecord) -> Result<()> {
-        write_json(&self.path.join("finding.json"), finding)
+        self.write(FINDING, finding)
     }
 
-    /// Writes the account.
+    /// Writes the account; before the result, which finishes the run.
+    ///
+    /// # Errors
+    /// As [`write_json`].
     pub fn write_ledger(&self, ledger: &LedgerRecord) -> Result<()> {
-        write_json(&self.path.join("ledger.json"), ledger)
+        self.write(LEDGER, ledger)
     }
 
     /// Writes the result, which finishes the run.
+    ///
+    /// # Errors
+    /// As [`write_json`].
     pub fn write_result(&self, result: &RunResult) -> Result<()> {
-        write_json(&self.path.join("result.json"), result)
+        self.write(RESULT, result)
     }
 
-    /// Writes the trained weights.
+    /// Writes the weights of the retrained network.
+    ///
+    /// # Errors
+    /// As [`write_safetensors`].
     pub fn write_weights(&self, blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<()> {
-        checkpoint::write_tensors(&self.path.join("weights.safetensors"), blobs, metadata)
+        debug_assert!(self.lock.is_some(), "only who holds the lock may write");
+        write_safetensors(&self.weights_path(), blobs, metadata)
     }
 
-    /// Saves a checkpoint; two generations are kept.
-    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
-        checkpoint::save(&self.path.join("checkpoint"), checkpoint)
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        debug_assert!(self.lock.is_some(), "only who holds the lock may write");
+        write_json(&self.path.join(name), value)
     }
+}
 
-    /// The newest sound checkpoint, and notices about damaged ones.
-    pub fn load_checkpoint(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
-        checkpoint::load(&self.path.join("checkpoint"))
+/// A new run needs a folder that is empty, but for what a killed start may have left.
+fn refuse_content(path: &Path) -> Result<()> {
+    let shown = path.display();
+    if path.is_file() {
+        return Err(Error::Usage(format!("{shown} is a file; name a folder for the run")));
+    }
+    if path.join(MANIFEST).exists() {
+        return Err(Error::Usage(format!("{shown} holds a run already; go on with: naslab resume {shown}")));
+    }
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != LOCK && !name.starts_with(TEMPORARY) {
+            return Err(Error::Usage(format!("{shown} is not empty and holds no run (it has '{name}'); choose another folder")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_plain_characters_only() {
+        assert_eq!(run_name("darts", "first-order", "digits", "smoke", 2), "darts-first-order-digits-smoke-s2");
+        assert_eq!(run_name("random", "", "fashion_mnist", "v1.0", 0), "random-fashion_mnist-v1.0-s0");
+        assert_eq!(run_name("a/b", "ü x", "..\\c", "d\n", 1), "a_b-__x-.._c-d_-s1");
     }
 }
