@@ -23,8 +23,9 @@ fn list_names_methods_data_and_published_cells() {
 
 #[test]
 fn what_is_unknown_is_refused_with_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
     let refused = |arguments: &[&str], says: &str| {
-        naslab().args(arguments).assert().code(2).stderr(predicate::str::contains(says));
+        naslab().current_dir(folder.path()).args(arguments).assert().code(2).stderr(predicate::str::contains(says));
     };
     refused(&["run", "dart"], "the methods are darts, random");
     refused(&["run", "darts", "--preset", "huge"], "paper, smoke, small");
@@ -36,6 +37,7 @@ fn what_is_unknown_is_refused_with_exit_code_2() {
     refused(&["run", "darts", "--device", "gpu"], "gpu");
     refused(&["run", "darts", "--set", "retrain.recipe.auxiliary_weight=0.4"], "auxiliary head needs a map");
     refused(&["run"], "METHODS");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a refusal leaves nothing behind");
 }
 
 #[test]
@@ -109,7 +111,11 @@ fn a_finished_run_is_not_run_again_and_another_run_is_not_overwritten() {
     assert_eq!(before, std::fs::read(run.join("ledger.json")).unwrap());
     let mut other = run_arguments("random", out.path());
     other.extend(["--set".into(), "search.trials=5".into()]);
-    naslab().args(other).assert().code(2).stderr(predicate::str::contains("holds another run").and(predicate::str::contains("settings")));
+    naslab()
+        .args(other)
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("holds another run: settings.search.trials is 4 there and 5 here"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod supernet;
 use crate::arch::{Architecture, InputShape, darts_space};
 use crate::error::{Error, Result};
 use crate::lab::{Card, Found, Lab, Method, Protocol, Search, read_settings};
+use crate::seed::Streams;
 use crate::task::Augment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,8 +121,8 @@ impl Search for Prepared {
         search::run(&self.search, lab)
     }
 
-    fn example(&self, lab: &mut Lab) -> Architecture {
-        darts_space::sample(&mut lab.streams.rng("example", 0))
+    fn example(&self) -> Architecture {
+        darts_space::sample(&mut Streams::new(0).rng("example", 0))
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {

@@ -5,6 +5,7 @@ use crate::arch::{Architecture, InputShape, darts_space};
 use crate::error::{Error, Result};
 use crate::lab::{Card, ChildTraining, Found, Lab, Method, Point, Protocol, Search, Trial, read_settings};
 use crate::record::{Candidate, EndReason, TrialRecord};
+use crate::seed::Streams;
 use crate::task::Part;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -88,12 +89,12 @@ impl Search for Prepared {
         })
     }
 
-    fn example(&self, lab: &mut Lab) -> Architecture {
-        darts_space::sample(&mut lab.streams.rng("example", 0))
+    fn example(&self) -> Architecture {
+        darts_space::sample(&mut Streams::new(0).rng("example", 0))
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        let architecture = self.example(lab);
+        let architecture = self.example();
         Ok(lab.forecast_child(self, &architecture, &self.search.child, Part::Train)? * self.search.trials as f64)
     }
 }

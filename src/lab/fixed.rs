@@ -2,7 +2,7 @@
 
 use super::lab::Lab;
 use super::method::{Card, Found, Method, Protocol, Search, read_settings};
-use crate::arch::{self, Architecture, InputShape};
+use crate::arch::Architecture;
 use crate::error::Result;
 use crate::record::{Candidate, EndReason};
 use serde::{Deserialize, Serialize};
@@ -60,11 +60,6 @@ impl Search for Prepared {
         &self.protocol
     }
 
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.protocol.check(input)?;
-        arch::build(&self.given.architecture, input, self.protocol.retrain.size()).map(drop)
-    }
-
     fn run(&self, _lab: &mut Lab) -> Result<Found> {
         let candidate = Candidate {
             origin: self.given.name.clone(),
@@ -75,7 +70,7 @@ impl Search for Prepared {
         Ok(Found { candidates: vec![candidate], score_kind: "no search".into(), end: EndReason::Completed, extra: BTreeMap::new() })
     }
 
-    fn example(&self, _lab: &mut Lab) -> Architecture {
+    fn example(&self) -> Architecture {
         self.given.architecture.clone()
     }
 

@@ -4,6 +4,7 @@ use super::conduct::conduct;
 use super::lab::Lab;
 use super::method::{Method, Search};
 use super::session::{Manner, Session};
+use super::settings::differences;
 use crate::arch::InputShape;
 use crate::budget::Probes;
 use crate::data::{self, DataSet};
@@ -68,6 +69,9 @@ pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
     let (task, test) = Classification::open(&data, search.protocol().limit(), order.device)?;
     let input = InputShape { channels: task.channels, height: task.height, width: task.width, classes: task.classes };
     search.check(input)?;
+    for training in [&search.protocol().select, &search.protocol().retrain] {
+        search.build(&search.example(), input, training.size())?;
+    }
     let manifest = manifest(method.card().name, &*search, order, &data, &task, &test);
     Ok(Ready { search, task, test, device: order.device, manifest, notes: data.notes })
 }
@@ -131,8 +135,7 @@ impl Ready {
 
     fn forecast_retraining(&self, session: &mut Session) -> Result<f64> {
         let mut lab = self.lab(session);
-        let example = self.search.example(&mut lab);
-        lab.forecast_child(&*self.search, &example, &self.search.protocol().retrain, Part::Retrain)
+        lab.forecast_child(&*self.search, &self.search.example(), &self.search.protocol().retrain, Part::Retrain)
     }
 
     /// Before anything is spent: a search that cannot end within the budget is announced.
@@ -160,17 +163,19 @@ impl Ready {
         if there.identity == self.manifest.identity {
             return Ok(run);
         }
-        let differing = differences(&there, &self.manifest);
+        let differing = difference(&there, &self.manifest);
         Err(Error::Usage(format!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display())))
     }
 }
 
 /// What decides the outcome of a run and differs between two manifests.
-fn differences(there: &Manifest, here: &Manifest) -> String {
-    let (a, b) = (deciding(there), deciding(here));
-    let keys = a.as_object().into_iter().flatten().filter(|(key, value)| b[key.as_str()] != **value);
-    let list: Vec<String> = keys.map(|(key, value)| format!("{key} there {value}, here {}", b[key.as_str()])).collect();
-    if list.is_empty() { "it was written by another version".into() } else { list.join("; ") }
+fn difference(there: &Manifest, here: &Manifest) -> String {
+    let mut list = Vec::new();
+    differences(&deciding(there), &deciding(here), "", &mut list);
+    if list.is_empty() {
+        return "it was written by another version".into();
+    }
+    list.iter().map(|d| format!("{} is {} there and {} here", d.key, d.paper, d.here)).collect::<Vec<_>>().join("; ")
 }
 
 fn deciding(m: &Manifest) -> Value {

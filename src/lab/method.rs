@@ -54,8 +54,8 @@ pub trait Search {
     /// Device-seconds of the whole search, estimated from a few measured steps that change nothing.
     fn forecast(&self, lab: &mut Lab) -> Result<f64>;
 
-    /// An architecture of the kind that the search returns, to measure its training before there is a finding.
-    fn example(&self, lab: &mut Lab) -> Architecture;
+    /// Some architecture of the kind that the search returns, to check and to measure its training before there is a finding.
+    fn example(&self) -> Architecture;
 
     /// The network of an architecture of this method.
     fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {

@@ -90,7 +90,8 @@ fn apply(settings: &mut Value, text: &str) -> Result<()> {
     overlay(settings, &change, "")
 }
 
-fn differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
+/// The dotted keys at which `here` differs from `paper`, with both values.
+pub(super) fn differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
     match (paper, here) {
         (Value::Object(paper), Value::Object(here)) => {
             for (key, value) in paper {
