@@ -2,7 +2,8 @@
 """Puts libtorch where the build looks for it, once.
 
 A LIBTORCH that is set is used as it is and nothing is downloaded. Otherwise the PyTorch wheel is unpacked to .libtorch/: with only the two
-small CUDA packages that libtorch_cpu.so loads, or with everything that the wheel requires where an NVIDIA card is present.
+small CUDA packages that libtorch_cpu.so loads, or with everything that the wheel requires where an NVIDIA card is present. All packages are
+pinned by version and hash.
 """
 
 import os
@@ -16,10 +17,11 @@ import sys
 VERSION = "2.11.0"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOME = ROOT / ".libtorch"
-PARTIAL = ROOT / ".libtorch.partial"
+PARTIAL = ROOT / ".libtorch.tmp"
 # The wheel for one Python serves all: nothing of Python in it is used.
 WHEEL = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp", "--abi", "cp312", "--abi", "abi3", "--abi", "none"]
-PLATFORMS = ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+# Named one by one: pip takes only what is listed, and the packages are built for different ones.
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(28, 4, -1)] + ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
 
 
 def fail(message):
@@ -39,6 +41,8 @@ def version_of(libtorch):
 
 def check_given(libtorch):
     """Checks a libtorch that the user brings."""
+    if not libtorch.is_absolute():
+        fail(f"LIBTORCH='{libtorch}' is not an absolute path, and each crate would take it relative to its own folder; write the whole path")
     found = version_of(libtorch)
     if found is None:
         fail(f"LIBTORCH={libtorch} holds no libtorch with headers; unset LIBTORCH to have {VERSION} installed")
@@ -54,13 +58,16 @@ def has_card():
     return tool is not None and subprocess.run([tool, "-L"], capture_output=True).returncode == 0
 
 
+def requirements(card):
+    """The closed list of packages for a machine with or without a card."""
+    return ROOT / "scripts" / ("libtorch-cuda.txt" if card else "libtorch-cpu.txt")
+
+
 def pip_arguments(card):
     """Arguments of `pip install` for a machine with or without a card."""
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
     common = ["--disable-pip-version-check", "--no-warn-script-location", "--target", str(PARTIAL)] + WHEEL + platforms
-    if card:
-        return common + [f"torch=={VERSION}"]
-    return common + ["--no-deps", "--require-hashes", "-r", str(ROOT / "scripts" / "libtorch-cpu.txt")]
+    return common + ["--no-deps", "--require-hashes", "-r", str(requirements(card))]
 
 
 def install(card):
@@ -70,11 +77,15 @@ def install(card):
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode != 0:
         fail(f"{sys.executable} has no pip; install it (Debian: apt install python3-pip)")
     shutil.rmtree(PARTIAL, ignore_errors=True)
+    # pip unpacks in its temporary folder first: here there is room, and what an interruption leaves is cleared next time.
+    scratch = PARTIAL / "pip"
+    scratch.mkdir(parents=True)
     size = "5 GB" if card else "0.5 GB to download, 1.2 GB on disk"
     print(f"setup: installing libtorch {VERSION} ({size}) to {HOME.name}/", flush=True)
-    quiet = dict(os.environ, PIP_ROOT_USER_ACTION="ignore")
+    quiet = dict(os.environ, PIP_ROOT_USER_ACTION="ignore", TMPDIR=str(scratch))
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *pip_arguments(card)], env=quiet).returncode != 0:
         fail(f"pip could not install libtorch (see above). Try again, or install libtorch {VERSION} and set LIBTORCH to its folder")
+    shutil.rmtree(scratch)
     (PARTIAL / "torch" / "build-version").write_text(f"{VERSION}\n")  # torch-sys reads it
     stamp_file(PARTIAL).write_text(stamp(card))
     shutil.rmtree(HOME, ignore_errors=True)
@@ -91,7 +102,7 @@ def stamp(card):
 
 def main():
     given = os.environ.get("LIBTORCH")
-    if given:
+    if given is not None:
         check_given(pathlib.Path(given))
         return
     card = has_card()
@@ -101,4 +112,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        fail("interrupted; run it again")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 sys.path.insert(0, os.path.dirname(__file__))
 import setup  # noqa: E402
@@ -40,12 +41,38 @@ class Setup(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self.assertIn("holds no libtorch", self.run_with(folder).stderr)
 
-    def test_only_a_machine_with_a_card_gets_all_requirements(self):
-        self.assertIn("--no-deps", setup.pip_arguments(card=False))
-        self.assertIn("--require-hashes", setup.pip_arguments(card=False))
-        self.assertNotIn("--no-deps", setup.pip_arguments(card=True))
-        self.assertIn("torch==2.11.0", setup.pip_arguments(card=True))
+    def test_a_relative_or_empty_path_is_refused(self):
+        for value in ("", "libtorch"):
+            self.assertIn("not an absolute path", self.run_with(value).stderr)
+
+    def test_everything_is_pinned_by_version_and_hash(self):
+        for card in (False, True):
+            arguments = setup.pip_arguments(card)
+            self.assertIn("--no-deps", arguments)
+            self.assertIn("--require-hashes", arguments)
+            for line in setup.requirements(card).read_text().splitlines():
+                if not line.startswith("#"):
+                    self.assertRegex(line, r"^[a-z0-9-]+==[0-9][0-9.]* --hash=sha256:[0-9a-f]{64}$")
+
+    def test_a_card_adds_packages_and_changes_none(self):
+        cpu, cuda = (set(setup.requirements(card).read_text().splitlines()) for card in (False, True))
+        pins = {line for line in cpu if not line.startswith("#")}
+        self.assertEqual(len(pins), 3)
+        self.assertLess(pins, cuda)
+        self.assertTrue(any(line.startswith("nvidia-cublas==") for line in cuda))
         self.assertNotEqual(setup.stamp(True), setup.stamp(False))
+
+    def test_a_folder_counts_as_installed_only_with_the_stamp_of_this_kind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            home, calls = pathlib.Path(folder), []
+            environment = {name: value for name, value in os.environ.items() if name != "LIBTORCH"}
+            with mock.patch.multiple(setup, HOME=home, install=calls.append, has_card=lambda: False), mock.patch.dict(os.environ, environment, clear=True):
+                setup.main()
+                setup.stamp_file(home).write_text(setup.stamp(True))
+                setup.main()
+                setup.stamp_file(home).write_text(setup.stamp(False))
+                setup.main()
+            self.assertEqual(calls, [False, False])
 
 
 if __name__ == "__main__":
