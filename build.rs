@@ -52,20 +52,30 @@ fn compile_shim(libtorch: &Path) {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }
 
+/// The commit and whether tracked files differ from it. Only this package's own repository counts, not one that it was unpacked into.
 fn note_commit() {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|o| o.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
-    let dirty = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    let own = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| same_folder(&top, env!("CARGO_MANIFEST_DIR")));
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).filter(|_| own).unwrap_or_else(|| "unknown".into());
+    let dirty = own && git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
     println!("cargo:rustc-env=NASLAB_COMMIT={commit}");
     println!("cargo:rustc-env=NASLAB_DIRTY={dirty}");
-    for path in ["HEAD", "index"] {
-        if let Some(file) = git(&["rev-parse", "--git-path", path]).filter(|f| Path::new(f).exists()) {
-            println!("cargo:rerun-if-changed={file}");
+    // The log of HEAD grows with every commit and checkout; the rest is what a program is made of.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    for path in ["src", "reproductions", "Cargo.toml", "Cargo.lock"].into_iter().chain(log.as_deref()) {
+        if Path::new(path).exists() {
+            println!("cargo:rerun-if-changed={path}");
         }
     }
+}
+
+/// Output of a git command that writes nothing, not even a fresher index; `None` if it fails.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("--no-optional-locks").args(arguments).output().ok().filter(|o| o.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+fn same_folder(a: &str, b: &str) -> bool {
+    matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 fn fail(message: &str) -> ! {
