@@ -51,7 +51,7 @@ pub fn describe(device: Device) -> DeviceRecord {
 
 fn card(index: usize) -> (String, Option<u64>) {
     let known = Nvml::init().ok().and_then(|nvml| {
-        let device = nvml.device_by_index(index as u32).ok()?;
+        let device = nvml.device_by_pci_bus_id(shim::pci_address(index)?).ok()?;
         Some((device.name().ok()?, device.memory_info().ok().map(|m| m.total)))
     });
     known.unwrap_or_else(|| (format!("CUDA device {index}"), None))

@@ -58,7 +58,7 @@ impl Probes {
         let Device::Cuda(index) = self.device else {
             return None;
         };
-        let device = self.nvml.as_ref()?.device_by_index(index as u32).ok()?;
+        let device = self.nvml.as_ref()?.device_by_pci_bus_id(shim::pci_address(index)?).ok()?;
         Some(device.total_energy_consumption().ok()? as f64 / 1000.0)
     }
 }

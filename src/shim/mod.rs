@@ -1,7 +1,7 @@
 //! The few things of libtorch that tch does not reach, through a small C++ file.
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use std::ffi::{CStr, c_char};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
+use std::ffi::{CStr, c_char, c_int};
 
 unsafe extern "C" {
     fn naslab_torch_version() -> *const c_char;
@@ -52,6 +52,22 @@ pub fn device_peaks(index: usize) -> Option<DevicePeaks> {
     measured.then_some(DevicePeaks { allocated: out[0].max(0) as u64, reserved: out[1].max(0) as u64 })
 }
 
+/// Address on the PCI bus of CUDA device `index`, such as `0000:3b:00.0`. It names the card to NVML, which counts cards in another order and
+/// does not know `CUDA_VISIBLE_DEVICES`. `None` where there is no such device.
+pub fn pci_address(index: usize) -> Option<String> {
+    let index = c_int::try_from(index).ok()?;
+    let mut text = [0u8; 32];
+    // SAFETY: the symbol, where present, is the CUDA runtime's `cudaDeviceGetPCIBusId(char *, int, int)`, which writes at most as many bytes
+    // as it is told, the closing zero included.
+    let status = unsafe {
+        let address: Symbol<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> =
+            Library::this().get(b"cudaDeviceGetPCIBusId\0").ok()?;
+        address(text.as_mut_ptr().cast(), text.len() as c_int, index)
+    };
+    let text = CStr::from_bytes_until_nul(&text).ok()?.to_str().ok()?;
+    (status == 0 && !text.is_empty()).then(|| text.to_string())
+}
+
 /// Starts the peaks of CUDA device `index` anew; false where there is no such allocator.
 pub fn reset_device_peaks(index: usize) -> bool {
     // SAFETY: the function takes a plain number and lets no exception out.
@@ -72,8 +88,10 @@ mod tests {
         if load_cuda().is_ok() && tch::Cuda::is_available() {
             assert!(reset_device_peaks(0));
             assert!(device_peaks(0).is_some());
+            assert!(pci_address(0).is_some_and(|a| a.contains(':')));
         } else {
             assert_eq!(device_peaks(0), None);
+            assert_eq!(pci_address(0), None);
             assert!(!reset_device_peaks(0));
         }
     }
