@@ -45,9 +45,25 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The parts that a source text names after `crate::`, grouped imports included.
-fn used(text: &str) -> BTreeSet<String> {
+/// The text with `naslab::`, and every `super::` chain that climbs to the crate's root from `depth` modules below it, written as `crate::`.
+fn from_root(text: &str, depth: usize) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("super::") {
+        out.push_str(&rest[..at]);
+        let after = rest[at..].trim_start_matches("super::");
+        let climbed = (rest.len() - at - after.len()) / "super::".len();
+        out.push_str(if climbed >= depth { "crate::" } else { "super::" });
+        rest = after;
+    }
+    out.push_str(rest);
+    out.replace("naslab::", "crate::")
+}
+
+/// The parts that a source text, `depth` modules below the root, names from the root, grouped imports included.
+fn used(text: &str, depth: usize) -> BTreeSet<String> {
     let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code = from_root(&code, depth);
     let ident = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut names = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
@@ -78,10 +94,10 @@ fn used(text: &str) -> BTreeSet<String> {
 }
 
 /// What `part` uses and may not use.
-fn upward(part: &str, text: &str) -> Vec<String> {
+fn upward(part: &str, text: &str, depth: usize) -> Vec<String> {
     let (_, allowed) = LAYERS.iter().find(|(name, _)| *name == part).unwrap_or_else(|| panic!("give '{part}' its place in LAYERS"));
     let fine = |name: &str| name == part || SHARED.contains(&name) || allowed.contains(&name);
-    used(text).into_iter().filter(|name| LAYERS.iter().any(|(n, _)| n == name) && !fine(name)).collect()
+    used(text, depth).into_iter().filter(|name| LAYERS.iter().any(|(n, _)| n == name) && !fine(name)).collect()
 }
 
 /// The part that a file belongs to; the crate's own root files may use everything.
@@ -95,6 +111,13 @@ fn part(path: &Path) -> Option<String> {
     }
 }
 
+/// How many modules below the crate's root a file's own module is.
+fn depth(path: &Path) -> usize {
+    let inner = path.strip_prefix(root()).expect("a file of this crate");
+    let folders = inner.components().count() - 1;
+    folders + usize::from(inner.starts_with("reproductions")) - usize::from(path.ends_with("mod.rs"))
+}
+
 #[test]
 fn every_arrow_points_down() {
     let mut wrong = Vec::new();
@@ -102,7 +125,7 @@ fn every_arrow_points_down() {
         let Some(part) = part(&path) else {
             continue;
         };
-        for name in upward(&part, &std::fs::read_to_string(&path).unwrap()) {
+        for name in upward(&part, &std::fs::read_to_string(&path).unwrap(), depth(&path)) {
             wrong.push(format!("{} uses {name}", path.display()));
         }
     }
@@ -148,8 +171,16 @@ fn files_stay_short() {
 
 #[test]
 fn the_guard_sees_what_it_should() {
-    assert_eq!(upward("nn", "use crate::lab::Lab;"), ["lab"]);
-    assert_eq!(upward("train", "use crate::{\n    error::Error,\n    nn::{self, Op},\n    task::Part,\n};"), ["task"]);
-    assert_eq!(upward("report", "fn f() { crate::nn::count(); }"), ["nn"]);
-    assert_eq!(upward("lab", "// crate::cli\nuse crate::nn::Op;"), Vec::<String>::new());
+    assert_eq!(upward("nn", "use crate::lab::Lab;", 2), ["lab"]);
+    assert_eq!(upward("train", "use crate::{\n    error::Error,\n    nn::{self, Op},\n    task::Part,\n};", 2), ["task"]);
+    assert_eq!(upward("report", "fn f() { crate::nn::count(); }", 2), ["nn"]);
+    assert_eq!(upward("lab", "// crate::cli\nuse crate::nn::Op;", 2), Vec::<String>::new());
+    assert_eq!(upward("nn", "use super::super::lab::Lab;", 2), ["lab"]);
+    assert_eq!(upward("nn", "use super::{lab::Lab, error::Error};", 1), ["lab"]);
+    assert_eq!(upward("nn", "mod tests { use super::super::super::lab::Lab; }", 2), ["lab"]);
+    assert_eq!(upward("nn", "fn f() { naslab::lab::go() }", 2), ["lab"]);
+    assert_eq!(upward("nn", "use super::lab::own_submodule;", 2), Vec::<String>::new());
+    assert_eq!([depth(&root().join("src/nn/op.rs")), depth(&root().join("src/nn/mod.rs"))], [2, 1]);
+    assert_eq!([depth(&root().join("src/units.rs")), depth(&root().join("reproductions/mod.rs"))], [1, 1]);
+    assert_eq!(depth(&root().join("reproductions/darts/search.rs")), 3);
 }
