@@ -5,11 +5,12 @@ PYTHON ?= python3
 # One profile for both: the arithmetic is libtorch's (see Cargo.toml).
 NASLAB = target/debug/naslab
 
-.PHONY: help setup build demo test tools
+.PHONY: help setup build demo test ci tools
 
 help:
 	@echo "make demo    set up, build, run DARTS and random search on the digits, write reports/"
 	@echo "make test    set up, build, run the whole test suite"
+	@echo "make ci      all that has to hold before a change lands: tests, format, lints, documentation, dependencies"
 	@echo "make setup   libtorch only (a LIBTORCH that is set is used as it is)"
 
 tools:
@@ -31,3 +32,6 @@ demo: build
 test: setup
 	$(PYTHON) -m unittest discover -s scripts
 	$(CARGO) test --locked
+
+ci:
+	.ci/run
