@@ -14,8 +14,11 @@ pub const EDGES: usize = 14;
 /// Sources a node keeps.
 pub const KEPT: usize = 2;
 
+/// A name and what it stands for.
+pub type Named = (&'static str, fn() -> Architecture);
+
 /// The cells that the paper's authors released, by name.
-pub const PUBLISHED: [(&str, fn() -> Architecture); 2] = [("darts-v1", v1), ("darts-v2", v2)];
+pub const PUBLISHED: [Named; 2] = [("darts-v1", v1), ("darts-v2", v2)];
 
 /// A cell of this space from its nodes; all nodes are concatenated.
 pub fn cell(nodes: [[(Op, usize); 2]; NODES]) -> Cell {
