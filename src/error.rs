@@ -52,7 +52,7 @@ impl Error {
     /// A failed write: a full disk or a read-only folder is a resource failure.
     pub fn writing(path: impl AsRef<Path>, e: &std::io::Error) -> Self {
         Self::Resource(format!(
-            "{}: cannot write: {e}; what was recorded before is kept, free some space or permit writing, then resume",
+            "{}: cannot write: {e}; free some space or permit writing. What was recorded before is kept, and a run can be resumed",
             path.as_ref().display()
         ))
     }

@@ -76,6 +76,7 @@ impl Search for Prepared {
             let (outcomes, stop) = lab.evaluate(self, &[trial], &self.search.child)?;
             history.extend(outcomes);
             report(lab, &history)?;
+            lab.show(id + 1, self.search.trials);
             if let Some(reason) = stop {
                 end = reason;
                 break;

@@ -128,6 +128,11 @@ impl Lab<'_> {
         self.task.score(part, batch, logits, || Ok(session.short_step(None)? == Flow::Continue))
     }
 
+    /// Tells whoever watches how far the present phase is.
+    pub fn show(&mut self, done: u64, planned: u64) {
+        self.session.show_step(done, planned);
+    }
+
     /// Whether the limits permit more work.
     pub fn flow(&mut self) -> Result<Flow> {
         self.session.flow()

@@ -74,7 +74,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Declares the weight [output, input] and the bias [output].
+    /// Declares the weight [output, input] and the bias `[output]`.
     pub fn declare(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
         t.scope(name, |t| Self {
             weight: t.param("weight", &[output, input], Init::fan_in(input)),

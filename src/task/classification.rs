@@ -21,12 +21,12 @@ pub enum Part {
     Retrain,
 }
 
-/// Images [N, C, H, W] in 0..1 normalised by channel, and labels [N].
+/// Images [N, C, H, W] normalised by channel, and labels `[N]`.
 #[derive(Debug)]
 pub struct Batch {
     /// [N, C, H, W], float.
     pub images: Tensor,
-    /// [N], integers.
+    /// `[N]`, integers.
     pub labels: Tensor,
 }
 
@@ -80,7 +80,7 @@ pub struct TestSplit {
 struct Pixels {
     /// [N, C, H, W], bytes.
     images: Tensor,
-    /// [N]
+    /// `[N]`
     labels: Tensor,
     /// [1, C, 1, 1], of bytes.
     mean: Tensor,

@@ -75,7 +75,7 @@ impl Trainer {
         mean
     }
 
-    /// One step on images [N, C, H, W] with labels [N].
+    /// One step on images [N, C, H, W] with labels `[N]`.
     pub fn step(&mut self, images: &Tensor, labels: &Tensor) -> Step {
         let epoch = self.epoch();
         let drop_path = self.recipe.drop_path * epoch as f64 / self.recipe.epochs as f64;
