@@ -80,7 +80,7 @@ pub struct Manners {
     #[arg(long, short)]
     pub quiet: bool,
     /// Time between two checkpoints; 0s for one after every step.
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, value_name = "TIME", default_value = "30s")]
     pub checkpoint_every: String,
 }
 

@@ -63,10 +63,11 @@ fn find(search: &dyn Search, lab: &mut Lab) -> Result<Found> {
     let found = guard(|| search.run(lab)).map_err(Error::Resource)??;
     lab.session.end(found.end)?;
     if found.candidates.is_empty() {
-        return Err(Error::NoResult(format!(
-            "the search ended before it had any architecture to show ({}); give it more with --budget or --max-trials",
-            found.end.words()
-        )));
+        let nothing = format!("the search ended before it had any architecture to show ({})", found.end.words());
+        return Err(match found.end {
+            EndReason::OutOfMemory => Error::Resource(format!("{nothing}; give it more with --max-memory, or make it smaller with --set")),
+            _ => Error::NoResult(format!("{nothing}; give it more with --budget or --max-trials")),
+        });
     }
     lab.session.carry(&found);
     let empty = crate::train::Saved::new(&(), &[]);

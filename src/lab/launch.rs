@@ -114,6 +114,11 @@ impl Ready {
         for note in &self.notes {
             session.notice(note)?;
         }
+        if manifest.program != self.manifest.program {
+            let (then, now) = (&manifest.program, &self.manifest.program);
+            session
+                .notice(&format!("begun by naslab {} ({}), continued by {} ({})", then.version, then.commit, now.version, now.commit))?;
+        }
         self.warn_of_budget(&mut session)?;
         conduct(&manifest, &*self.search, &self.task, self.test, self.device, &mut session)
     }

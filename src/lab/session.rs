@@ -66,8 +66,11 @@ pub struct Session {
     earlier_wall: f64,
 }
 
-/// Seconds between two accounts in the event log: what a killed process may leave uncharged.
-const ACCOUNT_SECONDS: f64 = 1.0;
+/// Seconds between two accounts in the event log, which is what a killed process may leave uncharged: a second at first, then a
+/// half per cent of the time so far, so that the log of a long run stays short, and a minute at most.
+fn account_interval(elapsed: f64) -> f64 {
+    (elapsed / 200.0).clamp(1.0, 60.0)
+}
 
 /// How a session behaves.
 pub struct Manner {
@@ -196,7 +199,8 @@ impl Session {
 
     /// Whether the limits still permit another step. Only search and selection are limited.
     pub fn flow(&mut self) -> Result<Flow> {
-        if self.ledger.elapsed() - self.last_spent >= ACCOUNT_SECONDS {
+        let now = self.ledger.elapsed();
+        if now - self.last_spent >= account_interval(now) {
             self.ledger.settle();
             self.account()?;
         }

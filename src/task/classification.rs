@@ -277,3 +277,99 @@ fn statistics(images: &Images) -> (Vec<f64>, Vec<f64>) {
         })
         .unzip()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `n` training images whose first pixel is their number, and three test images.
+    fn task(n: usize) -> (Classification, TestSplit) {
+        let images = |count: usize| Images {
+            pixels: (0..count).flat_map(|i| [i as u8, 7, 7, 9]).collect(),
+            channels: 1,
+            height: 2,
+            width: 2,
+            labels: (0..count).map(|i| (i % 2) as u16).collect(),
+        };
+        let data = DataSet {
+            name: "toy".into(),
+            classes: vec!["even".into(), "odd".into()],
+            train: images(n),
+            test: images(3),
+            search_items: n,
+            hash: String::new(),
+            notes: Vec::new(),
+        };
+        Classification::open(&data, Limit::default(), Device::Cpu).unwrap()
+    }
+
+    /// Numbers of the images in a batch, read back from the normalised first pixel.
+    fn numbers(task: &Classification, batch: &Batch) -> Vec<i64> {
+        let first = &batch.images * &task.pixels.std + &task.pixels.mean;
+        Vec::<f64>::try_from(first.select(3, 0).select(2, 0).select(1, 0).to_kind(Kind::Double))
+            .unwrap()
+            .iter()
+            .map(|v| v.round() as i64)
+            .collect()
+    }
+
+    #[test]
+    fn an_epoch_shows_every_image_of_its_part_once_in_an_order_of_its_own() {
+        let (task, _) = task(40);
+        let epoch = |part, epoch| {
+            let batches = (0..task.steps(part, 6)).map(|i| task.batch(part, epoch, i, 6, &Augment::NONE, Streams::new(1)));
+            batches.flat_map(|b| numbers(&task, &b)).collect::<Vec<i64>>()
+        };
+        for (part, expected) in [(Part::Train, 0..20), (Part::Valid, 20..40), (Part::Retrain, 0..40)] {
+            let (first, second) = (epoch(part, 0), epoch(part, 1));
+            assert_ne!(first, second);
+            assert_eq!(first, epoch(part, 0));
+            let mut sorted = first;
+            sorted.sort_unstable();
+            assert_eq!(sorted, expected.collect::<Vec<i64>>());
+        }
+    }
+
+    #[test]
+    fn a_last_batch_of_one_image_joins_the_one_before_it() {
+        let (task, _) = task(26);
+        let sizes = |batch| {
+            (0..task.steps(Part::Train, batch))
+                .map(|i| task.batch(Part::Train, 0, i, batch, &Augment::NONE, Streams::new(1)).len())
+                .collect()
+        };
+        let all: Vec<Vec<usize>> = vec![sizes(4), sizes(6), sizes(5), sizes(12), sizes(13), sizes(100)];
+        assert_eq!(all, [vec![4, 4, 5], vec![6, 7], vec![5, 5, 3], vec![13], vec![13], vec![13]]);
+    }
+
+    #[test]
+    fn random_batches_stay_in_their_part_and_differ_by_step() {
+        let (task, _) = task(40);
+        let draw = |step| numbers(&task, &task.random_batch(Part::Valid, step, 8, &Augment::NONE, Streams::new(1)));
+        assert!((0..20).flat_map(draw).all(|n| (20..40).contains(&n)));
+        assert_ne!(draw(0), draw(1));
+        assert_eq!(draw(5), draw(5));
+    }
+
+    #[test]
+    fn images_are_normalised_by_the_training_images_and_scores_count_right_answers() {
+        let (task, test) = task(40);
+        let all = task.batch(Part::Retrain, 0, 0, 40, &Augment::NONE, Streams::new(1));
+        assert!(all.images.mean(Kind::Double).double_value(&[]).abs() < 1e-6);
+        assert!((all.images.std(false).double_value(&[]) - 1.0).abs() < 1e-5);
+        assert_eq!(all.len(), 40);
+        // Always "even": two of the three test images.
+        let even = |x: &Tensor| Tensor::from_slice(&[9f32, -9.0]).expand([x.size()[0], 2], false);
+        let score = test.score(2, even, || Ok(true)).unwrap().unwrap();
+        assert!((score.accuracy - 2.0 / 3.0).abs() < 1e-12);
+        assert!((score.loss - 6.0).abs() < 1e-4, "a wrong answer costs 18");
+        assert_eq!(task.score(Part::Valid, 8, even, || Ok(false)).unwrap(), None);
+    }
+
+    #[test]
+    fn too_few_images_are_refused() {
+        let data = crate::data::open("digits", None).unwrap();
+        let error = Classification::open(&data, Limit { search: 4, retrain: 0 }, Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("at least 8"), "{error}");
+    }
+}
