@@ -63,16 +63,26 @@ fn find(search: &dyn Search, lab: &mut Lab) -> Result<Found> {
     let found = guard(|| search.run(lab)).map_err(Error::Resource)??;
     lab.session.end(found.end)?;
     if found.candidates.is_empty() {
-        let nothing = format!("the search ended before it had any architecture to show ({})", found.end.words());
-        return Err(match found.end {
-            EndReason::OutOfMemory => Error::Resource(format!("{nothing}; give it more with --max-memory, or make it smaller with --set")),
-            _ => Error::NoResult(format!("{nothing}; give it more with --budget or --max-trials")),
-        });
+        return Err(nothing_found(&found, &lab.session.trial_ends(Phase::Search)));
     }
     lab.session.carry(&found);
     let empty = crate::train::Saved::new(&(), &[]);
     lab.session.checkpoint("found", &empty)?;
     Ok(found)
+}
+
+/// A search without a candidate: memory is a resource failure, everything else is a budget or settings that were too small.
+fn nothing_found(found: &Found, trials: &BTreeMap<String, u64>) -> Error {
+    let exhausted = EndReason::OutOfMemory.words();
+    let ends: Vec<String> = trials.iter().map(|(end, n)| format!("{n} {end}")).collect();
+    let of_trials = if ends.is_empty() { String::new() } else { format!("; trials: {}", ends.join(", ")) };
+    let nothing = format!("the search ended without an architecture to show ({}{of_trials})", found.end.words());
+    if found.end == EndReason::OutOfMemory || (trials.len() == 1 && trials.contains_key(exhausted)) {
+        return Error::Resource(format!(
+            "{nothing}; give it more memory (--max-memory, or a larger machine), or make it smaller with --set"
+        ));
+    }
+    Error::NoResult(format!("{nothing}; give it more with --budget or --max-trials, or look at the settings of the trials"))
 }
 
 /// Trains every candidate briefly and takes the best on the validation part; one candidate needs no training.

@@ -11,13 +11,17 @@ pub fn is_exhaustion(text: &str) -> bool {
 pub fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("");
-        if is_exhaustion(text) { first_line(text) } else { resume_unwind(payload) }
+        if is_exhaustion(text) { summary(text) } else { resume_unwind(payload) }
     })
 }
 
-fn first_line(text: &str) -> String {
-    let line = text.split("\\n").next().unwrap_or(text);
-    format!("out of memory ({})", line.chars().take(200).collect::<String>())
+/// The size that could not be had, if the text names one.
+fn summary(text: &str) -> String {
+    let wanted = text.split("tried to allocate ").nth(1).map(|rest| rest.split(['.', '\n', '\\']).next().unwrap_or(rest).trim());
+    match wanted {
+        Some(size) => format!("out of memory (tried to allocate {size})"),
+        None => "out of memory".into(),
+    }
 }
 
 #[cfg(test)]
@@ -28,7 +32,7 @@ mod tests {
     fn exhausted_memory_is_told_from_a_bug() {
         assert_eq!(guard(|| 3), Ok(3));
         let text = guard(|| panic!("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")).unwrap_err();
-        assert!(text.starts_with("out of memory"));
+        assert_eq!(text, "out of memory (tried to allocate 10 bytes)");
         assert!(catch_unwind(|| guard(|| panic!("index out of range"))).is_err());
     }
 }
