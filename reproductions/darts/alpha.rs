@@ -70,8 +70,7 @@ pub fn entropy(alpha: &Tensor) -> f64 {
 
 /// Skip connections in the normal cell: a sign of collapse when they take over.
 pub fn normal_skips(architecture: &Architecture) -> usize {
-    let Architecture::Darts(pair) = architecture;
-    pair.normal.nodes.iter().flatten().filter(|e| e.op == Op::SkipConnect).count()
+    architecture.pair().normal.nodes.iter().flatten().filter(|e| e.op == Op::SkipConnect).count()
 }
 
 #[cfg(test)]
@@ -98,8 +97,9 @@ mod tests {
             if seed % 2 == 0 {
                 let _ = alpha.select(2, 0).fill_(50.0);
             }
-            let Architecture::Darts(pair) = genotype(&alpha);
-            check(&pair).unwrap();
+            let found = genotype(&alpha);
+            let pair = found.pair();
+            check(pair).unwrap();
             for (node, edges) in pair.normal.nodes.iter().enumerate() {
                 let sources: HashSet<usize> = edges.iter().map(|e| e.from).collect();
                 assert_eq!(sources.len(), 2);
@@ -117,14 +117,14 @@ mod tests {
         set(2, 0, 9.0);
         set(3, 5, 2.0);
         set(4, 6, 1.0);
-        let Architecture::Darts(pair) = genotype(&alpha);
-        assert_eq!(pair.normal.nodes[1], [Edge { op: Op::SepConv5, from: 1 }, Edge { op: Op::DilConv3, from: 2 }]);
+        let found = genotype(&alpha);
+        assert_eq!(found.pair().normal.nodes[1], [Edge { op: Op::SepConv5, from: 1 }, Edge { op: Op::DilConv3, from: 2 }]);
     }
 
     #[test]
     fn ties_go_to_the_lower_source_and_operation() {
-        let Architecture::Darts(pair) = genotype(&Tensor::zeros([2, 14, 8], (Kind::Double, Device::Cpu)));
-        for node in &pair.reduce.nodes {
+        let found = genotype(&Tensor::zeros([2, 14, 8], (Kind::Double, Device::Cpu)));
+        for node in &found.pair().reduce.nodes {
             assert_eq!(*node, [Edge { op: Op::MaxPool3, from: 0 }, Edge { op: Op::MaxPool3, from: 1 }]);
         }
     }

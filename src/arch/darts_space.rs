@@ -90,8 +90,7 @@ mod tests {
         let published = PUBLISHED.iter().map(|(_, make)| make());
         let sampled = (0..1000).map(|i| sample(&mut Streams::new(7).rng("sample", i)));
         for architecture in published.chain(sampled) {
-            let Architecture::Darts(pair) = &architecture;
-            check(pair).unwrap();
+            check(architecture.pair()).unwrap();
         }
     }
 
@@ -99,7 +98,8 @@ mod tests {
     fn samples_reach_every_operation_and_source() {
         let mut seen = std::collections::HashSet::new();
         for i in 0..500 {
-            let Architecture::Darts(pair) = sample(&mut Streams::new(7).rng("sample", i));
+            let sampled = sample(&mut Streams::new(7).rng("sample", i));
+            let pair = sampled.pair();
             for (node, edges) in pair.normal.nodes.iter().enumerate() {
                 seen.extend(edges.iter().map(|e| (node, e.op, e.from)));
             }
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_repeated_source_and_a_none_are_refused() {
-        let Architecture::Darts(mut pair) = v2();
+        let mut pair = v2().pair().clone();
         pair.normal.nodes[1][1].from = 0;
         assert!(check(&pair).unwrap_err().to_string().contains("node 3 reads state 0 twice"));
         pair.normal.nodes[1][1] = Edge { op: Op::None, from: 1 };

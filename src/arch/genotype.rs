@@ -41,6 +41,8 @@ pub struct CellPair {
 pub enum Architecture {
     /// The cell space of DARTS: four nodes, two distinct sources each, all four concatenated.
     Darts(CellPair),
+    /// The cell space of NASNet and AmoebaNet: five blocks, any two earlier states each, an explicit list of what is concatenated.
+    Nasnet(CellPair),
 }
 
 impl Architecture {
@@ -50,10 +52,18 @@ impl Architecture {
         format!("{:x}", HexDigest(Sha256::digest(text.as_bytes()).into()))
     }
 
+    /// Its two cells.
+    pub fn pair(&self) -> &CellPair {
+        match self {
+            Self::Darts(pair) | Self::Nasnet(pair) => pair,
+        }
+    }
+
     /// Name of the method whose space it belongs to.
     pub fn home(&self) -> &'static str {
         match self {
             Self::Darts(_) => "darts",
+            Self::Nasnet(_) => "random",
         }
     }
 
@@ -61,19 +71,21 @@ impl Architecture {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Darts(pair) => super::darts_space::check(pair),
+            Self::Nasnet(pair) => super::nasnet_space::check(pair),
         }
     }
 
     /// The cells to draw, each with its name.
     pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
-        match self {
-            Self::Darts(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
-        }
+        let pair = self.pair();
+        vec![("normal", &pair.normal), ("reduction", &pair.reduce)]
     }
 
     fn canonical(&self) -> Self {
+        let both = |pair: &CellPair| CellPair { normal: pair.normal.canonical(), reduce: pair.reduce.canonical() };
         match self {
-            Self::Darts(pair) => Self::Darts(CellPair { normal: pair.normal.canonical(), reduce: pair.reduce.canonical() }),
+            Self::Darts(pair) => Self::Darts(both(pair)),
+            Self::Nasnet(pair) => Self::Nasnet(both(pair)),
         }
     }
 }

@@ -3,9 +3,12 @@
 mod darts_network;
 pub mod darts_space;
 mod genotype;
+mod nasnet_network;
+pub mod nasnet_space;
 
 pub use darts_network::{DartsNetwork, Preprocess, Stem, is_reduction};
 pub use genotype::{Architecture, Cell, CellPair, Edge};
+pub use nasnet_network::{NasnetNetwork, Stem as NasnetStem};
 
 use crate::error::{Error, Result};
 use crate::nn::Network;
@@ -43,15 +46,20 @@ pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> R
     architecture.check()?;
     match architecture {
         Architecture::Darts(pair) => Ok(Box::new(DartsNetwork::declare(pair, input, size)?)),
+        Architecture::Nasnet(pair) => Ok(Box::new(NasnetNetwork::declare(pair, input, size)?)),
     }
 }
 
 /// Names of the published architectures.
 pub fn published_names() -> impl Iterator<Item = &'static str> {
-    darts_space::PUBLISHED.iter().map(|(name, _)| *name)
+    all_published().map(|(name, _)| *name)
 }
 
 /// A published architecture by name.
 pub fn published(name: &str) -> Option<Architecture> {
-    darts_space::PUBLISHED.iter().find(|(n, _)| *n == name).map(|(_, make)| make())
+    all_published().find(|(n, _)| *n == name).map(|(_, make)| make())
+}
+
+fn all_published() -> impl Iterator<Item = &'static darts_space::Named> {
+    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED)
 }

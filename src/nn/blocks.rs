@@ -115,6 +115,7 @@ impl ReluConvBn {
 /// of the channels, concatenated, batch norm. Odd sizes are rounded up: the shifted grid is filled up with a row or column of zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct FactorizedReduce {
+    relu: bool,
     straight: Conv,
     shifted: Conv,
     norm: BatchNorm,
@@ -124,15 +125,21 @@ impl FactorizedReduce {
     /// Declares it; where `output` is odd, the first half is the larger.
     pub fn declare(t: &mut Table, name: &str, input: i64, output: i64, affine: bool) -> Self {
         t.scope(name, |t| Self {
+            relu: true,
             straight: Conv::declare(t, "conv0", ConvShape::pointwise(input, output - output / 2, 2)),
             shifted: Conv::declare(t, "conv1", ConvShape::pointwise(input, output / 2, 2)),
             norm: BatchNorm::declare(t, "norm", output, affine),
         })
     }
 
+    /// The same without the ReLU in front.
+    pub fn without_relu(self) -> Self {
+        Self { relu: false, ..self }
+    }
+
     /// [N, input, H, W] → [N, output, ⌈H/2⌉, ⌈W/2⌉].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        let x = x.relu();
+        let x = if self.relu { x.relu() } else { x.shallow_clone() };
         let (_, _, height, width) = x.size4().expect("maps have four dimensions");
         let (odd_rows, odd_columns) = (height % 2, width % 2);
         let shifted = if odd_rows + odd_columns > 0 { x.constant_pad_nd([0, odd_columns, 0, odd_rows]) } else { x.shallow_clone() };

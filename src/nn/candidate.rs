@@ -61,6 +61,7 @@ impl Candidate {
             Op::DilConv3 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 3, channels, stride, 2, affine)]),
             Op::DilConv5 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 5, channels, stride, 2, affine)]),
             Op::Conv7x1 => Self::Convs(vec![row_then_column(t, channels, stride, affine)]),
+            other => unreachable!("{} belongs to the NASNet space, see SpaceOp", other.name()),
         })
     }
 
@@ -94,6 +95,11 @@ impl Candidate {
 pub fn avg_pool(x: &Tensor, kernel: i64, stride: i64) -> Tensor {
     let padding = (kernel - 1) / 2;
     x.avg_pool2d([kernel, kernel], [stride, stride], [padding, padding], false, false, None)
+}
+
+/// Average pooling without padding.
+pub fn avg_pool_valid(x: &Tensor, kernel: i64, stride: i64) -> Tensor {
+    x.avg_pool2d([kernel, kernel], [stride, stride], [0, 0], false, false, None)
 }
 
 /// Mean over the map: [N, C, H, W] → [N, C].

@@ -34,6 +34,32 @@ pub enum Op {
     /// 1x7 then 7x1 convolution.
     #[serde(rename = "conv_7x1_1x7")]
     Conv7x1,
+    /// NASNet space: the input itself, or a pointwise convolution where width or stride change.
+    Identity,
+    /// 5x5 maximum pooling.
+    #[serde(rename = "max_pool_5x5")]
+    MaxPool5,
+    /// 7x7 maximum pooling.
+    #[serde(rename = "max_pool_7x7")]
+    MaxPool7,
+    /// 1x1 convolution.
+    #[serde(rename = "conv_1x1")]
+    Conv1,
+    /// 3x3 convolution with a bottleneck of a quarter of the width.
+    #[serde(rename = "conv_3x3")]
+    Conv3,
+    /// 1x3 then 3x1 convolution with a bottleneck of three eighths of the width.
+    #[serde(rename = "conv_1x3_3x1")]
+    Conv1x3,
+    /// 1x7 then 7x1 convolution with a bottleneck of a quarter of the width.
+    #[serde(rename = "conv_1x7_7x1")]
+    Conv1x7,
+    /// Dilated depthwise-separable 3x3 convolution, dilation 2, applied twice (AmoebaNet).
+    #[serde(rename = "dil_sep_conv_3x3")]
+    DilSepConv3,
+    /// Dilated 3x3 convolution, dilation 2, with a bottleneck of a quarter of the width (NASNet).
+    #[serde(rename = "bottleneck_dil_conv_3x3")]
+    BottleneckDil3,
 }
 
 impl Op {
@@ -54,6 +80,15 @@ impl Op {
             Self::DilConv5 => "dil_conv_5x5",
             Self::SepConv7 => "sep_conv_7x7",
             Self::Conv7x1 => "conv_7x1_1x7",
+            Self::Identity => "identity",
+            Self::MaxPool5 => "max_pool_5x5",
+            Self::MaxPool7 => "max_pool_7x7",
+            Self::Conv1 => "conv_1x1",
+            Self::Conv3 => "conv_3x3",
+            Self::Conv1x3 => "conv_1x3_3x1",
+            Self::Conv1x7 => "conv_1x7_7x1",
+            Self::DilSepConv3 => "dil_sep_conv_3x3",
+            Self::BottleneckDil3 => "bottleneck_dil_conv_3x3",
         }
     }
 }

@@ -1,0 +1,359 @@
+//! The networks that stack two cells of the NASNet space: N normal cells, a reduction, N normal, a reduction, N normal (NASNet, section 3; released code).
+
+use super::genotype::{Cell, CellPair};
+use super::{InputShape, NetSize};
+use crate::error::{Error, Result};
+use crate::nn::{
+    AUXILIARY, ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn, SpaceOp, Table, Weights, avg_pool_valid,
+    global_average,
+};
+use tch::Tensor;
+
+/// Width and size of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Map {
+    channels: i64,
+    height: i64,
+    width: i64,
+}
+
+impl Map {
+    fn halved(self) -> Self {
+        Self { height: (self.height + 1) / 2, width: (self.width + 1) / 2, ..self }
+    }
+
+    fn same_size(self, other: Self) -> bool {
+        (self.height, self.width) == (other.height, other.width)
+    }
+}
+
+/// How a map is brought to the cell's width and size.
+#[derive(Clone, Debug)]
+enum Adapter {
+    Unchanged,
+    Reduce(FactorizedReduce),
+    ReluConv(ReluConvBn),
+    Conv(ConvBn),
+}
+
+impl Adapter {
+    fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        match self {
+            Self::Unchanged => x.shallow_clone(),
+            Self::Reduce(block) => block.forward(w, x, training),
+            Self::ReluConv(block) => block.forward(w, x, training),
+            Self::Conv(block) => block.forward(w, x, training),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct BuiltCell {
+    older: Adapter,
+    newer: Adapter,
+    blocks: Vec<[(SpaceOp, usize, bool); 2]>,
+    outputs: Vec<(usize, Adapter)>,
+}
+
+impl BuiltCell {
+    /// `older` is `None` in the first cell, which reads the stem's output twice, once untouched.
+    fn declare(t: &mut Table, cell: &Cell, older: Option<Map>, newer: Map, width: i64, reduction: bool) -> (Self, Map) {
+        let here = Map { channels: width, ..newer };
+        let out = if reduction { here.halved() } else { here };
+        let newer_adapter = Adapter::ReluConv(ReluConvBn::declare(t, "newer", &[ConvShape::pointwise(newer.channels, width, 1)], true));
+        let (older_adapter, first) = match older {
+            None => (Adapter::Unchanged, newer),
+            Some(map) if !map.same_size(newer) => (Adapter::Reduce(FactorizedReduce::declare(t, "older", map.channels, width, true)), here),
+            Some(map) if map.channels != width => {
+                (Adapter::ReluConv(ReluConvBn::declare(t, "older", &[ConvShape::pointwise(map.channels, width, 1)], true)), here)
+            }
+            Some(map) => (Adapter::Unchanged, map),
+        };
+        let mut states = vec![first, here];
+        let mut blocks = Vec::new();
+        for (i, edges) in cell.nodes.iter().enumerate() {
+            blocks.push([0, 1].map(|side| {
+                let edge = edges[side];
+                let stride = if reduction && edge.from < 2 { 2 } else { 1 };
+                let name = format!("block{i}.{side}.{}", edge.op.name());
+                let op = SpaceOp::declare(t, &name, edge.op, states[edge.from].channels, width, stride);
+                // Drop path spares what is an identity by name, also where it strides.
+                (op, edge.from, edge.op == crate::nn::Op::Identity)
+            }));
+            states.push(out);
+        }
+        let outputs = cell.concat.iter().map(|s| (*s, output_adapter(t, *s, states[*s], out))).collect::<Vec<_>>();
+        let channels = width * outputs.len() as i64;
+        (Self { older: older_adapter, newer: newer_adapter, blocks, outputs }, Map { channels, ..out })
+    }
+
+    fn forward(&self, w: &Weights, older: &Tensor, newer: &Tensor, pass: &mut Pass) -> Tensor {
+        let training = pass.training;
+        let mut states = vec![self.older.forward(w, older, training), self.newer.forward(w, newer, training)];
+        for block in &self.blocks {
+            let [a, b] = [0, 1].map(|side| {
+                let (op, from, spared) = &block[side];
+                let out = op.forward(w, &states[*from], training);
+                if *spared { out } else { pass.drop_path(out) }
+            });
+            states.push(a + b);
+        }
+        let outputs: Vec<Tensor> = self.outputs.iter().map(|(s, adapter)| adapter.forward(w, &states[*s], training)).collect();
+        Tensor::cat(&outputs, 1)
+    }
+}
+
+/// A concatenated state of another size or width is brought to the output's, without a ReLU.
+fn output_adapter(t: &mut Table, state: usize, map: Map, out: Map) -> Adapter {
+    let name = format!("output{state}");
+    if !map.same_size(out) {
+        Adapter::Reduce(FactorizedReduce::declare(t, &name, map.channels, out.channels, true).without_relu())
+    } else if map.channels != out.channels {
+        Adapter::Conv(ConvBn::declare(t, &name, ConvShape::pointwise(map.channels, out.channels, 1)))
+    } else {
+        Adapter::Unchanged
+    }
+}
+
+/// What comes before the three stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stem {
+    /// 3x3 convolution to three times the width.
+    Cifar,
+    /// 3x3 convolution with stride 2 and without padding, then two reduction cells at a quarter and half of the width.
+    ImageNet {
+        /// Filters of the convolution.
+        filters: i64,
+        /// The first normal cell after a reduction gets the older input that the reduction got.
+        skip_reduction_input: bool,
+    },
+}
+
+/// Which outputs a cell reads: indices into the list of outputs, where 0 is the stem.
+#[derive(Clone, Copy, Debug)]
+struct Wiring {
+    older: Option<usize>,
+    newer: usize,
+}
+
+/// A network of the NASNet space.
+#[derive(Debug)]
+pub struct NasnetNetwork {
+    table: Table,
+    stem: ConvBn,
+    cells: Vec<(BuiltCell, Wiring)>,
+    auxiliary: Option<(usize, AuxiliaryHead)>,
+    classifier: Linear,
+}
+
+impl NasnetNetwork {
+    /// Declares the CIFAR network of `pair`; `size.cells` is 3 N + 2.
+    pub fn declare(pair: &CellPair, input: InputShape, size: NetSize) -> Result<Self> {
+        if size.cells < 5 || size.cells % 3 != 2 {
+            return Err(Error::Usage(format!(
+                "a network of the NASNet space has 3 N + 2 cells (N normal cells before, between and after two reductions), not {}",
+                size.cells
+            )));
+        }
+        Self::with_stem(pair, input, size, Stem::Cifar)
+    }
+
+    /// Declares the network with another stem.
+    pub fn with_stem(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<Self> {
+        let mut builder = Builder { pair, table: Table::default(), maps: Vec::new(), cells: Vec::new() };
+        let conv = builder.stem(input, size.channels, stem);
+        let (n, mut width, mut auxiliary) = ((size.cells - 2) / 3, size.channels, None);
+        let skips = matches!(stem, Stem::ImageNet { skip_reduction_input: true, .. });
+        for index in 0..3 * n {
+            let mut older = builder.maps.len().checked_sub(2);
+            if index == n || index == 2 * n {
+                width *= 2;
+                builder.cell(width, true, older);
+                if !skips {
+                    older = builder.maps.len().checked_sub(2);
+                }
+            }
+            builder.cell(width, false, older);
+            if size.auxiliary && index == 2 * n - 1 {
+                let at = builder.maps.len() - 1;
+                auxiliary = Some((at, AuxiliaryHead::declare(&mut builder.table, builder.maps[at], input.classes)?));
+            }
+        }
+        let last = builder.maps[builder.maps.len() - 1].channels;
+        let classifier = Linear::declare(&mut builder.table, "classifier", last, input.classes);
+        Ok(Self { table: builder.table, stem: conv, cells: builder.cells, auxiliary, classifier })
+    }
+}
+
+struct Builder<'a> {
+    pair: &'a CellPair,
+    table: Table,
+    /// Outputs so far; the first is the stem's.
+    maps: Vec<Map>,
+    cells: Vec<(BuiltCell, Wiring)>,
+}
+
+impl Builder<'_> {
+    fn stem(&mut self, input: InputShape, width: i64, stem: Stem) -> ConvBn {
+        let (shape, map) = match stem {
+            Stem::Cifar => {
+                (ConvShape::square(input.channels, 3 * width, 3, 1), Map { channels: 3 * width, height: input.height, width: input.width })
+            }
+            Stem::ImageNet { filters, .. } => {
+                let valid = |side: i64| (side - 3) / 2 + 1;
+                let shape = ConvShape { padding: (0, 0), ..ConvShape::square(input.channels, filters, 3, 2) };
+                (shape, Map { channels: filters, height: valid(input.height), width: valid(input.width) })
+            }
+        };
+        let conv = ConvBn::declare(&mut self.table, "stem", shape);
+        self.maps.push(map);
+        if stem != Stem::Cifar {
+            self.cell(width / 4, true, None);
+            self.cell(width / 2, true, Some(0));
+        }
+        conv
+    }
+
+    fn cell(&mut self, width: i64, reduction: bool, older: Option<usize>) {
+        let newer = self.maps.len() - 1;
+        let genotype = if reduction { &self.pair.reduce } else { &self.pair.normal };
+        let name = format!("cell{}", self.cells.len());
+        let (older_map, newer_map) = (older.map(|o| self.maps[o]), self.maps[newer]);
+        let (cell, map) = self.table.scope(name, |t| BuiltCell::declare(t, genotype, older_map, newer_map, width, reduction));
+        self.cells.push((cell, Wiring { older, newer }));
+        self.maps.push(map);
+    }
+}
+
+/// ReLU, 5x5 average pooling with stride 3, 1x1 to 128, BN, ReLU, a convolution over the whole map to 768, BN, ReLU, linear.
+#[derive(Clone, Debug)]
+struct AuxiliaryHead {
+    squeeze: ConvBn,
+    whole: ConvBn,
+    classifier: Linear,
+}
+
+impl AuxiliaryHead {
+    fn declare(t: &mut Table, map: Map, classes: i64) -> Result<Self> {
+        if map.height < 5 || map.width < 5 {
+            return Err(Error::Usage(format!(
+                "the auxiliary head needs a map of at least 5x5 after the second stack, these images leave {}x{}; set auxiliary_weight to 0",
+                map.height, map.width
+            )));
+        }
+        let pooled = |side: i64| (side - 5) / 3 + 1;
+        let kernel = (pooled(map.height), pooled(map.width));
+        Ok(t.scope(AUXILIARY, |t| Self {
+            squeeze: ConvBn::declare(t, "squeeze", ConvShape::pointwise(map.channels, 128, 1)),
+            whole: ConvBn::declare(t, "whole", ConvShape { kernel, ..ConvShape::pointwise(128, 768, 1) }),
+            classifier: Linear::declare(t, "classifier", 768, classes),
+        }))
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        let x = self.squeeze.forward(w, &avg_pool_valid(&x.relu(), 5, 3), true).relu();
+        let x = self.whole.forward(w, &x, true).relu();
+        self.classifier.forward(w, &x.flatten(1, -1))
+    }
+}
+
+impl Network for NasnetNetwork {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
+        let mut maps = vec![self.stem.forward(w, x, pass.training)];
+        for (cell, wiring) in &self.cells {
+            let newer = &maps[wiring.newer];
+            let out = cell.forward(w, wiring.older.map_or(newer, |o| &maps[o]), newer, pass);
+            maps.push(out);
+        }
+        let auxiliary = self.auxiliary.as_ref().filter(|_| pass.training).map(|(at, head)| head.forward(w, &maps[*at]));
+        let last = maps[maps.len() - 1].relu();
+        Output { logits: self.classifier.forward(w, &global_average(&last)), auxiliary }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{build, nasnet_space, published};
+    use crate::nn::count;
+    use crate::seed::Streams;
+    use tch::{Device, Kind};
+
+    const CIFAR: InputShape = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
+
+    fn counts(name: &str, channels: i64, n: usize) -> (u64, u64) {
+        let size = NetSize { channels, cells: 3 * n + 2, auxiliary: true };
+        count(&*build(&published(name).unwrap(), CIFAR, size).unwrap())
+    }
+
+    #[test]
+    fn published_cells_have_the_derived_number_of_weights() {
+        assert_eq!(counts("nasnet-a", 32, 6), (3_346_538, 1_631_498));
+        assert_eq!(counts("nasnet-a", 32, 2).0, 1_294_698);
+        assert_eq!(counts("nasnet-a", 24, 2).0, 757_906);
+        assert_eq!(counts("amoebanet-a", 32, 6).0, 2_567_754);
+        assert_eq!(counts("amoebanet-a", 36, 6), (3_218_266, 1_619_210));
+        assert_eq!(counts("amoebanet-a", 24, 3).0, 843_322);
+    }
+
+    #[test]
+    fn weights_and_shapes_of_nasnet_a_by_stage() {
+        let (architecture, size) = (published("nasnet-a").unwrap(), NetSize { channels: 32, cells: 20, auxiliary: false });
+        let net = NasnetNetwork::declare(architecture.pair(), CIFAR, size).unwrap();
+        let of = |i: usize| net.table.count_if(|n| n.starts_with(&format!("cell{i}.")));
+        assert_eq!(
+            [0, 1, 2, 6, 7, 8, 9, 13, 14, 15, 16].map(of),
+            [40_384, 25_152, 28_224, 87_168, 81_024, 93_312, 101_504, 305_408, 301_312, 350_464, 383_232]
+        );
+        let w = Weights::init(&net.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
+        let mut maps = vec![net.stem.forward(&w, &Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)), false)];
+        for (cell, wiring) in &net.cells {
+            let newer = &maps[wiring.newer];
+            maps.push(cell.forward(&w, wiring.older.map_or(newer, |o| &maps[o]), newer, &mut Pass::evaluation()));
+        }
+        let shape = |i: usize| maps[i].size()[1..].to_vec();
+        assert_eq!(
+            [0, 1, 7, 8, 14, 15].map(shape),
+            [vec![96, 32, 32], vec![192, 32, 32], vec![256, 16, 16], vec![384, 16, 16], vec![512, 8, 8], vec![768, 8, 8]]
+        );
+    }
+
+    #[test]
+    fn the_imagenet_networks_have_the_published_number_of_weights() {
+        let image = InputShape { channels: 3, height: 224, width: 224, classes: 1001 };
+        let weights = |filters, channels, n: usize, skip_reduction_input| {
+            let size = NetSize { channels, cells: 3 * n + 2, auxiliary: false };
+            let stem = Stem::ImageNet { filters, skip_reduction_input };
+            NasnetNetwork::with_stem(published("nasnet-a").unwrap().pair(), image, size, stem).unwrap().table.count()
+        };
+        let without_background = |count: u64, features: u64| count - (features + 1);
+        assert_eq!(without_background(weights(32, 44, 4, false), 1056), 5_289_978);
+        assert_eq!(without_background(weights(96, 168, 6, true), 4032), 88_753_150);
+    }
+
+    #[test]
+    fn sampled_cells_run_forward_and_backward_at_several_sizes() {
+        for (i, side) in [(0, 32), (1, 28), (2, 8), (3, 9)] {
+            let mut rng = Streams::new(5).rng("sample", i);
+            for ops in [&nasnet_space::AMOEBANET_OPS[..], &nasnet_space::NASNET_OPS] {
+                let input = InputShape { channels: 1, height: side, width: side, classes: 10 };
+                let net = build(&nasnet_space::sample(ops, &mut rng), input, NetSize { channels: 4, cells: 5, auxiliary: false }).unwrap();
+                let w = Weights::init(net.table(), &mut rng, Device::Cpu, Kind::Float);
+                let x = Tensor::ones([3, 1, side, side], (Kind::Float, Device::Cpu));
+                let out = net.forward(&w, &x, &mut Pass::training(0.2, Streams::new(0).rng("drop path", 0)));
+                let gradient = w.gradient(&out.logits.square().sum(Kind::Float));
+                assert_eq!(gradient.isfinite().all().int64_value(&[]), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_of_cells_that_is_no_stack_is_refused() {
+        let error = build(&published("nasnet-a").unwrap(), CIFAR, NetSize { channels: 8, cells: 6, auxiliary: false }).err().unwrap();
+        assert!(error.to_string().contains("3 N + 2"), "{error}");
+    }
+}
