@@ -39,6 +39,7 @@ pub fn describe(device: Device) -> DeviceRecord {
     let processor = processor();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let threads = tch::get_num_threads().max(1) as u32;
+    let index = if let Device::Cuda(index) = device { u32::try_from(index).ok() } else { None };
     let (kind, name, memory_bytes) = match device {
         Device::Cuda(index) => {
             let (name, memory) = card(index);
@@ -46,7 +47,7 @@ pub fn describe(device: Device) -> DeviceRecord {
         }
         _ => ("cpu", processor.clone(), host_memory()),
     };
-    DeviceRecord { kind: kind.into(), name, memory_bytes, processor, cores, threads }
+    DeviceRecord { kind: kind.into(), index, name, memory_bytes, processor, cores, threads }
 }
 
 fn card(index: usize) -> (String, Option<u64>) {

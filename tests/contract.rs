@@ -72,6 +72,29 @@ fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
     }
 }
 
+#[test]
+fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
+    for method in METHODS {
+        let name = method.card().name;
+        let out = tempfile::tempdir().unwrap();
+        let mut arguments = run_arguments(name, out.path());
+        let long = if name == "darts" { "search.epochs=10000" } else { "search.trials=100000" };
+        arguments.extend(["--set", long, "--budget", "2s", "--set", "retrain.recipe.epochs=60"].map(String::from));
+        let mut child = spawn(&arguments);
+        while !reached(out.path(), "select") {
+            assert!(child.try_wait().unwrap().is_none(), "{name} ended early");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run = only_run(out.path());
+        common::naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
+        let result: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(run.join("result.json")).unwrap()).unwrap();
+        assert_eq!(result["search_end"], "budget_reached", "{name}");
+        assert!(result["final_score"].is_number(), "{name}");
+    }
+}
+
 /// Starts or resumes the run, waits until the present attempt works in `phase` (or a later one), then `delay` ms, and kills it.
 /// False if the run ended before that.
 fn kill_in(phase: &str, method: &str, out: &Path, delay: u64) -> bool {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::lab::{Card, Found, Lab, Method, Protocol, Search, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
+use crate::train::MOST_EPOCHS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -99,6 +100,9 @@ impl Method for Darts {
         least("cells", search.cells as u64, 3)?;
         least("epochs", search.epochs, 1)?;
         least("batch", search.batch as u64, 2)?;
+        if search.epochs.max(search.searches) > MOST_EPOCHS {
+            return Err(Error::Usage(format!("search.epochs and search.searches must be at most {MOST_EPOCHS}")));
+        }
         Ok(Box::new(Prepared { search, protocol }))
     }
 }

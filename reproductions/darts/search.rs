@@ -118,7 +118,7 @@ impl<'a> State<'a> {
 
     fn restored(settings: &'a DartsSearch, lab: &Lab, saved: &Saved) -> Result<Self> {
         let progress: Progress =
-            serde_json::from_value(saved.state.clone()).map_err(|e| Error::Usage(format!("checkpoint of the search: {e}")))?;
+            serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", format!("state of the search: {e}")))?;
         let mut state = Self::new(settings, lab, progress);
         for (name, target) in state.tensors() {
             saved.copy_to(name, target)?;
@@ -227,8 +227,7 @@ impl<'a> State<'a> {
         let mut candidates = self.progress.candidates;
         // Stable, so that equal scores stay in the order of their searches; a search without a score comes last.
         candidates.sort_by(|a, b| b.search_score.unwrap_or(-1.0).total_cmp(&a.search_score.unwrap_or(-1.0)));
-        let extra = BTreeMap::from([("alpha_entropy".to_string(), alpha::entropy(&self.alpha))]);
-        Found { candidates, score_kind: "supernet validation accuracy".into(), end, extra }
+        Found { candidates, score_kind: "supernet validation accuracy".into(), end, extra: BTreeMap::new() }
     }
 }
 

@@ -171,6 +171,8 @@ mod tests {
 
     #[test]
     fn alpha_gradients_agree_with_central_differences() {
+        // Operations this small only wait for each other's threads.
+        tch::set_num_threads(1);
         let net = Supernet::declare(InputShape { channels: 1, height: 8, width: 8, classes: 2 }, 2, 3);
         let w = double(&net);
         let alpha = alpha::initial(&mut Streams::new(1).rng("alpha", 0), Device::Cpu, Kind::Double);

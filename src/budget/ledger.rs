@@ -54,11 +54,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Begins in [`Phase::Overhead`]; `earlier` are the rows of the attempts before.
-    pub fn new(mut clock: Box<dyn Clock>, attempt: u32, earlier: Vec<LedgerRow>) -> Self {
-        clock.reset_peaks();
-        let last = clock.read();
-        Self { clock, attempt, earlier, rows: Vec::new(), current: Phase::Overhead, last, started: last.wall_seconds }
+    /// Begins in [`Phase::Overhead`] at the reading `start`; `earlier` are the rows of the attempts before.
+    pub fn new(clock: Box<dyn Clock>, start: Reading, attempt: u32, earlier: Vec<LedgerRow>) -> Self {
+        Self { clock, attempt, earlier, rows: Vec::new(), current: Phase::Overhead, last: start, started: start.wall_seconds }
     }
 
     /// The phase that is charged now.
@@ -150,11 +148,6 @@ impl Ledger {
         self.clock.reset_peaks();
     }
 
-    /// Wall seconds of this attempt up to the last reading, from its two ends alone.
-    pub fn wall_seconds(&self) -> f64 {
-        self.last.wall_seconds - self.started
-    }
-
     /// Peak of this attempt's present phase so far: device memory where it is measured, else host memory.
     pub fn peak_bytes(&self) -> Option<u64> {
         self.last.peak_device.map(|p| p.0).or(self.last.peak_host_bytes)
@@ -222,7 +215,9 @@ mod tests {
     }
 
     fn ledger(earlier: Vec<LedgerRow>) -> Ledger {
-        Ledger::new(Box::new(Script { now: 0.0 }), 1, earlier)
+        let mut clock = Script { now: 0.0 };
+        let start = clock.read();
+        Ledger::new(Box::new(clock), start, 1, earlier)
     }
 
     #[test]
@@ -236,8 +231,9 @@ mod tests {
         l.end(Phase::Search, EndReason::Completed);
         l.switch(Phase::Retrain);
         l.settle();
+        let elapsed = l.elapsed();
         let of = |p: Phase| l.rows().iter().find(|r| r.phase == p).unwrap();
-        assert_eq!(l.rows().iter().map(|r| r.wall_seconds).sum::<f64>(), l.wall_seconds());
+        assert_eq!(l.rows().iter().map(|r| r.wall_seconds).sum::<f64>(), elapsed);
         assert_eq!((of(Phase::Search).wall_seconds, of(Phase::Overhead).wall_seconds, of(Phase::Retrain).wall_seconds), (3.0, 2.0, 1.0));
         assert_eq!((of(Phase::Search).steps, of(Phase::Search).samples), (2, 128));
         assert_eq!(of(Phase::Overhead).device_seconds, 0.0, "the device rests");

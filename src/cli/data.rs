@@ -24,8 +24,7 @@ fn list() -> Result<()> {
             let _ = writeln!(out, "  looked for in {}", folder.display());
         }
     }
-    print_out(&out);
-    Ok(())
+    print_out(&out)
 }
 
 fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
@@ -41,7 +40,7 @@ fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
             }
         }
     }
-    print_out(&format!("{table}\n"));
+    print_out(&format!("{table}\n"))?;
     // Without names this is an overview: a set that is not there is no error.
     bad.filter(|_| wanted).map_or(Ok(()), Err)
 }

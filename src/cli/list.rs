@@ -27,8 +27,7 @@ pub fn list() -> Result<()> {
         published_names().collect::<Vec<_>>().join(", ")
     );
     out += &claims();
-    print_out(&out);
-    Ok(())
+    print_out(&out)
 }
 
 #[cfg(feature = "report")]

@@ -16,15 +16,14 @@ pub fn plan(a: &PlanArguments) -> Result<()> {
     let device = open_device(&a.choices)?;
     let order = order(method, &a.choices, 0, device)?;
     let ready = prepare(method, &order)?;
-    print_out(&describe(&ready.manifest));
+    print_out(&describe(&ready.manifest))?;
     for note in &ready.notes {
-        print_out(&format!("note: {note}\n"));
+        print_out(&format!("note: {note}\n"))?;
     }
     let manners = Manners { quiet: true, checkpoint_every: "1d".into() };
     // The forecast itself is not limited: it is there to say whether the limits can be kept.
     let forecast = ready.forecast(manner(&manners, Limits::default(), Box::new(|_| ()), &catch_signals()?)?)?;
-    print_out(&show_forecast(&forecast, &ready.manifest));
-    Ok(())
+    print_out(&show_forecast(&forecast, &ready.manifest))
 }
 
 fn describe(m: &Manifest) -> String {

@@ -11,7 +11,7 @@ pub fn report(a: &ReportArguments) -> Result<()> {
     for warning in &summary.warnings {
         eprintln!("note: {warning}");
     }
-    print_out(&summary.table);
+    print_out(&summary.table)?;
     eprintln!("{} files in {}", summary.files.len(), a.out.display());
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::args::{Choices, Manners, ResumeArguments, RunArguments, parse_seeds};
 use super::show;
 use crate::device;
 use crate::error::{Error, Result};
-use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, order_of, prepare, resolve};
+use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, guard, order_of, prepare, resolve};
 use crate::record::{Limits, RunDir};
 use crate::reproductions::{METHODS, method};
 use crate::units::parse_duration;
@@ -30,12 +30,13 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     let manifest = run.manifest()?;
     if let (Some(result), Some(ledger)) = (run.result()?, run.ledger()?) {
         eprintln!("{} is finished; nothing to do", a.directory.display());
-        show::results(&[show::Row { result, ledger }]);
-        return Ok(());
+        return show::results(&[show::Row { result, ledger }]);
     }
     drop(run);
-    let kind = a.device.clone().unwrap_or_else(|| manifest.device.kind.clone());
-    tch::set_num_threads(manifest.device.threads as i32);
+    let recorded = &manifest.device;
+    let same = recorded.index.map_or_else(|| recorded.kind.clone(), |index| format!("{}:{index}", recorded.kind));
+    let kind = a.device.clone().unwrap_or(same);
+    set_threads(manifest.device.threads)?;
     let device = device::choose(&kind)?;
     let mut order = order_of(&manifest, device);
     if a.data_dir.is_some() {
@@ -43,31 +44,29 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     }
     let method = by_name(&manifest.method)?;
     let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &catch_signals()?)?;
-    show::results(&[finished(&directory)?]);
-    Ok(())
+    show::results(&[finished(&directory)?])
 }
 
 /// Runs `orders` one after the other and prints what came out.
 pub fn run_all(orders: Vec<(&'static dyn Method, Order)>, out: &Path, manners: &Manners, signals: &Signals) -> Result<()> {
     let (mut rows, mut failure) = (Vec::new(), None);
     for (method, order) in orders {
-        match one(method, &order, Place::Below(out), manners, signals).and_then(|directory| finished(&directory)) {
+        let run = || one(method, &order, Place::Below(out), manners, signals).and_then(|directory| finished(&directory));
+        match guard(run).unwrap_or_else(|message| Err(Error::Resource(message))) {
             Ok(row) => rows.push(row),
-            Err(error @ Error::Interrupted { .. }) => {
-                failure = Some(error);
-                break;
-            }
             Err(error) => {
+                let stop = matches!(error, Error::Interrupted { .. });
                 if let Some(earlier) = failure.replace(error) {
                     eprintln!("naslab: {earlier}");
+                }
+                if stop {
+                    break;
                 }
             }
         }
     }
-    if !rows.is_empty() {
-        show::results(&rows);
-    }
-    failure.map_or(Ok(()), Err)
+    let shown = if rows.is_empty() { Ok(()) } else { show::results(&rows) };
+    failure.map_or(shown, Err)
 }
 
 /// Where a run's directory is.
@@ -118,12 +117,19 @@ pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Dev
 /// The device that was asked for, with the number of threads that was asked for.
 pub fn open_device(choices: &Choices) -> Result<tch::Device> {
     if let Some(threads) = choices.threads {
-        if threads == 0 {
-            return Err(Error::Usage("--threads must be at least 1".into()));
-        }
-        tch::set_num_threads(threads as i32);
+        set_threads(threads)?;
     }
     device::choose(&choices.device)
+}
+
+fn set_threads(threads: u32) -> Result<()> {
+    match i32::try_from(threads) {
+        Ok(n) if n > 0 => {
+            tch::set_num_threads(n);
+            Ok(())
+        }
+        _ => Err(Error::Usage(format!("--threads {threads}: must be from 1 to {}", i32::MAX))),
+    }
 }
 
 /// How a run saves, talks and stops.

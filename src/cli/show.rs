@@ -1,5 +1,6 @@
 //! Progress on standard error, results on standard output.
 
+use crate::error::{Error, Result};
 use crate::lab::{Update, Watch};
 use crate::record::{LedgerRecord, Phase, RunResult};
 use crate::units::{show_count, show_seconds};
@@ -67,7 +68,7 @@ pub struct Row {
 }
 
 /// Prints the runs as a table on standard output.
-pub fn results(rows: &[Row]) {
+pub fn results(rows: &[Row]) -> Result<()> {
     let mut table = plain_table(&["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"]);
     for row in rows {
         let r = &row.result;
@@ -89,7 +90,7 @@ pub fn results(rows: &[Row]) {
         ];
         table.add_row(numbers(&cells, &[0, 8]));
     }
-    print_out(&format!("{table}\n"));
+    print_out(&format!("{table}\n"))
 }
 
 fn end(row: &Row) -> String {
@@ -118,10 +119,11 @@ fn numbers(cells: &[String], left: &[usize]) -> Vec<Cell> {
     cells.iter().enumerate().map(|(i, c)| Cell::new(c).set_alignment(align(i))).collect()
 }
 
-/// Writes to standard output; a reader that went away (such as `head`) ends the program quietly.
-pub fn print_out(text: &str) {
+/// Writes to standard output; a reader that went away (such as `head`) has seen enough.
+pub fn print_out(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Resource(format!("cannot write to standard output: {e}"))),
+        _ => Ok(()),
     }
 }

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::nn::count;
 use crate::record::{EndReason, FORMAT, FindingRecord, LedgerRecord, Manifest, Phase, RunResult};
 use crate::seed::Streams;
-use crate::task::{Classification, Part, Score, TestSplit};
-use crate::train::{Step, Trainer};
+use crate::task::{Part, Score, TestSplit};
+use crate::train::{Saved, Step, Trainer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tch::Device;
 
 /// Stage name of the retraining's checkpoints.
 const RETRAIN: &str = "retrain";
@@ -24,18 +24,9 @@ struct Retrained {
 }
 
 /// Does what is left of a run and returns its result.
-pub fn conduct(
-    manifest: &Manifest,
-    search: &dyn Search,
-    task: &Classification,
-    test: TestSplit,
-    device: Device,
-    session: &mut Session,
-) -> Result<RunResult> {
-    let streams = Streams::new(manifest.seed);
-    let mut lab = Lab { device, streams, task, session };
-    let mut found = find(search, &mut lab)?;
-    let chosen = select(search, &mut lab, &mut found)?;
+pub fn conduct(manifest: &Manifest, search: &dyn Search, test: TestSplit, lab: &mut Lab) -> Result<RunResult> {
+    let Decided { found, chosen } = decide(search, lab)?;
+    let chosen = chosen.expect("the selection is over");
     let finding = FindingRecord {
         format: FORMAT,
         method: manifest.method.clone(),
@@ -46,29 +37,54 @@ pub fn conduct(
     };
     lab.session.run().write_finding(&finding)?;
     let architecture = &finding.candidates[chosen].architecture;
-    let retrained = retrain(search, &mut lab, architecture)?;
-    let score = final_test(&mut lab, &retrained, test, search.protocol().retrain.recipe.batch)?;
-    save_weights(&mut lab, &retrained, architecture)?;
+    let retrained = retrain(search, lab, architecture)?;
+    let score = final_test(lab, &retrained, test, search.protocol().retrain.recipe.batch)?;
+    save_weights(lab, &retrained, architecture)?;
     let result = result(manifest, &finding, &found, search, &retrained, score, lab.session);
     finish(lab.session, manifest, &result)?;
     Ok(result)
 }
 
-fn find(search: &dyn Search, lab: &mut Lab) -> Result<Found> {
-    if !lab.session.carried().is_null() {
-        return serde_json::from_value(lab.session.carried().clone())
-            .map_err(|e| Error::input(lab.session.run().path(), format!("the checkpoint was written by another version of naslab: {e}")));
+/// What search and selection came to. It is saved with every checkpoint, so that what is decided is never decided again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Decided {
+    found: Found,
+    /// Index of the chosen candidate; `None` before the selection.
+    chosen: Option<usize>,
+}
+
+fn decide(search: &dyn Search, lab: &mut Lab) -> Result<Decided> {
+    let carried = lab.session.carried().clone();
+    let mut decided = if carried.is_null() {
+        find(search, lab)?
+    } else {
+        serde_json::from_value(carried)
+            .map_err(|e| Error::input(lab.session.run().path(), format!("the checkpoint was written by another version of naslab: {e}")))?
+    };
+    if decided.chosen.is_none() {
+        select(search, lab, &mut decided)?;
     }
+    Ok(decided)
+}
+
+fn find(search: &dyn Search, lab: &mut Lab) -> Result<Decided> {
     lab.session.begin(Phase::Search)?;
     let found = guard(|| search.run(lab)).map_err(Error::Resource)??;
-    lab.session.end(found.end)?;
     if found.candidates.is_empty() {
+        lab.session.end(found.end)?;
         return Err(nothing_found(&found, &lab.session.trial_ends(Phase::Search)));
     }
-    lab.session.carry(&found);
-    let empty = crate::train::Saved::new(&(), &[]);
-    lab.session.checkpoint("found", &empty)?;
-    Ok(found)
+    let end = found.end;
+    let decided = Decided { found, chosen: None };
+    keep(lab, &decided)?;
+    lab.session.end(end)?;
+    Ok(decided)
+}
+
+/// Makes a decision safe.
+fn keep(lab: &mut Lab, decided: &Decided) -> Result<()> {
+    lab.session.carry(decided);
+    lab.session.checkpoint("decided", &Saved::new(&(), &[]))
 }
 
 /// A search without a candidate: memory is a resource failure, everything else is a budget or settings that were too small.
@@ -86,23 +102,26 @@ fn nothing_found(found: &Found, trials: &BTreeMap<String, u64>) -> Error {
 }
 
 /// Trains every candidate briefly and takes the best on the validation part; one candidate needs no training.
-fn select(search: &dyn Search, lab: &mut Lab, found: &mut Found) -> Result<usize> {
-    if found.candidates.len() < 2 {
-        return Ok(0);
+fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<()> {
+    let candidates = &mut decided.found.candidates;
+    if candidates.len() == 1 {
+        decided.chosen = Some(0);
+        return keep(lab, decided);
     }
     lab.session.begin(Phase::Select)?;
-    let trials: Vec<Trial> = found
-        .candidates
+    let trials: Vec<Trial> = candidates
         .iter()
         .zip(0..)
         .map(|(c, id)| Trial { id, architecture: c.architecture.clone(), parent: None, origin: c.origin.clone() })
         .collect();
     let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select)?;
     for outcome in &outcomes {
-        found.candidates[outcome.id as usize].select_score = outcome.score;
+        candidates[outcome.id as usize].select_score = outcome.score;
     }
+    decided.chosen = Some(best(&decided.found));
+    keep(lab, decided)?;
     lab.session.end(stop.unwrap_or(EndReason::Completed))?;
-    Ok(best(found))
+    Ok(())
 }
 
 /// Best selection score; where none was measured, the best search score. Ties go to the earlier candidate.
@@ -114,7 +133,7 @@ fn best(found: &Found) -> usize {
 fn retrain(search: &dyn Search, lab: &mut Lab, architecture: &Architecture) -> Result<Retrained> {
     let training = &search.protocol().retrain;
     let streams = lab.streams.child(RETRAIN, 0);
-    let mut trainer = lab.trainer(search, architecture, training, Part::Retrain, streams)?;
+    let mut trainer = guard(|| lab.trainer(search, architecture, training, Part::Retrain, streams)).map_err(Error::Resource)??;
     if let Some(saved) = lab.take_saved(RETRAIN) {
         trainer.restore(&saved)?;
     }
@@ -151,7 +170,8 @@ fn final_test(lab: &mut Lab, retrained: &Retrained, test: TestSplit, batch: usiz
     }
     lab.session.begin(Phase::Test)?;
     let session = &mut *lab.session;
-    let score = test.score(batch, |x| retrained.trainer.score(x), || Ok(session.short_step(None)? == Flow::Continue))?;
+    let go_on = || Ok(session.short_step(None)? == Flow::Continue);
+    let score = guard(|| test.score(batch, |x| retrained.trainer.score(x), go_on)).map_err(Error::Resource)??;
     lab.session.end(if score.is_some() { EndReason::Completed } else { EndReason::OutOfMemory })?;
     Ok(score)
 }
@@ -209,14 +229,14 @@ fn result(
 /// Ledger first, result last: a run with a result is finished.
 fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Result<()> {
     session.ledger().settle();
-    let earlier = session.earlier_wall();
+    let (earlier, wall_seconds) = (session.earlier_wall(), session.wall_seconds());
     let ledger = session.ledger();
     let spent = ledger.device_seconds(&[Phase::Search, Phase::Select]);
     let budget = manifest.limits.budget_seconds;
     let record = LedgerRecord {
         format: FORMAT,
         rows: ledger.all_rows(),
-        wall_seconds: earlier + ledger.wall_seconds(),
+        wall_seconds: earlier + wall_seconds,
         spent_seconds: spent,
         budget_seconds: budget,
         overshoot_seconds: budget.map(|b| (spent - b).max(0.0)),

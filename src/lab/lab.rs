@@ -122,10 +122,10 @@ impl Lab<'_> {
         })
     }
 
-    /// Scores `part` in batches of `batch`; `None` if a limit was reached before the end.
+    /// Scores `part` in batches of `batch`; `None` if a limit was reached before the end. A signal waits until the next step, which can save.
     pub fn score(&mut self, part: Part, batch: usize, logits: impl Fn(&Tensor) -> Tensor) -> Result<Option<Score>> {
         let session = &mut *self.session;
-        self.task.score(part, batch, logits, || Ok(session.short_step(None)? == Flow::Continue))
+        self.task.score(part, batch, logits, || Ok(session.flow()? == Flow::Continue))
     }
 
     /// Tells whoever watches how far the present phase is.
@@ -154,12 +154,19 @@ impl Lab<'_> {
                         ),
                     ));
                 }
-                outcomes.push(record.clone());
+                let record = record.clone();
+                let end = record.end;
+                outcomes.push(record);
+                if end == EndReason::BudgetReached {
+                    return Ok((outcomes, Some(end)));
+                }
                 continue;
             }
             if self.session.max_trials().is_some_and(|limit| phase == Phase::Search && trial.id >= limit) {
                 return Ok((outcomes, Some(EndReason::TrialLimit)));
             }
+            // A trial that took too much memory says nothing about the next one.
+            self.session.ledger().reset_peaks();
             if let Flow::Stop(reason) = self.session.flow()? {
                 return Ok((outcomes, Some(reason)));
             }
@@ -174,7 +181,6 @@ impl Lab<'_> {
     }
 
     fn run_trial(&mut self, search: &dyn Search, trial: &Trial, training: &ChildTraining, phase: Phase) -> Result<TrialRecord> {
-        self.session.ledger().reset_peaks();
         let before = self.session.ledger().spent();
         let child = match guard(|| self.train_child(search, trial, training, phase)) {
             Ok(child) => child?,
@@ -222,7 +228,11 @@ impl Lab<'_> {
             }
         }
         let score = self.score(Part::Valid, training.recipe.batch, |x| trainer.score(x))?;
-        let end = if score.is_some() { EndReason::Completed } else { EndReason::BudgetReached };
+        let end = match (&score, self.session.short_step(None)?) {
+            (Some(_), _) => EndReason::Completed,
+            (None, Flow::Stop(reason)) => reason,
+            (None, Flow::Continue) => EndReason::BudgetReached,
+        };
         Ok(ChildEnd { end, score, loss, parameters })
     }
 

@@ -2,8 +2,9 @@
 
 use super::conduct::conduct;
 use super::lab::Lab;
+use super::memory::guard;
 use super::method::{Method, Search};
-use super::session::{Manner, Session};
+use super::session::{Manner, Session, Start};
 use super::settings::differences;
 use crate::arch::InputShape;
 use crate::budget::Probes;
@@ -45,6 +46,7 @@ pub struct Ready {
     task: Classification,
     test: TestSplit,
     device: Device,
+    start: Start,
     /// What the run directory will begin with.
     pub manifest: Manifest,
     /// Remarks about the data.
@@ -64,6 +66,7 @@ pub struct Forecast {
 
 /// Reads the data and checks that the settings suit them.
 pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
+    let start = Start::now(Box::new(Probes::new(order.device)));
     let search = method.prepare(&order.settings)?;
     let data = data::open(&order.dataset, order.data_dir.as_deref())?;
     let (task, test) = Classification::open(&data, search.protocol().limit(), order.device)?;
@@ -73,7 +76,7 @@ pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
         search.build(&search.example(), input, training.size())?;
     }
     let manifest = manifest(method.card().name, &*search, order, &data, &task, &test);
-    Ok(Ready { search, task, test, device: order.device, manifest, notes: data.notes })
+    Ok(Ready { search, task, test, device: order.device, start, manifest, notes: data.notes })
 }
 
 /// The order that a run directory was made by.
@@ -110,24 +113,32 @@ impl Ready {
             RunDir::create(directory, &self.manifest)?
         };
         let manifest = run.manifest()?;
-        let mut session = Session::open(run, manner, Box::new(Probes::new(self.device)), self.device)?;
-        for note in &self.notes {
+        let Self { search, task, test, device, start, manifest: here, notes } = self;
+        let mut session = Session::open(run, manner, start, device)?;
+        for note in &notes {
             session.notice(note)?;
         }
-        if manifest.program != self.manifest.program {
-            let (then, now) = (&manifest.program, &self.manifest.program);
+        if manifest.program != here.program {
+            let (then, now) = (&manifest.program, &here.program);
             session
                 .notice(&format!("begun by naslab {} ({}), continued by {} ({})", then.version, then.commit, now.version, now.commit))?;
         }
-        self.warn_of_budget(&mut session)?;
-        conduct(&manifest, &*self.search, &self.task, self.test, self.device, &mut session)
+        let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &task, session: &mut session };
+        warn_of_budget(&*search, &manifest, &mut lab)?;
+        let result = conduct(&manifest, &*search, test, &mut lab);
+        if result.is_err() {
+            // The error is what matters; the account of what led to it is written if it can be.
+            session.ledger().settle();
+            let _ = session.account();
+        }
+        result
     }
 
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
     pub fn forecast(&self, manner: Manner) -> Result<Forecast> {
         let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
-        let mut session = Session::open(run, manner, Box::new(Probes::new(self.device)), self.device)?;
+        let mut session = Session::open(run, manner, Start::now(Box::new(Probes::new(self.device))), self.device)?;
         let search_seconds = self.search.forecast(&mut self.lab(&mut session))?;
         let retrain_seconds = self.forecast_retraining(&mut session)?;
         session.ledger().settle();
@@ -143,25 +154,6 @@ impl Ready {
         lab.forecast_child(&*self.search, &self.search.example(), &self.search.protocol().retrain, Part::Retrain)
     }
 
-    /// Before anything is spent: a search that cannot end within the budget is announced.
-    fn warn_of_budget(&self, session: &mut Session) -> Result<()> {
-        let Some(budget) = self.manifest.limits.budget_seconds else {
-            return Ok(());
-        };
-        if session.ledger().spent() > 0.0 {
-            return Ok(());
-        }
-        let seconds = self.search.forecast(&mut self.lab(session))?;
-        if seconds > budget {
-            session.notice(&format!(
-                "the whole search would take about {} on this machine; the budget of {} will end it early, with the best so far",
-                crate::units::show_seconds(seconds),
-                crate::units::show_seconds(budget)
-            ))?;
-        }
-        Ok(())
-    }
-
     fn reopen(&self, directory: &Path) -> Result<RunDir> {
         let run = RunDir::open(directory)?;
         let there = run.manifest()?;
@@ -171,6 +163,25 @@ impl Ready {
         let differing = difference(&there, &self.manifest);
         Err(Error::Usage(format!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display())))
     }
+}
+
+/// Before anything is spent: a search that cannot end within the budget is announced.
+fn warn_of_budget(search: &dyn Search, manifest: &Manifest, lab: &mut Lab) -> Result<()> {
+    let Some(budget) = manifest.limits.budget_seconds.filter(|_| lab.session.ledger().spent() == 0.0) else {
+        return Ok(());
+    };
+    // Memory that runs out here may still suffice for other trials; the search will tell.
+    let seconds = match guard(|| search.forecast(lab)) {
+        Ok(seconds) => seconds?,
+        Err(message) => return lab.session.notice(&format!("no forecast: {message}")),
+    };
+    if seconds <= budget {
+        return Ok(());
+    }
+    let (needed, given) = (crate::units::show_seconds(seconds), crate::units::show_seconds(budget));
+    lab.session.notice(&format!(
+        "the whole search would take about {needed} on this machine; the budget of {given} will end it early, with the best so far"
+    ))
 }
 
 /// What decides the outcome of a run and differs between two manifests.
@@ -212,7 +223,8 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &DataSet, ta
         clock: clock_rule(order.device).into(),
         device,
         data: DataRecord {
-            folder: order.data_dir.clone(),
+            // Absolute, so that a resume finds it from anywhere.
+            folder: order.data_dir.as_deref().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.to_path_buf())),
             hash: data.hash.clone(),
             split_hash: task.split_hash.clone(),
             counts: task.counts(test),

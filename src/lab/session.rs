@@ -1,13 +1,14 @@
 //! One attempt at a run: everything that is recorded, charged, saved or stopped goes through here.
 
 use super::signals::Signals;
-use crate::budget::Ledger;
+use crate::budget::{Clock, Ledger, Reading};
 use crate::error::{Error, Result};
 use crate::record::{Blob, Checkpoint, EndReason, Event, EventLog, LedgerRow, Limits, Phase, RunDir, TrialRecord};
 use crate::train::Saved;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 use tch::Device;
 
 /// What the watcher of a run is told.
@@ -64,12 +65,28 @@ pub struct Session {
     carried: Value,
     resumed: Option<(String, Saved)>,
     earlier_wall: f64,
+    began: Instant,
 }
 
 /// Seconds between two accounts in the event log, which is what a killed process may leave uncharged: a second at first, then a
 /// half per cent of the time so far, so that the log of a long run stays short, and a minute at most.
 fn account_interval(elapsed: f64) -> f64 {
     (elapsed / 200.0).clamp(1.0, 60.0)
+}
+
+/// The moment from which an attempt is charged.
+pub struct Start {
+    clock: Box<dyn Clock>,
+    reading: Reading,
+    began: Instant,
+}
+
+impl Start {
+    /// Now.
+    pub fn now(mut clock: Box<dyn Clock>) -> Self {
+        clock.reset_peaks();
+        Self { reading: clock.read(), clock, began: Instant::now() }
+    }
 }
 
 /// How a session behaves.
@@ -86,8 +103,8 @@ pub struct Manner {
 
 impl Session {
     /// Opens the attempt on `run`: reads what earlier attempts left, and begins to charge.
-    /// `clock` makes the meters; tensors of a checkpoint go to `device`.
-    pub fn open(run: RunDir, manner: Manner, clock: Box<dyn crate::budget::Clock>, device: Device) -> Result<Self> {
+    /// What was spent since `start` is charged too; tensors of a checkpoint go to `device`.
+    pub fn open(run: RunDir, manner: Manner, start: Start, device: Device) -> Result<Self> {
         let (events, past, mut notices) = EventLog::append_to(&run.events_path())?;
         let (stored, checkpoint_notices) = run.checkpoints().load()?;
         notices.extend(checkpoint_notices);
@@ -100,14 +117,16 @@ impl Session {
             }
             None => (Value::Null, None),
         };
+        // Where time is short, a kill must not cost much of it.
+        let checkpoint_seconds = manner.limits.budget_seconds.map_or(f64::INFINITY, |b| b / 20.0).min(manner.checkpoint_seconds);
         let mut session = Self {
             run,
             events,
-            ledger: Ledger::new(clock, attempt, earlier),
+            ledger: Ledger::new(start.clock, start.reading, attempt, earlier),
             signals: manner.signals,
             limits: manner.limits,
             watch: manner.watch,
-            checkpoint_seconds: manner.checkpoint_seconds,
+            checkpoint_seconds,
             last_checkpoint: 0.0,
             last_spent: 0.0,
             recorded: super::history::points(&past),
@@ -115,6 +134,7 @@ impl Session {
             carried,
             resumed,
             earlier_wall,
+            began: start.began,
         };
         session.events.append(&Event::AttemptStarted { attempt })?;
         for text in notices {
@@ -136,6 +156,11 @@ impl Session {
     /// Wall seconds of earlier attempts.
     pub fn earlier_wall(&self) -> f64 {
         self.earlier_wall
+    }
+
+    /// Wall seconds of this attempt, by a clock of its own.
+    pub fn wall_seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
     }
 
     /// What the conductor saved with the checkpoint, or null.
@@ -175,14 +200,15 @@ impl Session {
     pub fn step(&mut self, samples: u64, done: u64, planned: u64, stage: &str, save: &dyn Fn() -> Saved) -> Result<Flow> {
         self.ledger.count_step(samples);
         (self.watch)(Update::Step { phase: self.ledger.phase(), done, planned });
-        let now = self.ledger.elapsed();
+        let flow = self.flow()?;
         let signal = self.signals.caught();
-        if signal.is_some() || now - self.last_checkpoint >= self.checkpoint_seconds {
+        let due = self.ledger.elapsed() - self.last_checkpoint >= self.checkpoint_seconds;
+        if due || signal.is_some() || flow != Flow::Continue {
             self.checkpoint(stage, &save())?;
         }
         match signal {
             Some(signal) => Err(self.interrupted(signal)),
-            None => self.flow(),
+            None => Ok(flow),
         }
     }
 
@@ -222,9 +248,10 @@ impl Session {
         self.limits.max_trials
     }
 
-    /// Saves the state of `stage`; the time is overhead.
+    /// Saves the state of `stage`, and before it what it has cost; the time is overhead.
     pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
         let phase = self.ledger.switch(Phase::Overhead);
+        self.account()?;
         let stored = Stored { stage: stage.to_string(), carried: self.carried.clone(), inner: saved.state.clone() };
         let blobs = saved.tensors.iter().map(|(name, t)| super::blobs::to_blob(name, t)).collect::<Result<Vec<Blob>>>()?;
         self.events.sync()?;
@@ -252,7 +279,9 @@ impl Session {
 
     /// Commits a trial: it is never run again.
     pub fn commit(&mut self, trial: TrialRecord) -> Result<()> {
+        self.ledger.settle();
         self.ledger.count_trial();
+        self.account()?;
         self.events.append(&Event::Trial(trial.clone()))?;
         self.events.sync()?;
         self.committed.push(trial);
@@ -288,7 +317,7 @@ impl Session {
 
     /// Writes the account of this attempt so far.
     pub fn account(&mut self) -> Result<()> {
-        let event = Event::Spent { rows: self.ledger.rows().to_vec(), wall_seconds: self.ledger.wall_seconds() };
+        let event = Event::Spent { rows: self.ledger.rows().to_vec(), wall_seconds: self.wall_seconds() };
         self.events.append(&event)?;
         self.last_spent = self.ledger.elapsed();
         Ok(())

@@ -87,6 +87,9 @@ pub struct Program {
 pub struct DeviceRecord {
     /// `cpu` or `cuda`.
     pub kind: String,
+    /// Number of the CUDA device.
+    #[serde(default)]
+    pub index: Option<u32>,
     /// Model of the card, or of the processor.
     pub name: String,
     /// Memory of the card, or of the host, in bytes; `None` if unknown.

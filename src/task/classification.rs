@@ -4,7 +4,7 @@ use super::augment::Augment;
 use crate::data::{DataSet, Images};
 use crate::error::{Error, Result};
 use crate::nn::cross_entropy;
-use crate::seed::Streams;
+use crate::seed::{Rng, Streams};
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -102,9 +102,9 @@ impl Classification {
     pub fn open(data: &DataSet, limit: Limit, device: Device) -> Result<(Self, TestSplit)> {
         let search = cut(data.search_items, limit.search);
         let retrain = cut(data.train.len(), limit.retrain);
-        if search < 8 || data.test.is_empty() {
+        if search < 8 || retrain < 2 || data.test.is_empty() {
             return Err(Error::Usage(format!(
-                "{}: a search needs at least 8 training images and a test image, found {search} and {}",
+                "{}: at least 8 images are needed for a search, 2 for the retraining and 1 for the test; there are {search}, {retrain} and {}",
                 data.name,
                 data.test.len()
             )));
@@ -158,7 +158,7 @@ impl Classification {
         order.shuffle(&mut streams.rng("order", epoch));
         let start = index as usize * size;
         let end = if index + 1 == steps { order.len() } else { start + size };
-        self.pixels.batch(&order[start..end], augment, streams, epoch * steps + index)
+        self.pixels.batch(&order[start..end], augment, &mut streams.rng("augment", epoch * steps + index))
     }
 
     /// A batch of `size` images drawn without replacement, independently for every `step`.
@@ -166,7 +166,7 @@ impl Classification {
         let range = self.range(part);
         let chosen = rand::seq::index::sample(&mut streams.rng("random batch", step), range.len(), size.min(range.len()));
         let index: Vec<i64> = chosen.iter().map(|i| (range.start + i) as i64).collect();
-        self.pixels.batch(&index, augment, streams, step)
+        self.pixels.batch(&index, augment, &mut streams.rng("augment random batch", step))
     }
 
     /// Scores `part` by `logits` ([N, C, H, W] → [N, classes]); `go_on` is asked before every
@@ -224,9 +224,8 @@ impl Pixels {
         (bytes.to_kind(Kind::Float) - &self.mean) / &self.std
     }
 
-    fn batch(&self, index: &[i64], augment: &Augment, streams: Streams, step: u64) -> Batch {
+    fn batch(&self, index: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
         let index = Tensor::from_slice(index).to_device(self.images.device());
-        let rng = &mut streams.rng("augment", step);
         let moved = augment.move_pixels(&self.images.index_select(0, &index), rng);
         Batch { images: augment.cut(&self.normalised(&moved), rng), labels: self.labels.index_select(0, &index) }
     }

@@ -6,6 +6,6 @@ mod saved;
 mod trainer;
 
 pub use optim::{Adam, Sgd, clip, cosine};
-pub use recipe::Recipe;
+pub use recipe::{MOST_EPOCHS, Recipe};
 pub use saved::Saved;
 pub use trainer::{Progress, Step, Trainer};

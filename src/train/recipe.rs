@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+/// Far more than anyone trains, and few enough that steps can be counted.
+pub const MOST_EPOCHS: u64 = 1_000_000_000;
+
 /// Epochs, optimiser and regularisation. The learning rate falls from `learning_rate` to `learning_rate_end` by a cosine that is constant in an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,9 @@ impl Recipe {
             Err(Error::Usage(format!("{section}.{key} = {value}: must be at least {least}")))
         };
         at_least("epochs", self.epochs as f64, 1.0)?;
+        if self.epochs > MOST_EPOCHS {
+            return Err(Error::Usage(format!("{section}.epochs = {}: must be at most {MOST_EPOCHS}", self.epochs)));
+        }
         at_least("batch", self.batch as f64, 2.0)?;
         at_least("learning_rate", self.learning_rate, 0.0)?;
         at_least("learning_rate_end", self.learning_rate_end, 0.0)?;

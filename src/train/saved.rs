@@ -28,9 +28,9 @@ impl Saved {
             .tensors
             .iter()
             .find(|(n, _)| n == name)
-            .ok_or_else(|| Error::Usage(format!("the checkpoint has no tensor '{name}'; it was written by another version")))?;
+            .ok_or_else(|| Error::input("checkpoint", format!("no tensor '{name}'; it was written by another version")))?;
         if source.size() != target.size() {
-            return Err(Error::Usage(format!("tensor '{name}' of the checkpoint is {:?}, expected {:?}", source.size(), target.size())));
+            return Err(Error::input("checkpoint", format!("tensor '{name}' is {:?}, expected {:?}", source.size(), target.size())));
         }
         no_grad(|| target.shallow_clone().copy_(source));
         Ok(())

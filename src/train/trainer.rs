@@ -116,7 +116,7 @@ impl Trainer {
 
     /// Goes on from what [`Trainer::save`] returned.
     pub fn restore(&mut self, saved: &Saved) -> Result<()> {
-        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::Usage(format!("checkpoint: {e}")))?;
+        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", e.to_string()))?;
         saved.copy_to("weights", self.weights.flat())?;
         saved.copy_to("statistics", self.weights.flat_stats())?;
         saved.copy_to("velocity", &self.sgd.velocity)
