@@ -462,7 +462,8 @@ fn overlapping_and_non_ascii_folders_count_a_run_once() {
 #[test]
 fn cells_are_drawn_by_extension() {
     let root = TempDir::new().unwrap();
-    let Architecture::Darts(pair) = architecture();
+    let drawn = architecture();
+    let pair = drawn.pair();
     let svg = root.path().join("cell.svg");
     draw_cell(&pair.normal, "normal", &svg).unwrap();
     let text = read(svg);
