@@ -483,8 +483,11 @@ impl SmallDisk {
         std::fs::write(&path, vec![1; size.saturating_sub(free)]).unwrap();
     }
 
+    /// Makes room. A larger size, since the pages of a removed file may come back late.
     fn empty(&self) {
         std::fs::remove_file(self.0.path().join("filler")).unwrap();
+        let larger = Command::new("mount").args(["-o", "remount,size=1m"]).arg(self.0.path()).status().unwrap();
+        assert!(larger.success());
     }
 }
 
