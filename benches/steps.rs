@@ -25,9 +25,12 @@ fn child_step(c: &mut Criterion) {
         learning_rate_end: 0.0,
         momentum: 0.9,
         weight_decay: 3e-4,
+        decay_all: true,
+        by_step: false,
         clip: 5.0,
         auxiliary_weight: 0.0,
         drop_path: 0.2,
+        drop_by_depth: false,
     };
     let architecture = published("darts-v2").expect("a published cell");
     let network = build(&architecture, DIGITS, NetSize { channels: 8, cells: 5, auxiliary: false }).expect("it suits the digits");

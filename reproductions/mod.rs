@@ -1,13 +1,15 @@
 //! The reproductions: one folder a paper. They use what is in `src/`, never each other.
 
+pub mod amoebanet;
 pub mod darts;
+pub mod nasnet;
 pub mod random;
 
 use crate::error::{Error, Result};
 use crate::lab::Method;
 
 /// Every method, in the order of `naslab list`.
-pub const METHODS: &[&dyn Method] = &[&darts::Darts, &random::Random];
+pub const METHODS: &[&dyn Method] = &[&amoebanet::AmoebaNet, &nasnet::NasNet, &darts::Darts, &random::Random];
 
 /// A method by its name.
 pub fn method(name: &str) -> Result<&'static dyn Method> {

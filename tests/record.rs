@@ -15,7 +15,7 @@ fn folder() -> tempfile::TempDir {
 
 fn architecture(from: usize) -> Architecture {
     let edge = |op, from| Edge { op, from };
-    let cell = Cell { nodes: vec![[edge(Op::SepConv3, 0), edge(Op::SkipConnect, from)]], concat: vec![2] };
+    let cell = Cell::new(vec![[edge(Op::SepConv3, 0), edge(Op::SkipConnect, from)]], vec![2]);
     Architecture::Darts(CellPair { normal: cell.clone(), reduce: cell })
 }
 
@@ -51,6 +51,7 @@ fn trial() -> impl Strategy<Value = Event> {
     (any::<u64>(), phase(), proptest::option::of(any::<u64>()), ".{0,20}", figures).prop_map(|(id, phase, parent, origin, figures)| {
         let (device_seconds, spent_seconds, score, loss) = figures;
         Event::Trial(TrialRecord {
+            reused: None,
             id,
             phase,
             architecture: architecture(1),

@@ -44,24 +44,24 @@ impl Default for Fixture {
 fn architecture() -> Architecture {
     let e = |op, from| Edge { op, from };
     use Op::{DilConv5, MaxPool3, SepConv3, SkipConnect};
-    let normal = Cell {
-        nodes: vec![
+    let normal = Cell::new(
+        vec![
             [e(SepConv3, 0), e(SepConv3, 1)],
             [e(SepConv3, 0), e(SepConv3, 1)],
             [e(SepConv3, 1), e(SkipConnect, 0)],
             [e(SkipConnect, 0), e(DilConv5, 2)],
         ],
-        concat: vec![2, 3, 4, 5],
-    };
-    let reduce = Cell {
-        nodes: vec![
+        vec![2, 3, 4, 5],
+    );
+    let reduce = Cell::new(
+        vec![
             [e(MaxPool3, 0), e(MaxPool3, 1)],
             [e(SkipConnect, 2), e(MaxPool3, 1)],
             [e(MaxPool3, 0), e(SkipConnect, 2)],
             [e(SkipConnect, 4), e(MaxPool3, 1)],
         ],
-        concat: vec![2, 3, 4, 5],
-    };
+        vec![2, 3, 4, 5],
+    );
     Architecture::Darts(CellPair { normal, reduce })
 }
 
@@ -474,7 +474,7 @@ fn cells_are_drawn_by_extension() {
     assert!(png_size(png).0 > 800);
     let error = draw_cell(&pair.normal, "normal", &root.path().join("cell.pdf")).unwrap_err();
     assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(".svg or .png"), "{error}");
-    let ahead = Cell { nodes: vec![[Edge { op: Op::SepConv3, from: 0 }, Edge { op: Op::SepConv3, from: 2 }]], concat: vec![2] };
+    let ahead = Cell::new(vec![[Edge { op: Op::SepConv3, from: 0 }, Edge { op: Op::SepConv3, from: 2 }]], vec![2]);
     assert!(draw_cell(&ahead, "ahead", &root.path().join("ahead.svg")).is_err());
 }
 

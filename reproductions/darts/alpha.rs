@@ -52,7 +52,7 @@ fn discretise(rows: &[[f64; OPS]]) -> Cell {
             [sources[0].1, sources[1].1]
         })
         .collect();
-    Cell { nodes, concat: (2..2 + NODES).collect() }
+    Cell::new(nodes, (2..2 + NODES).collect())
 }
 
 /// Strongest operation other than `none`, the first of equals.

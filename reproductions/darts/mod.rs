@@ -125,6 +125,10 @@ impl Search for Prepared {
         search::run(&self.search, lab)
     }
 
+    fn keep(&self) -> u64 {
+        self.search.searches
+    }
+
     fn example(&self) -> Architecture {
         darts_space::sample(&mut Streams::new(0).rng("example", 0))
     }

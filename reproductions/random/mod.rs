@@ -1,11 +1,13 @@
 //! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
 //! scored on validation images; the best go on. The same child training and the same budget as every other method.
 
-use crate::arch::{Architecture, InputShape, darts_space};
+use crate::arch::{Architecture, InputShape, darts_space, nasnet_space};
 use crate::error::{Error, Result};
-use crate::lab::{Card, ChildTraining, Found, Lab, Method, Point, Protocol, Search, Trial, read_settings};
-use crate::record::{Candidate, EndReason, TrialRecord};
-use crate::seed::Streams;
+use crate::lab::{
+    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
+};
+use crate::record::{EndReason, TrialRecord};
+use crate::seed::{Rng, Streams};
 use crate::task::Part;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,16 +20,50 @@ const CARD: Card = Card {
     name: "random",
     title: "Random search",
     paper: "the control arm; Li, Talwalkar: Random Search and Reproducibility for NAS. UAI 2019, arXiv 1902.07638",
-    about: "uniform samples of the cell space, each trained briefly from scratch; the best go on",
+    about: "uniform samples of a cell space, each trained briefly from scratch; the best go on",
     presets: include_str!("presets.toml"),
 };
+
+/// The cell spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Space {
+    /// Thirteen operations, blocks that add or stack.
+    Nasnet,
+    /// Eight operations, blocks that add.
+    Amoebanet,
+    /// Four nodes with two distinct sources each, seven operations.
+    Darts,
+}
+
+impl Space {
+    fn sample(self, rng: &mut Rng) -> Architecture {
+        match self {
+            Self::Nasnet => nasnet_space::sample(&nasnet_space::NASNET_OPS, true, rng),
+            Self::Amoebanet => nasnet_space::sample(&nasnet_space::AMOEBANET_OPS, false, rng),
+            Self::Darts => darts_space::sample(rng),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nasnet => "nasnet-space",
+            Self::Amoebanet => "amoebanet-space",
+            Self::Darts => "darts-space",
+        }
+    }
+}
 
 /// Section `search` of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomSearch {
+    /// What is drawn from.
+    pub space: Space,
     /// Children to draw.
     pub trials: u64,
+    /// What is done with a child that was drawn before.
+    pub duplicates: Policy,
     /// How many of the best go to the selection phase.
     pub keep: usize,
     /// How each child is trained.
@@ -56,7 +92,7 @@ impl Method for Random {
 
 impl Search for Prepared {
     fn variant(&self) -> String {
-        "darts-space".into()
+        self.search.space.name().into()
     }
 
     fn protocol(&self) -> &Protocol {
@@ -69,29 +105,23 @@ impl Search for Prepared {
     }
 
     fn run(&self, lab: &mut Lab) -> Result<Found> {
-        let (mut history, mut end): (Vec<TrialRecord>, _) = (Vec::new(), EndReason::Completed);
-        for id in 0..self.search.trials {
-            let architecture = darts_space::sample(&mut lab.streams.rng("sample", id));
-            let trial = Trial { id, architecture, parent: None, origin: "sampled".into() };
-            let (outcomes, stop) = lab.evaluate(self, &[trial], &self.search.child)?;
-            history.extend(outcomes);
-            report(lab, &history)?;
-            lab.show(id + 1, self.search.trials);
-            if let Some(reason) = stop {
-                end = reason;
-                break;
-            }
-        }
+        let mut duplicates = Duplicates::new(self.search.duplicates);
+        let mut draws = Draws(&self.search);
+        let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut draws)?;
         Ok(Found {
             candidates: best(&history, self.search.keep),
             score_kind: "validation accuracy of briefly trained children".into(),
-            end,
-            extra: BTreeMap::new(),
+            end: stop.unwrap_or(EndReason::Completed),
+            extra: tally(&history),
         })
     }
 
+    fn keep(&self) -> u64 {
+        self.search.keep as u64
+    }
+
     fn example(&self) -> Architecture {
-        darts_space::sample(&mut Streams::new(0).rng("example", 0))
+        self.search.space.sample(&mut Streams::new(0).rng("example", 0))
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
@@ -100,25 +130,20 @@ impl Search for Prepared {
     }
 }
 
-/// The anytime curve: best score so far after every trial.
-fn report(lab: &mut Lab, history: &[TrialRecord]) -> Result<()> {
-    let score = history.iter().filter_map(|t| t.score).reduce(f64::max);
-    let step = history.len() as u64;
-    lab.progress(Point { step, score, loss: history.last().and_then(|t| t.loss), ..Point::default() })
-}
+/// Independent draws.
+struct Draws<'a>(&'a RandomSearch);
 
-/// The `keep` best scores, the earlier trial first among equals.
-fn best(history: &[TrialRecord], keep: usize) -> Vec<Candidate> {
-    let mut scored: Vec<&TrialRecord> = history.iter().filter(|t| t.score.is_some()).collect();
-    scored.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)));
-    scored
-        .iter()
-        .take(keep)
-        .map(|t| Candidate {
-            origin: format!("trial {}", t.id),
-            architecture: t.architecture.clone(),
-            search_score: t.score,
-            select_score: None,
-        })
-        .collect()
+impl Proposals for Draws<'_> {
+    fn needs(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], streams: Streams) -> Trial {
+        let architecture = self.0.space.sample(&mut streams.child("sample", id).rng("draw", attempt));
+        Trial { id, architecture, parent: None, origin: "sampled".into() }
+    }
+
+    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
+        lab.report_trial(history, self.0.trials, BTreeMap::new())
+    }
 }

@@ -22,7 +22,7 @@ pub const PUBLISHED: [Named; 2] = [("darts-v1", v1), ("darts-v2", v2)];
 
 /// A cell of this space from its nodes; all nodes are concatenated.
 pub fn cell(nodes: [[(Op, usize); 2]; NODES]) -> Cell {
-    Cell { nodes: nodes.iter().map(|node| node.map(|(op, from)| Edge { op, from })).collect(), concat: (2..2 + NODES).collect() }
+    Cell::new(nodes.iter().map(|node| node.map(|(op, from)| Edge { op, from })).collect(), (2..2 + NODES).collect())
 }
 
 /// First-order cell as released.
@@ -51,6 +51,9 @@ pub fn check(pair: &CellPair) -> Result<()> {
         if cell.nodes.len() != NODES || cell.concat.len() != NODES || cell.concat.iter().any(|s| *s < 2) {
             return bad(format!("the DARTS space has {NODES} nodes, all of them concatenated"));
         }
+        if !cell.stacked.is_empty() {
+            return bad("the nodes of the DARTS space are sums, nothing is stacked".into());
+        }
         for (i, [a, b]) in cell.nodes.iter().enumerate() {
             if a.from == b.from {
                 return bad(format!("node {} reads state {} twice; its two sources must differ", i + 2, a.from));
@@ -77,7 +80,7 @@ fn sample_cell(rng: &mut Rng) -> Cell {
             [edge(0), edge(1)]
         })
         .collect();
-    Cell { nodes, concat: (2..2 + NODES).collect() }
+    Cell::new(nodes, (2..2 + NODES).collect())
 }
 
 #[cfg(test)]

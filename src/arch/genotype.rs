@@ -15,14 +15,17 @@ pub struct Edge {
     pub from: usize,
 }
 
-/// A cell: each node is the sum of two edges; the output concatenates the states in `concat`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A cell: each node joins two edges; the output concatenates the states in `concat`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// Nodes in topological order; node `i` is state `i + 2`.
     pub nodes: Vec<[Edge; 2]>,
     /// States that make the output, in channel order.
     pub concat: Vec<usize>,
+    /// Nodes (by state) whose two edges are concatenated and brought back to the cell's width; the others are sums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacked: Vec<usize>,
 }
 
 /// A normal and a reduction cell, stacked by the rules of their space.
@@ -63,7 +66,7 @@ impl Architecture {
     pub fn home(&self) -> &'static str {
         match self {
             Self::Darts(_) => "darts",
-            Self::Nasnet(_) => "random",
+            Self::Nasnet(_) => "nasnet",
         }
     }
 
@@ -99,6 +102,11 @@ impl std::fmt::LowerHex for HexDigest {
 }
 
 impl Cell {
+    /// A cell in which every node is the sum of its edges.
+    pub fn new(nodes: Vec<[Edge; 2]>, concat: Vec<usize>) -> Self {
+        Self { nodes, concat, stacked: Vec::new() }
+    }
+
     /// Checks that every edge reads an earlier state and that the concat list names states of this cell.
     pub fn check(&self, name: &str) -> Result<()> {
         let bad = |what: String| Err(Error::Usage(format!("{name} cell: {what}")));
@@ -114,10 +122,13 @@ impl Cell {
         if let Some(state) = self.concat.iter().find(|s| **s >= states) {
             return bad(format!("the concat list names state {state}, but the last state is {}", states - 1));
         }
-        let mut sorted = self.concat.clone();
-        sorted.sort_unstable();
-        if sorted.windows(2).any(|w| w[0] == w[1]) {
-            return bad("the concat list names a state twice".into());
+        if let Some(state) = self.stacked.iter().find(|s| **s < 2 || **s >= states) {
+            return bad(format!("the stacked list names state {state}, the nodes are the states 2 to {}", states - 1));
+        }
+        for (list, what) in [(&self.concat, "concat"), (&self.stacked, "stacked")] {
+            if (1..list.len()).any(|i| list[..i].contains(&list[i])) {
+                return bad(format!("the {what} list names a state twice"));
+            }
         }
         Ok(())
     }
@@ -134,7 +145,7 @@ impl Cell {
     fn extend_order(&self, order: &mut Vec<usize>, best: &mut Option<Self>) {
         if order.len() == self.nodes.len() {
             let renamed = self.in_order(order);
-            if best.as_ref().is_none_or(|b| (&renamed.nodes, &renamed.concat) < (&b.nodes, &b.concat)) {
+            if best.as_ref().is_none_or(|b| renamed < *b) {
                 *best = Some(renamed);
             }
             return;
@@ -161,9 +172,12 @@ impl Cell {
                 edges
             })
             .collect();
-        let mut concat: Vec<usize> = self.concat.iter().map(|s| rename(*s)).collect();
-        concat.sort_unstable();
-        Self { nodes, concat }
+        let sorted = |states: &[usize]| {
+            let mut renamed: Vec<usize> = states.iter().map(|s| rename(*s)).collect();
+            renamed.sort_unstable();
+            renamed
+        };
+        Self { nodes, concat: sorted(&self.concat), stacked: sorted(&self.stacked) }
     }
 }
 
@@ -178,31 +192,28 @@ mod tests {
     #[test]
     fn isomorphic_cells_have_one_canonical_form() {
         let (sep, skip) = (Op::SepConv3, Op::SkipConnect);
-        let a = Cell {
-            nodes: vec![[edge(sep, 0), edge(skip, 1)], [edge(sep, 1), edge(sep, 0)], [edge(skip, 2), edge(sep, 3)]],
-            concat: vec![4, 2],
-        };
-        let b = Cell {
-            nodes: vec![[edge(sep, 0), edge(sep, 1)], [edge(skip, 1), edge(sep, 0)], [edge(sep, 2), edge(skip, 3)]],
-            concat: vec![3, 4],
-        };
+        let a = Cell::new(vec![[edge(sep, 0), edge(skip, 1)], [edge(sep, 1), edge(sep, 0)], [edge(skip, 2), edge(sep, 3)]], vec![4, 2]);
+        let b = Cell::new(vec![[edge(sep, 0), edge(sep, 1)], [edge(skip, 1), edge(sep, 0)], [edge(sep, 2), edge(skip, 3)]], vec![3, 4]);
         assert_eq!(a.canonical(), b.canonical());
         let other = Cell { concat: vec![2, 4], ..b.clone() };
         assert_ne!(a.canonical(), other.canonical());
+        let (left, right) = (Cell { stacked: vec![2], ..a.clone() }, Cell { stacked: vec![3], ..b.clone() });
+        assert_eq!(left.canonical(), right.canonical());
+        assert_ne!(a.canonical(), left.canonical());
     }
 
     #[test]
     fn two_equal_nodes_are_not_one_node_used_twice() {
         let sep = Op::SepConv3;
         let twins = [edge(sep, 0), edge(sep, 1)];
-        let a = Cell { nodes: vec![twins, twins, [edge(sep, 2), edge(sep, 3)]], concat: vec![4] };
-        let b = Cell { nodes: vec![twins, twins, [edge(sep, 2), edge(sep, 2)]], concat: vec![4] };
+        let a = Cell::new(vec![twins, twins, [edge(sep, 2), edge(sep, 3)]], vec![4]);
+        let b = Cell::new(vec![twins, twins, [edge(sep, 2), edge(sep, 2)]], vec![4]);
         assert_ne!(a.canonical(), b.canonical());
     }
 
     #[test]
     fn a_cell_that_reads_ahead_is_refused() {
-        let cell = Cell { nodes: vec![[edge(Op::SepConv3, 0), edge(Op::SepConv3, 2)]], concat: vec![2] };
+        let cell = Cell::new(vec![[edge(Op::SepConv3, 0), edge(Op::SepConv3, 2)]], vec![2]);
         let text = cell.check("normal").unwrap_err().to_string();
         assert!(text.contains("node 2 reads state 2"), "{text}");
     }

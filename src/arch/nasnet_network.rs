@@ -4,8 +4,8 @@ use super::genotype::{Cell, CellPair};
 use super::{InputShape, NetSize};
 use crate::error::{Error, Result};
 use crate::nn::{
-    AUXILIARY, ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn, SpaceOp, Table, Weights, avg_pool_valid,
-    global_average,
+    AUXILIARY, ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn, Rule, SpaceOp, Table, Weights,
+    avg_pool_valid, global_average,
 };
 use tch::Tensor;
 
@@ -48,10 +48,18 @@ impl Adapter {
 }
 
 #[derive(Clone, Debug)]
+struct Block {
+    /// Operation, the state it reads, whether drop path spares it.
+    sides: [(SpaceOp, usize, bool); 2],
+    /// Where the sides are stacked: back to the cell's width.
+    stack: Option<ReluConvBn>,
+}
+
+#[derive(Clone, Debug)]
 struct BuiltCell {
     older: Adapter,
     newer: Adapter,
-    blocks: Vec<[(SpaceOp, usize, bool); 2]>,
+    blocks: Vec<Block>,
     outputs: Vec<(usize, Adapter)>,
 }
 
@@ -72,14 +80,19 @@ impl BuiltCell {
         let mut states = vec![first, here];
         let mut blocks = Vec::new();
         for (i, edges) in cell.nodes.iter().enumerate() {
-            blocks.push([0, 1].map(|side| {
+            let sides = [0, 1].map(|side| {
                 let edge = edges[side];
                 let stride = if reduction && edge.from < 2 { 2 } else { 1 };
                 let name = format!("block{i}.{side}.{}", edge.op.name());
                 let op = SpaceOp::declare(t, &name, edge.op, states[edge.from].channels, width, stride);
                 // Drop path spares what is an identity by name, also where it strides.
                 (op, edge.from, edge.op == crate::nn::Op::Identity)
-            }));
+            });
+            let stack = cell
+                .stacked
+                .contains(&(i + 2))
+                .then(|| ReluConvBn::declare(t, &format!("block{i}.stack"), &[ConvShape::pointwise(2 * width, width, 1)], true));
+            blocks.push(Block { sides, stack });
             states.push(out);
         }
         let outputs = cell.concat.iter().map(|s| (*s, output_adapter(t, *s, states[*s], out))).collect::<Vec<_>>();
@@ -92,11 +105,14 @@ impl BuiltCell {
         let mut states = vec![self.older.forward(w, older, training), self.newer.forward(w, newer, training)];
         for block in &self.blocks {
             let [a, b] = [0, 1].map(|side| {
-                let (op, from, spared) = &block[side];
+                let (op, from, spared) = &block.sides[side];
                 let out = op.forward(w, &states[*from], training);
                 if *spared { out } else { pass.drop_path(out) }
             });
-            states.push(a + b);
+            states.push(match &block.stack {
+                Some(join) => join.forward(w, &Tensor::cat(&[a, b], 1), training),
+                None => a + b,
+            });
         }
         let outputs: Vec<Tensor> = self.outputs.iter().map(|(s, adapter)| adapter.forward(w, &states[*s], training)).collect();
         Tensor::cat(&outputs, 1)
@@ -160,7 +176,7 @@ impl NasnetNetwork {
 
     /// Declares the network with another stem.
     pub fn with_stem(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<Self> {
-        let mut builder = Builder { pair, table: Table::default(), maps: Vec::new(), cells: Vec::new() };
+        let mut builder = Builder { pair, table: Table::with_rule(Rule::He), maps: Vec::new(), cells: Vec::new() };
         let conv = builder.stem(input, size.channels, stem);
         let (n, mut width, mut auxiliary) = ((size.cells - 2) / 3, size.channels, None);
         let skips = matches!(stem, Stem::ImageNet { skip_reduction_input: true, .. });
@@ -264,7 +280,8 @@ impl Network for NasnetNetwork {
 
     fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
         let mut maps = vec![self.stem.forward(w, x, pass.training)];
-        for (cell, wiring) in &self.cells {
+        for (i, (cell, wiring)) in self.cells.iter().enumerate() {
+            pass.enter_cell(i, self.cells.len());
             let newer = &maps[wiring.newer];
             let out = cell.forward(w, wiring.older.map_or(newer, |o| &maps[o]), newer, pass);
             maps.push(out);
@@ -341,7 +358,9 @@ mod tests {
             let mut rng = Streams::new(5).rng("sample", i);
             for ops in [&nasnet_space::AMOEBANET_OPS[..], &nasnet_space::NASNET_OPS] {
                 let input = InputShape { channels: 1, height: side, width: side, classes: 10 };
-                let net = build(&nasnet_space::sample(ops, &mut rng), input, NetSize { channels: 4, cells: 5, auxiliary: false }).unwrap();
+                let net =
+                    build(&nasnet_space::sample(ops, side != 32, &mut rng), input, NetSize { channels: 4, cells: 5, auxiliary: false })
+                        .unwrap();
                 let w = Weights::init(net.table(), &mut rng, Device::Cpu, Kind::Float);
                 let x = Tensor::ones([3, 1, side, side], (Kind::Float, Device::Cpu));
                 let out = net.forward(&w, &x, &mut Pass::training(0.2, Streams::new(0).rng("drop path", 0)));

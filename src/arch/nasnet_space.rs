@@ -1,4 +1,4 @@
-//! The cell space that NASNet, AmoebaNet and random search share: five blocks, each the sum of two operations on any two earlier states.
+//! The cell space that NASNet, AmoebaNet and random search share: five blocks, each joining two operations on any two earlier states.
 //!
 //! States are numbered as everywhere in this crate: 0 is the output of cell k-2, 1 that of cell k-1, 2.. the blocks. (The papers' S0 is our state 1, and
 //! their S1 our state 0.) A state may be read twice or concatenated although it is read, so the concat list is explicit.
@@ -59,10 +59,7 @@ fn nasnet_a() -> Architecture {
         block((Id, 3), (Avg3, 2)),
         block((Sep3, 2), (Max3, 0)),
     ];
-    Architecture::Nasnet(CellPair {
-        normal: Cell { nodes: normal, concat: vec![0, 2, 3, 4, 5, 6] },
-        reduce: Cell { nodes: reduce, concat: vec![3, 4, 5, 6] },
-    })
+    Architecture::Nasnet(CellPair { normal: Cell::new(normal, vec![0, 2, 3, 4, 5, 6]), reduce: Cell::new(reduce, vec![3, 4, 5, 6]) })
 }
 
 /// As released, which is the figure of arXiv version 7.
@@ -82,10 +79,7 @@ fn amoebanet_a() -> Architecture {
         block((Sep3, 4), (Conv1x7, 0)),
         block((Avg3, 1), (Sep7, 0)),
     ];
-    Architecture::Nasnet(CellPair {
-        normal: Cell { nodes: normal, concat: vec![0, 3, 4, 6] },
-        reduce: Cell { nodes: reduce, concat: vec![2, 3, 4, 5, 6] },
-    })
+    Architecture::Nasnet(CellPair { normal: Cell::new(normal, vec![0, 3, 4, 6]), reduce: Cell::new(reduce, vec![2, 3, 4, 5, 6]) })
 }
 
 /// Checks that a pair belongs to the space, or says where it does not.
@@ -102,26 +96,45 @@ pub fn check(pair: &CellPair) -> Result<()> {
     Ok(())
 }
 
-/// Both cells uniformly: for every block two independent states and two independent operations of `ops`. The output concatenates the blocks
-/// that no block reads.
-pub fn sample(ops: &[Op], rng: &mut Rng) -> Architecture {
-    let normal = sample_cell(ops, rng);
-    Architecture::Nasnet(CellPair { normal, reduce: sample_cell(ops, rng) })
+/// Checks a list of operations to search over.
+pub fn check_operations(ops: &[Op]) -> Result<()> {
+    let foreign = ops.iter().find(|op| !NASNET_OPS.contains(op) && !AMOEBANET_OPS.contains(op));
+    if let Some(op) = foreign {
+        return Err(Error::Usage(format!("search.operations: '{}' is no operation of the NASNet space", op.name())));
+    }
+    if ops.is_empty() || (1..ops.len()).any(|i| ops[..i].contains(&ops[i])) {
+        return Err(Error::Usage("search.operations: name at least one operation, and each once".into()));
+    }
+    Ok(())
 }
 
-fn sample_cell(ops: &[Op], rng: &mut Rng) -> Cell {
-    let nodes: Vec<[Edge; 2]> = (0..BLOCKS)
-        .map(|i| {
-            let mut edge = || Edge { op: ops[rng.random_range(0..ops.len())], from: rng.random_range(0..i + 2) };
-            [edge(), edge()]
-        })
-        .collect();
+/// Both cells uniformly: for every block two independent states and two independent operations of `ops`; if `stacking`, it is a sum or
+/// stacked with equal chance. The output concatenates the blocks that no block reads.
+pub fn sample(ops: &[Op], stacking: bool, rng: &mut Rng) -> Architecture {
+    let normal = sample_cell(ops, stacking, rng);
+    Architecture::Nasnet(CellPair { normal, reduce: sample_cell(ops, stacking, rng) })
+}
+
+fn sample_cell(ops: &[Op], stacking: bool, rng: &mut Rng) -> Cell {
+    let (mut nodes, mut stacked) = (Vec::new(), Vec::new());
+    for i in 0..BLOCKS {
+        let mut edge = || Edge { op: ops[rng.random_range(0..ops.len())], from: rng.random_range(0..i + 2) };
+        nodes.push([edge(), edge()]);
+        if stacking && rng.random::<bool>() {
+            stacked.push(i + 2);
+        }
+    }
+    cell(nodes, stacked)
+}
+
+/// A cell by the rule of the papers: the output concatenates the blocks that no block reads.
+pub fn cell(nodes: Vec<[Edge; 2]>, stacked: Vec<usize>) -> Cell {
     let concat = loose_ends(&nodes);
-    Cell { nodes, concat }
+    Cell { nodes, concat, stacked }
 }
 
 /// The blocks that no block reads; the last always is one.
-pub fn loose_ends(nodes: &[[Edge; 2]]) -> Vec<usize> {
+fn loose_ends(nodes: &[[Edge; 2]]) -> Vec<usize> {
     (2..nodes.len() + 2).filter(|state| nodes.iter().flatten().all(|e| e.from != *state)).collect()
 }
 
@@ -135,7 +148,7 @@ mod tests {
         let published = PUBLISHED.iter().map(|(_, make)| make());
         let sampled = (0..500).flat_map(|i| {
             let mut rng = Streams::new(7).rng("sample", i);
-            [sample(&AMOEBANET_OPS, &mut rng), sample(&NASNET_OPS, &mut rng)]
+            [sample(&AMOEBANET_OPS, false, &mut rng), sample(&NASNET_OPS, true, &mut rng)]
         });
         for architecture in published.chain(sampled) {
             architecture.check().unwrap();

@@ -71,6 +71,9 @@ pub struct Choices {
     /// Threads of one operation on the CPU; results on a CPU are reproducible for the same number.
     #[arg(long, value_name = "N")]
     pub threads: Option<u32>,
+    /// Children of a search by trials to train side by side, each with its own threads; the outcome does not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: u64,
 }
 
 /// Where runs go and how they talk.
@@ -125,6 +128,9 @@ pub struct ResumeArguments {
     /// Device; the kind must be that of the run.
     #[arg(long)]
     pub device: Option<String>,
+    /// Children to train side by side; as in the first attempt if not given.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<u64>,
     /// How it talks.
     #[command(flatten)]
     pub manners: Manners,

@@ -22,7 +22,7 @@ pub fn plan(a: &PlanArguments) -> Result<()> {
     }
     let manners = Manners { quiet: true, checkpoint_every: "1d".into() };
     // The forecast itself is not limited: it is there to say whether the limits can be kept.
-    let forecast = ready.forecast(manner(&manners, Limits::default(), Box::new(|_| ()), &catch_signals()?)?)?;
+    let forecast = ready.forecast(manner(&manners, Limits::default(), 1, Box::new(|_| ()), &catch_signals()?)?)?;
     print_out(&show_forecast(&forecast, &ready.manifest))
 }
 
@@ -70,6 +70,7 @@ fn show_forecast(f: &Forecast, m: &Manifest) -> String {
     let line = |what: &str, s: f64| format!("{what:10}{} = {:.4} {unit}\n", show_seconds(s), s / SECONDS_PER_DAY);
     let mut out = String::from("forecast, from a few measured steps\n");
     out += &line("search", f.search_seconds);
+    out += &line("select", f.select_seconds);
     out += &line("retrain", f.retrain_seconds);
     out += &format!("memory    {}\n", f.peak_bytes.map_or("not measured".into(), |b| format!("{} at least", show_bytes(b))));
     if let Some(budget) = m.limits.budget_seconds.filter(|b| *b < f.search_seconds) {

@@ -42,6 +42,9 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     if a.data_dir.is_some() {
         order.data_dir.clone_from(&a.data_dir);
     }
+    if let Some(jobs) = a.jobs {
+        order.jobs = jobs.max(1);
+    }
     let method = by_name(&manifest.method)?;
     let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &catch_signals()?)?;
     show::results(&[finished(&directory)?])
@@ -82,7 +85,7 @@ fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, sign
         Place::Exactly(directory) => directory.to_path_buf(),
     };
     let label = format!("{} seed {}", method.card().name, order.seed);
-    let manner = manner(manners, order.limits.clone(), show::watch(&label, manners.quiet), signals)?;
+    let manner = manner(manners, order.limits.clone(), order.jobs, show::watch(&label, manners.quiet), signals)?;
     if directory.join("result.json").exists() && ready.is_same(&directory)? {
         if !manners.quiet {
             eprintln!("{label}: {} is finished, nothing to do", directory.display());
@@ -111,12 +114,18 @@ pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Dev
         seed,
         limits: choices.limits()?,
         device,
+        jobs: choices.jobs,
     })
 }
 
 /// The device that was asked for, with the number of threads that was asked for.
 pub fn open_device(choices: &Choices) -> Result<tch::Device> {
-    if let Some(threads) = choices.threads {
+    if choices.jobs == 0 {
+        return Err(Error::Usage("--jobs 0: must be at least 1".into()));
+    }
+    // Side by side, the children share the cores.
+    let shared = |jobs: u64| (u64::from(tch::get_num_threads().unsigned_abs()) / jobs).max(1) as u32;
+    if let Some(threads) = choices.threads.or_else(|| (choices.jobs > 1).then(|| shared(choices.jobs))) {
         set_threads(threads)?;
     }
     device::choose(&choices.device)
@@ -133,8 +142,9 @@ fn set_threads(threads: u32) -> Result<()> {
 }
 
 /// How a run saves, talks and stops.
-pub fn manner(manners: &Manners, limits: Limits, watch: Watch, signals: &Signals) -> Result<Manner> {
-    Ok(Manner { limits, checkpoint_seconds: parse_duration(&manners.checkpoint_every)?, watch, signals: signals.clone() })
+pub fn manner(manners: &Manners, limits: Limits, jobs: u64, watch: Watch, signals: &Signals) -> Result<Manner> {
+    let checkpoint_seconds = parse_duration(&manners.checkpoint_every)?;
+    Ok(Manner { limits, checkpoint_seconds, jobs, watch, signals: signals.clone() })
 }
 
 /// SIGINT and SIGTERM, caught.

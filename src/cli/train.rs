@@ -9,10 +9,10 @@ use crate::reproductions::method;
 use serde_json::Value;
 use std::path::Path;
 
-/// Trains one architecture with every seed, by the retraining protocol of the method whose space it belongs to.
+/// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
 pub fn train(a: &TrainArguments) -> Result<()> {
-    let (name, architecture) = architecture(&a.architecture)?;
-    let home = method(architecture.home())?;
+    let Named { name, architecture, method: found_by } = architecture(&a.architecture)?;
+    let home = found_by.and_then(|m| method(&m).ok()).map_or_else(|| method(architecture.home()), Ok)?;
     let device = open_device(&a.choices)?;
     let mut orders: Vec<(&'static dyn Method, _)> = Vec::new();
     for seed in parse_seeds(&a.seeds)? {
@@ -24,10 +24,21 @@ pub fn train(a: &TrainArguments) -> Result<()> {
     run_all(orders, &a.out, &a.manners, &catch_signals()?)
 }
 
-/// A published architecture by name, or one from a file: its short name and itself.
-pub fn architecture(text: &str) -> Result<(String, Architecture)> {
-    if let Some(published) = arch::published(text) {
-        return Ok((text.to_string(), published));
+/// An architecture, its short name, and the method that found it, where that is known.
+pub struct Named {
+    /// Such as `darts-v2`.
+    pub name: String,
+    /// Itself.
+    pub architecture: Architecture,
+    /// Name of a method.
+    pub method: Option<String>,
+}
+
+/// A published architecture by name (which begins with that of its method), or one from a file.
+pub fn architecture(text: &str) -> Result<Named> {
+    if let Some(architecture) = arch::published(text) {
+        let method = text.split('-').next().map(String::from);
+        return Ok(Named { name: text.to_string(), architecture, method });
     }
     let path = Path::new(text);
     if !path.exists() {
@@ -39,6 +50,7 @@ pub fn architecture(text: &str) -> Result<(String, Architecture)> {
     }
     let content = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
     let value: Value = serde_json::from_str(&content).map_err(|e| Error::input(path, format!("not JSON: {e}")))?;
+    let method = value["method"].as_str().map(String::from);
     // A finding names its candidates and which of them was chosen.
     let inner = match (&value["candidates"], value["chosen"].as_u64()) {
         (Value::Array(candidates), Some(chosen)) => candidates.get(chosen as usize).map_or(Value::Null, |c| c["architecture"].clone()),
@@ -47,5 +59,5 @@ pub fn architecture(text: &str) -> Result<(String, Architecture)> {
     let architecture: Architecture =
         serde_json::from_value(inner).map_err(|e| Error::input(path, format!("not an architecture or a finding.json: {e}")))?;
     architecture.check().map_err(|e| Error::input(path, e.to_string()))?;
-    Ok((format!("file-{}", &architecture.hash()[..8]), architecture))
+    Ok(Named { name: format!("file-{}", &architecture.hash()[..8]), architecture, method })
 }

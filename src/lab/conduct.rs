@@ -1,9 +1,11 @@
 //! One run: search → select → retrain → test.
 
-use super::lab::{Lab, Trial};
+use super::child::Child;
+use super::lab::Lab;
 use super::memory::guard;
 use super::method::{Found, Search};
 use super::session::{Flow, Session};
+use super::trials::{Duplicates, Policy, Trial};
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
@@ -114,7 +116,7 @@ fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<(
         .zip(0..)
         .map(|(c, id)| Trial { id, architecture: c.architecture.clone(), parent: None, origin: c.origin.clone() })
         .collect();
-    let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select)?;
+    let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select, &mut Duplicates::new(Policy::Train))?;
     for outcome in &outcomes {
         candidates[outcome.id as usize].select_score = outcome.score;
     }
@@ -133,20 +135,22 @@ fn best(found: &Found) -> usize {
 fn retrain(search: &dyn Search, lab: &mut Lab, architecture: &Architecture) -> Result<Retrained> {
     let training = &search.protocol().retrain;
     let streams = lab.streams.child(RETRAIN, 0);
-    let mut trainer = guard(|| lab.trainer(search, architecture, training, Part::Retrain, streams)).map_err(Error::Resource)??;
+    let mut trainer = guard(|| lab.child(search, training, Part::Retrain, streams).trainer(architecture)).map_err(Error::Resource)??;
     if let Some(saved) = lab.take_saved(RETRAIN) {
         trainer.restore(&saved)?;
     }
     lab.session.begin(Phase::Retrain)?;
-    let end = guard(|| train_to_end(lab, &mut trainer, training, streams)).map_err(Error::Resource)??;
+    let end = guard(|| train_to_end(lab, search, &mut trainer, streams)).map_err(Error::Resource)??;
     lab.session.end(end)?;
     Ok(Retrained { trainer, end })
 }
 
-fn train_to_end(lab: &mut Lab, trainer: &mut Trainer, training: &super::ChildTraining, streams: Streams) -> Result<EndReason> {
+fn train_to_end(lab: &mut Lab, search: &dyn Search, trainer: &mut Trainer, streams: Streams) -> Result<EndReason> {
+    let training = &search.protocol().retrain;
+    let child = Child { search, task: lab.task, training, part: Part::Retrain, streams, device: lab.device };
     let planned = lab.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
     while !trainer.is_finished() {
-        let batch = lab.next_batch(trainer, training, Part::Retrain, streams);
+        let batch = child.next_batch(trainer);
         if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
             return Ok(EndReason::Diverged);
         }

@@ -70,6 +70,10 @@ impl Search for Prepared {
         Ok(Found { candidates: vec![candidate], score_kind: "no search".into(), end: EndReason::Completed, extra: BTreeMap::new() })
     }
 
+    fn keep(&self) -> u64 {
+        1
+    }
+
     fn example(&self) -> Architecture {
         self.given.architecture.clone()
     }

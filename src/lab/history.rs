@@ -1,6 +1,6 @@
 //! What the event log of earlier attempts says.
 
-use crate::record::{Event, LedgerRow, Phase, StoredEvent, TrialRecord};
+use crate::record::{EndReason, Event, LedgerRow, Phase, StoredEvent, TrialRecord};
 use std::collections::HashSet;
 
 /// Rows and wall seconds of all earlier attempts: the last account of each.
@@ -30,10 +30,10 @@ pub fn points(events: &[StoredEvent]) -> HashSet<(Phase, u64, u64)> {
     events.iter().filter_map(key).collect()
 }
 
-/// The trials that are committed.
+/// The trials that are committed; one that a signal cut off is run again.
 pub fn trials(events: &[StoredEvent]) -> Vec<TrialRecord> {
     let trial = |e: &StoredEvent| match &e.event {
-        Event::Trial(record) => Some(record.clone()),
+        Event::Trial(record) if record.end != EndReason::Interrupted => Some(record.clone()),
         _ => None,
     };
     events.iter().filter_map(trial).collect()

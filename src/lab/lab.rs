@@ -1,31 +1,16 @@
 //! What a method sees of the world: batches, steps, scores and trials, each charged and recorded.
 
-use super::memory::guard;
+use super::child::{Child, input};
 use super::method::{ChildTraining, Search};
 use super::session::{Flow, Session};
 use crate::arch::{Architecture, InputShape};
-use crate::error::{Error, Result};
-use crate::nn::count;
-use crate::record::{EndReason, Event, Phase, TrialRecord};
+use crate::error::Result;
+use crate::record::{Event, Phase};
 use crate::seed::Streams;
 use crate::task::{Augment, Batch, Classification, Part, Score};
-use crate::train::{Saved, Step, Trainer};
-use serde::{Deserialize, Serialize};
+use crate::train::Saved;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
-
-/// A child to train and score: a value that any worker could be sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
-    /// Number in the search; it decides the child's random streams.
-    pub id: u64,
-    /// The child.
-    pub architecture: Architecture,
-    /// Trial it was mutated from.
-    pub parent: Option<u64>,
-    /// How it came to be.
-    pub origin: String,
-}
 
 /// A point on a method's curves.
 #[derive(Clone, Debug, Default)]
@@ -46,17 +31,6 @@ pub struct Point {
     pub architecture: Option<Architecture>,
 }
 
-/// Trials that ended, and why no more were run, if so.
-pub type Evaluated = (Vec<TrialRecord>, Option<EndReason>);
-
-/// How a child's training ended.
-struct ChildEnd {
-    end: EndReason,
-    score: Option<Score>,
-    loss: Option<f64>,
-    parameters: u64,
-}
-
 /// The only door to data, budget and record.
 pub struct Lab<'a> {
     /// Where the arithmetic is done.
@@ -70,7 +44,7 @@ pub struct Lab<'a> {
 impl Lab<'_> {
     /// What the data demand of a network.
     pub fn input(&self) -> InputShape {
-        InputShape { channels: self.task.channels, height: self.task.height, width: self.task.width, classes: self.task.classes }
+        input(self.task)
     }
 
     /// Steps an epoch over `part`.
@@ -138,120 +112,9 @@ impl Lab<'_> {
         self.session.flow()
     }
 
-    /// Trains every trial's child on the training part and scores it on the validation part, in order. A trial that an earlier
-    /// attempt committed is answered from the record. A trial that diverges or runs out of memory is an outcome like any other.
-    pub fn evaluate(&mut self, search: &dyn Search, trials: &[Trial], training: &ChildTraining) -> Result<Evaluated> {
-        let mut outcomes = Vec::with_capacity(trials.len());
-        let phase = self.session.ledger().phase();
-        for trial in trials {
-            if let Some(record) = self.session.committed(phase, trial.id) {
-                if record.architecture != trial.architecture {
-                    return Err(Error::input(
-                        self.session.run().path(),
-                        format!(
-                            "trial {} of the record is another architecture than this search draws; it was written by another version",
-                            trial.id
-                        ),
-                    ));
-                }
-                let record = record.clone();
-                let end = record.end;
-                outcomes.push(record);
-                if end == EndReason::BudgetReached {
-                    return Ok((outcomes, Some(end)));
-                }
-                continue;
-            }
-            if self.session.max_trials().is_some_and(|limit| phase == Phase::Search && trial.id >= limit) {
-                return Ok((outcomes, Some(EndReason::TrialLimit)));
-            }
-            // A trial that took too much memory says nothing about the next one.
-            self.session.ledger().reset_peaks();
-            if let Flow::Stop(reason) = self.session.flow()? {
-                return Ok((outcomes, Some(reason)));
-            }
-            let record = self.run_trial(search, trial, training, phase)?;
-            let end = record.end;
-            outcomes.push(record);
-            if end == EndReason::BudgetReached {
-                return Ok((outcomes, Some(end)));
-            }
-        }
-        Ok((outcomes, None))
-    }
-
-    fn run_trial(&mut self, search: &dyn Search, trial: &Trial, training: &ChildTraining, phase: Phase) -> Result<TrialRecord> {
-        let before = self.session.ledger().spent();
-        let child = match guard(|| self.train_child(search, trial, training, phase)) {
-            Ok(child) => child?,
-            Err(message) => {
-                self.session.notice(&format!("trial {}: {message}", trial.id))?;
-                ChildEnd { end: EndReason::OutOfMemory, score: None, loss: None, parameters: 0 }
-            }
-        };
-        self.session.ledger().settle();
-        let spent_seconds = self.session.ledger().spent();
-        let record = TrialRecord {
-            id: trial.id,
-            phase,
-            architecture: trial.architecture.clone(),
-            hash: trial.architecture.hash(),
-            parent: trial.parent,
-            origin: trial.origin.clone(),
-            end: child.end,
-            score: child.score.map(|s| s.accuracy),
-            loss: child.loss.filter(|l| l.is_finite()),
-            parameters: child.parameters,
-            device_seconds: spent_seconds - before,
-            spent_seconds,
-        };
-        self.session.commit(record.clone())?;
-        Ok(record)
-    }
-
-    fn train_child(&mut self, search: &dyn Search, trial: &Trial, training: &ChildTraining, phase: Phase) -> Result<ChildEnd> {
-        let streams = self.streams.child(phase.name(), trial.id);
-        let mut trainer = self.trainer(search, &trial.architecture, training, Part::Train, streams)?;
-        let parameters = count(trainer.parts().0).0;
-        let stopped = |end, loss| Ok(ChildEnd { end, score: None, loss, parameters });
-        let mut loss = None;
-        while !trainer.is_finished() {
-            let batch = self.next_batch(&trainer, training, Part::Train, streams);
-            if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
-                return stopped(EndReason::Diverged, loss);
-            }
-            if trainer.batch_index() == 0 {
-                loss = trainer.take_loss();
-            }
-            if let Flow::Stop(reason) = self.session.short_step(Some(batch.len() as u64))? {
-                return stopped(reason, loss);
-            }
-        }
-        let score = self.score(Part::Valid, training.recipe.batch, |x| trainer.score(x))?;
-        let end = match (&score, self.session.short_step(None)?) {
-            (Some(_), _) => EndReason::Completed,
-            (None, Flow::Stop(reason)) => reason,
-            (None, Flow::Continue) => EndReason::BudgetReached,
-        };
-        Ok(ChildEnd { end, score, loss, parameters })
-    }
-
-    /// A network of `architecture` ready for its first step on `part`.
-    pub(super) fn trainer(
-        &self,
-        search: &dyn Search,
-        architecture: &Architecture,
-        training: &ChildTraining,
-        part: Part,
-        streams: Streams,
-    ) -> Result<Trainer> {
-        let network = search.build(architecture, self.input(), training.size())?;
-        Ok(Trainer::new(network, &training.recipe, self.steps(part, training.recipe.batch), streams, self.device))
-    }
-
-    /// The batch of the trainer's next step.
-    pub(super) fn next_batch(&self, trainer: &Trainer, training: &ChildTraining, part: Part, streams: Streams) -> Batch {
-        self.batch(part, trainer.epoch(), trainer.batch_index(), training.recipe.batch, &training.augment, streams)
+    /// The training of a child on `part`.
+    pub(super) fn child<'a>(&'a self, search: &'a dyn Search, training: &'a ChildTraining, part: Part, streams: Streams) -> Child<'a> {
+        Child { search, task: self.task, training, part, streams, device: self.device }
     }
 
     /// Device-seconds that training and scoring a child of `architecture` takes, from `steps` measured steps.
@@ -262,10 +125,10 @@ impl Lab<'_> {
         training: &ChildTraining,
         part: Part,
     ) -> Result<f64> {
-        let streams = self.streams.child("forecast", 0);
-        let mut trainer = self.trainer(search, architecture, training, part, streams)?;
-        let per_step = self.seconds_per_step(|lab| {
-            let batch = lab.next_batch(&trainer, training, part, streams);
+        let child = Child { search, task: self.task, training, part, streams: self.streams.child("forecast", 0), device: self.device };
+        let mut trainer = child.trainer(architecture)?;
+        let per_step = self.seconds_per_step(|_| {
+            let batch = child.next_batch(&trainer);
             trainer.step(&batch.images, &batch.labels);
             Ok(())
         })?;

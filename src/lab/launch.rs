@@ -38,6 +38,8 @@ pub struct Order {
     pub limits: Limits,
     /// Device to work on.
     pub device: Device,
+    /// Children to train side by side.
+    pub jobs: u64,
 }
 
 /// A run that is ready to start: data read, sizes checked, nothing spent.
@@ -58,6 +60,8 @@ pub struct Ready {
 pub struct Forecast {
     /// Search.
     pub search_seconds: f64,
+    /// Short training of the candidates.
+    pub select_seconds: f64,
     /// Retraining of the chosen architecture.
     pub retrain_seconds: f64,
     /// Peak so far: device memory where it is measured, else host memory.
@@ -90,6 +94,7 @@ pub fn order_of(manifest: &Manifest, device: Device) -> Order {
         seed: manifest.seed,
         limits: manifest.limits.clone(),
         device,
+        jobs: manifest.jobs,
     }
 }
 
@@ -140,13 +145,24 @@ impl Ready {
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
         let mut session = Session::open(run, manner, Start::now(Box::new(Probes::new(self.device))), self.device)?;
         let search_seconds = self.search.forecast(&mut self.lab(&mut session))?;
+        let select_seconds = self.forecast_selection(&mut session)?;
         let retrain_seconds = self.forecast_retraining(&mut session)?;
         session.ledger().settle();
-        Ok(Forecast { search_seconds, retrain_seconds, peak_bytes: session.ledger().peak_bytes() })
+        Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: session.ledger().peak_bytes() })
     }
 
     fn lab<'a>(&'a self, session: &'a mut Session) -> Lab<'a> {
         Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &self.task, session }
+    }
+
+    fn forecast_selection(&self, session: &mut Session) -> Result<f64> {
+        let candidates = self.search.keep();
+        if candidates < 2 {
+            return Ok(0.0);
+        }
+        let mut lab = self.lab(session);
+        let one = lab.forecast_child(&*self.search, &self.search.example(), &self.search.protocol().select, Part::Train)?;
+        Ok(one * candidates as f64)
     }
 
     fn forecast_retraining(&self, session: &mut Session) -> Result<f64> {
@@ -221,6 +237,7 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &DataSet, ta
         },
         libtorch: crate::shim::libtorch_version(),
         clock: clock_rule(order.device).into(),
+        jobs: order.jobs,
         device,
         data: DataRecord {
             // Absolute, so that a resume finds it from anywhere.

@@ -1,5 +1,6 @@
 //! Running out of memory as an outcome. libtorch reports it by an exception, which tch turns into a panic.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// True if a panic's or an error's text speaks of exhausted memory.
@@ -9,10 +10,16 @@ pub fn is_exhaustion(text: &str) -> bool {
 
 /// Runs `f`; exhausted memory comes back as a message, every other panic goes on.
 pub fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("");
-        if is_exhaustion(text) { summary(text) } else { resume_unwind(payload) }
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match exhaustion(&*payload) {
+        Some(message) => message,
+        None => resume_unwind(payload),
     })
+}
+
+/// A message if a panic's payload speaks of exhausted memory.
+pub fn exhaustion(payload: &(dyn Any + Send)) -> Option<String> {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())?;
+    is_exhaustion(text).then(|| summary(text))
 }
 
 /// The size that could not be had, if the text names one.

@@ -35,8 +35,8 @@ pub trait Method: Sync {
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>>;
 }
 
-/// A search with its settings.
-pub trait Search {
+/// A search with its settings. Worker threads build networks by it.
+pub trait Search: Sync {
     /// What is special about these settings, such as `first-order`; empty where the method has one form.
     fn variant(&self) -> String;
 
@@ -53,6 +53,9 @@ pub trait Search {
 
     /// Device-seconds of the whole search, estimated from a few measured steps that change nothing.
     fn forecast(&self, lab: &mut Lab) -> Result<f64>;
+
+    /// How many candidates the search returns at most.
+    fn keep(&self) -> u64;
 
     /// Some architecture of the kind that the search returns, to check and to measure its training before there is a finding.
     fn example(&self) -> Architecture;
@@ -87,12 +90,14 @@ pub struct Protocol {
     pub retrain: ChildTraining,
 }
 
-/// How many images are used; 0 is all.
+/// How many images are used; 0 is all, or half for those that validate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataUse {
-    /// Images of the search: half train, half validate.
+    /// Images of the search, of which some train and some validate.
     pub search_images: usize,
+    /// Those that validate; 0 is half.
+    pub valid_images: usize,
     /// Images of the retraining.
     pub retrain_images: usize,
 }
@@ -136,7 +141,7 @@ impl Protocol {
 
     /// The limits on the images.
     pub fn limit(&self) -> Limit {
-        Limit { search: self.data.search_images, retrain: self.data.retrain_images }
+        Limit { search: self.data.search_images, valid: self.data.valid_images, retrain: self.data.retrain_images }
     }
 }
 

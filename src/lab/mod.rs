@@ -1,6 +1,7 @@
 //! Methods, the lab that they work in, and the conduct of a run.
 
 mod blobs;
+mod child;
 mod conduct;
 mod fixed;
 mod history;
@@ -9,16 +10,19 @@ mod lab;
 mod launch;
 mod memory;
 mod method;
+mod pool;
 mod session;
 mod settings;
 mod signals;
+mod trials;
 
 pub use conduct::conduct;
 pub use fixed::Fixed;
-pub use lab::{Evaluated, Lab, Point, Trial};
+pub use lab::{Lab, Point};
 pub use launch::{Forecast, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
 pub use method::{Card, ChildTraining, DataUse, Found, Method, Protocol, Search, read_settings};
 pub use session::{Flow, Manner, Session, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};
 pub use signals::Signals;
+pub use trials::{Duplicates, Evaluated, Policy, Proposals, Trial, best, tally};

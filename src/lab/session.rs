@@ -61,7 +61,8 @@ pub struct Session {
     last_checkpoint: f64,
     last_spent: f64,
     recorded: HashSet<(Phase, u64, u64)>,
-    committed: Vec<TrialRecord>,
+    committed: BTreeMap<(Phase, u64), TrialRecord>,
+    jobs: u64,
     carried: Value,
     resumed: Option<(String, Saved)>,
     earlier_wall: f64,
@@ -95,6 +96,8 @@ pub struct Manner {
     pub limits: Limits,
     /// Seconds between two checkpoints; 0 for one after every step.
     pub checkpoint_seconds: f64,
+    /// Children to train side by side.
+    pub jobs: u64,
     /// Who is told.
     pub watch: Watch,
     /// SIGINT and SIGTERM, caught.
@@ -130,7 +133,8 @@ impl Session {
             last_checkpoint: 0.0,
             last_spent: 0.0,
             recorded: super::history::points(&past),
-            committed: super::history::trials(&past),
+            committed: super::history::trials(&past).into_iter().map(|t| ((t.phase, t.id), t)).collect(),
+            jobs: manner.jobs.max(1),
             carried,
             resumed,
             earlier_wall,
@@ -243,6 +247,11 @@ impl Session {
         }
     }
 
+    /// Children that are trained side by side.
+    pub fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
     /// Limit on trials.
     pub fn max_trials(&self) -> Option<u64> {
         self.limits.max_trials
@@ -274,7 +283,7 @@ impl Session {
 
     /// The record of trial `id` of `phase`, if an earlier attempt committed it.
     pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
-        self.committed.iter().find(|t| t.phase == phase && t.id == id)
+        self.committed.get(&(phase, id))
     }
 
     /// Commits a trial: it is never run again.
@@ -284,8 +293,13 @@ impl Session {
         self.account()?;
         self.events.append(&Event::Trial(trial.clone()))?;
         self.events.sync()?;
-        self.committed.push(trial);
+        self.committed.insert((trial.phase, trial.id), trial);
         Ok(())
+    }
+
+    /// Records a trial that a signal cut off. What it cost is in the ledger; it will be run again.
+    pub fn note_interrupted(&mut self, trial: TrialRecord) -> Result<()> {
+        self.events.append(&Event::Trial(trial)).map(drop)
     }
 
     /// Records and shows something that a reader should know.
@@ -309,7 +323,7 @@ impl Session {
     /// Trials of `phase` by how they ended.
     pub fn trial_ends(&self, phase: Phase) -> BTreeMap<String, u64> {
         let mut ends = BTreeMap::new();
-        for trial in self.committed.iter().filter(|t| t.phase == phase) {
+        for trial in self.committed.values().filter(|t| t.phase == phase) {
             *ends.entry(trial.end.words().to_string()).or_default() += 1;
         }
         ends

@@ -1,7 +1,7 @@
 //! The convolution blocks that cells are made of. The order is always ReLU → convolution → batch norm, without bias.
 
 use super::norm::BatchNorm;
-use super::weights::{Init, ParamId, Table, Weights};
+use super::weights::{ParamId, Table, Weights};
 use tch::Tensor;
 
 /// Shape of a convolution. Pairs are (vertical, horizontal).
@@ -42,7 +42,7 @@ impl ConvShape {
     }
 }
 
-/// A convolution without bias, initialised uniformly in ±1/√fan_in.
+/// A convolution without bias, initialised by the table's rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
     weight: ParamId,
@@ -53,8 +53,9 @@ impl Conv {
     /// Declares the weight [output, input / groups, kernel height, kernel width].
     pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
         let inputs = shape.input / shape.groups;
-        let fan_in = inputs * shape.kernel.0 * shape.kernel.1;
-        let weight = t.scope(name, |t| t.param("weight", &[shape.output, inputs, shape.kernel.0, shape.kernel.1], Init::fan_in(fan_in)));
+        let taps = shape.kernel.0 * shape.kernel.1;
+        let (init, _) = t.layer_init(inputs * taps, shape.output / shape.groups * taps);
+        let weight = t.scope(name, |t| t.param("weight", &[shape.output, inputs, shape.kernel.0, shape.kernel.1], init));
         Self { weight, shape }
     }
 
@@ -66,7 +67,7 @@ impl Conv {
     }
 }
 
-/// A linear layer with bias; weight and bias uniform in ±1/√fan_in.
+/// A linear layer with bias, initialised by the table's rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     weight: ParamId,
@@ -76,10 +77,8 @@ pub struct Linear {
 impl Linear {
     /// Declares the weight [output, input] and the bias `[output]`.
     pub fn declare(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
-        t.scope(name, |t| Self {
-            weight: t.param("weight", &[output, input], Init::fan_in(input)),
-            bias: t.param("bias", &[output], Init::fan_in(input)),
-        })
+        let (weight, bias) = t.layer_init(input, output);
+        t.scope(name, |t| Self { weight: t.param("weight", &[output, input], weight), bias: t.param("bias", &[output], bias) })
     }
 
     /// [N, input] → [N, output].

@@ -14,4 +14,4 @@ pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;
 pub use op::Op;
 pub use space_op::{ConvBn, SpaceOp};
-pub use weights::{Init, ParamId, StatId, Table, Weights};
+pub use weights::{Init, ParamId, Rule, StatId, Table, Weights};

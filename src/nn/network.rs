@@ -12,26 +12,43 @@ pub struct Pass {
     pub training: bool,
     /// Probability that an edge of a cell is dropped for an image, 0..1.
     pub drop_path: f64,
+    by_depth: bool,
+    depth: f64,
     rng: Option<Rng>,
 }
 
 impl Pass {
     /// A pass that scores: running statistics, nothing dropped.
     pub fn evaluation() -> Self {
-        Self { training: false, drop_path: 0.0, rng: None }
+        Self { training: false, drop_path: 0.0, by_depth: false, depth: 1.0, rng: None }
     }
 
     /// A pass that trains; masks are drawn from `rng`.
     pub fn training(drop_path: f64, rng: Rng) -> Self {
-        Self { training: true, drop_path, rng: Some(rng) }
+        Self { training: true, drop_path, by_depth: false, depth: 1.0, rng: Some(rng) }
+    }
+
+    /// Whether networks that know it scale the probability with a cell's depth (ScheduledDropPath).
+    pub fn by_depth(self, by_depth: bool) -> Self {
+        Self { by_depth, ..self }
+    }
+
+    /// To be called before cell `cell` (from 0) of `cells`.
+    pub fn enter_cell(&mut self, cell: usize, cells: usize) {
+        self.depth = if self.by_depth { (cell + 1) as f64 / cells as f64 } else { 1.0 };
+    }
+
+    /// Probability that a path is kept in the present cell.
+    pub fn keep(&self) -> f64 {
+        1.0 - self.drop_path * self.depth
     }
 
     /// Keeps each image's map with probability 1 - p and divides it by 1 - p, so that the mean stays.
     /// [N, C, H, W] → [N, C, H, W]
     pub fn drop_path(&mut self, x: Tensor) -> Tensor {
-        let keep = 1.0 - self.drop_path;
+        let keep = self.keep();
         match &mut self.rng {
-            Some(rng) if self.training && self.drop_path > 0.0 => {
+            Some(rng) if self.training && keep < 1.0 => {
                 let n = x.size()[0];
                 let mask: Vec<f32> = (0..n).map(|_| if rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect();
                 let mask = Tensor::from_slice(&mask).view([n, 1, 1, 1]).to_kind(x.kind()).to_device(x.device());
@@ -87,6 +104,19 @@ mod tests {
         let y = pass.drop_path(Tensor::ones([20_000, 1, 1, 2], (Kind::Double, Device::Cpu)));
         assert!((y.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.02);
         assert!(y.select(3, 0).equal(&y.select(3, 1)));
+    }
+
+    #[test]
+    fn scheduled_drop_path_rises_with_depth() {
+        let mut pass = Pass::training(0.4, Streams::new(5).rng("drop path", 0)).by_depth(true);
+        let keeps: Vec<f64> = (0..20)
+            .map(|cell| {
+                pass.enter_cell(cell, 20);
+                pass.keep()
+            })
+            .collect();
+        assert!((keeps[0] - 0.98).abs() < 1e-12 && (keeps[19] - 0.6).abs() < 1e-12);
+        assert!(keeps.windows(2).all(|w| w[1] < w[0]));
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl Init {
         Self::Uniform(1.0 / (fan_in as f64).sqrt())
     }
 
+    /// Normal with standard deviation √(2/fan_out), as NASNet's authors initialise convolutions and linear layers (He et al. 2015).
+    pub fn he(fan_out: i64) -> Self {
+        Self::Normal((2.0 / fan_out as f64).sqrt())
+    }
+
     fn fill(self, count: usize, rng: &mut Rng, out: &mut Vec<f64>) {
         match self {
             Self::Uniform(bound) => {
@@ -59,15 +64,39 @@ impl Declared {
     }
 }
 
+/// How a table's convolutions and linear layers are filled at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// [`Init::fan_in`], biases alike.
+    #[default]
+    FanIn,
+    /// [`Init::he`], biases 0.
+    He,
+}
+
 /// The parameters and running statistics that a network declares, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     scope: Vec<String>,
+    rule: Rule,
     params: Vec<Declared>,
     stats: Vec<Declared>,
 }
 
 impl Table {
+    /// An empty table whose layers are filled by `rule`.
+    pub fn with_rule(rule: Rule) -> Self {
+        Self { rule, ..Self::default() }
+    }
+
+    /// How the weights of a layer and its bias are filled.
+    pub(super) fn layer_init(&self, fan_in: i64, fan_out: i64) -> (Init, Init) {
+        match self.rule {
+            Rule::FanIn => (Init::fan_in(fan_in), Init::fan_in(fan_in)),
+            Rule::He => (Init::he(fan_out), Init::Constant(0.0)),
+        }
+    }
+
     /// Declares everything inside `f` under `name.`
     pub fn scope<T>(&mut self, name: impl Into<String>, f: impl FnOnce(&mut Self) -> T) -> T {
         self.scope.push(name.into());
@@ -98,6 +127,12 @@ impl Table {
     /// Number of trainable scalars in parameters whose full name satisfies `keep`.
     pub fn count_if(&self, keep: impl Fn(&str) -> bool) -> u64 {
         self.params.iter().filter(|p| keep(&p.name)).map(|p| p.len() as u64).sum()
+    }
+
+    /// 1 for every scalar of the kernels and matrices, 0 for the scales, shifts and biases, in the layout of [`Weights::flat`].
+    pub fn matrices(&self, device: Device, kind: Kind) -> Tensor {
+        let of = |p: &Declared| Tensor::full([p.len() as i64], f64::from(u8::from(p.shape.len() > 1)), (kind, device));
+        Tensor::cat(&self.params.iter().map(of).collect::<Vec<_>>(), 0)
     }
 
     /// Full names of all parameters, in order.

@@ -82,7 +82,10 @@ pub struct TrialRecord {
     pub parent: Option<u64>,
     /// How it came to be, such as `sampled` or `op mutation`.
     pub origin: String,
-    /// How it ended.
+    /// Earlier trial with an equal architecture, whose outcome was taken instead of training again.
+    #[serde(default)]
+    pub reused: Option<u64>,
+    /// How it ended; one that a signal cut off is recorded as interrupted and run again.
     pub end: EndReason,
     /// Validation score, a fraction; `None` unless it ended well.
     pub score: Option<f64>,
@@ -90,7 +93,7 @@ pub struct TrialRecord {
     pub loss: Option<f64>,
     /// Weights without auxiliary head.
     pub parameters: u64,
-    /// Device-seconds of this trial.
+    /// Seconds that its worker was busy. Trials that ran side by side overlap, so their sum may be above the device time of the phase.
     pub device_seconds: f64,
     /// Device-seconds spent in search and selection so far, this trial included.
     pub spent_seconds: f64,

@@ -45,8 +45,15 @@ pub struct Manifest {
     pub data: DataRecord,
     /// How device time is measured, in words.
     pub clock: String,
+    /// Children trained side by side in the first attempt; the outcome does not depend on it.
+    #[serde(default = "one")]
+    pub jobs: u64,
     /// Start of the first attempt, RFC 3339.
     pub started: String,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// A setting that differs from the paper's.
@@ -169,6 +176,8 @@ pub enum EndReason {
     SpaceExhausted,
     /// The loss became NaN or infinite.
     Diverged,
+    /// libtorch gave up on it.
+    Failed,
     /// Host or device memory ran out, or the memory limit was passed.
     OutOfMemory,
     /// A signal stopped it, or the process died; a later attempt goes on.
@@ -184,6 +193,7 @@ impl EndReason {
             Self::TrialLimit => "trial limit reached",
             Self::SpaceExhausted => "space exhausted",
             Self::Diverged => "diverged",
+            Self::Failed => "failed",
             Self::OutOfMemory => "out of memory",
             Self::Interrupted => "interrupted",
         }

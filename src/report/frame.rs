@@ -1,8 +1,8 @@
 //! One row a run: typed rows, and the long Polars frame that is `results.csv`.
 
-use super::load::{CurvePoint, Loaded, Run, Status};
+use super::load::{CurvePoint, Loaded, Reported, Run, Status};
 use crate::error::{Error, Result};
-use crate::record::{DeviceRecord, LedgerRecord, LedgerRow, Manifest, Phase, RunResult};
+use crate::record::{DeviceRecord, EndReason, LedgerRecord, LedgerRow, Manifest, Phase, RunResult, TrialRecord};
 use crate::units::SECONDS_PER_DAY;
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
@@ -65,9 +65,20 @@ pub struct Row {
     pub finished: Option<String>,
     /// Best search score against device time.
     pub curve: Vec<CurvePoint>,
+    /// Trials of the search, as they were committed.
+    pub trials: Vec<TrialRecord>,
+    /// Trials of the selection, and those that a signal cut off.
+    pub other_trials: Vec<TrialRecord>,
+    /// What the method reported about itself during the search.
+    pub points: Vec<Reported>,
 }
 
 impl Row {
+    /// Every recorded trial.
+    pub fn all_trials(&self) -> impl Iterator<Item = &TrialRecord> {
+        self.trials.iter().chain(&self.other_trials)
+    }
+
     /// Counts in means.
     pub fn counts(&self) -> bool {
         self.status == "finished"
@@ -106,6 +117,8 @@ fn row(run: &Run) -> Row {
         Status::Repeated(of) => ("repeated", Some(format!("the same run as {of}"))),
         Status::Damaged(what) => ("damaged", Some(what.clone())),
     };
+    let of_search = |t: &TrialRecord| t.phase == Phase::Search && t.end != EndReason::Interrupted;
+    let (trials, other_trials) = run.trials.iter().cloned().partition(of_search);
     let mut row = Row {
         run: run.name.clone(),
         status,
@@ -115,6 +128,9 @@ fn row(run: &Run) -> Row {
         protocol: run.manifest.as_ref().map(protocol),
         cost_unit: run.manifest.as_ref().map(|m| cost_unit(&m.device)),
         curve: run.curve.clone(),
+        trials,
+        other_trials,
+        points: run.points.clone(),
         ..Row::default()
     };
     if let Some(ledger) = &run.ledger {

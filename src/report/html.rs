@@ -4,13 +4,26 @@ use super::claims::{Claim, Cutout};
 use super::frame::Row;
 use super::table::SummaryRow;
 use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
+use super::trials;
 use super::write::Drawing;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
 
+/// Figures as SVG.
+pub(super) struct Figures {
+    /// Accuracy against cost.
+    pub cost: String,
+    /// Anytime curves.
+    pub anytime: String,
+    /// How the searches went, where there is something to show.
+    pub progress: Vec<String>,
+    /// The cells found.
+    pub cells: Vec<Drawing>,
+}
+
 /// The page.
-pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figures: &[String; 2], cells: &[Drawing]) -> String {
+pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figures: &Figures) -> String {
     let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>naslab report</title>\n";
     let _ = write!(out, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Architecture searches under one measured budget</h1>\n");
@@ -18,11 +31,11 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figur
     let _ = writeln!(out, "<p>{finished} finished runs in {} groups; {} left out.</p>", summary.len(), rows.len() - finished);
     out += &table(&outcome(summary), "No finished run.");
     out += &figure(
-        &figures[0],
+        &figures.cost,
         "Accuracy against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
     );
     out += &table(&search_time(summary), "No finished run.");
-    out += &figure(&figures[1], "Best search score so far against device time.");
+    out += &figure(&figures.anytime, "Best search score so far against device time.");
     out += &table(&cost(summary), "No finished run.");
     out += "<h2>How to read this</h2>\n<ul>\n";
     for line in reading() {
@@ -30,9 +43,16 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figur
     }
     out += "</ul>\n";
     out += &optional(&shrunk(rows));
-    if !cells.is_empty() {
+    let counts = trials::counts(rows);
+    if !figures.progress.is_empty() || !counts.rows.is_empty() {
+        out += "<h2>How the searches went</h2>\n";
+        figures.progress.iter().for_each(|svg| out += &figure(svg, ""));
+        out += &optional(&counts);
+        trials::best(rows).iter().for_each(|grid| out += &folded(grid));
+    }
+    if !figures.cells.is_empty() {
         out += "<h2>Cells found</h2>\n";
-        cells.iter().for_each(|c| out += &figure(&c.svg, ""));
+        figures.cells.iter().for_each(|c| out += &figure(&c.svg, ""));
     }
     out += &optional(&left_out(rows));
     out += &table(&runs(rows), "No run.");
@@ -45,12 +65,23 @@ fn optional(grid: &Grid) -> String {
     if grid.rows.is_empty() { String::new() } else { table(grid, "") }
 }
 
+/// A table that opens on a click; it is open in print.
+fn folded(grid: &Grid) -> String {
+    format!("<details><summary>{}</summary>\n{}</details>\n", escape(&grid.title), body(grid))
+}
+
 fn table(grid: &Grid, empty: &str) -> String {
-    let mut out = format!("<h2>{}</h2>\n", escape(grid.title));
+    let mut out = format!("<h2>{}</h2>\n", escape(&grid.title));
     if grid.rows.is_empty() {
         let _ = writeln!(out, "<p>{}</p>", escape(empty));
         return out;
     }
+    out += &body(grid);
+    out
+}
+
+fn body(grid: &Grid) -> String {
+    let mut out = String::new();
     let class = |i: usize| if i < grid.left { "" } else { " class=\"n\"" };
     out += "<div class=\"wide\"><table>\n<thead><tr>";
     for (i, head) in grid.head.iter().enumerate() {
@@ -91,7 +122,7 @@ fn runs(rows: &[Row]) -> Grid {
         ])
     };
     Grid {
-        title: "Runs",
+        title: "Runs".into(),
         head: vec!["run", "commit", "search ended", "seed", "test score (%)", "search score (%)", "parameters", "search", "retraining"],
         rows: rows.iter().filter(|r| r.counts()).filter_map(row).collect(),
         left: 3,
@@ -121,7 +152,7 @@ fn reported(claims: &[Claim]) -> Grid {
     };
     let shown = claims.iter().filter(|c| c.headline || (c.dataset == "cifar10" && c.metric == super::claims::Metric::TestAccuracy));
     Grid {
-        title: "Reported by papers (CIFAR-10 test accuracy, and each method's headline)",
+        title: "Reported by papers (CIFAR-10 test accuracy, and each method's headline)".into(),
         head: vec!["method", "variant", "source", "note", "cutout", "value (%)", "runs", "parameters (M)", "GPU-days"],
         rows: shown.map(row).collect(),
         left: 5,

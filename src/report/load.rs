@@ -1,8 +1,8 @@
 //! Finds recorded runs below given folders and reads what they left.
 
 use crate::error::{Error, Result};
-use crate::record::{Event, FindingRecord, LedgerRecord, Manifest, Phase, RunDir, RunResult, read_events};
-use std::collections::BTreeSet;
+use crate::record::{Event, FindingRecord, LedgerRecord, Manifest, Phase, RunDir, RunResult, TrialRecord, read_events};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// How deep below a given folder runs are looked for.
@@ -32,6 +32,17 @@ pub struct CurvePoint {
     pub best: f64,
 }
 
+/// Figures that a method reported about itself during the search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reported {
+    /// Which of several searches.
+    pub part: u64,
+    /// Steps, or trials, done.
+    pub step: u64,
+    /// The figures by name.
+    pub extra: BTreeMap<String, f64>,
+}
+
 /// A run as recorded.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -49,6 +60,10 @@ pub struct Run {
     pub ledger: Option<LedgerRecord>,
     /// Best search score against device time; empty if nothing was recorded.
     pub curve: Vec<CurvePoint>,
+    /// Trials of search and selection, those that a signal cut off included.
+    pub trials: Vec<TrialRecord>,
+    /// What the method reported about itself.
+    pub points: Vec<Reported>,
 }
 
 /// Everything that was found.
@@ -118,7 +133,17 @@ fn relative(root: &Path, folder: &Path) -> String {
 }
 
 fn read_run(folder: &Path, name: String, notices: &mut Vec<String>) -> Run {
-    let mut run = Run { name, status: Status::Unfinished, manifest: None, finding: None, result: None, ledger: None, curve: Vec::new() };
+    let mut run = Run {
+        name,
+        status: Status::Unfinished,
+        manifest: None,
+        finding: None,
+        result: None,
+        ledger: None,
+        curve: Vec::new(),
+        trials: Vec::new(),
+        points: Vec::new(),
+    };
     let outcome = fill(&mut run, folder, notices);
     run.status = match outcome {
         Err(what) => Status::Damaged(what),
@@ -142,7 +167,17 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
     if log.exists() {
         let (events, torn) = read_events(&log).map_err(text)?;
         notices.extend(torn.into_iter().map(|t| format!("{}: {t}", run.name)));
-        run.curve = anytime(&events.into_iter().map(|e| e.event).collect::<Vec<_>>());
+        let events: Vec<Event> = events.into_iter().map(|e| e.event).collect();
+        run.curve = anytime(&events);
+        for event in events {
+            match event {
+                Event::Trial(trial) => run.trials.push(trial),
+                Event::Progress { phase: Phase::Search, part, step, extra, .. } if !extra.is_empty() => {
+                    run.points.push(Reported { part, step, extra });
+                }
+                _ => (),
+            }
+        }
     }
     check_agreement(run)
 }

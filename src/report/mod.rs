@@ -4,16 +4,19 @@
 //! written ([`write_report`]). The same inputs give the same bytes.
 
 mod claims;
+mod correlation;
 mod figures;
 mod frame;
 mod html;
 mod load;
 mod table;
 mod text;
+mod trials;
 mod write;
 
 pub use claims::{Claim, Cutout, Metric, SpreadKind, claims};
+pub use correlation::{Coefficient, Correlation, correlate};
 pub use frame::{PhaseSeconds, Row, cost_unit, frame, rows};
-pub use load::{CurvePoint, Loaded, Run, Status, load_runs};
+pub use load::{CurvePoint, Loaded, Reported, Run, Status, load_runs};
 pub use table::{Spread, SummaryRow, summarise};
 pub use write::{Summary, draw_architecture, draw_cell, write_report};

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// A table: header and rows of cells. The first [`Grid::left`] columns are words, the others numbers.
 pub(super) struct Grid {
     /// What it is about.
-    pub title: &'static str,
+    pub title: String,
     /// Column heads.
     pub head: Vec<&'static str>,
     /// Cells.
@@ -33,7 +33,7 @@ pub(super) fn outcome(summary: &[SummaryRow]) -> Grid {
         ]
     };
     Grid {
-        title: "Outcome",
+        title: "Outcome".into(),
         head: vec!["method", "data set", "preset", "seeds", "test score (%)", "parameters", "paper (%)", "paper's parameters"],
         rows: summary.iter().map(row).collect(),
         left: 3,
@@ -46,7 +46,7 @@ pub(super) fn search_time(summary: &[SummaryRow]) -> Grid {
         vec![r.name(), r.dataset.clone(), r.preset.clone(), r.search_score_kind.clone(), percent(r.search_score), percent(r.select_score)]
     };
     Grid {
-        title: "Search-time scores",
+        title: "Search-time scores".into(),
         head: vec!["method", "data set", "preset", "search score is", "search score (%)", "selection score (%)"],
         rows: summary.iter().map(row).collect(),
         left: 4,
@@ -70,7 +70,7 @@ pub(super) fn cost(summary: &[SummaryRow]) -> Grid {
         ]
     };
     Grid {
-        title: "Cost of a run",
+        title: "Cost of a run".into(),
         head: vec![
             "method",
             "data set",
@@ -99,7 +99,7 @@ pub(super) fn shrunk(rows: &[Row]) -> Grid {
     }
     let rows = seen.into_iter().map(|((method, dataset, preset, key), (paper, here))| vec![method, dataset, preset, key, paper, here]);
     Grid {
-        title: "What differs from the paper's settings",
+        title: "What differs from the paper's settings".into(),
         head: vec!["method", "data set", "preset", "setting", "paper", "here"],
         rows: rows.collect(),
         left: 4,
@@ -114,7 +114,7 @@ fn plain(value: &serde_json::Value) -> String {
 pub(super) fn left_out(rows: &[Row]) -> Grid {
     let row = |r: &Row| vec![r.run.clone(), r.status.to_string(), r.note.clone().unwrap_or_default()];
     Grid {
-        title: "Runs left out",
+        title: "Runs left out".into(),
         head: vec!["run", "status", "why"],
         rows: rows.iter().filter(|r| !r.counts()).map(row).collect(),
         left: 3,
@@ -177,8 +177,11 @@ pub(super) fn latex(summary: &[SummaryRow]) -> String {
         let columns: String = (0..grid.head.len()).map(|i| if i < grid.left { 'l' } else { 'r' }).collect();
         let line = |cells: &[String]| format!("{} \\\\\n", cells.iter().map(|c| latex_escape(c)).collect::<Vec<_>>().join(" & "));
         let head: Vec<String> = grid.head.iter().map(ToString::to_string).collect();
-        let _ =
-            write!(out, "\n\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\resizebox{{\\linewidth}}{{!}}{{%\n", latex_escape(grid.title));
+        let _ = write!(
+            out,
+            "\n\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\resizebox{{\\linewidth}}{{!}}{{%\n",
+            latex_escape(&grid.title)
+        );
         let _ = write!(out, "\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n", line(&head));
         grid.rows.iter().for_each(|r| out += &line(r));
         out += "\\bottomrule\n\\end{tabular}}\n\\end{table}\n";
@@ -256,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_cell_cannot_break_a_markdown_table() {
-        let grid = Grid { title: "t", head: vec!["a"], rows: vec![vec!["x|y\nz<b>".into()]], left: 1 };
+        let grid = Grid { title: "t".into(), head: vec!["a"], rows: vec![vec!["x|y\nz<b>".into()]], left: 1 };
         assert_eq!(markdown_table(&grid), "| a |\n| --- |\n| x\\|y z&lt;b> |\n");
     }
 }

@@ -5,7 +5,7 @@ use super::figures::{self, Scene};
 use super::frame::{Row, csv, frame, rows};
 use super::load::load_runs;
 use super::table::{SummaryRow, summarise, summary_csv};
-use super::{html, text};
+use super::{html, text, trials};
 use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
@@ -52,6 +52,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
     let cells = draw_cells(&all, &mut warnings)?;
+    let searches = [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all))];
 
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
@@ -65,11 +66,23 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     put("accuracy-cost.png", &figures::png(&cost)?)?;
     put("anytime.svg", anytime_svg.as_bytes())?;
     put("anytime.png", &figures::png(&anytime)?)?;
+    put("trials.csv", &trials::trials_csv(&all)?)?;
+    let mut progress = Vec::new();
+    for (name, scene) in searches {
+        let Some(scene) = scene else { continue };
+        let svg = figures::svg(&scene)?;
+        put(&format!("{name}.svg"), svg.as_bytes())?;
+        put(&format!("{name}.png"), &figures::png(&scene)?)?;
+        progress.push(svg);
+    }
     for cell in &cells {
         put(&format!("{}.svg", cell.name), cell.svg.as_bytes())?;
         put(&format!("{}.png", cell.name), &cell.png)?;
     }
-    put("report.html", html::page(&all, &summary, &claims, &[cost_svg, anytime_svg], &cells).as_bytes())?;
+    put(
+        "report.html",
+        html::page(&all, &summary, &claims, &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells }).as_bytes(),
+    )?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }
 

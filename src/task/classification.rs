@@ -13,9 +13,9 @@ use tch::{Device, Kind, Tensor};
 /// A part of the training images that a method may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// First half of the search images.
+    /// The search images that train.
     Train,
-    /// Second half of the search images.
+    /// The search images that validate.
     Valid,
     /// All training images, for training the chosen architecture.
     Retrain,
@@ -93,12 +93,14 @@ struct Pixels {
 pub struct Limit {
     /// Images for the search, training and validation part together.
     pub search: usize,
+    /// Those of them that validate; 0 is half.
+    pub valid: usize,
     /// Images for training the chosen architecture.
     pub retrain: usize,
 }
 
 impl Classification {
-    /// Moves the images to `device` and fixes the parts: the first half of the search images trains, the second validates.
+    /// Moves the images to `device` and fixes the parts: the last of the search images validate, those before them train.
     pub fn open(data: &DataSet, limit: Limit, device: Device) -> Result<(Self, TestSplit)> {
         let search = cut(data.search_items, limit.search);
         let retrain = cut(data.train.len(), limit.retrain);
@@ -109,7 +111,13 @@ impl Classification {
                 data.test.len()
             )));
         }
-        let (train, valid, retrain) = (0..search / 2, search / 2..search, 0..retrain);
+        let valid = if limit.valid == 0 { search - search / 2 } else { limit.valid };
+        if valid + 2 > search {
+            return Err(Error::Usage(format!(
+                "data.valid_images = {valid}: of {search} search images at least 2 must be left to train; give fewer, or 0 for half"
+            )));
+        }
+        let (train, valid, retrain) = (0..search - valid, search - valid..search, 0..retrain);
         let text = format!("train {train:?} valid {valid:?} retrain {retrain:?} test {:?}", 0..data.test.len());
         let (mean, std) = statistics(&data.train);
         let task = Self {
@@ -124,6 +132,18 @@ impl Classification {
             retrain,
         };
         Ok((task, TestSplit { pixels: Pixels::new(&data.test, &mean, &std, device) }))
+    }
+
+    /// The same images once more, in the same memory, for another thread.
+    pub fn share(&self) -> Self {
+        Self {
+            pixels: self.pixels.share(),
+            train: self.train.clone(),
+            valid: self.valid.clone(),
+            retrain: self.retrain.clone(),
+            split_hash: self.split_hash.clone(),
+            ..*self
+        }
     }
 
     /// Number of images in `part`.
@@ -218,6 +238,11 @@ impl Pixels {
             mean: channel(mean),
             std: channel(std),
         }
+    }
+
+    fn share(&self) -> Self {
+        let [images, labels, mean, std] = [&self.images, &self.labels, &self.mean, &self.std].map(Tensor::shallow_clone);
+        Self { images, labels, mean, std }
     }
 
     fn normalised(&self, bytes: &Tensor) -> Tensor {
@@ -368,7 +393,11 @@ mod tests {
     #[test]
     fn too_few_images_are_refused() {
         let data = crate::data::open("digits", None).unwrap();
-        let error = Classification::open(&data, Limit { search: 4, retrain: 0 }, Device::Cpu).unwrap_err();
+        let error = Classification::open(&data, Limit { search: 4, ..Limit::default() }, Device::Cpu).unwrap_err();
         assert!(error.to_string().contains("at least 8"), "{error}");
+        let error = Classification::open(&data, Limit { search: 100, valid: 99, retrain: 0 }, Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("data.valid_images = 99"), "{error}");
+        let (task, _) = Classification::open(&data, Limit { search: 100, valid: 30, retrain: 0 }, Device::Cpu).unwrap();
+        assert_eq!((task.len(Part::Train), task.len(Part::Valid)), (70, 30));
     }
 }

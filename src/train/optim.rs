@@ -12,18 +12,24 @@ pub struct Sgd {
     pub weight_decay: f64,
     /// m, in the layout of the weights; zero before the first step.
     pub velocity: Tensor,
+    /// 1 where the weights decay, 0 elsewhere; all of them if `None`.
+    pub decays: Option<Tensor>,
 }
 
 impl Sgd {
     /// For weights in the layout of `flat`.
     pub fn new(flat: &Tensor, momentum: f64, weight_decay: f64) -> Self {
-        Self { momentum, weight_decay, velocity: no_grad(|| flat.zeros_like()) }
+        Self { momentum, weight_decay, velocity: no_grad(|| flat.zeros_like()), decays: None }
     }
 
     /// One step on `flat` in place with learning rate `eta`.
     pub fn step(&mut self, flat: &Tensor, gradient: &Tensor, eta: f64) {
         no_grad(|| {
-            let decayed = gradient + flat * self.weight_decay;
+            let decay = match &self.decays {
+                Some(mask) => flat * mask * self.weight_decay,
+                None => flat * self.weight_decay,
+            };
+            let decayed = gradient + decay;
             let _ = self.velocity.g_mul_scalar_(self.momentum).g_add_(&decayed);
             let _ = flat.shallow_clone().g_sub_(&(&self.velocity * eta));
         });
@@ -84,9 +90,9 @@ pub fn clip(gradient: Tensor, limit: f64) -> Tensor {
     })
 }
 
-/// Cosine from `start` to `end`, constant within an epoch: end + (start − end)(1 + cos(π e / epochs)) / 2.
-pub fn cosine(start: f64, end: f64, epoch: u64, epochs: u64) -> f64 {
-    let turn = std::f64::consts::PI * epoch as f64 / epochs.max(1) as f64;
+/// Cosine from `start` to `end` after `done` of `all`: end + (start − end)(1 + cos(π done / all)) / 2.
+pub fn cosine(start: f64, end: f64, done: u64, all: u64) -> f64 {
+    let turn = std::f64::consts::PI * done as f64 / all.max(1) as f64;
     end + (start - end) * (1.0 + turn.cos()) / 2.0
 }
 
@@ -109,6 +115,14 @@ mod tests {
         for (got, want) in values(&w).iter().zip([0.94 - 0.0634, -1.98 - 0.0622]) {
             assert!((got - want).abs() < 1e-12, "{got} {want}");
         }
+    }
+
+    #[test]
+    fn weights_outside_the_mask_do_not_decay() {
+        let w = Tensor::from_slice(&[1.0, 1.0]);
+        let mut sgd = Sgd { decays: Some(Tensor::from_slice(&[1.0, 0.0])), ..Sgd::new(&w, 0.0, 0.5) };
+        sgd.step(&w, &Tensor::from_slice(&[0.0, 0.0]), 0.1);
+        assert_eq!(values(&w), [0.95, 1.0]);
     }
 
     #[test]

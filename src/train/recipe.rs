@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Far more than anyone trains, and few enough that steps can be counted.
 pub const MOST_EPOCHS: u64 = 1_000_000_000;
 
-/// Epochs, optimiser and regularisation. The learning rate falls from `learning_rate` to `learning_rate_end` by a cosine that is constant in an epoch.
+/// Epochs, optimiser and regularisation. The learning rate falls from `learning_rate` to `learning_rate_end` by a cosine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -20,14 +20,20 @@ pub struct Recipe {
     pub learning_rate_end: f64,
     /// Momentum of SGD.
     pub momentum: f64,
-    /// Coupled weight decay, on all parameters.
+    /// Coupled weight decay.
     pub weight_decay: f64,
+    /// Whether scales, shifts and biases decay too.
+    pub decay_all: bool,
+    /// Whether learning rate and drop path change at every step; else at every epoch.
+    pub by_step: bool,
     /// Limit of the gradient's norm; 0 for none.
     pub clip: f64,
     /// Weight of the auxiliary head's loss; 0 builds no head.
     pub auxiliary_weight: f64,
-    /// Drop-path probability at the end; it rises linearly with the epochs from 0.
+    /// Drop-path probability at the end; it rises linearly from 0.
     pub drop_path: f64,
+    /// Whether it also rises linearly with a cell's depth, to its full height in the last cell (NASNet space only).
+    pub drop_by_depth: bool,
 }
 
 impl Recipe {

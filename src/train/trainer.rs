@@ -44,7 +44,8 @@ impl Trainer {
     /// Fresh weights from the stream `init`.
     pub fn new(network: Box<dyn Network>, recipe: &Recipe, steps_per_epoch: u64, streams: Streams, device: Device) -> Self {
         let weights = Weights::init(network.table(), &mut streams.rng("init", 0), device, Kind::Float);
-        let sgd = Sgd::new(weights.flat(), recipe.momentum, recipe.weight_decay);
+        let decays = (!recipe.decay_all).then(|| network.table().matrices(device, Kind::Float));
+        let sgd = Sgd { decays, ..Sgd::new(weights.flat(), recipe.momentum, recipe.weight_decay) };
         Self { network, weights, sgd, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
     }
 
@@ -75,11 +76,21 @@ impl Trainer {
         mean
     }
 
+    /// How far the schedules are: (done, all), in steps or epochs.
+    fn schedule(&self) -> (u64, u64) {
+        if self.recipe.by_step {
+            (self.progress.step, self.recipe.epochs * self.steps_per_epoch)
+        } else {
+            (self.epoch(), self.recipe.epochs)
+        }
+    }
+
     /// One step on images [N, C, H, W] with labels `[N]`.
     pub fn step(&mut self, images: &Tensor, labels: &Tensor) -> Step {
-        let epoch = self.epoch();
-        let drop_path = self.recipe.drop_path * epoch as f64 / self.recipe.epochs as f64;
-        let mut pass = Pass::training(drop_path, self.streams.rng("drop path", self.progress.step));
+        let (done, all) = self.schedule();
+        let drop_path = self.recipe.drop_path * done as f64 / all as f64;
+        let rng = self.streams.rng("drop path", self.progress.step);
+        let mut pass = Pass::training(drop_path, rng).by_depth(self.recipe.drop_by_depth);
         let out = self.network.forward(&self.weights, images, &mut pass);
         let mut loss = cross_entropy(&out.logits, labels);
         if let Some(auxiliary) = out.auxiliary {
@@ -90,7 +101,7 @@ impl Trainer {
             return Step::Diverged;
         }
         let gradient = clip(self.weights.gradient(&loss), self.recipe.clip);
-        let eta = cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, epoch, self.recipe.epochs);
+        let eta = cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, done, all);
         self.sgd.step(self.weights.flat(), &gradient, eta);
         self.progress.step += 1;
         self.progress.loss_sum += value;

@@ -8,17 +8,20 @@ use std::process::Stdio;
 pub fn tiny(method: &str) -> Vec<&'static str> {
     let mut set = vec![
         "data.search_images=128",
+        "data.valid_images=0",
         "data.retrain_images=160",
         "select.channels=4",
-        "select.cells=3",
         "select.recipe.epochs=1",
         "retrain.channels=4",
-        "retrain.cells=3",
         "retrain.recipe.epochs=3",
     ];
+    let cells = if method == "darts" { ["select.cells=3", "retrain.cells=3"] } else { ["select.cells=5", "retrain.cells=5"] };
+    set.extend(cells);
     match method {
         "darts" => set.extend(["search.channels=2", "search.epochs=2", "search.searches=2"]),
-        "random" => set.extend(["search.trials=4", "search.keep=2", "search.child.channels=4", "search.child.recipe.epochs=1"]),
+        "random" => set.extend(["search.trials=4"]),
+        "amoebanet" => set.extend(["search.trials=8", "search.population=3", "search.sample=2"]),
+        "nasnet" => set.extend(["search.trials=6", "search.batch=2"]),
         other => panic!("tests/common: give tiny settings for '{other}'"),
     }
     set

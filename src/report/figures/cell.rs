@@ -75,7 +75,11 @@ pub fn cell(cell: &Cell, title: &str) -> Result<Scene> {
     for column in &columns {
         column.items.iter().for_each(|item| draw_item(&mut scene, cell, column, *item, down));
     }
-    let foot = "a node adds its two operations; the output is the concatenation of what enters it";
+    let foot = if cell.stacked.is_empty() {
+        "a node adds its two operations; the output is the concatenation of what enters it"
+    } else {
+        "a round node adds its two operations, a square one stacks them; the output is the concatenation of what enters it"
+    };
     if text_width(foot, TEXT - 2.0, false) < width - 2.0 * MARGIN {
         scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
     }
@@ -236,7 +240,8 @@ fn draw_node(scene: &mut Scene, cell: &Cell, column: &Column, state: usize, y: f
         scene.text(edge.op.name(), ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
     }
     let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
-    scene.pill(node, NODE, colour(state).lighter(0.88), colour(state), 1.8);
+    let radius = if cell.stacked.contains(&state) { 3.0 } else { NODE };
+    scene.pill(node, radius, colour(state).lighter(0.88), colour(state), 1.8);
     scene.text((state - 2).to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);
 }
 
@@ -259,7 +264,7 @@ mod tests {
         let nodes: Vec<[Edge; 2]> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
         let used = |s: usize| nodes.iter().flatten().any(|e| e.from == s);
         let concat = (0..nodes.len() + 2).filter(|s| (*s >= 2 && !used(*s)) || s % 3 == 1).collect();
-        Cell { nodes, concat }
+        Cell::new(nodes, concat)
     }
 
     fn assert_clean(scene: &Scene) {
@@ -286,6 +291,6 @@ mod tests {
     #[test]
     fn a_cell_that_reads_ahead_is_refused() {
         let e = |from| edge("sep_conv_3x3", from);
-        assert!(cell(&Cell { nodes: vec![[e(0), e(2)]], concat: vec![2] }, "bad").is_err());
+        assert!(cell(&Cell::new(vec![[e(0), e(2)]], vec![2]), "bad").is_err());
     }
 }

@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn chain() -> Cell {
-        Cell { nodes: vec![[e(0), e(1)], [e(2), e(0)], [e(3), e(3)]], concat: vec![2, 4] }
+        Cell::new(vec![[e(0), e(1)], [e(2), e(0)], [e(3), e(3)]], vec![2, 4])
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_crossing_that_can_be_avoided_is_avoided() {
-        let cell = Cell { nodes: vec![[e(1), e(1)], [e(0), e(0)]], concat: vec![2, 3] };
+        let cell = Cell::new(vec![[e(1), e(1)], [e(0), e(0)]], vec![2, 3]);
         let mut order = members(&cell);
         let reads = readers(&cell, &order);
         sort_for_few_crossings(&mut order, &reads);

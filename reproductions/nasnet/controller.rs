@@ -1,0 +1,209 @@
+//! The controller: a one-layer LSTM that makes 50 decisions in a row, each by a softmax over its legal choices (paper, section 3.1).
+//!
+//! It reads a learned embedding of the decision before, and has one head a kind of decision, shared by all blocks and both cells.
+
+use super::decisions::{Decisions, Kind};
+use crate::nn::{Init, ParamId, Table, Weights};
+use crate::seed::Rng;
+use rand::RngExt;
+use tch::{Device, Kind as Number, Tensor};
+
+/// All weights start uniformly in ± this (paper, appendix A.1).
+const INIT: Init = Init::Uniform(0.1);
+/// Blocks read at most this many states.
+const STATES: i64 = crate::arch::nasnet_space::BLOCKS as i64 + 1;
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    weight: ParamId,
+    bias: ParamId,
+}
+
+/// The declared network.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    /// What it declares.
+    pub table: Table,
+    decisions: Decisions,
+    hidden: i64,
+    embedding: ParamId,
+    input: (ParamId, ParamId),
+    recurrent: (ParamId, ParamId),
+    heads: [Head; 5],
+}
+
+/// What a walk over all decisions of some architectures gives.
+#[derive(Debug)]
+pub struct Walk {
+    /// The decisions, one list an architecture.
+    pub chosen: Vec<Vec<usize>>,
+    /// Log-probability of each decision, [architectures, decisions].
+    pub log_probability: Tensor,
+    /// Entropy of each decision's softmax in nats, [architectures, decisions].
+    pub entropy: Tensor,
+}
+
+impl Controller {
+    /// With `hidden` units.
+    pub fn declare(decisions: &Decisions, hidden: i64) -> Self {
+        let mut t = Table::default();
+        let operations = decisions.operations() as i64;
+        // The start, the states, the operations, the two ways to join.
+        let tokens = 1 + STATES + operations + 2;
+        let embedding = t.param("embedding", &[tokens, hidden], INIT);
+        let mut gates =
+            |name: &str| t.scope(name, |t| (t.param("weight", &[4 * hidden, hidden], INIT), t.param("bias", &[4 * hidden], INIT)));
+        let (input, recurrent) = (gates("input"), gates("recurrent"));
+        let mut head = |name: &str, choices: i64| {
+            t.scope(name, |t| Head { weight: t.param("weight", &[choices, hidden], INIT), bias: t.param("bias", &[choices], INIT) })
+        };
+        let heads = [
+            head("first_input", STATES),
+            head("second_input", STATES),
+            head("first_operation", operations),
+            head("second_operation", operations),
+            head("join", 2),
+        ];
+        Self { table: t, decisions: decisions.clone(), hidden, embedding, input, recurrent, heads }
+    }
+
+    /// Fresh weights in double precision. The controller is small and always lives on the CPU, so that its sums do not depend on a card.
+    pub fn weights(&self, rng: &mut Rng) -> Weights {
+        Weights::init(&self.table, rng, Device::Cpu, Number::Double)
+    }
+
+    /// Samples `count` architectures; one uniform number a decision.
+    pub fn sample(&self, w: &Weights, count: usize, rng: &mut Rng) -> Walk {
+        tch::no_grad(|| {
+            self.walk(w, count, |_, log_p| {
+                let rows = Vec::<Vec<f64>>::try_from(log_p).expect("probabilities are double precision");
+                rows.iter().map(|row| pick(row, rng.random())).collect()
+            })
+        })
+    }
+
+    /// Probabilities and entropies of given decisions under these weights.
+    pub fn replay(&self, w: &Weights, chosen: &[Vec<usize>]) -> Walk {
+        self.walk(w, chosen.len(), |step, _| chosen.iter().map(|c| c[step]).collect())
+    }
+
+    /// Makes all decisions; `choose` is given the log-probabilities of the legal choices, [architectures, choices].
+    fn walk(&self, w: &Weights, count: usize, mut choose: impl FnMut(usize, &Tensor) -> Vec<usize>) -> Walk {
+        let n = count as i64;
+        let zeros = || Tensor::zeros([n, self.hidden], (Number::Double, Device::Cpu));
+        let (mut h, mut c) = (zeros(), zeros());
+        let mut tokens = vec![0i64; count];
+        let mut chosen = vec![Vec::with_capacity(self.decisions.len()); count];
+        let (mut log_probabilities, mut entropies) = (Vec::new(), Vec::new());
+        for step in 0..self.decisions.len() {
+            let x = w[self.embedding].index_select(0, &Tensor::from_slice(&tokens));
+            let ((wi, bi), (wh, bh)) = (self.input, self.recurrent);
+            (h, c) = x.lstm_cell(&[h, c], &w[wi], &w[wh], Some(w[bi].shallow_clone()), Some(w[bh].shallow_clone()));
+            let (kind, legal) = self.decisions.at(step);
+            let (head, first) = self.head(kind);
+            // Illegal choices have no logit at all.
+            let logits = h.linear(&w[head.weight], Some(&w[head.bias])).narrow(1, 0, legal as i64);
+            let log_p = logits.log_softmax(1, Number::Double);
+            let picks = choose(step, &log_p);
+            let index: Vec<i64> = picks.iter().map(|p| *p as i64).collect();
+            log_probabilities.push(log_p.gather(1, &Tensor::from_slice(&index).unsqueeze(1), false));
+            entropies.push(-(log_p.exp() * &log_p).sum_dim_intlist(1, true, Number::Double));
+            for ((pick, token), list) in picks.iter().zip(&mut tokens).zip(&mut chosen) {
+                *token = first + *pick as i64;
+                list.push(*pick);
+            }
+        }
+        Walk { chosen, log_probability: Tensor::cat(&log_probabilities, 1), entropy: Tensor::cat(&entropies, 1) }
+    }
+
+    /// Its head, and the token of its first choice.
+    fn head(&self, kind: Kind) -> (Head, i64) {
+        match kind {
+            Kind::Input(side) => (self.heads[side], 1),
+            Kind::Operation(side) => (self.heads[2 + side], 1 + STATES),
+            Kind::Join => (self.heads[4], 1 + STATES + self.decisions.operations() as i64),
+        }
+    }
+}
+
+/// The choice at `uniform` in 0..1 of the cumulated probabilities.
+fn pick(log_p: &[f64], uniform: f64) -> usize {
+    let mut sum = 0.0;
+    for (i, p) in log_p.iter().enumerate() {
+        sum += p.exp();
+        if uniform < sum {
+            return i;
+        }
+    }
+    log_p.len() - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::nasnet_space::NASNET_OPS;
+    use crate::seed::Streams;
+
+    fn controller() -> (Controller, Weights) {
+        let controller = Controller::declare(&Decisions::new(&NASNET_OPS, true), 100);
+        let weights = controller.weights(&mut Streams::new(0).rng("controller", 0));
+        (controller, weights)
+    }
+
+    #[test]
+    fn it_has_the_derived_number_of_weights() {
+        assert_eq!(controller().0.table.count(), 87_040);
+    }
+
+    #[test]
+    fn sampled_decisions_are_legal_and_have_the_probability_that_a_replay_finds() {
+        let (controller, w) = controller();
+        let sampled = controller.sample(&w, 200, &mut Streams::new(1).rng("sample", 0));
+        for list in &sampled.chosen {
+            assert!(list.iter().enumerate().all(|(step, d)| *d < controller.decisions.at(step).1), "{list:?}");
+        }
+        let replayed = controller.replay(&w, &sampled.chosen);
+        assert!((sampled.log_probability - replayed.log_probability).abs().max().double_value(&[]) < 1e-12);
+    }
+
+    #[test]
+    fn an_untrained_controller_is_nearly_uniform() {
+        let (controller, w) = controller();
+        let entropy =
+            controller.sample(&w, 200, &mut Streams::new(1).rng("sample", 0)).entropy.mean_dim([0i64].as_slice(), false, Number::Double);
+        let entropy = Vec::<f64>::try_from(&entropy).unwrap();
+        for (step, h) in entropy.iter().enumerate() {
+            let uniform = (controller.decisions.at(step).1 as f64).ln();
+            assert!((h - uniform).abs() < 0.02 * uniform, "decision {step}: {h} of {uniform}");
+        }
+        assert!((entropy.iter().sum::<f64>() / 50.0 - 1.69).abs() < 0.01);
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_central_differences() {
+        let controller = Controller::declare(&Decisions::new(&NASNET_OPS, true), 7);
+        let w = controller.weights(&mut Streams::new(2).rng("controller", 0));
+        let chosen = controller.sample(&w, 3, &mut Streams::new(3).rng("sample", 0)).chosen;
+        let weights = Tensor::from_slice(&[0.3, -1.1, 0.7]).unsqueeze(1);
+        let loss = |w: &Weights| {
+            let walk = controller.replay(w, &chosen);
+            (walk.log_probability * &weights).sum(Number::Double) + walk.entropy.sum(Number::Double) * 0.1
+        };
+        let gradient = Vec::<f64>::try_from(w.gradient(&loss(&w))).unwrap();
+        let mut rng = Streams::new(4).rng("pick", 0);
+        for _ in 0..60 {
+            let i = rng.random_range(0..gradient.len()) as i64;
+            let at = |delta: f64| {
+                tch::no_grad(|| {
+                    let _ = w.flat().narrow(0, i, 1).g_add_scalar_(delta);
+                    let value = loss(&w).double_value(&[]);
+                    let _ = w.flat().narrow(0, i, 1).g_add_scalar_(-delta);
+                    value
+                })
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let error = (difference - gradient[i as usize]).abs() / (1.0 + difference.abs());
+            assert!(error < 1e-6, "weight {i}: {difference} and {}", gradient[i as usize]);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A pair of cells as the 50 decisions of the controller, and back.
+
+use crate::arch::{Cell, CellPair, Edge, nasnet_space};
+use crate::nn::Op;
+
+/// Decisions of a block: two inputs, two operations, how they are joined.
+pub const OF_BLOCK: usize = 5;
+
+/// What a decision is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// State that the first or second side reads.
+    Input(usize),
+    /// Operation of the first or second side.
+    Operation(usize),
+    /// Sum (0) or stack (1).
+    Join,
+}
+
+/// The decisions in their order: normal cell, then reduction cell, block by block.
+#[derive(Clone, Debug)]
+pub struct Decisions {
+    ops: Vec<Op>,
+    stacking: bool,
+}
+
+impl Decisions {
+    /// Over these operations; without `stacking` every block is a sum.
+    pub fn new(ops: &[Op], stacking: bool) -> Self {
+        Self { ops: ops.to_vec(), stacking }
+    }
+
+    /// Decisions of an architecture.
+    pub fn len(&self) -> usize {
+        2 * nasnet_space::BLOCKS * OF_BLOCK
+    }
+
+    /// What decision `step` is about, and among how many it chooses.
+    pub fn at(&self, step: usize) -> (Kind, usize) {
+        let block = step / OF_BLOCK % nasnet_space::BLOCKS;
+        match step % OF_BLOCK {
+            side @ (0 | 1) => (Kind::Input(side), block + 2),
+            2 => (Kind::Operation(0), self.ops.len()),
+            3 => (Kind::Operation(1), self.ops.len()),
+            _ => (Kind::Join, if self.stacking { 2 } else { 1 }),
+        }
+    }
+
+    /// Number of operations.
+    pub fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// The architecture that 50 decisions stand for; the output concatenates the blocks that no block reads.
+    ///
+    /// # Panics
+    /// If a decision is none of its choices.
+    pub fn decode(&self, decisions: &[usize]) -> CellPair {
+        assert_eq!(decisions.len(), self.len());
+        let (normal, reduce) = decisions.split_at(decisions.len() / 2);
+        CellPair { normal: self.decode_cell(normal), reduce: self.decode_cell(reduce) }
+    }
+
+    fn decode_cell(&self, decisions: &[usize]) -> Cell {
+        let blocks: Vec<&[usize]> = decisions.chunks_exact(OF_BLOCK).collect();
+        let nodes = blocks.iter().map(|b| [Edge { op: self.ops[b[2]], from: b[0] }, Edge { op: self.ops[b[3]], from: b[1] }]).collect();
+        let stacked = (0..blocks.len()).filter(|i| blocks[*i][4] == 1).map(|i| i + 2).collect();
+        nasnet_space::cell(nodes, stacked)
+    }
+
+    /// The decisions that lead to `pair` (but for an explicit concat list); `None` where an operation is not in the list.
+    pub fn encode(&self, pair: &CellPair) -> Option<Vec<usize>> {
+        let mut out = Vec::with_capacity(self.len());
+        for cell in [&pair.normal, &pair.reduce] {
+            for (i, [left, right]) in cell.nodes.iter().enumerate() {
+                let op = |edge: &Edge| self.ops.iter().position(|o| *o == edge.op);
+                out.extend([left.from, right.from, op(left)?, op(right)?, usize::from(cell.stacked.contains(&(i + 2)))]);
+            }
+        }
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{nasnet_space::NASNET_OPS, published};
+    use crate::seed::Streams;
+
+    #[test]
+    fn fifty_decisions_lead_there_and_back() {
+        let decisions = Decisions::new(&NASNET_OPS, true);
+        assert_eq!(decisions.len(), 50);
+        for seed in 0..200 {
+            let pair = nasnet_space::sample(&NASNET_OPS, true, &mut Streams::new(seed).rng("sample", 0)).pair().clone();
+            let encoded = decisions.encode(&pair).unwrap();
+            assert!(encoded.iter().enumerate().all(|(step, d)| *d < decisions.at(step).1));
+            assert_eq!(decisions.decode(&encoded), pair);
+        }
+    }
+
+    #[test]
+    fn nasnet_a_keeps_its_explicit_concat_list() {
+        let decisions = Decisions::new(&NASNET_OPS, true);
+        let released = published("nasnet-a").unwrap().pair().clone();
+        let mut decoded = decisions.decode(&decisions.encode(&released).unwrap());
+        assert_ne!(decoded, released, "the released cells concatenate more than the rule says");
+        decoded.normal.concat.clone_from(&released.normal.concat);
+        decoded.reduce.concat.clone_from(&released.reduce.concat);
+        assert_eq!(decoded, released);
+    }
+}

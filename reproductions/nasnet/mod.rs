@@ -1,0 +1,201 @@
+//! NASNet: Learning Transferable Architectures for Scalable Image Recognition (Zoph, Vasudevan, Shlens, Le; CVPR 2018; arXiv 1707.07012).
+//!
+//! A recurrent [`controller`] makes the 50 [`decisions`] of a pair of cells; children are trained from scratch, and their validation scores
+//! are the rewards by which it learns ([`ppo`]). The best of everything that was ever trained go on.
+
+pub mod controller;
+pub mod decisions;
+pub mod ppo;
+
+use crate::arch::{Architecture, InputShape, nasnet_space};
+use crate::error::{Error, Result};
+use crate::lab::{
+    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
+};
+use crate::nn::Op;
+use crate::record::{EndReason, TrialRecord};
+use crate::seed::Streams;
+use crate::task::Part;
+use crate::train::Adam;
+use controller::{Controller, Walk};
+use decisions::Decisions;
+use ppo::{Baseline, Ppo};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tch::Kind;
+
+/// The method's entry in the table.
+pub struct NasNet;
+
+const CARD: Card = Card {
+    name: "nasnet",
+    title: "NASNet",
+    paper: "Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018, arXiv 1707.07012",
+    about: "an LSTM draws cells and learns from the scores of its trained children by policy gradients",
+    presets: include_str!("presets.toml"),
+};
+
+/// Adam's decay rates, which the paper does not state.
+const BETAS: (f64, f64) = (0.9, 0.999);
+
+/// Section `search` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reinforcement {
+    /// Operations of the space.
+    pub operations: Vec<Op>,
+    /// Whether a block may stack its two sides; else it is a sum.
+    pub stacking: bool,
+    /// Children in all.
+    pub trials: u64,
+    /// Children an update.
+    pub batch: usize,
+    /// Units of the controller.
+    pub hidden: i64,
+    /// How it learns.
+    pub ppo: Ppo,
+    /// Reward of a child that diverged or failed.
+    pub failed_reward: f64,
+    /// What is done with a child that was trained before.
+    pub duplicates: Policy,
+    /// How many of the best go to the selection phase.
+    pub keep: usize,
+    /// How each child is trained.
+    pub child: ChildTraining,
+}
+
+/// Settings, checked.
+struct Prepared {
+    search: Reinforcement,
+    protocol: Protocol,
+}
+
+impl Method for NasNet {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
+        let (search, protocol): (Reinforcement, Protocol) = read_settings(CARD.name, settings)?;
+        let least = |key: &str, value: u64| {
+            if value >= 1 { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be at least 1"))) }
+        };
+        least("trials", search.trials)?;
+        least("batch", search.batch as u64)?;
+        least("hidden", search.hidden.max(0) as u64)?;
+        least("ppo.passes", search.ppo.passes)?;
+        least("keep", search.keep as u64)?;
+        let unit = |key: &str, value: f64| {
+            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be from 0 to 1"))) }
+        };
+        unit("ppo.baseline_decay", search.ppo.baseline_decay)?;
+        unit("failed_reward", search.failed_reward)?;
+        let p = &search.ppo;
+        if [p.learning_rate, p.clip, p.gradient_clip, p.entropy_weight].iter().any(|v| !v.is_finite() || *v < 0.0) {
+            return Err(Error::Usage("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative".into()));
+        }
+        if search.duplicates == Policy::Redraw {
+            return Err(Error::Usage(
+                "search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse".into(),
+            ));
+        }
+        nasnet_space::check_operations(&search.operations)?;
+        Ok(Box::new(Prepared { search, protocol }))
+    }
+}
+
+impl Search for Prepared {
+    fn variant(&self) -> String {
+        "ppo".into()
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn check(&self, input: InputShape) -> Result<()> {
+        self.search.child.check("search.child", input)?;
+        self.protocol.check(input)
+    }
+
+    fn run(&self, lab: &mut Lab) -> Result<Found> {
+        let s = &self.search;
+        let decisions = Decisions::new(&s.operations, s.stacking);
+        let controller = Controller::declare(&decisions, s.hidden);
+        let w = controller.weights(&mut lab.streams.rng("controller", 0));
+        let mut adam = Adam::new(w.flat(), s.ppo.learning_rate, BETAS, 0.0);
+        let mut baseline = Baseline::default();
+        let mut duplicates = Duplicates::new(s.duplicates);
+        let (mut history, mut end): (Vec<TrialRecord>, _) = (Vec::new(), EndReason::Completed);
+        // A resumed search samples the same children and learns from the recorded scores, so there is no state to save.
+        while (history.len() as u64) < s.trials {
+            let first = history.len() as u64;
+            let count = s.batch.min((s.trials - first) as usize);
+            let walk = controller.sample(&w, count, &mut lab.streams.rng("sample", first / s.batch as u64));
+            let mut batch = Batch::new(&decisions, &walk, baseline, &history, s.trials);
+            let (outcomes, stop) = lab.stream(self, first..first + count as u64, &s.child, &mut duplicates, &mut batch)?;
+            history.extend(outcomes);
+            if let Some(reason) = stop {
+                end = reason;
+                break;
+            }
+            let rewards: Vec<f64> = history[first as usize..].iter().map(|t| t.score.unwrap_or(s.failed_reward)).collect();
+            ppo::update(&controller, &w, &mut adam, &mut baseline, &walk, &rewards, &s.ppo);
+        }
+        Ok(Found {
+            candidates: best(&history, s.keep),
+            score_kind: "validation accuracy of briefly trained children".into(),
+            end,
+            extra: tally(&history),
+        })
+    }
+
+    fn keep(&self) -> u64 {
+        self.search.keep as u64
+    }
+
+    fn example(&self) -> Architecture {
+        nasnet_space::sample(&self.search.operations, self.search.stacking, &mut Streams::new(0).rng("example", 0))
+    }
+
+    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
+        let architecture = self.example();
+        Ok(lab.forecast_child(self, &architecture, &self.search.child, Part::Train)? * self.search.trials as f64)
+    }
+}
+
+/// The children of one update.
+struct Batch<'a> {
+    architectures: Vec<Architecture>,
+    /// What the controller was like when it drew them.
+    figures: BTreeMap<String, f64>,
+    before: &'a [TrialRecord],
+    planned: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn new(decisions: &Decisions, walk: &Walk, baseline: Baseline, before: &'a [TrialRecord], planned: u64) -> Self {
+        let entropy = walk.entropy.mean(Kind::Double).double_value(&[]);
+        let mut figures = BTreeMap::from([("controller_entropy".to_string(), entropy)]);
+        figures.extend(baseline.get().map(|b| ("baseline".to_string(), b)));
+        let architectures = walk.chosen.iter().map(|c| Architecture::Nasnet(decisions.decode(c))).collect();
+        Self { architectures, figures, before, planned }
+    }
+}
+
+impl Proposals for Batch<'_> {
+    fn needs(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
+        let architecture = self.architectures[id as usize - self.before.len()].clone();
+        Trial { id, architecture, parent: None, origin: "sampled".into() }
+    }
+
+    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
+        let all: Vec<TrialRecord> = self.before.iter().chain(history).cloned().collect();
+        lab.report_trial(&all, self.planned, self.figures.clone())
+    }
+}

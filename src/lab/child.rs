@@ -1,0 +1,86 @@
+//! Training and scoring one child, on whatever thread.
+
+use super::method::{ChildTraining, Search};
+use crate::arch::{Architecture, InputShape};
+use crate::error::Result;
+use crate::nn::count;
+use crate::record::EndReason;
+use crate::seed::Streams;
+use crate::task::{Batch, Classification, Part, Score};
+use crate::train::{Step, Trainer};
+use tch::Device;
+
+/// What the data demand of a network.
+pub fn input(task: &Classification) -> InputShape {
+    InputShape { channels: task.channels, height: task.height, width: task.width, classes: task.classes }
+}
+
+/// A child, its images and its random streams.
+pub struct Child<'a> {
+    pub search: &'a dyn Search,
+    pub task: &'a Classification,
+    pub training: &'a ChildTraining,
+    pub part: Part,
+    pub streams: Streams,
+    pub device: Device,
+}
+
+/// How a child's training ended.
+#[derive(Debug)]
+pub struct ChildEnd {
+    pub end: EndReason,
+    pub score: Option<Score>,
+    pub loss: Option<f64>,
+    pub parameters: u64,
+}
+
+impl ChildEnd {
+    /// Ended before anything was known.
+    pub fn nothing(end: EndReason) -> Self {
+        Self { end, score: None, loss: None, parameters: 0 }
+    }
+}
+
+impl Child<'_> {
+    /// A network of `architecture`, ready for its first step.
+    pub fn trainer(&self, architecture: &Architecture) -> Result<Trainer> {
+        let network = self.search.build(architecture, input(self.task), self.training.size())?;
+        let steps = self.task.steps(self.part, self.training.recipe.batch);
+        Ok(Trainer::new(network, &self.training.recipe, steps, self.streams, self.device))
+    }
+
+    /// The batch of the trainer's next step.
+    pub fn next_batch(&self, trainer: &Trainer) -> Batch {
+        let (epoch, index) = (trainer.epoch(), trainer.batch_index());
+        self.task.batch(self.part, epoch, index, self.training.recipe.batch, &self.training.augment, self.streams)
+    }
+
+    /// Trains to the end and scores on the validation part. `go_on` is told the images of every step, and asked before every scored
+    /// batch; it answers with the reason to stop, if there is one.
+    pub fn train_and_score(&self, architecture: &Architecture, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<ChildEnd> {
+        let mut trainer = self.trainer(architecture)?;
+        let parameters = count(trainer.parts().0).0;
+        let mut loss = None;
+        let stopped = |end, loss| Ok(ChildEnd { end, score: None, loss, parameters });
+        while !trainer.is_finished() {
+            let batch = self.next_batch(&trainer);
+            if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
+                return stopped(EndReason::Diverged, loss);
+            }
+            if trainer.batch_index() == 0 {
+                loss = trainer.take_loss();
+            }
+            if let Some(reason) = go_on(Some(batch.len() as u64)) {
+                return stopped(reason, loss);
+            }
+        }
+        let mut reason = None;
+        let ask = || {
+            reason = go_on(None);
+            Ok(reason.is_none())
+        };
+        let score = self.task.score(Part::Valid, self.training.recipe.batch, |x| trainer.score(x), ask)?;
+        let end = if score.is_some() { EndReason::Completed } else { reason.unwrap_or(EndReason::BudgetReached) };
+        Ok(ChildEnd { end, score, loss, parameters })
+    }
+}

@@ -1,0 +1,136 @@
+//! How a search went: the score of every trial, and the figures that methods report about themselves.
+
+use super::axis::Axis;
+use super::panel::{Entry, Panel, legend, legend_height, small_print};
+use super::scene::{Frame, Point, Scene};
+use super::series::{Experiment, Series, experiments};
+use super::style::{look, marker};
+use crate::report::frame::Row;
+use std::collections::BTreeSet;
+
+const WIDTH: f64 = 780.0;
+const PLOT_HEIGHT: f64 = 250.0;
+const TOP: f64 = 34.0;
+
+/// Figures that a curve shows, with the label of their axis. Those that belong to trials are in [`TRIAL_LINES`].
+const KNOWN: [(&str, &str); 2] =
+    [("controller_entropy", "mean entropy of the controller's decisions (nats)"), ("alpha_entropy", "mean entropy of alpha (nats)")];
+/// Lines that are drawn over the scores of trials, and what they are.
+const TRIAL_LINES: [(&str, &str); 2] =
+    [("population_mean", "mean of the population"), ("baseline", "baseline of the rewards (moving average)")];
+
+/// Scores of all trials, one area for each method; `None` if no run has trials.
+pub fn trials(rows: &[Row]) -> Option<Scene> {
+    let groups = experiments(rows);
+    let searched: Vec<(&Experiment, &Series)> = groups
+        .iter()
+        .flat_map(|g| g.series.iter().map(move |s| (g, s)))
+        .filter(|(_, s)| s.rows.iter().any(|r| !r.trials.is_empty()))
+        .collect();
+    if searched.is_empty() {
+        return None;
+    }
+    let mut page = Scene::new("Score of every trial", WIDTH, 0.0);
+    let mut top = 10.0;
+    for (group, series) in searched {
+        top = trial_panel(&mut page, group, series, top);
+    }
+    let notes = ["Validation scores of briefly trained children in the order of their numbers, all seeds; a trial without a score is not shown. The areas of a data set and preset share their axes.".to_string()];
+    top += small_print(&mut page, &notes, 24.0, top, WIDTH - 48.0);
+    page.height = (top + 14.0).ceil();
+    Some(page)
+}
+
+fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) -> f64 {
+    let all = || group.rows().flat_map(|r| &r.trials);
+    let x = Axis::from_zero(all().map(|t| (t.id + 1) as f64), 1.0);
+    let y = Axis::linear(all().filter_map(|t| t.score).map(|s| 100.0 * s), 1.0).within_percent();
+    let panel = Panel { frame: plot_frame(top), x, y };
+    let title = format!("{}: {}, preset {}", series.name, group.dataset, group.preset);
+    let used = panel.axes(page, &title, "trial", "score of the trial (%)");
+    let look = look(series.method);
+    for trial in series.rows.iter().flat_map(|r| &r.trials) {
+        if let Some(at) = trial.score.and_then(|s| panel.at((trial.id + 1) as f64, 100.0 * s)) {
+            marker(page, look, at, 2.6, false);
+        }
+    }
+    let plain = |words: String, filled, lined| Entry { look, radius: 3.5, filled, lined, words };
+    let mut entries = vec![plain(format!("a trial; {} seeds", series.rows.len()), false, false)];
+    for (key, words) in TRIAL_LINES {
+        let curves: Vec<Vec<Point>> = series.rows.iter().map(|r| curve(r, key, &panel, 100.0)).filter(|c| c.len() > 1).collect();
+        if !curves.is_empty() {
+            entries.push(plain(format!("{words}, one line a seed"), true, true));
+        }
+        for path in curves {
+            let end = path[path.len() - 1];
+            page.line(path, 1.6, look.colour);
+            marker(page, look, end, 3.5, true);
+        }
+    }
+    let below = panel.frame.y1 + used;
+    legend(page, &entries, 76.0, below, WIDTH - 110.0);
+    below + legend_height(&entries, WIDTH - 110.0) + 14.0
+}
+
+/// What methods report about themselves while they search, one area for each figure; `None` if there is nothing.
+pub fn diagnostics(rows: &[Row]) -> Option<Scene> {
+    let groups = experiments(rows);
+    let mut page = Scene::new("What the searches report about themselves", WIDTH, 0.0);
+    let mut top = 10.0;
+    for group in &groups {
+        let keys: BTreeSet<&str> = group.rows().flat_map(|r| &r.points).flat_map(|p| p.extra.keys()).map(String::as_str).collect();
+        for (key, label) in KNOWN.iter().filter(|(key, _)| keys.contains(key)) {
+            top = figure_panel(&mut page, group, key, label, top);
+        }
+    }
+    page.height = (top + 4.0).ceil();
+    (!page.marks.is_empty()).then_some(page)
+}
+
+fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, top: f64) -> f64 {
+    let values = || group.rows().flat_map(|r| &r.points).filter_map(|p| Some((p.step as f64, *p.extra.get(key)?)));
+    let panel = Panel {
+        frame: plot_frame(top),
+        x: Axis::from_zero(values().map(|(step, _)| step), 1.0),
+        y: Axis::linear(values().map(|(_, v)| v), 1e-3),
+    };
+    let title = format!("{label}: {}, preset {}", group.dataset, group.preset);
+    let used = panel.axes(page, &title, "trials, or steps of the search", short(label));
+    let mut entries = Vec::new();
+    for series in &group.series {
+        let look = look(series.method);
+        let curves: Vec<Vec<Point>> = series.rows.iter().flat_map(|r| parts(r, key, &panel)).collect();
+        if curves.is_empty() {
+            continue;
+        }
+        entries.push(Entry { look, radius: 4.0, filled: true, lined: true, words: format!("{}, {} searches", series.name, curves.len()) });
+        for path in curves {
+            let end = path[path.len() - 1];
+            page.line(path, 1.4, look.colour);
+            marker(page, look, end, 3.5, true);
+        }
+    }
+    let below = panel.frame.y1 + used;
+    legend(page, &entries, 76.0, below, WIDTH - 110.0);
+    below + legend_height(&entries, WIDTH - 110.0) + 14.0
+}
+
+/// The label of an upright axis: the last part in brackets and the first words.
+fn short(label: &str) -> &str {
+    label.split_once(" of ").map_or(label, |(first, _)| first)
+}
+
+fn plot_frame(top: f64) -> Frame {
+    Frame { x0: 76.0, y0: top + TOP, x1: WIDTH - 30.0, y1: top + TOP + PLOT_HEIGHT }
+}
+
+fn curve(row: &Row, key: &str, panel: &Panel, scale: f64) -> Vec<Point> {
+    row.points.iter().filter_map(|p| panel.at(p.step as f64, scale * p.extra.get(key)?)).collect()
+}
+
+/// One curve for each of a run's several searches.
+fn parts(row: &Row, key: &str, panel: &Panel) -> Vec<Vec<Point>> {
+    let numbers: BTreeSet<u64> = row.points.iter().map(|p| p.part).collect();
+    let of = |part: u64| row.points.iter().filter(|p| p.part == part).filter_map(|p| panel.at(p.step as f64, *p.extra.get(key)?)).collect();
+    numbers.into_iter().map(of).filter(|c: &Vec<Point>| !c.is_empty()).collect()
+}

@@ -1,0 +1,246 @@
+//! Trials: side by side or one after the other, duplicates, small spaces, failures.
+
+mod common;
+
+use common::{assert_same, naslab, only_run, run_arguments};
+use naslab::arch::{Architecture, InputShape, NetSize, build, published};
+use naslab::error::Result;
+use naslab::lab::{
+    Card, Duplicates, Found, Lab, Manner, Method, Order, Policy, Proposals, Protocol, Search, Signals, Trial, best, prepare, read_settings,
+    resolve, tally,
+};
+use naslab::nn::{Network, Output, Pass, Table, Weights};
+use naslab::record::{EndReason, Event, Limits, RunResult, TrialRecord, read_events};
+use naslab::reproductions::random::RandomSearch;
+use naslab::seed::Streams;
+use serde_json::Value;
+use std::path::Path;
+use tch::{Device, Tensor};
+
+/// The trials of a run, without what depends on the machine's speed.
+fn history(run: &Path) -> Vec<TrialRecord> {
+    let (events, _) = read_events(&run.join("events.jsonl")).unwrap();
+    let trial = |e: Event| match e {
+        Event::Trial(t) => Some(TrialRecord { device_seconds: 0.0, spent_seconds: 0.0, ..t }),
+        _ => None,
+    };
+    events.into_iter().filter_map(|e| trial(e.event)).collect()
+}
+
+#[test]
+fn any_number_of_jobs_gives_the_same_history() {
+    for method in ["amoebanet", "nasnet", "random"] {
+        let runs: Vec<_> = ["1", "2", "3"]
+            .iter()
+            .map(|jobs| {
+                let out = tempfile::tempdir().unwrap();
+                let mut arguments = run_arguments(method, out.path());
+                arguments.extend(["--jobs", jobs].map(String::from));
+                naslab().args(arguments).assert().success();
+                out
+            })
+            .collect();
+        let expected = history(&only_run(runs[0].path()));
+        assert!(expected.len() >= 4);
+        for out in &runs[1..] {
+            assert_eq!(history(&only_run(out.path())), expected, "{method}");
+            assert_same(&only_run(runs[0].path()), &only_run(out.path()), method);
+        }
+    }
+}
+
+#[test]
+fn a_mutated_child_names_its_parent_and_its_mutation() {
+    let out = tempfile::tempdir().unwrap();
+    let trials = history(&common::unbroken("amoebanet", out.path()));
+    for trial in trials.iter().filter(|t| t.phase == naslab::record::Phase::Search) {
+        assert_eq!(trial.parent.is_some(), trial.id >= 3);
+        let origins: &[&str] = if trial.id < 3 { &["sampled"] } else { &["identity", "op mutation", "hidden state mutation"] };
+        assert!(origins.contains(&trial.origin.as_str()), "{}", trial.origin);
+    }
+}
+
+#[test]
+fn jobs_must_be_at_least_one() {
+    naslab().args(["run", "random", "--jobs", "0"]).assert().code(2);
+}
+
+#[test]
+fn an_interrupted_trial_is_recorded_and_run_again() {
+    let (out, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut arguments = run_arguments("random", out.path());
+    arguments.extend(["--jobs", "2"].map(String::from));
+    let child = common::spawn(&arguments);
+    let log = || std::fs::read_dir(out.path()).unwrap().next().map(|e| e.unwrap().path().join("events.jsonl"));
+    while !log().is_some_and(|l| std::fs::read_to_string(l).is_ok_and(|t| t.contains("\"phase_started\",\"phase\":\"search\""))) {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    let run = only_run(out.path());
+    let cut_off = history(&run).iter().filter(|t| t.end == EndReason::Interrupted).count();
+    assert!((1..=4).contains(&cut_off), "{cut_off} trials were cut off");
+    naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
+    assert_same(&common::unbroken("random", whole.path()), &run, "interrupted");
+}
+
+/// A method whose space has two architectures.
+struct Toy {
+    policy: Policy,
+    /// Children of the second architecture make libtorch fail.
+    broken: bool,
+}
+
+struct Prepared {
+    search: RandomSearch,
+    protocol: Protocol,
+    policy: Policy,
+    broken: bool,
+}
+
+const CARD: Card = Card { name: "toy", title: "Toy", paper: "", about: "", presets: include_str!("../reproductions/random/presets.toml") };
+
+impl Method for Toy {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
+        let (search, protocol) = read_settings(CARD.name, settings)?;
+        Ok(Box::new(Prepared { search, protocol, policy: self.policy, broken: self.broken }))
+    }
+}
+
+fn space(i: u64) -> Architecture {
+    published(["nasnet-a", "amoebanet-a"][(i % 2) as usize]).unwrap()
+}
+
+struct Draws;
+
+impl Proposals for Draws {
+    fn needs(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], _: Streams) -> Trial {
+        Trial { id, architecture: space(id + attempt), parent: None, origin: "sampled".into() }
+    }
+
+    fn committed(&mut self, _: &[TrialRecord], _: &mut Lab) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Search for Prepared {
+    fn variant(&self) -> String {
+        String::new()
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn run(&self, lab: &mut Lab) -> Result<Found> {
+        let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut Duplicates::new(self.policy), &mut Draws)?;
+        Ok(Found {
+            candidates: best(&history, self.search.keep),
+            score_kind: "toy".into(),
+            end: stop.unwrap_or(EndReason::Completed),
+            extra: tally(&history),
+        })
+    }
+
+    fn forecast(&self, _: &mut Lab) -> Result<f64> {
+        Ok(0.0)
+    }
+
+    fn keep(&self) -> u64 {
+        2
+    }
+
+    fn example(&self) -> Architecture {
+        space(0)
+    }
+
+    fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
+        let network = build(architecture, input, size)?;
+        Ok(if self.broken && *architecture == space(1) { Box::new(Broken(network)) } else { network })
+    }
+}
+
+struct Broken(Box<dyn Network>);
+
+impl Network for Broken {
+    fn table(&self) -> &Table {
+        self.0.table()
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
+        self.0.forward(w, &x.view([7, 7, 7, 7]), pass)
+    }
+}
+
+fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
+    let changes: Vec<String> = common::tiny("random").iter().map(|s| (*s).to_string()).collect();
+    let resolved = resolve(&CARD, "smoke", &changes).unwrap();
+    let order = Order {
+        preset: "smoke".into(),
+        settings: resolved.settings,
+        shrunk: resolved.shrunk,
+        dataset: "digits".into(),
+        data_dir: None,
+        seed: 0,
+        limits: Limits::default(),
+        device: Device::Cpu,
+        jobs: 2,
+    };
+    let manner =
+        Manner { limits: Limits::default(), checkpoint_seconds: 1e9, jobs: 2, watch: Box::new(|_| ()), signals: Signals::default() };
+    let result = prepare(toy, &order).unwrap().run(&out.join("run"), manner).unwrap();
+    (result, history(&out.join("run")).into_iter().filter(|t| t.phase == naslab::record::Phase::Search).collect())
+}
+
+#[test]
+fn a_space_of_two_architectures_is_exhausted() {
+    let out = tempfile::tempdir().unwrap();
+    let (result, trials) = run_toy(&Toy { policy: Policy::Redraw, broken: false }, out.path());
+    assert_eq!(result.search_end, EndReason::SpaceExhausted);
+    assert_eq!(trials.len(), 2);
+    assert!(result.final_score.is_some());
+}
+
+#[test]
+fn duplicates_are_trained_again_or_take_the_first_score() {
+    let out = tempfile::tempdir().unwrap();
+    let (result, trials) = run_toy(&Toy { policy: Policy::Train, broken: false }, out.path());
+    assert_eq!((trials.len(), result.search_end), (4, EndReason::Completed));
+    assert!(trials.iter().all(|t| t.reused.is_none()));
+    assert_ne!((trials[0].score, trials[0].loss), (trials[2].score, trials[2].loss), "another seed of its own");
+    assert_eq!(result.extra["distinct_architectures"], 2.0);
+
+    let out = tempfile::tempdir().unwrap();
+    let (result, trials) = run_toy(&Toy { policy: Policy::Reuse, broken: false }, out.path());
+    assert_eq!(trials.iter().map(|t| t.reused).collect::<Vec<_>>(), [None, None, Some(0), Some(1)]);
+    assert_eq!((trials[0].score, trials[1].score), (trials[2].score, trials[3].score));
+    assert_eq!(result.extra["reused_scores"], 2.0);
+}
+
+#[test]
+fn a_trial_that_libtorch_gives_up_on_is_recorded_and_the_search_goes_on() {
+    let out = tempfile::tempdir().unwrap();
+    let (result, trials) = run_toy(&Toy { policy: Policy::Train, broken: true }, out.path());
+    let ends: Vec<EndReason> = trials.iter().map(|t| t.end).collect();
+    assert_eq!(ends, [EndReason::Completed, EndReason::Failed, EndReason::Completed, EndReason::Failed]);
+    assert_eq!(result.trials, [("completed".to_string(), 2), ("failed".to_string(), 2)].into());
+    let log = std::fs::read_to_string(out.path().join("run/events.jsonl")).unwrap();
+    assert!(log.contains("libtorch failed"), "the reason is in the log");
+}
+
+#[test]
+fn a_search_without_any_scored_trial_says_so() {
+    let out = tempfile::tempdir().unwrap();
+    let mut arguments = run_arguments("amoebanet", out.path());
+    arguments.extend(["--set", "search.child.recipe.learning_rate=1e30", "--set", "search.child.recipe.clip=0.0"].map(String::from));
+    naslab().args(arguments).assert().code(4).stderr(predicates::str::contains("8 diverged"));
+}
