@@ -38,13 +38,19 @@ fn version(folder: &Path) -> Option<String> {
 }
 
 fn compile_shim(libtorch: &Path) {
-    println!("cargo:rerun-if-changed=src/shim/shim.cpp");
+    println!("cargo:rerun-if-changed=src/shim");
     cc::Build::new()
         .cpp(true)
-        .std("c++17")
+        .std("c++20")
+        // The kernels are arithmetic, whatever the profile.
+        .opt_level(3)
+        .flag("-isystem")
+        .flag(libtorch.join("include/torch/csrc/api/include").as_os_str())
         .flag("-isystem")
         .flag(libtorch.join("include").as_os_str())
         .file("src/shim/shim.cpp")
+        .file("src/shim/depthwise.cpp")
+        .file("src/shim/stage.cpp")
         .compile("naslab_shim");
     let lib = libtorch.join("lib");
     println!("cargo:rustc-link-search=native={}", lib.display());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A part, and the parts that it may use. `error`, `units` and `seed` may be used by all.
 const LAYERS: [(&str, &[&str]); 14] = [
-    ("nn", &[]),
+    ("nn", &["shim"]),
     ("arch", &["nn"]),
     ("record", &["arch"]),
     ("shim", &[]),

@@ -68,12 +68,12 @@ pub struct Choices {
     /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Threads of one operation on the CPU; results on a CPU are reproducible for the same number.
+    /// Threads of one operation on the CPU, outside of trials; results are reproducible for the same number.
     #[arg(long, value_name = "N")]
     pub threads: Option<u32>,
-    /// Children of a search by trials to train side by side, each with its own threads; the outcome does not depend on it.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub jobs: u64,
+    /// Trials to run side by side, each with one thread: all cores if not given, 1 on a card. The outcome does not depend on it.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<u64>,
 }
 
 /// Where runs go and how they talk.
@@ -128,7 +128,7 @@ pub struct ResumeArguments {
     /// Device; the kind must be that of the run.
     #[arg(long)]
     pub device: Option<String>,
-    /// Children to train side by side; as in the first attempt if not given.
+    /// Trials to run side by side; as in the first attempt if not given.
     #[arg(long, value_name = "N")]
     pub jobs: Option<u64>,
     /// How it talks.

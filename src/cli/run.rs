@@ -43,7 +43,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
         order.data_dir.clone_from(&a.data_dir);
     }
     if let Some(jobs) = a.jobs {
-        order.jobs = jobs.max(1);
+        order.jobs = self::jobs(Some(jobs), device)?;
     }
     let method = by_name(&manifest.method)?;
     let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &catch_signals()?)?;
@@ -114,21 +114,26 @@ pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Dev
         seed,
         limits: choices.limits()?,
         device,
-        jobs: choices.jobs,
+        jobs: jobs(choices.jobs, device)?,
     })
 }
 
 /// The device that was asked for, with the number of threads that was asked for.
 pub fn open_device(choices: &Choices) -> Result<tch::Device> {
-    if choices.jobs == 0 {
-        return Err(Error::Usage("--jobs 0: must be at least 1".into()));
-    }
-    // Side by side, the children share the cores.
-    let shared = |jobs: u64| (u64::from(tch::get_num_threads().unsigned_abs()) / jobs).max(1) as u32;
-    if let Some(threads) = choices.threads.or_else(|| (choices.jobs > 1).then(|| shared(choices.jobs))) {
+    if let Some(threads) = choices.threads {
         set_threads(threads)?;
     }
     device::choose(&choices.device)
+}
+
+/// Trials side by side: what was asked for, or every core of the device.
+fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
+    match asked {
+        Some(0) => Err(Error::Usage("--jobs 0: must be at least 1".into())),
+        Some(n) => Ok(n),
+        None if device == tch::Device::Cpu => Ok(std::thread::available_parallelism().map_or(1, |n| n.get() as u64)),
+        None => Ok(1),
+    }
 }
 
 fn set_threads(threads: u32) -> Result<()> {

@@ -94,10 +94,9 @@ impl<'a> Workers<'a> {
     where
         'a: 's,
     {
-        // The number of threads an operation uses is a property of the thread that calls it.
-        let threads = tch::get_num_threads();
         scope.spawn(move || {
-            tch::set_num_threads(threads);
+            // One thread a child, whatever the number of jobs: then its sums are the same for any of them.
+            tch::set_num_threads(1);
             let began = Instant::now();
             let streams = self.streams.child(self.phase.name(), trial.id);
             let child =

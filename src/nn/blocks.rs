@@ -2,6 +2,7 @@
 
 use super::norm::BatchNorm;
 use super::weights::{ParamId, Table, Weights};
+use crate::shim;
 use tch::Tensor;
 
 /// Shape of a convolution. Pairs are (vertical, horizontal).
@@ -59,9 +60,19 @@ impl Conv {
         Self { weight, shape }
     }
 
+    /// One filter a channel, with a square kernel.
+    fn is_depthwise(&self) -> bool {
+        let s = &self.shape;
+        let square = s.kernel.0 == s.kernel.1 && s.stride.0 == s.stride.1 && s.padding.0 == s.padding.1;
+        square && s.groups == s.input && s.output == s.input && s.groups > 1
+    }
+
     /// [N, input, H, W] → [N, output, H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
         let s = &self.shape;
+        if self.is_depthwise() {
+            return shim::depthwise(x, &w[self.weight], s.stride.0, s.padding.0, s.dilation);
+        }
         let pair = |p: (i64, i64)| [p.0, p.1];
         x.conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
     }
@@ -87,6 +98,33 @@ impl Linear {
     }
 }
 
+/// ReLU (if `relu`), a pointwise or a depthwise and a pointwise convolution, and batch norm in one pass of our own kernels; `None` for
+/// other convolutions and where the kernels do not take the tensors.
+pub(super) fn in_one_pass(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &Weights, x: &Tensor, training: bool) -> Option<Tensor> {
+    let (depthwise, pointwise) = match convs {
+        [pointwise] => (None, pointwise),
+        [depthwise, pointwise] if depthwise.is_depthwise() => (Some(depthwise), pointwise),
+        _ => return None,
+    };
+    let first = depthwise.unwrap_or(pointwise).shape;
+    let last = pointwise.shape;
+    if last.kernel != (1, 1) || last.groups != 1 || first.stride.0 != first.stride.1 || (depthwise.is_some() && last.stride != (1, 1)) {
+        return None;
+    }
+    let (affine, running) = norm.tensors(w);
+    let stage = shim::Stage {
+        depthwise: depthwise.map(|d| &w[d.weight]),
+        pointwise: &w[pointwise.weight],
+        affine,
+        running,
+        relu,
+        stride: first.stride.0,
+        padding: first.padding.0,
+        dilation: first.dilation,
+    };
+    stage.forward(x, training)
+}
+
 /// ReLU, some convolutions in a row, batch norm.
 #[derive(Clone, Debug)]
 pub struct ReluConvBn {
@@ -105,6 +143,9 @@ impl ReluConvBn {
 
     /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        if let Some(out) = in_one_pass(&self.convs, &self.norm, true, w, x, training) {
+            return out;
+        }
         let convolved = self.convs.iter().fold(x.relu(), |x, conv| conv.forward(w, &x));
         self.norm.forward(w, &convolved, training)
     }

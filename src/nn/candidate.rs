@@ -4,6 +4,7 @@ use super::blocks::{ConvShape, FactorizedReduce, ReluConvBn};
 use super::norm::BatchNorm;
 use super::op::Op;
 use super::weights::{Table, Weights};
+use crate::shim;
 use tch::{Kind, Tensor};
 
 /// Which form of an operation is declared.
@@ -77,8 +78,8 @@ impl Candidate {
                 let up = |size: i64| (size + stride - 1) / stride;
                 Tensor::zeros([n, c, up(h), up(width)], (x.kind(), x.device()))
             }
-            Self::MaxPool { stride, norm } => normed(x.max_pool2d([3, 3], [*stride, *stride], [1, 1], [1, 1], false), norm),
-            Self::AvgPool { stride, norm } => normed(avg_pool(x, 3, *stride), norm),
+            Self::MaxPool { stride, norm } => normed(shim::pool(x, true, 3, *stride), norm),
+            Self::AvgPool { stride, norm } => normed(shim::pool(x, false, 3, *stride), norm),
             Self::Identity => x.shallow_clone(),
             Self::Reduce(reduce) => reduce.forward(w, x, training),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
@@ -89,12 +90,6 @@ impl Candidate {
     pub fn is_identity(&self) -> bool {
         matches!(self, Self::Identity)
     }
-}
-
-/// Average pooling with an odd kernel that keeps the size at stride 1; the padding is not counted.
-pub fn avg_pool(x: &Tensor, kernel: i64, stride: i64) -> Tensor {
-    let padding = (kernel - 1) / 2;
-    x.avg_pool2d([kernel, kernel], [stride, stride], [padding, padding], false, false, None)
 }
 
 /// Average pooling without padding.
@@ -196,7 +191,7 @@ mod tests {
     #[test]
     fn the_average_leaves_out_the_padding() {
         let x = Tensor::ones([1, 1, 4, 4], (Kind::Double, Device::Cpu));
-        assert!(avg_pool(&x, 3, 1).allclose(&x, 1e-12, 1e-12, false));
+        assert!(shim::pool(&x, false, 3, 1).allclose(&x, 1e-12, 1e-12, false));
     }
 
     #[test]

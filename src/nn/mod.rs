@@ -9,7 +9,7 @@ mod space_op;
 mod weights;
 
 pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn};
-pub use candidate::{Candidate, Form, avg_pool, avg_pool_valid, global_average};
+pub use candidate::{Candidate, Form, avg_pool_valid, global_average};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;
 pub use op::Op;

@@ -28,6 +28,11 @@ impl BatchNorm {
         })
     }
 
+    /// Scale and shift, and running mean and variance.
+    pub(super) fn tensors<'a>(&self, w: &'a Weights) -> (Option<(&'a Tensor, &'a Tensor)>, (&'a Tensor, &'a Tensor)) {
+        (self.affine.map(|(s, b)| (&w[s], &w[b])), (&w[self.mean], &w[self.var]))
+    }
+
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
         let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));

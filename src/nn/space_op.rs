@@ -1,10 +1,10 @@
 //! The operations of the NASNet space: they map any width to the cell's and can all stride (NASNet appendix, AmoebaNet's released code).
 
-use super::blocks::{Conv, ConvShape, ReluConvBn};
-use super::candidate::avg_pool;
+use super::blocks::{Conv, ConvShape, ReluConvBn, in_one_pass};
 use super::norm::BatchNorm;
 use super::op::Op;
 use super::weights::{Table, Weights};
+use crate::shim;
 use tch::Tensor;
 
 /// Convolution and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
@@ -22,7 +22,8 @@ impl ConvBn {
 
     /// Runs it.
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        self.norm.forward(w, &self.conv.forward(w, x), training)
+        in_one_pass(&[self.conv], &self.norm, false, w, x, training)
+            .unwrap_or_else(|| self.norm.forward(w, &self.conv.forward(w, x), training))
     }
 }
 
@@ -85,12 +86,7 @@ impl SpaceOp {
             Self::Identity => x.shallow_clone(),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
             Self::Pool { maximum, kernel, stride, project } => {
-                let padding = (kernel - 1) / 2;
-                let pooled = if *maximum {
-                    x.max_pool2d([*kernel, *kernel], [*stride, *stride], [padding, padding], [1, 1], false)
-                } else {
-                    avg_pool(x, *kernel, *stride)
-                };
+                let pooled = shim::pool(x, *maximum, *kernel, *stride);
                 project.map_or_else(|| pooled.shallow_clone(), |p| p.forward(w, &pooled, training))
             }
         }

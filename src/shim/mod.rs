@@ -1,4 +1,8 @@
-//! The few things of libtorch that tch does not reach, through a small C++ file.
+//! The few things of libtorch that tch does not reach, through a little C++, and kernels where libtorch's are slow.
+
+mod planes;
+
+pub use planes::{Stage, depthwise, pool};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 use std::ffi::{CStr, c_char, c_int};

@@ -1,0 +1,329 @@
+// Depthwise convolution and pooling on a processor, with their gradients as autograd functions.
+
+#include "kernels.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <exception>
+#include <limits>
+#include <string>
+
+namespace naslab {
+// Why the last call on this thread returned a null pointer.
+std::string &last_error() {
+  thread_local std::string message;
+  return message;
+}
+} // namespace naslab
+
+namespace {
+
+using naslab::Planes;
+using naslab::Vector;
+using naslab::Window;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+Window window(const at::Tensor &x, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+  const auto out = [&](std::int64_t side) { return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1; };
+  return {x.size(0), x.size(1), x.size(2), x.size(3), kernel, stride, padding, dilation, out(x.size(2)), out(x.size(3))};
+}
+
+// Channels [from, to) of y = w * x.
+template <class T> NASLAB_INLINE void convolve(const Window &s, const T *x, const T *w, T *y, std::int64_t from, std::int64_t to) {
+  constexpr std::int64_t L = Vector<T>::lanes;
+  thread_local Planes<T> in, out;
+  for (std::int64_t c = from; c < to; ++c) {
+    for (std::int64_t n = 0; n < s.images; n += L) {
+      const std::int64_t count = std::min(L, s.images - n);
+      const auto *planes = in.load(x + (n * s.channels + c) * s.plane(), s.channels * s.plane(), count, s.height, s.width, s.padding, T(0));
+      auto *result = out.resize(s.out_plane());
+      naslab::correlate<T>(planes, s.padded_width(), w + c * s.kernel * s.kernel, s.kernel, s.stride, s.dilation, result, s.out_height,
+                           s.out_width);
+      out.store(y + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0);
+    }
+  }
+}
+
+// Channels [from, to) of the gradients; a null pointer is not wanted.
+template <class T>
+NASLAB_INLINE void convolve_back(const Window &s, const T *x, const T *w, const T *g, T *gx, T *gw, std::int64_t from, std::int64_t to) {
+  constexpr std::int64_t L = Vector<T>::lanes;
+  thread_local Planes<T> in, grad, back, taps;
+  const std::int64_t area = s.kernel * s.kernel;
+  std::vector<T> flipped(static_cast<std::size_t>(area));
+  for (std::int64_t c = from; c < to; ++c) {
+    const T *weights = w + c * area;
+    std::reverse_copy(weights, weights + area, flipped.begin());
+    auto *sums = taps.filled(area, T(0));
+    for (std::int64_t n = 0; n < s.images; n += L) {
+      const std::int64_t count = std::min(L, s.images - n);
+      const std::int64_t at = (n * s.channels + c) * s.plane(), out_at = (n * s.channels + c) * s.out_plane();
+      const std::int64_t step = s.channels * s.plane(), out_step = s.channels * s.out_plane();
+      // With stride 1 the input's gradient is a correlation with the flipped kernel over a bordered gradient.
+      const std::int64_t border = s.dilation * (s.kernel - 1) - s.padding;
+      const bool flip = s.stride == 1 && border >= 0;
+      if (gx != nullptr && flip) {
+        const auto *wide = grad.load(g + out_at, out_step, count, s.out_height, s.out_width, border, T(0));
+        auto *result = back.resize(s.plane());
+        naslab::correlate<T>(wide, s.out_width + 2 * border, flipped.data(), s.kernel, 1, s.dilation, result, s.height, s.width);
+        back.store(gx + at, step, count, s.height, s.width, 0);
+      }
+      if (gw == nullptr && flip) {
+        continue;
+      }
+      const auto *plain = grad.load(g + out_at, out_step, count, s.out_height, s.out_width, 0, T(0));
+      if (gx != nullptr && !flip) {
+        auto *result = back.filled(s.padded_height() * s.padded_width(), T(0));
+        naslab::scatter<T>(result, s.padded_width(), weights, plain, s.kernel, s.stride, s.dilation, s.out_height, s.out_width);
+        back.store(gx + at, step, count, s.height, s.width, s.padding);
+      }
+      if (gw != nullptr) {
+        const auto *planes = in.load(x + at, step, count, s.height, s.width, s.padding, T(0));
+        naslab::gather_taps<T>(planes, s.padded_width(), plain, s.kernel, s.stride, s.dilation, sums, s.out_height, s.out_width);
+      }
+    }
+    if (gw != nullptr) {
+      for (std::int64_t k = 0; k < area; ++k) {
+        T sum = 0;
+        for (std::int64_t lane = 0; lane < L; ++lane) {
+          sum += sums[k][lane];
+        }
+        gw[c * area + k] = sum;
+      }
+    }
+  }
+}
+
+// Channels [from, to) of a pool. The average is over the pixels that exist.
+template <class T>
+NASLAB_INLINE void pool(const Window &s, bool maximum, const T *x, T *y, std::int64_t from, std::int64_t to) {
+  using V = typename Vector<T>::type;
+  constexpr std::int64_t L = Vector<T>::lanes;
+  thread_local Planes<T> in, out;
+  const T outside = maximum ? -std::numeric_limits<T>::infinity() : T(0);
+  for (std::int64_t c = from; c < to; ++c) {
+    for (std::int64_t n = 0; n < s.images; n += L) {
+      const std::int64_t count = std::min(L, s.images - n);
+      const V *planes =
+          in.load(x + (n * s.channels + c) * s.plane(), s.channels * s.plane(), count, s.height, s.width, s.padding, outside);
+      V *result = out.resize(s.out_plane());
+      for (std::int64_t i = 0; i < s.out_height; ++i) {
+        for (std::int64_t j = 0; j < s.out_width; ++j) {
+          const V *corner = planes + i * s.stride * s.padded_width() + j * s.stride;
+          V value = maximum ? corner[0] : V{};
+          for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
+            for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
+              const V tap = corner[ki * s.padded_width() + kj];
+              // A NaN stays, as in libtorch.
+              value = maximum ? ((tap > value) | (tap != tap) ? tap : value) : value + tap;
+            }
+          }
+          if (!maximum) {
+            const auto inside = [&](std::int64_t at, std::int64_t side) {
+              const std::int64_t start = at * s.stride - s.padding;
+              return std::min(start + s.kernel, side) - std::max<std::int64_t>(start, 0);
+            };
+            value /= T(inside(i, s.height) * inside(j, s.width));
+          }
+          result[i * s.out_width + j] = value;
+        }
+      }
+      out.store(y + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0);
+    }
+  }
+}
+
+// Channels [from, to) of a pool's gradient; a maximum passes it to the first of equal pixels.
+template <class T>
+NASLAB_INLINE void pool_back(const Window &s, bool maximum, const T *x, const T *g, T *gx, std::int64_t from, std::int64_t to) {
+  using V = typename Vector<T>::type;
+  constexpr std::int64_t L = Vector<T>::lanes;
+  using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  typedef Index I __attribute__((vector_size(32)));
+  thread_local Planes<T> in, grad, back;
+  const std::int64_t width = s.padded_width();
+  for (std::int64_t c = from; c < to; ++c) {
+    for (std::int64_t n = 0; n < s.images; n += L) {
+      const std::int64_t count = std::min(L, s.images - n);
+      const std::int64_t at = (n * s.channels + c) * s.plane(), step = s.channels * s.plane();
+      const V *plain =
+          grad.load(g + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0, T(0));
+      const V *planes = maximum ? in.load(x + at, step, count, s.height, s.width, s.padding, -std::numeric_limits<T>::infinity()) : nullptr;
+      V *result = back.filled(s.padded_height() * width, T(0));
+      T *flat = reinterpret_cast<T *>(result);
+      for (std::int64_t i = 0; i < s.out_height; ++i) {
+        for (std::int64_t j = 0; j < s.out_width; ++j) {
+          const std::int64_t start = i * s.stride * width + j * s.stride;
+          const V passed = plain[i * s.out_width + j];
+          if (maximum) {
+            V value = planes[start];
+            I place{};
+            for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
+              for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
+                const V tap = planes[start + ki * width + kj];
+                const I better = (tap > value) | (tap != tap);
+                value = better ? tap : value;
+                place = better ? I{} + static_cast<Index>(ki * width + kj) : place;
+              }
+            }
+            for (std::int64_t lane = 0; lane < count; ++lane) {
+              flat[(start + place[lane]) * L + lane] += passed[lane];
+            }
+            continue;
+          }
+          const std::int64_t top = i * s.stride - s.padding, left = j * s.stride - s.padding;
+          const std::int64_t rows = std::min(top + s.kernel, s.height) - std::max<std::int64_t>(top, 0);
+          const std::int64_t columns = std::min(left + s.kernel, s.width) - std::max<std::int64_t>(left, 0);
+          const V share = passed / T(rows * columns);
+          for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
+            for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
+              result[start + ki * width + kj] += share;
+            }
+          }
+        }
+      }
+      back.store(gx + at, step, count, s.height, s.width, s.padding);
+    }
+  }
+}
+
+#define NASLAB_FOR(T, NAME)                                                                                                              \
+  NASLAB_CLONES void convolve_##NAME(const Window &s, const T *x, const T *w, T *y, std::int64_t from, std::int64_t to) {                 \
+    convolve<T>(s, x, w, y, from, to);                                                                                                   \
+  }                                                                                                                                      \
+  NASLAB_CLONES void convolve_back_##NAME(const Window &s, const T *x, const T *w, const T *g, T *gx, T *gw, std::int64_t from,           \
+                                          std::int64_t to) {                                                                             \
+    convolve_back<T>(s, x, w, g, gx, gw, from, to);                                                                                      \
+  }                                                                                                                                      \
+  NASLAB_CLONES void pool_##NAME(const Window &s, bool maximum, const T *x, T *y, std::int64_t from, std::int64_t to) {                   \
+    pool<T>(s, maximum, x, y, from, to);                                                                                                 \
+  }                                                                                                                                      \
+  NASLAB_CLONES void pool_back_##NAME(const Window &s, bool maximum, const T *x, const T *g, T *gx, std::int64_t from, std::int64_t to) { \
+    pool_back<T>(s, maximum, x, g, gx, from, to);                                                                                        \
+  }
+
+NASLAB_FOR(float, float)
+NASLAB_FOR(double, double)
+
+// Each channel is one thread's, so that sums do not depend on the number of threads.
+template <class F> void over_channels(const Window &s, F f) {
+  const std::int64_t work = s.images * (s.plane() + s.out_plane()) * s.kernel;
+  at::parallel_for(0, s.channels, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(work, 1)), f);
+}
+
+class Depthwise : public torch::autograd::Function<Depthwise> {
+public:
+  static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, const at::Tensor &weight, std::int64_t stride,
+                            std::int64_t padding, std::int64_t dilation) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const auto x = input.contiguous(), w = weight.contiguous();
+    ctx->save_for_backward({x, w});
+    ctx->saved_data["s"] = std::vector<std::int64_t>{stride, padding, dilation};
+    const Window s = window(x, w.size(3), stride, padding, dilation);
+    const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
+    over_channels(s, [&](std::int64_t from, std::int64_t to) {
+      if (x.scalar_type() == at::kFloat) {
+        convolve_float(s, x.const_data_ptr<float>(), w.const_data_ptr<float>(), y.data_ptr<float>(), from, to);
+      } else {
+        convolve_double(s, x.const_data_ptr<double>(), w.const_data_ptr<double>(), y.data_ptr<double>(), from, to);
+      }
+    });
+    return y;
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const auto &x = saved[0], &w = saved[1];
+    const auto how = ctx->saved_data["s"].toIntVector();
+    const bool want_x = ctx->needs_input_grad(0), want_w = ctx->needs_input_grad(1);
+    const auto none = at::Tensor();
+    if (at::GradMode::is_enabled()) {
+      // The gradient is to be differentiated again, which libtorch can.
+      const auto g = at::convolution_backward(gradients[0], x, w, c10::nullopt, {how[0], how[0]}, {how[1], how[1]}, {how[2], how[2]}, false,
+                                              {0, 0}, x.size(1), {want_x, want_w, false});
+      return {std::get<0>(g), std::get<1>(g), none, none, none};
+    }
+    const auto g = gradients[0].contiguous();
+    const Window s = window(x, w.size(3), how[0], how[1], how[2]);
+    const auto gx = want_x ? at::empty_like(x) : none, gw = want_w ? at::empty_like(w) : none;
+    const auto run = [&](auto zero, auto kernel) {
+      using T = decltype(zero);
+      T *to_x = want_x ? gx.data_ptr<T>() : nullptr, *to_w = want_w ? gw.data_ptr<T>() : nullptr;
+      over_channels(s, [&](std::int64_t from, std::int64_t to) {
+        kernel(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), g.const_data_ptr<T>(), to_x, to_w, from, to);
+      });
+    };
+    if (x.scalar_type() == at::kFloat) {
+      run(0.0f, convolve_back_float);
+    } else {
+      run(0.0, convolve_back_double);
+    }
+    return {gx, gw, none, none, none};
+  }
+};
+
+class Pool : public torch::autograd::Function<Pool> {
+public:
+  static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, bool maximum, std::int64_t kernel, std::int64_t stride) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const auto x = input.contiguous();
+    ctx->save_for_backward({x});
+    ctx->saved_data["s"] = std::vector<std::int64_t>{maximum, kernel, stride};
+    const Window s = window(x, kernel, stride, (kernel - 1) / 2, 1);
+    const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
+    over_channels(s, [&](std::int64_t from, std::int64_t to) {
+      if (x.scalar_type() == at::kFloat) {
+        pool_float(s, maximum, x.const_data_ptr<float>(), y.data_ptr<float>(), from, to);
+      } else {
+        pool_double(s, maximum, x.const_data_ptr<double>(), y.data_ptr<double>(), from, to);
+      }
+    });
+    return y;
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    const auto x = ctx->get_saved_variables()[0];
+    const auto how = ctx->saved_data["s"].toIntVector();
+    const auto none = at::Tensor();
+    TORCH_CHECK(!at::GradMode::is_enabled(), "naslab: the gradient of a pool cannot be differentiated again");
+    const bool maximum = how[0] != 0;
+    const Window s = window(x, how[1], how[2], (how[1] - 1) / 2, 1);
+    const auto g = gradients[0].contiguous();
+    const auto gx = at::empty_like(x);
+    over_channels(s, [&](std::int64_t from, std::int64_t to) {
+      if (x.scalar_type() == at::kFloat) {
+        pool_back_float(s, maximum, x.const_data_ptr<float>(), g.const_data_ptr<float>(), gx.data_ptr<float>(), from, to);
+      } else {
+        pool_back_double(s, maximum, x.const_data_ptr<double>(), g.const_data_ptr<double>(), gx.data_ptr<double>(), from, to);
+      }
+    });
+    return {gx, none, none, none};
+  }
+};
+
+template <class F> at::Tensor *guarded(F f) {
+  try {
+    return new at::Tensor(f());
+  } catch (const std::exception &e) {
+    naslab::last_error() = e.what();
+    return nullptr;
+  }
+}
+
+} // namespace
+
+extern "C" {
+
+const char *naslab_last_error() { return naslab::last_error().c_str(); }
+
+at::Tensor *naslab_depthwise(const at::Tensor *x, const at::Tensor *w, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+  return guarded([&] { return Depthwise::apply(*x, *w, stride, padding, dilation); });
+}
+
+at::Tensor *naslab_pool(const at::Tensor *x, bool maximum, std::int64_t kernel, std::int64_t stride) {
+  return guarded([&] { return Pool::apply(*x, maximum, kernel, stride); });
+}
+}
