@@ -136,14 +136,8 @@ impl Classification {
 
     /// The same images once more, in the same memory, for another thread.
     pub fn share(&self) -> Self {
-        Self {
-            pixels: self.pixels.share(),
-            train: self.train.clone(),
-            valid: self.valid.clone(),
-            retrain: self.retrain.clone(),
-            split_hash: self.split_hash.clone(),
-            ..*self
-        }
+        let (train, valid, retrain) = (self.train.clone(), self.valid.clone(), self.retrain.clone());
+        Self { pixels: self.pixels.share(), train, valid, retrain, split_hash: self.split_hash.clone(), ..*self }
     }
 
     /// Number of images in `part`.
