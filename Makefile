@@ -8,7 +8,7 @@ NASLAB = target/debug/naslab
 .PHONY: help setup build demo test ci tools
 
 help:
-	@echo "make demo    set up, build, run DARTS and random search on the digits, write reports/"
+	@echo "make demo    set up, build, run every method on the digits, write reports/"
 	@echo "make test    set up, build, run the whole test suite"
 	@echo "make ci      all that has to hold before a change lands: tests, format, lints, documentation, dependencies"
 	@echo "make setup   libtorch only (a LIBTORCH that is set is used as it is)"
@@ -26,7 +26,8 @@ build: setup
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
 demo: build
-	$(NASLAB) run darts random --preset smoke --seeds 0..3 --threads 1 --out runs
+	$(NASLAB) run darts amoebanet nasnet random --preset smoke --seeds 0..3 --threads 1 --out runs
+	$(NASLAB) run random --set 'search.space="darts"' --preset smoke --seeds 0..3 --threads 1 --out runs
 	$(NASLAB) report runs --out reports
 
 test: setup

@@ -92,7 +92,7 @@ fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, to
     let panel = Panel {
         frame: plot_frame(top),
         x: Axis::from_zero(values().map(|(step, _)| step), 1.0),
-        y: Axis::linear(values().map(|(_, v)| v), 1e-3),
+        y: Axis::linear(values().map(|(_, v)| v), 0.1),
     };
     let title = format!("{label}: {}, preset {}", group.dataset, group.preset);
     let used = panel.axes(page, &title, "trials, or steps of the search", short(label));
