@@ -61,12 +61,13 @@ fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
         let expected = unbroken(name, whole.path());
         let mut kills = 0;
         for (i, phase) in KILLS.iter().enumerate() {
-            kills += usize::from(kill_in(phase, name, broken.path(), 37 * i as u64 % 90));
+            kills += usize::from(kill_in(phase, name, broken.path(), i as u64));
         }
         assert!(kills >= 6, "{name}: only {kills} of {} kills hit a running process", KILLS.len());
         let run = only_run(broken.path());
         common::naslab().arg("resume").arg(&run).args(["--quiet", "--checkpoint-every", "0s"]).assert().success();
         assert_same(&expected, &run, name);
+        assert_eq!(common::history(&expected), common::history(&run), "{name}: every trial stands in the log once");
         let attempts = std::fs::read_to_string(run.join("events.jsonl")).unwrap().matches("attempt_started").count();
         assert!(attempts > kills, "{name}: {attempts} attempts");
     }
@@ -78,7 +79,7 @@ fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
         let name = method.card().name;
         let out = tempfile::tempdir().unwrap();
         let mut arguments = run_arguments(name, out.path());
-        let long = if name == "darts" { "search.epochs=10000" } else { "search.trials=100000" };
+        let long = if ["darts", "enas"].contains(&name) { "search.epochs=10000" } else { "search.trials=100000" };
         arguments.extend(["--set", long, "--budget", "2s", "--set", "retrain.recipe.epochs=60"].map(String::from));
         let mut child = spawn(&arguments);
         while !reached(out.path(), "select") {
@@ -95,15 +96,17 @@ fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
     }
 }
 
-/// Starts or resumes the run, waits until the present attempt works in `phase` (or a later one), then `delay` ms, and kills it.
-/// False if the run ended before that.
-fn kill_in(phase: &str, method: &str, out: &Path, delay: u64) -> bool {
+/// Starts or resumes the run with one or two jobs, waits until the present attempt works in `phase` (or a later one), then some milliseconds, and
+/// kills it. False if the run ended before that.
+fn kill_in(phase: &str, method: &str, out: &Path, number: u64) -> bool {
+    let (delay, jobs) = (37 * number % 90, (1 + number % 2).to_string());
     let started_before = std::fs::read_dir(out).unwrap().next().is_some();
-    let arguments = if started_before {
+    let mut arguments = if started_before {
         ["resume", &only_run(out).display().to_string(), "--quiet", "--checkpoint-every", "0s"].map(String::from).to_vec()
     } else {
         run_arguments(method, out)
     };
+    arguments.extend(["--jobs".to_string(), jobs]);
     let before = attempts(out);
     let mut child = spawn(&arguments);
     loop {

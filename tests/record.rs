@@ -61,7 +61,7 @@ fn trial() -> impl Strategy<Value = Event> {
             end: EndReason::Diverged,
             score,
             loss,
-            parameters: id / 2,
+            parameters: Some(id / 2),
             device_seconds,
             spent_seconds,
         })

@@ -486,3 +486,47 @@ fn claims_cover_the_six_papers_and_the_control() {
     }
     assert!(all.len() > 60);
 }
+
+#[test]
+fn trials_are_listed_counted_and_drawn() {
+    let root = TempDir::new().unwrap();
+    let path = random(0, 0.95).write(&runs(&root));
+    let trial = |id: u64, phase: &str, hash: &str, end: &str, score: Option<f64>, reused: Option<u64>| {
+        json!({"kind": "trial", "id": id, "phase": phase, "architecture": architecture(), "hash": hash, "parent": if id > 1 { Some(0) } else { None },
+            "origin": "op mutation", "reused": reused, "end": end, "score": score, "loss": 0.5, "parameters": if end == "failed" { None } else { Some(1000) },
+            "device_seconds": 2.5, "spent_seconds": 2.5 * (id + 1) as f64})
+    };
+    let mut point = progress(0, 2.5, Some(0.5));
+    point["extra"] = json!({"population_mean": 0.4, "controller_entropy": 1.6});
+    let mut later = progress(1, 5.0, Some(0.6));
+    later["extra"] = json!({"population_mean": 0.5, "controller_entropy": 1.5});
+    let events = [
+        point,
+        later,
+        trial(0, "search", "aaaaaaaaaa", "completed", Some(0.5), None),
+        trial(1, "search", "bbbbbbbbbb", "interrupted", None, None),
+        trial(1, "search", "bbbbbbbbbb", "failed", None, None),
+        trial(2, "search", "aaaaaaaaaa", "completed", Some(0.5), Some(0)),
+        trial(3, "search", "aaaaaaaaaa", "completed", Some(0.625), None),
+        trial(0, "select", "aaaaaaaaaa", "completed", Some(0.7), None),
+    ];
+    write_events(&path, &events);
+    let (summary, out) = report(&root);
+    let listed = records(out.join("trials.csv"));
+    assert_eq!(listed.len(), 6, "every recorded trial, that of the selection and the one cut off included");
+    let of = |name: &str| listed.iter().map(|r| r[name].as_str()).collect::<Vec<_>>();
+    assert_eq!(of("end"), ["completed", "failed", "completed", "completed", "interrupted", "completed"]);
+    assert_eq!(of("parameters"), ["1000", "", "1000", "1000", "1000", "1000"], "what is not known is empty");
+    assert_eq!(of("reused"), ["", "", "0", "", "", ""]);
+    assert_eq!(of("parent"), ["", "", "0", "0", "", ""]);
+    let html = read(out.join("report.html"));
+    // Four trials of two architectures: one was trained again, one score was reused.
+    let counts = "<td>3 completed, 1 failed</td><td class=\"n\">4</td><td class=\"n\">2</td><td class=\"n\">1</td><td class=\"n\">1</td>";
+    assert!(html.contains(counts), "{html}");
+    assert!(html.contains("Best 3 of 4 trials") && html.contains("<td class=\"n\">62.50</td>"));
+    for name in ["trials.svg", "trials.png", "diagnostics.svg", "diagnostics.png"] {
+        assert!(summary.files.iter().any(|f| f.ends_with(name)), "{name}");
+    }
+    assert!(read(out.join("trials.svg")).contains("mean of the population"));
+    assert!(read(out.join("diagnostics.svg")).contains("mean entropy of the controller"));
+}

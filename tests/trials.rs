@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_same, naslab, only_run, run_arguments};
+use common::{assert_same, history, naslab, only_run, run_arguments};
 use naslab::arch::{Architecture, InputShape, NetSize, build, published};
 use naslab::error::Result;
 use naslab::lab::{
@@ -10,22 +10,12 @@ use naslab::lab::{
     resolve, tally,
 };
 use naslab::nn::{Network, Output, Pass, Table, Weights};
-use naslab::record::{EndReason, Event, Limits, RunResult, TrialRecord, read_events};
+use naslab::record::{EndReason, Limits, RunResult, TrialRecord};
 use naslab::reproductions::random::RandomSearch;
 use naslab::seed::Streams;
 use serde_json::Value;
 use std::path::Path;
 use tch::{Device, Tensor};
-
-/// The trials of a run, without what depends on the machine's speed.
-fn history(run: &Path) -> Vec<TrialRecord> {
-    let (events, _) = read_events(&run.join("events.jsonl")).unwrap();
-    let trial = |e: Event| match e {
-        Event::Trial(t) => Some(TrialRecord { device_seconds: 0.0, spent_seconds: 0.0, ..t }),
-        _ => None,
-    };
-    events.into_iter().filter_map(|e| trial(e.event)).collect()
-}
 
 #[test]
 fn any_number_of_jobs_gives_the_same_history() {
@@ -68,8 +58,9 @@ fn jobs_must_be_at_least_one() {
 #[test]
 fn an_interrupted_trial_is_recorded_and_run_again() {
     let (out, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let many = ["--set", "search.trials=16"].map(String::from);
     let mut arguments = run_arguments("random", out.path());
-    arguments.extend(["--jobs", "2"].map(String::from));
+    arguments.extend(["--jobs", "2"].map(String::from).into_iter().chain(many.clone()));
     let child = common::spawn(&arguments);
     let log = || std::fs::read_dir(out.path()).unwrap().next().map(|e| e.unwrap().path().join("events.jsonl"));
     while !log().is_some_and(|l| std::fs::read_to_string(l).is_ok_and(|t| t.contains("\"phase_started\",\"phase\":\"search\""))) {
@@ -82,7 +73,12 @@ fn an_interrupted_trial_is_recorded_and_run_again() {
     let cut_off = history(&run).iter().filter(|t| t.end == EndReason::Interrupted).count();
     assert!((1..=4).contains(&cut_off), "{cut_off} trials were cut off");
     naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
-    assert_same(&common::unbroken("random", whole.path()), &run, "interrupted");
+    let mut arguments = run_arguments("random", whole.path());
+    arguments.extend(many);
+    naslab().args(arguments).assert().success();
+    assert_same(&only_run(whole.path()), &run, "interrupted");
+    let committed = |run: &Path| history(run).into_iter().filter(|t| t.end != EndReason::Interrupted).collect::<Vec<_>>();
+    assert_eq!(committed(&only_run(whole.path())), committed(&run));
 }
 
 /// A method whose space has two architectures.

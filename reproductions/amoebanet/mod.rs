@@ -6,7 +6,7 @@
 pub mod mutation;
 pub mod population;
 
-use crate::arch::{Architecture, CellPair, InputShape, nasnet_space};
+use crate::arch::{self, Architecture, CellPair, InputShape, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
@@ -14,7 +14,6 @@ use crate::lab::{
 use crate::nn::Op;
 use crate::record::{EndReason, TrialRecord};
 use crate::seed::Streams;
-use crate::task::Part;
 use mutation::Mutation;
 use population::{Member, Population, Removal};
 use serde::{Deserialize, Serialize};
@@ -52,6 +51,8 @@ pub struct Evolution {
     pub exclude_current: bool,
     /// Children that are drawn before the outcome of the first of them is known; 1 is the paper's loop word for word.
     pub in_flight: u64,
+    /// Score of a child that diverged or failed; it enters the population all the same.
+    pub failed_score: f64,
     /// What is done with an architecture that was trained before. Anything but `train` defeats ageing.
     pub duplicates: Policy,
     /// How many of the best go to the selection phase.
@@ -103,6 +104,7 @@ impl Search for Prepared {
 
     fn check(&self, input: InputShape) -> Result<()> {
         self.search.child.check("search.child", input)?;
+        arch::build(&self.example(), input, self.search.child.size())?;
         self.protocol.check(input)
     }
 
@@ -128,8 +130,7 @@ impl Search for Prepared {
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        let architecture = self.example();
-        Ok(lab.forecast_child(self, &architecture, &self.search.child, Part::Train)? * self.search.trials as f64)
+        lab.forecast_trials(self, &self.example(), &self.search.child, self.search.trials, self.search.in_flight.max(1))
     }
 }
 
@@ -163,9 +164,11 @@ impl<'a> Cycles<'a> {
     }
 }
 
-/// A child that failed enters with the score 0, so that the clock of ageing goes on.
-fn member(record: &TrialRecord) -> Member {
-    Member { id: record.id, score: record.score.unwrap_or(0.0) }
+impl Evolution {
+    /// A child that failed enters too, so that the clock of ageing goes on.
+    fn member(&self, record: &TrialRecord) -> Member {
+        Member { id: record.id, score: record.score.unwrap_or(self.failed_score) }
+    }
 }
 
 impl Proposals for Cycles<'_> {
@@ -181,7 +184,7 @@ impl Proposals for Cycles<'_> {
             return Trial { id, architecture, parent: None, origin: "sampled".into() };
         }
         for record in &history[self.admitted..] {
-            self.known.admit(member(record), self.samples.get(&record.id).map_or(&[], Vec::as_slice));
+            self.known.admit(self.search.member(record), self.samples.get(&record.id).map_or(&[], Vec::as_slice));
         }
         self.admitted = history.len();
         self.mutated(history, streams, attempt, id)
@@ -189,13 +192,13 @@ impl Proposals for Cycles<'_> {
 
     fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
         let newest = history.last().expect("a trial was committed");
-        self.present.admit(member(newest), self.samples.get(&newest.id).map_or(&[], Vec::as_slice));
+        self.present.admit(self.search.member(newest), self.samples.get(&newest.id).map_or(&[], Vec::as_slice));
         let scores: Vec<f64> = self.present.members().map(|m| m.score).collect();
         let extra = BTreeMap::from([
             ("population_mean".to_string(), scores.iter().sum::<f64>() / scores.len() as f64),
             ("population_best".to_string(), scores.iter().copied().fold(0.0, f64::max)),
         ]);
-        lab.report_trial(history, self.search.trials, extra)
+        lab.report_trial(None, history, self.search.trials, extra)
     }
 }
 
@@ -221,7 +224,7 @@ mod tests {
             end: if score.is_some() { EndReason::Completed } else { EndReason::Diverged },
             score,
             loss: None,
-            parameters: 0,
+            parameters: None,
             device_seconds: 0.0,
             spent_seconds: 0.0,
         }
@@ -263,7 +266,7 @@ mod tests {
         let search = settings(&["search.population=6", "search.sample=3", "search.trials=24"]);
         let mut population = Population::new(6, Removal::Oldest);
         for record in &history(&search, 1) {
-            population.admit(member(record), &[]);
+            population.admit(search.member(record), &[]);
         }
         assert!(population.members().all(|m| m.id >= 18));
     }

@@ -93,9 +93,9 @@ impl Controller {
         let zeros = || Tensor::zeros([n, self.hidden], (Number::Double, Device::Cpu));
         let (mut h, mut c) = (zeros(), zeros());
         let mut tokens = vec![0i64; count];
-        let mut chosen = vec![Vec::with_capacity(self.decisions.len()); count];
+        let mut chosen = vec![Vec::with_capacity(self.decisions.count()); count];
         let (mut log_probabilities, mut entropies) = (Vec::new(), Vec::new());
-        for step in 0..self.decisions.len() {
+        for step in 0..self.decisions.count() {
             let x = w[self.embedding].index_select(0, &Tensor::from_slice(&tokens));
             let ((wi, bi), (wh, bh)) = (self.input, self.recurrent);
             (h, c) = x.lstm_cell(&[h, c], &w[wi], &w[wh], Some(w[bi].shallow_clone()), Some(w[bh].shallow_clone()));

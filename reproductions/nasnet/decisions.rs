@@ -31,7 +31,7 @@ impl Decisions {
     }
 
     /// Decisions of an architecture.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         2 * nasnet_space::BLOCKS * OF_BLOCK
     }
 
@@ -56,7 +56,7 @@ impl Decisions {
     /// # Panics
     /// If a decision is none of its choices.
     pub fn decode(&self, decisions: &[usize]) -> CellPair {
-        assert_eq!(decisions.len(), self.len());
+        assert_eq!(decisions.len(), self.count());
         let (normal, reduce) = decisions.split_at(decisions.len() / 2);
         CellPair { normal: self.decode_cell(normal), reduce: self.decode_cell(reduce) }
     }
@@ -70,7 +70,7 @@ impl Decisions {
 
     /// The decisions that lead to `pair` (but for an explicit concat list); `None` where an operation is not in the list.
     pub fn encode(&self, pair: &CellPair) -> Option<Vec<usize>> {
-        let mut out = Vec::with_capacity(self.len());
+        let mut out = Vec::with_capacity(self.count());
         for cell in [&pair.normal, &pair.reduce] {
             for (i, [left, right]) in cell.nodes.iter().enumerate() {
                 let op = |edge: &Edge| self.ops.iter().position(|o| *o == edge.op);
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn fifty_decisions_lead_there_and_back() {
         let decisions = Decisions::new(&NASNET_OPS, true);
-        assert_eq!(decisions.len(), 50);
+        assert_eq!(decisions.count(), 50);
         for seed in 0..200 {
             let pair = nasnet_space::sample(&NASNET_OPS, true, &mut Streams::new(seed).rng("sample", 0)).pair().clone();
             let encoded = decisions.encode(&pair).unwrap();

@@ -7,7 +7,7 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::arch::{Architecture, InputShape, nasnet_space};
+use crate::arch::{self, Architecture, InputShape, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
@@ -15,7 +15,6 @@ use crate::lab::{
 use crate::nn::Op;
 use crate::record::{EndReason, TrialRecord};
 use crate::seed::Streams;
-use crate::task::Part;
 use crate::train::Adam;
 use controller::{Controller, Walk};
 use decisions::Decisions;
@@ -116,6 +115,7 @@ impl Search for Prepared {
 
     fn check(&self, input: InputShape) -> Result<()> {
         self.search.child.check("search.child", input)?;
+        arch::build(&self.example(), input, self.search.child.size())?;
         self.protocol.check(input)
     }
 
@@ -160,42 +160,42 @@ impl Search for Prepared {
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        let architecture = self.example();
-        Ok(lab.forecast_child(self, &architecture, &self.search.child, Part::Train)? * self.search.trials as f64)
+        lab.forecast_trials(self, &self.example(), &self.search.child, self.search.trials, self.search.batch as u64)
     }
 }
 
 /// The children of one update.
-struct Batch<'a> {
+struct Batch {
     architectures: Vec<Architecture>,
     /// What the controller was like when it drew them.
     figures: BTreeMap<String, f64>,
-    before: &'a [TrialRecord],
+    first: u64,
+    best_before: Option<f64>,
     planned: u64,
 }
 
-impl<'a> Batch<'a> {
-    fn new(decisions: &Decisions, walk: &Walk, baseline: Baseline, before: &'a [TrialRecord], planned: u64) -> Self {
+impl Batch {
+    fn new(decisions: &Decisions, walk: &Walk, baseline: Baseline, before: &[TrialRecord], planned: u64) -> Self {
         let entropy = walk.entropy.mean(Kind::Double).double_value(&[]);
         let mut figures = BTreeMap::from([("controller_entropy".to_string(), entropy)]);
         figures.extend(baseline.get().map(|b| ("baseline".to_string(), b)));
         let architectures = walk.chosen.iter().map(|c| Architecture::Nasnet(decisions.decode(c))).collect();
-        Self { architectures, figures, before, planned }
+        let best_before = before.iter().filter_map(|t| t.score).reduce(f64::max);
+        Self { architectures, figures, first: before.len() as u64, best_before, planned }
     }
 }
 
-impl Proposals for Batch<'_> {
+impl Proposals for Batch {
     fn needs(&self, _: u64) -> u64 {
         0
     }
 
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
-        let architecture = self.architectures[id as usize - self.before.len()].clone();
+        let architecture = self.architectures[(id - self.first) as usize].clone();
         Trial { id, architecture, parent: None, origin: "sampled".into() }
     }
 
     fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
-        let all: Vec<TrialRecord> = self.before.iter().chain(history).cloned().collect();
-        lab.report_trial(&all, self.planned, self.figures.clone())
+        lab.report_trial(self.best_before, history, self.planned, self.figures.clone())
     }
 }

@@ -150,7 +150,7 @@ mod tests {
         let (decisions, controller, w) = fresh(100, 5);
         let mut adam = Adam::new(w.flat(), SPEC.learning_rate, (0.9, 0.999), 0.0);
         let mut baseline = Baseline::default();
-        let operations: Vec<usize> = (0..decisions.len()).filter(|s| matches!(decisions.at(*s).0, Decision::Operation(_))).collect();
+        let operations: Vec<usize> = (0..decisions.count()).filter(|s| matches!(decisions.at(*s).0, Decision::Operation(_))).collect();
         let mut means = Vec::new();
         for step in 0..70 {
             let batch = controller.sample(&w, 20, &mut Streams::new(6).rng("sample", step));

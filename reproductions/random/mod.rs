@@ -1,14 +1,13 @@
 //! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
 //! scored on validation images; the best go on. The same child training and the same budget as every other method.
 
-use crate::arch::{Architecture, InputShape, darts_space, nasnet_space};
+use crate::arch::{self, Architecture, InputShape, darts_space, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
 };
 use crate::record::{EndReason, TrialRecord};
 use crate::seed::{Rng, Streams};
-use crate::task::Part;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -101,6 +100,7 @@ impl Search for Prepared {
 
     fn check(&self, input: InputShape) -> Result<()> {
         self.search.child.check("search.child", input)?;
+        arch::build(&self.example(), input, self.search.child.size())?;
         self.protocol.check(input)
     }
 
@@ -125,8 +125,7 @@ impl Search for Prepared {
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        let architecture = self.example();
-        Ok(lab.forecast_child(self, &architecture, &self.search.child, Part::Train)? * self.search.trials as f64)
+        lab.forecast_trials(self, &self.example(), &self.search.child, self.search.trials, u64::MAX)
     }
 }
 
@@ -144,6 +143,6 @@ impl Proposals for Draws<'_> {
     }
 
     fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
-        lab.report_trial(history, self.0.trials, BTreeMap::new())
+        lab.report_trial(None, history, self.0.trials, BTreeMap::new())
     }
 }

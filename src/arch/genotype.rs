@@ -1,5 +1,6 @@
 //! Architectures as values: what a search returns, a file holds and a network is built from.
 
+use super::enas_space::MacroNet;
 use crate::error::{Error, Result};
 use crate::nn::Op;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,10 @@ pub enum Architecture {
     Darts(CellPair),
     /// The cell space of NASNet and AmoebaNet: five blocks, any two earlier states each, an explicit list of what is concatenated.
     Nasnet(CellPair),
+    /// The cells of ENAS: nodes of two operations on any two earlier states; what no node reads is concatenated, inputs included.
+    EnasMicro(CellPair),
+    /// The whole networks of ENAS: a chain of layers with skips.
+    EnasMacro(MacroNet),
 }
 
 impl Architecture {
@@ -56,9 +61,13 @@ impl Architecture {
     }
 
     /// Its two cells.
+    ///
+    /// # Panics
+    /// If it is a whole network.
     pub fn pair(&self) -> &CellPair {
         match self {
-            Self::Darts(pair) | Self::Nasnet(pair) => pair,
+            Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => pair,
+            Self::EnasMacro(_) => panic!("a macro network has no cells"),
         }
     }
 
@@ -67,6 +76,7 @@ impl Architecture {
         match self {
             Self::Darts(_) => "darts",
             Self::Nasnet(_) => "nasnet",
+            Self::EnasMicro(_) | Self::EnasMacro(_) => "enas",
         }
     }
 
@@ -75,13 +85,17 @@ impl Architecture {
         match self {
             Self::Darts(pair) => super::darts_space::check(pair),
             Self::Nasnet(pair) => super::nasnet_space::check(pair),
+            Self::EnasMicro(pair) => super::enas_space::check(pair),
+            Self::EnasMacro(net) => net.check(),
         }
     }
 
-    /// The cells to draw, each with its name.
+    /// The cells to draw, each with its name; none for a whole network.
     pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
-        let pair = self.pair();
-        vec![("normal", &pair.normal), ("reduction", &pair.reduce)]
+        match self {
+            Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
+            Self::EnasMacro(_) => Vec::new(),
+        }
     }
 
     fn canonical(&self) -> Self {
@@ -89,6 +103,8 @@ impl Architecture {
         match self {
             Self::Darts(pair) => Self::Darts(both(pair)),
             Self::Nasnet(pair) => Self::Nasnet(both(pair)),
+            Self::EnasMicro(pair) => Self::EnasMicro(both(pair)),
+            Self::EnasMacro(net) => Self::EnasMacro(net.clone()),
         }
     }
 }

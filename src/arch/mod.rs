@@ -2,12 +2,17 @@
 
 mod darts_network;
 pub mod darts_space;
+mod enas_network;
+pub mod enas_space;
 mod genotype;
+mod map;
 mod nasnet_network;
 pub mod nasnet_space;
 
 pub use darts_network::{DartsNetwork, Preprocess, Stem, is_reduction};
+pub use enas_network::{Auxiliary as EnasAuxiliary, Classifier as EnasClassifier, MacroNetwork, MicroNetwork};
 pub use genotype::{Architecture, Cell, CellPair, Edge};
+pub use map::Map;
 pub use nasnet_network::{NasnetNetwork, Stem as NasnetStem};
 
 use crate::error::{Error, Result};
@@ -47,6 +52,8 @@ pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> R
     match architecture {
         Architecture::Darts(pair) => Ok(Box::new(DartsNetwork::declare(pair, input, size)?)),
         Architecture::Nasnet(pair) => Ok(Box::new(NasnetNetwork::declare(pair, input, size)?)),
+        Architecture::EnasMicro(pair) => Ok(Box::new(MicroNetwork::declare(pair, input, size)?)),
+        Architecture::EnasMacro(net) => Ok(Box::new(MacroNetwork::declare(net, input, size, false)?)),
     }
 }
 
@@ -61,5 +68,5 @@ pub fn published(name: &str) -> Option<Architecture> {
 }
 
 fn all_published() -> impl Iterator<Item = &'static darts_space::Named> {
-    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED)
+    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED).chain(&enas_space::PUBLISHED)
 }

@@ -1,6 +1,7 @@
 //! The networks that stack two cells of the NASNet space: N normal cells, a reduction, N normal, a reduction, N normal (NASNet, section 3; released code).
 
 use super::genotype::{Cell, CellPair};
+use super::map::{Adapter, Map};
 use super::{InputShape, NetSize};
 use crate::error::{Error, Result};
 use crate::nn::{
@@ -8,44 +9,6 @@ use crate::nn::{
     avg_pool_valid, global_average,
 };
 use tch::Tensor;
-
-/// Width and size of a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Map {
-    channels: i64,
-    height: i64,
-    width: i64,
-}
-
-impl Map {
-    fn halved(self) -> Self {
-        Self { height: (self.height + 1) / 2, width: (self.width + 1) / 2, ..self }
-    }
-
-    fn same_size(self, other: Self) -> bool {
-        (self.height, self.width) == (other.height, other.width)
-    }
-}
-
-/// How a map is brought to the cell's width and size.
-#[derive(Clone, Debug)]
-enum Adapter {
-    Unchanged,
-    Reduce(FactorizedReduce),
-    ReluConv(ReluConvBn),
-    Conv(ConvBn),
-}
-
-impl Adapter {
-    fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        match self {
-            Self::Unchanged => x.shallow_clone(),
-            Self::Reduce(block) => block.forward(w, x, training),
-            Self::ReluConv(block) => block.forward(w, x, training),
-            Self::Conv(block) => block.forward(w, x, training),
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Block {
@@ -176,6 +139,16 @@ impl NasnetNetwork {
 
     /// Declares the network with another stem.
     pub fn with_stem(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<Self> {
+        Ok(Self::built(pair, input, size, stem)?.0)
+    }
+
+    /// Shapes of the outputs; the first is the stem's.
+    #[cfg(test)]
+    fn maps(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<Vec<Map>> {
+        Ok(Self::built(pair, input, size, stem)?.1)
+    }
+
+    fn built(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<(Self, Vec<Map>)> {
         let mut builder = Builder { pair, table: Table::with_rule(Rule::He), maps: Vec::new(), cells: Vec::new() };
         let conv = builder.stem(input, size.channels, stem);
         let (n, mut width, mut auxiliary) = ((size.cells - 2) / 3, size.channels, None);
@@ -197,7 +170,7 @@ impl NasnetNetwork {
         }
         let last = builder.maps[builder.maps.len() - 1].channels;
         let classifier = Linear::declare(&mut builder.table, "classifier", last, input.classes);
-        Ok(Self { table: builder.table, stem: conv, cells: builder.cells, auxiliary, classifier })
+        Ok((Self { table: builder.table, stem: conv, cells: builder.cells, auxiliary, classifier }, builder.maps))
     }
 }
 
@@ -317,25 +290,39 @@ mod tests {
         assert_eq!(counts("amoebanet-a", 24, 3).0, 843_322);
     }
 
-    #[test]
-    fn weights_and_shapes_of_nasnet_a_by_stage() {
-        let (architecture, size) = (published("nasnet-a").unwrap(), NetSize { channels: 32, cells: 20, auxiliary: false });
+    /// Weights of the cells and shapes of the maps (the first is the stem's).
+    fn stages(name: &str, channels: i64) -> (Vec<u64>, Vec<Vec<i64>>) {
+        let (architecture, size) = (published(name).unwrap(), NetSize { channels, cells: 20, auxiliary: false });
         let net = NasnetNetwork::declare(architecture.pair(), CIFAR, size).unwrap();
-        let of = |i: usize| net.table.count_if(|n| n.starts_with(&format!("cell{i}.")));
-        assert_eq!(
-            [0, 1, 2, 6, 7, 8, 9, 13, 14, 15, 16].map(of),
-            [40_384, 25_152, 28_224, 87_168, 81_024, 93_312, 101_504, 305_408, 301_312, 350_464, 383_232]
-        );
+        let weights = (0..20).map(|i| net.table.count_if(|n| n.starts_with(&format!("cell{i}.")))).collect();
         let w = Weights::init(&net.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
         let mut maps = vec![net.stem.forward(&w, &Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)), false)];
         for (cell, wiring) in &net.cells {
             let newer = &maps[wiring.newer];
             maps.push(cell.forward(&w, wiring.older.map_or(newer, |o| &maps[o]), newer, &mut Pass::evaluation()));
         }
-        let shape = |i: usize| maps[i].size()[1..].to_vec();
+        (weights, maps.iter().map(|m| m.size()[1..].to_vec()).collect())
+    }
+
+    #[test]
+    fn weights_and_shapes_by_stage() {
+        let (weights, shapes) = stages("nasnet-a", 32);
+        let first = [40_384, 25_152, 28_224, 28_224, 28_224, 28_224, 87_168];
+        let second = [81_024, 93_312, 101_504, 101_504, 101_504, 101_504, 305_408];
+        assert_eq!(weights, [&first[..], &second, &[301_312, 350_464, 383_232, 383_232, 383_232, 383_232]].concat());
+        let at = |shapes: &[Vec<i64>], i: &[usize]| i.iter().map(|i| shapes[*i].clone()).collect::<Vec<_>>();
+        let places = [0, 1, 7, 8, 14, 15, 20];
         assert_eq!(
-            [0, 1, 7, 8, 14, 15].map(shape),
-            [vec![96, 32, 32], vec![192, 32, 32], vec![256, 16, 16], vec![384, 16, 16], vec![512, 8, 8], vec![768, 8, 8]]
+            at(&shapes, &places),
+            [[96, 32, 32], [192, 32, 32], [256, 16, 16], [384, 16, 16], [512, 8, 8], [768, 8, 8], [768, 8, 8]]
+        );
+        let (weights, shapes) = stages("amoebanet-a", 36);
+        let first = [33_768, 23_904, 25_200, 25_200, 25_200, 25_200, 87_732];
+        let second = [86_688, 97_056, 91_872, 91_872, 91_872, 91_872, 314_136];
+        assert_eq!(weights, [&first[..], &second, &[328_896, 370_368, 349_632, 349_632, 349_632, 349_632]].concat());
+        assert_eq!(
+            at(&shapes, &places),
+            [[108, 32, 32], [144, 32, 32], [360, 16, 16], [288, 16, 16], [720, 8, 8], [576, 8, 8], [576, 8, 8]]
         );
     }
 
@@ -350,6 +337,12 @@ mod tests {
         let without_background = |count: u64, features: u64| count - (features + 1);
         assert_eq!(without_background(weights(32, 44, 4, false), 1056), 5_289_978);
         assert_eq!(without_background(weights(96, 168, 6, true), 4032), 88_753_150);
+        let stem = Stem::ImageNet { filters: 32, skip_reduction_input: false };
+        let size = NetSize { channels: 44, cells: 14, auxiliary: false };
+        let maps = NasnetNetwork::maps(published("nasnet-a").unwrap().pair(), image, size, stem).unwrap();
+        let shape = |i: usize| (maps[i].channels, maps[i].height);
+        // After the stem and its two reductions: four normal cells, a reduction, four, a reduction, four.
+        assert_eq!([2, 6, 7, 11, 12, 16].map(shape), [(88, 28), (264, 28), (352, 14), (528, 14), (704, 7), (1056, 7)]);
     }
 
     #[test]

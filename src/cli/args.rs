@@ -71,7 +71,8 @@ pub struct Choices {
     /// Threads of one operation on the CPU, outside of trials; results are reproducible for the same number.
     #[arg(long, value_name = "N")]
     pub threads: Option<u32>,
-    /// Trials to run side by side, each with one thread: all cores if not given, 1 on a card. The outcome does not depend on it.
+    /// Trials to run side by side, each with one thread: all cores if not given, 1 on a card. Without a limit of time or memory the outcome does
+    /// not depend on it.
     #[arg(long, value_name = "N")]
     pub jobs: Option<u64>,
 }

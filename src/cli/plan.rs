@@ -22,7 +22,7 @@ pub fn plan(a: &PlanArguments) -> Result<()> {
     }
     let manners = Manners { quiet: true, checkpoint_every: "1d".into() };
     // The forecast itself is not limited: it is there to say whether the limits can be kept.
-    let forecast = ready.forecast(manner(&manners, Limits::default(), 1, Box::new(|_| ()), &catch_signals()?)?)?;
+    let forecast = ready.forecast(manner(&manners, Limits::default(), order.jobs, Box::new(|_| ()), &catch_signals()?)?)?;
     print_out(&show_forecast(&forecast, &ready.manifest))
 }
 
@@ -73,11 +73,11 @@ fn show_forecast(f: &Forecast, m: &Manifest) -> String {
     out += &line("select", f.select_seconds);
     out += &line("retrain", f.retrain_seconds);
     out += &format!("memory    {}\n", f.peak_bytes.map_or("not measured".into(), |b| format!("{} at least", show_bytes(b))));
-    if let Some(budget) = m.limits.budget_seconds.filter(|b| *b < f.search_seconds) {
+    if let Some(budget) = m.limits.budget_seconds.filter(|b| *b < f.search_seconds + f.select_seconds) {
         out += &format!(
-            "warning: the budget of {} ends the search after about {:.0} % of it, with the best so far\n",
+            "warning: the budget of {} ends search and selection after about {:.0} % of them, with the best so far\n",
             show_seconds(budget),
-            100.0 * budget / f.search_seconds
+            100.0 * budget / (f.search_seconds + f.select_seconds)
         );
     }
     out

@@ -120,9 +120,8 @@ pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Dev
 
 /// The device that was asked for, with the number of threads that was asked for.
 pub fn open_device(choices: &Choices) -> Result<tch::Device> {
-    if let Some(threads) = choices.threads {
-        set_threads(threads)?;
-    }
+    // Always said, so that a lone run and one after another are in the same state.
+    set_threads(choices.threads.unwrap_or_else(|| tch::get_num_threads().unsigned_abs()))?;
     device::choose(&choices.device)
 }
 

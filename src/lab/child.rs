@@ -8,6 +8,7 @@ use crate::record::EndReason;
 use crate::seed::Streams;
 use crate::task::{Batch, Classification, Part, Score};
 use crate::train::{Step, Trainer};
+use std::time::Instant;
 use tch::Device;
 
 /// What the data demand of a network.
@@ -25,19 +26,25 @@ pub struct Child<'a> {
     pub device: Device,
 }
 
+fn wait_for(device: Device) {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
+}
+
 /// How a child's training ended.
 #[derive(Debug)]
 pub struct ChildEnd {
     pub end: EndReason,
     pub score: Option<Score>,
     pub loss: Option<f64>,
-    pub parameters: u64,
+    pub parameters: Option<u64>,
 }
 
 impl ChildEnd {
     /// Ended before anything was known.
     pub fn nothing(end: EndReason) -> Self {
-        Self { end, score: None, loss: None, parameters: 0 }
+        Self { end, score: None, loss: None, parameters: None }
     }
 }
 
@@ -55,11 +62,31 @@ impl Child<'_> {
         self.task.batch(self.part, epoch, index, self.training.recipe.batch, &self.training.augment, self.streams)
     }
 
+    /// Seconds that training and scoring takes, from a few measured steps of which the first is not counted.
+    pub fn forecast(&self, architecture: &Architecture) -> Result<f64> {
+        const COUNTED: u64 = 3;
+        let mut trainer = self.trainer(architecture)?;
+        let mut step = || {
+            let batch = self.next_batch(&trainer);
+            // A loss that is not finite says nothing about the time.
+            trainer.step(&batch.images, &batch.labels);
+            wait_for(self.device);
+        };
+        step();
+        let start = Instant::now();
+        (0..COUNTED).for_each(|_| step());
+        let per_step = start.elapsed().as_secs_f64() / COUNTED as f64;
+        let steps = self.task.steps(self.part, self.training.recipe.batch) * self.training.recipe.epochs;
+        // A forward pass is about a third of a training step.
+        let scored = self.task.steps(Part::Valid, self.training.recipe.batch) as f64 / 3.0;
+        Ok(per_step * (steps as f64 + scored))
+    }
+
     /// Trains to the end and scores on the validation part. `go_on` is told the images of every step, and asked before every scored
     /// batch; it answers with the reason to stop, if there is one.
     pub fn train_and_score(&self, architecture: &Architecture, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<ChildEnd> {
         let mut trainer = self.trainer(architecture)?;
-        let parameters = count(trainer.parts().0).0;
+        let parameters = Some(count(trainer.parts().0).0);
         let mut loss = None;
         let stopped = |end, loss| Ok(ChildEnd { end, score: None, loss, parameters });
         while !trainer.is_finished() {

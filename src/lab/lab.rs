@@ -117,25 +117,32 @@ impl Lab<'_> {
         Child { search, task: self.task, training, part, streams, device: self.device }
     }
 
-    /// Device-seconds that training and scoring a child of `architecture` takes, from `steps` measured steps.
-    pub fn forecast_child(
-        &mut self,
+    /// Device-seconds of `trials` children like `architecture` on the training part, of which at most `side_by_side` run at a time, from a few
+    /// steps measured on one thread.
+    pub fn forecast_trials(
+        &self,
         search: &dyn Search,
         architecture: &Architecture,
         training: &ChildTraining,
-        part: Part,
+        trials: u64,
+        side_by_side: u64,
     ) -> Result<f64> {
-        let child = Child { search, task: self.task, training, part, streams: self.streams.child("forecast", 0), device: self.device };
-        let mut trainer = child.trainer(architecture)?;
-        let per_step = self.seconds_per_step(|_| {
-            let batch = child.next_batch(&trainer);
-            trainer.step(&batch.images, &batch.labels);
-            Ok(())
+        let (task, streams, device) = (self.task.share(), self.streams.child("forecast", 0), self.device);
+        let measure = move || {
+            tch::set_num_threads(1);
+            Child { search, task: &task, training, part: Part::Train, streams, device }.forecast(architecture)
+        };
+        let one = std::thread::scope(|scope| match scope.spawn(measure).join() {
+            Ok(seconds) => seconds,
+            Err(payload) => std::panic::resume_unwind(payload),
         })?;
-        let steps = self.steps(part, training.recipe.batch) * training.recipe.epochs;
-        // A forward pass is about a third of a training step.
-        let scored = self.steps(Part::Valid, training.recipe.batch) as f64 / 3.0;
-        Ok(per_step * (steps as f64 + scored))
+        let jobs = self.session.jobs().min(side_by_side).max(1);
+        Ok(one * trials.div_ceil(jobs) as f64)
+    }
+
+    /// Device-seconds that training a network of `architecture` for the test takes, from a few measured steps.
+    pub(super) fn forecast_retraining(&self, search: &dyn Search, architecture: &Architecture, training: &ChildTraining) -> Result<f64> {
+        self.child(search, training, Part::Retrain, self.streams.child("forecast", 0)).forecast(architecture)
     }
 
     /// Mean seconds of `step`, after one call that is not counted.

@@ -13,7 +13,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
-use crate::task::{Classification, Part, TestSplit};
+use crate::task::{Classification, TestSplit};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -160,14 +160,13 @@ impl Ready {
         if candidates < 2 {
             return Ok(0.0);
         }
-        let mut lab = self.lab(session);
-        let one = lab.forecast_child(&*self.search, &self.search.example(), &self.search.protocol().select, Part::Train)?;
-        Ok(one * candidates as f64)
+        let (search, select) = (&*self.search, &self.search.protocol().select);
+        self.lab(session).forecast_trials(search, &search.example(), select, candidates, candidates)
     }
 
     fn forecast_retraining(&self, session: &mut Session) -> Result<f64> {
-        let mut lab = self.lab(session);
-        lab.forecast_child(&*self.search, &self.search.example(), &self.search.protocol().retrain, Part::Retrain)
+        let search = &*self.search;
+        self.lab(session).forecast_retraining(search, &search.example(), &search.protocol().retrain)
     }
 
     fn reopen(&self, directory: &Path) -> Result<RunDir> {

@@ -5,12 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// True if a panic's or an error's text speaks of exhausted memory.
 pub fn is_exhaustion(text: &str) -> bool {
-    ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY"].iter().any(|sign| text.contains(sign))
+    ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc"].iter().any(|sign| text.contains(sign))
 }
 
 /// Runs `f`; exhausted memory comes back as a message, every other panic goes on.
 pub fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match exhaustion(&*payload) {
+    // A panic inside `no_grad` would leave gradients off for the rest of the process; this guard turns them on again.
+    let _restore = tch::no_grad_guard();
+    catch_unwind(AssertUnwindSafe(|| tch::with_grad(f))).map_err(|payload| match exhaustion(&*payload) {
         Some(message) => message,
         None => resume_unwind(payload),
     })

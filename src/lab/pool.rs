@@ -40,8 +40,18 @@ pub(super) fn run(
     let first = ids.start;
     std::thread::scope(|scope| {
         let _stopper = StopAtEnd(&stop);
-        let mut state =
-            State { ids, first, phase, pending: BTreeMap::new(), running: 0, outcomes: Vec::new(), ended: None, receiver, workers };
+        let mut state = State {
+            ids,
+            first,
+            phase,
+            pending: BTreeMap::new(),
+            running: 0,
+            outcomes: Vec::new(),
+            ended: None,
+            alone: false,
+            receiver,
+            workers,
+        };
         let result = state.run(lab, duplicates, proposals, &mut |task, trial| workers.start(scope, task, trial, sender.clone()));
         result.map(|()| (state.outcomes, state.ended))
     })
@@ -53,8 +63,10 @@ enum Pending {
     Recorded(TrialRecord),
     /// It takes the outcome of an earlier trial.
     Reused(Trial, u64),
-    /// A worker has it.
-    Running(Trial),
+    /// A worker has it, since then.
+    Running(Trial, Instant),
+    /// Memory ran out while others ran beside it; it is to run again, alone.
+    Again(Trial),
     /// A worker is done with it; the seconds that the worker was busy.
     Done(Trial, ChildEnd, f64),
 }
@@ -121,6 +133,8 @@ struct State<'a> {
     running: u64,
     outcomes: Vec<TrialRecord>,
     ended: Option<EndReason>,
+    /// One trial runs, and nothing may run beside it.
+    alone: bool,
     receiver: Receiver<Message>,
     workers: Workers<'a>,
 }
@@ -132,6 +146,7 @@ impl State<'_> {
         loop {
             self.fill(lab, duplicates, proposals, launch)?;
             if self.commit(lab, proposals)? {
+                lab.session.check_signal()?;
                 continue;
             }
             if self.running == 0 {
@@ -148,6 +163,9 @@ impl State<'_> {
 
     /// Draws trials as far as workers, window, needs and limits permit.
     fn fill(&mut self, lab: &mut Lab, duplicates: &mut Duplicates, proposals: &mut dyn Proposals, launch: Launch) -> Result<()> {
+        if self.rerun(lab, launch)? {
+            return Ok(());
+        }
         let jobs = lab.session.jobs();
         while let Some(id) = self.ids.clone().next() {
             let recorded = lab.session.committed(self.phase, id).cloned();
@@ -167,13 +185,38 @@ impl State<'_> {
             } else if let Some(earlier) = earlier {
                 self.pending.insert(id, Pending::Reused(trial, earlier));
             } else {
-                self.pending.insert(id, Pending::Running(trial.clone()));
-                self.running += 1;
-                launch(lab.task.share(), trial);
+                self.start(lab, trial, launch);
             }
             self.ids.start += 1;
         }
         Ok(())
+    }
+
+    /// Trials that ran out of memory beside others come before new ones, one at a time. True if nothing else may start.
+    fn rerun(&mut self, lab: &mut Lab, launch: Launch) -> Result<bool> {
+        let again = self.pending.iter().find_map(|(id, p)| matches!(p, Pending::Again(_)).then_some(*id));
+        if self.running > 0 {
+            return Ok(self.alone || again.is_some());
+        }
+        self.alone = false;
+        let Some(id) = again else { return Ok(false) };
+        let permitted = self.permitted(lab, id)?;
+        if let Some(Pending::Again(trial)) = self.pending.remove(&id) {
+            if permitted {
+                self.alone = true;
+                self.start(lab, trial, launch);
+            } else {
+                let end = self.ended.unwrap_or(EndReason::OutOfMemory);
+                self.pending.insert(id, Pending::Done(trial, ChildEnd::nothing(end), 0.0));
+            }
+        }
+        Ok(true)
+    }
+
+    fn start(&mut self, lab: &Lab, trial: Trial, launch: Launch) {
+        self.pending.insert(trial.id, Pending::Running(trial.clone(), Instant::now()));
+        self.running += 1;
+        launch(lab.task.share(), trial);
     }
 
     /// Whether the limits permit a new trial now; a limit that ends them all is noted.
@@ -202,7 +245,7 @@ impl State<'_> {
     /// Commits the next trial if its outcome is known.
     fn commit(&mut self, lab: &mut Lab, proposals: &mut dyn Proposals) -> Result<bool> {
         let id = self.next_commit();
-        if matches!(self.pending.get(&id), None | Some(Pending::Running(_))) {
+        if matches!(self.pending.get(&id), None | Some(Pending::Running(..) | Pending::Again(_))) {
             return Ok(false);
         }
         let record = match self.pending.remove(&id).expect("it was just seen") {
@@ -216,7 +259,7 @@ impl State<'_> {
                 let record = record_of(&trial, self.phase, &child, seconds);
                 self.record(lab, &trial, record)?
             }
-            Pending::Running(_) => unreachable!("it is not waited for"),
+            Pending::Running(..) | Pending::Again(_) => unreachable!("it is not done"),
         };
         if record.end == EndReason::BudgetReached {
             self.ended.get_or_insert(EndReason::BudgetReached);
@@ -265,8 +308,15 @@ impl State<'_> {
     /// Records the trials that a signal cut off; they will be run again.
     fn abandon(&mut self, lab: &mut Lab) {
         for pending in self.pending.values() {
-            if let Pending::Running(trial) | Pending::Done(trial, ..) = pending {
-                let record = record_of(trial, self.phase, &ChildEnd::nothing(EndReason::Interrupted), 0.0);
+            let cut_off = match pending {
+                Pending::Running(trial, since) => Some((trial, since.elapsed().as_secs_f64())),
+                Pending::Done(trial, _, seconds) => Some((trial, *seconds)),
+                _ => None,
+            };
+            if let Some((trial, seconds)) = cut_off {
+                let spent_seconds = lab.session.ledger().spent();
+                let record = record_of(trial, self.phase, &ChildEnd::nothing(EndReason::Interrupted), seconds);
+                let record = TrialRecord { spent_seconds, ..record };
                 // A courtesy: a full disk must not hide that a signal came.
                 let _ = lab.session.note_interrupted(record);
             }
@@ -282,9 +332,15 @@ impl State<'_> {
                 ChildEnd::nothing(reason)
             }
         };
+        let beside_others = self.running > 1 || self.pending.values().any(|p| matches!(p, Pending::Again(_)));
         self.running -= 1;
-        if let Some(Pending::Running(trial)) = self.pending.remove(&id) {
-            self.pending.insert(id, Pending::Done(trial, child, seconds));
+        if let Some(Pending::Running(trial, _)) = self.pending.remove(&id) {
+            let next = if child.end == EndReason::OutOfMemory && beside_others && !self.alone {
+                Pending::Again(trial)
+            } else {
+                Pending::Done(trial, child, seconds)
+            };
+            self.pending.insert(id, next);
         }
         Ok(())
     }

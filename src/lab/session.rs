@@ -247,6 +247,14 @@ impl Session {
         }
     }
 
+    /// An error if a signal came.
+    pub fn check_signal(&mut self) -> Result<()> {
+        match self.signals.caught() {
+            Some(signal) => Err(self.interrupted(signal)),
+            None => Ok(()),
+        }
+    }
+
     /// Children that are trained side by side.
     pub fn jobs(&self) -> u64 {
         self.jobs

@@ -146,10 +146,11 @@ impl Lab<'_> {
         pool::run(self, search, ids, training, duplicates, proposals)
     }
 
-    /// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.
-    pub fn report_trial(&mut self, history: &[TrialRecord], planned: u64, extra: BTreeMap<String, f64>) -> Result<()> {
-        let score = history.iter().filter_map(|t| t.score).reduce(f64::max);
-        let step = history.len() as u64;
+    /// Shows and records the curves after a trial, the last of `history`: the best score so far (`before` is that of trials before
+    /// `history`), and figures of the method's own.
+    pub fn report_trial(&mut self, before: Option<f64>, history: &[TrialRecord], planned: u64, extra: BTreeMap<String, f64>) -> Result<()> {
+        let score = history.iter().filter_map(|t| t.score).chain(before).reduce(f64::max);
+        let step = history.last().map_or(0, |t| t.id + 1);
         self.show(step, planned);
         self.progress(Point { step, score, loss: history.last().and_then(|t| t.loss), extra, ..Point::default() })
     }

@@ -1,6 +1,6 @@
 //! The convolution blocks that cells are made of. The order is always ReLU → convolution → batch norm, without bias.
 
-use super::norm::BatchNorm;
+use super::norm::{BatchNorm, norm_by_batch};
 use super::weights::{ParamId, Table, Weights};
 use crate::shim;
 use tch::Tensor;
@@ -123,6 +123,23 @@ pub(super) fn in_one_pass(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &Weig
         dilation: first.dilation,
     };
     stage.forward(x, training)
+}
+
+/// ReLU, depthwise convolution with stride 1 (if there is one), pointwise convolution, batch norm by the batch alone, on given weights: x [N, C, H, W],
+/// depthwise [C, 1, K, K], pointwise [C', C, 1, 1], scale and shift `[C']` → [N, C', H, W].
+pub fn stage(x: &Tensor, depthwise: Option<&Tensor>, pointwise: &Tensor, affine: (&Tensor, &Tensor)) -> Tensor {
+    let outputs = pointwise.size()[0];
+    // The kernels move running statistics; nobody reads these.
+    let nowhere = (Tensor::zeros([outputs], (x.kind(), x.device())), Tensor::ones([outputs], (x.kind(), x.device())));
+    let padding = depthwise.map_or(0, |d| (d.size()[3] - 1) / 2);
+    let running = (&nowhere.0, &nowhere.1);
+    let stage = shim::Stage { depthwise, pointwise, affine: Some(affine), running, relu: true, stride: 1, padding, dilation: 1 };
+    stage.forward(x, true).unwrap_or_else(|| {
+        let x = x.relu();
+        let x = depthwise.map_or_else(|| x.shallow_clone(), |d| shim::depthwise(&x, d, 1, padding, 1));
+        let x = x.conv2d(pointwise, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
+        norm_by_batch(&x, affine)
+    })
 }
 
 /// ReLU, some convolutions in a row, batch norm.

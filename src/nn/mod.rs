@@ -8,7 +8,8 @@ mod op;
 mod space_op;
 mod weights;
 
-pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn};
+pub use crate::shim::pool;
+pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
 pub use candidate::{Candidate, Form, avg_pool_valid, global_average};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;

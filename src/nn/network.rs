@@ -14,23 +14,29 @@ pub struct Pass {
     pub drop_path: f64,
     by_depth: bool,
     depth: f64,
+    dropout: f64,
     rng: Option<Rng>,
 }
 
 impl Pass {
     /// A pass that scores: running statistics, nothing dropped.
     pub fn evaluation() -> Self {
-        Self { training: false, drop_path: 0.0, by_depth: false, depth: 1.0, rng: None }
+        Self { training: false, drop_path: 0.0, by_depth: false, depth: 1.0, dropout: 0.0, rng: None }
     }
 
     /// A pass that trains; masks are drawn from `rng`.
     pub fn training(drop_path: f64, rng: Rng) -> Self {
-        Self { training: true, drop_path, by_depth: false, depth: 1.0, rng: Some(rng) }
+        Self { training: true, drop_path, by_depth: false, depth: 1.0, dropout: 0.0, rng: Some(rng) }
     }
 
     /// Whether networks that know it scale the probability with a cell's depth (ScheduledDropPath).
     pub fn by_depth(self, by_depth: bool) -> Self {
         Self { by_depth, ..self }
+    }
+
+    /// With dropout of features before the classifier, for networks that have it.
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        Self { dropout, ..self }
     }
 
     /// To be called before cell `cell` (from 0) of `cells`.
@@ -41,6 +47,19 @@ impl Pass {
     /// Probability that a path is kept in the present cell.
     pub fn keep(&self) -> f64 {
         1.0 - self.drop_path * self.depth
+    }
+
+    /// Keeps each feature with probability 1 - p and divides it by 1 - p. [N, C] → [N, C]
+    pub fn dropout(&mut self, x: Tensor) -> Tensor {
+        let keep = 1.0 - self.dropout;
+        match &mut self.rng {
+            Some(rng) if self.training && keep < 1.0 => {
+                let mask: Vec<f32> = (0..x.numel()).map(|_| if rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect();
+                let mask = Tensor::from_slice(&mask).view_as(&x).to_kind(x.kind()).to_device(x.device());
+                x * mask
+            }
+            _ => x,
+        }
     }
 
     /// Keeps each image's map with probability 1 - p and divides it by 1 - p, so that the mean stays.
@@ -123,6 +142,10 @@ mod tests {
     fn drop_path_is_the_identity_at_zero_and_when_scoring() {
         let x = Tensor::ones([4, 1, 2, 2], (Kind::Float, Device::Cpu));
         assert!(Pass::training(0.0, Streams::new(5).rng("drop path", 0)).drop_path(x.shallow_clone()).equal(&x));
+        let wide = Tensor::ones([100, 300], (Kind::Double, Device::Cpu));
+        let dropped = Pass::training(0.0, Streams::new(5).rng("drop path", 0)).with_dropout(0.2).dropout(wide.shallow_clone());
+        assert!((dropped.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.02);
+        assert!(Pass::evaluation().with_dropout(0.2).dropout(wide.shallow_clone()).equal(&wide));
         let mut scoring = Pass { drop_path: 0.5, ..Pass::evaluation() };
         assert!(scoring.drop_path(x.shallow_clone()).equal(&x));
     }

@@ -8,6 +8,11 @@ const EPSILON: f64 = 1e-5;
 /// Share of the new batch in the running statistics: new = 0.9 old + 0.1 batch.
 const MOMENTUM: f64 = 0.1;
 
+/// Batch normalisation by the batch alone, with given scale and shift.
+pub(super) fn norm_by_batch(x: &Tensor, (scale, shift): (&Tensor, &Tensor)) -> Tensor {
+    x.batch_norm(Some(scale), Some(shift), None::<&Tensor>, None::<&Tensor>, true, MOMENTUM, EPSILON, true)
+}
+
 /// Batch normalisation over [N, C, H, W], per channel. In training it normalises by the batch and updates the running
 /// statistics (the variance by its unbiased estimate); otherwise it uses them.
 #[derive(Clone, Copy, Debug)]

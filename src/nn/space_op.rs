@@ -7,23 +7,33 @@ use super::weights::{Table, Weights};
 use crate::shim;
 use tch::Tensor;
 
-/// Convolution and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
-#[derive(Clone, Copy, Debug)]
+/// Convolutions and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
+#[derive(Clone, Debug)]
 pub struct ConvBn {
-    conv: Conv,
+    convs: Vec<Conv>,
     norm: BatchNorm,
 }
 
 impl ConvBn {
-    /// Declares it.
+    /// Declares one convolution and its norm.
     pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
-        t.scope(name, |t| Self { conv: Conv::declare(t, "conv", shape), norm: BatchNorm::declare(t, "norm", shape.output, true) })
+        Self::declare_all(t, name, &[shape])
+    }
+
+    /// Declares some convolutions in a row and a norm.
+    pub fn declare_all(t: &mut Table, name: &str, shapes: &[ConvShape]) -> Self {
+        t.scope(name, |t| Self {
+            convs: shapes.iter().enumerate().map(|(i, s)| Conv::declare(t, &format!("conv{i}"), *s)).collect(),
+            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, true),
+        })
     }
 
     /// Runs it.
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        in_one_pass(&[self.conv], &self.norm, false, w, x, training)
-            .unwrap_or_else(|| self.norm.forward(w, &self.conv.forward(w, x), training))
+        in_one_pass(&self.convs, &self.norm, false, w, x, training).unwrap_or_else(|| {
+            let x = self.convs.iter().fold(x.shallow_clone(), |x, conv| conv.forward(w, &x));
+            self.norm.forward(w, &x, training)
+        })
     }
 }
 
@@ -87,7 +97,7 @@ impl SpaceOp {
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
             Self::Pool { maximum, kernel, stride, project } => {
                 let pooled = shim::pool(x, *maximum, *kernel, *stride);
-                project.map_or_else(|| pooled.shallow_clone(), |p| p.forward(w, &pooled, training))
+                project.as_ref().map_or_else(|| pooled.shallow_clone(), |p| p.forward(w, &pooled, training))
             }
         }
     }

@@ -34,7 +34,7 @@ impl Init {
         Self::Uniform(1.0 / (fan_in as f64).sqrt())
     }
 
-    /// Normal with standard deviation √(2/fan_out), as NASNet's authors initialise convolutions and linear layers (He et al. 2015).
+    /// Normal with standard deviation √(2/fan_out), as NASNet's authors initialise convolutions and linear layers (He et al. 2015), but without cutting off the tails.
     pub fn he(fan_out: i64) -> Self {
         Self::Normal((2.0 / fan_out as f64).sqrt())
     }
@@ -90,7 +90,7 @@ impl Table {
     }
 
     /// How the weights of a layer and its bias are filled.
-    pub(super) fn layer_init(&self, fan_in: i64, fan_out: i64) -> (Init, Init) {
+    pub fn layer_init(&self, fan_in: i64, fan_out: i64) -> (Init, Init) {
         match self.rule {
             Rule::FanIn => (Init::fan_in(fan_in), Init::fan_in(fan_in)),
             Rule::He => (Init::he(fan_out), Init::Constant(0.0)),

@@ -91,8 +91,8 @@ pub struct TrialRecord {
     pub score: Option<f64>,
     /// Training loss of its last epoch.
     pub loss: Option<f64>,
-    /// Weights without auxiliary head.
-    pub parameters: u64,
+    /// Weights without auxiliary head; `None` where the network was never seen whole.
+    pub parameters: Option<u64>,
     /// Seconds that its worker was busy. Trials that ran side by side overlap, so their sum may be above the device time of the phase.
     pub device_seconds: f64,
     /// Device-seconds spent in search and selection so far, this trial included.

@@ -45,7 +45,7 @@ pub struct Manifest {
     pub data: DataRecord,
     /// How device time is measured, in words.
     pub clock: String,
-    /// Children trained side by side in the first attempt; the outcome does not depend on it.
+    /// Children trained side by side in the first attempt; without a limit of time or memory the outcome does not depend on it.
     #[serde(default = "one")]
     pub jobs: u64,
     /// Start of the first attempt, RFC 3339.

@@ -35,7 +35,7 @@ pub(super) fn trials_csv(rows: &[Row]) -> Result<Vec<u8>> {
         words("end", &|(_, t)| t.end.words().to_string()),
         real("score", &|t| t.score),
         real("loss", &|t| t.loss),
-        whole("parameters", &|t| Some(t.parameters)),
+        whole("parameters", &|t| t.parameters),
         real("device_seconds", &|t| Some(t.device_seconds)),
         real("spent_seconds", &|t| Some(t.spent_seconds)),
     ];
@@ -82,7 +82,7 @@ fn best_of(row: &Row) -> Grid {
             t.origin.clone(),
             t.parent.map_or_else(|| super::table::NONE.into(), |p| p.to_string()),
             t.score.map_or_else(String::new, |s| format!("{:.2}", 100.0 * s)),
-            show_count(t.parameters),
+            t.parameters.map_or_else(|| super::table::NONE.into(), show_count),
             if t.reused.is_some() { super::table::NONE.into() } else { show_seconds(t.device_seconds) },
         ]
     };

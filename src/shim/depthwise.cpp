@@ -27,7 +27,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 Window window(const at::Tensor &x, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
-  const auto out = [&](std::int64_t side) { return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1; };
+  TORCH_CHECK(x.dim() == 4 && kernel > 0 && stride > 0 && padding >= 0 && dilation > 0, "naslab: not a window over [N, C, H, W]");
+  const auto out = [&](std::int64_t side) {
+    const std::int64_t last = side + 2 * padding - dilation * (kernel - 1) - 1;
+    TORCH_CHECK(last >= 0, "naslab: the window is larger than the map and its border");
+    return last / stride + 1;
+  };
   return {x.size(0), x.size(1), x.size(2), x.size(3), kernel, stride, padding, dilation, out(x.size(2)), out(x.size(3))};
 }
 
@@ -219,8 +224,10 @@ public:
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, const at::Tensor &weight, std::int64_t stride,
                             std::int64_t padding, std::int64_t dilation) {
     at::AutoDispatchBelowADInplaceOrView below;
+    TORCH_CHECK(weight.dim() == 4 && weight.size(0) == input.size(1) && weight.size(1) == 1 && weight.size(2) == weight.size(3),
+                "naslab: a depthwise kernel is [C, 1, K, K]");
     const auto x = input.contiguous(), w = weight.contiguous();
-    ctx->save_for_backward({x, w});
+    ctx->save_for_backward({input, weight});
     ctx->saved_data["s"] = std::vector<std::int64_t>{stride, padding, dilation};
     const Window s = window(x, w.size(3), stride, padding, dilation);
     const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
@@ -236,16 +243,16 @@ public:
 
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
-    const auto &x = saved[0], &w = saved[1];
     const auto how = ctx->saved_data["s"].toIntVector();
     const bool want_x = ctx->needs_input_grad(0), want_w = ctx->needs_input_grad(1);
     const auto none = at::Tensor();
     if (at::GradMode::is_enabled()) {
       // The gradient is to be differentiated again, which libtorch can.
-      const auto g = at::convolution_backward(gradients[0], x, w, c10::nullopt, {how[0], how[0]}, {how[1], how[1]}, {how[2], how[2]}, false,
-                                              {0, 0}, x.size(1), {want_x, want_w, false});
+      const auto g = at::convolution_backward(gradients[0], saved[0], saved[1], c10::nullopt, {how[0], how[0]}, {how[1], how[1]},
+                                              {how[2], how[2]}, false, {0, 0}, saved[0].size(1), {want_x, want_w, false});
       return {std::get<0>(g), std::get<1>(g), none, none, none};
     }
+    const auto x = saved[0].contiguous(), w = saved[1].contiguous();
     const auto g = gradients[0].contiguous();
     const Window s = window(x, w.size(3), how[0], how[1], how[2]);
     const auto gx = want_x ? at::empty_like(x) : none, gw = want_w ? at::empty_like(w) : none;

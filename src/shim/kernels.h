@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 // Compiled twice, chosen when the program starts by what the processor can do.
 #define NASLAB_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else

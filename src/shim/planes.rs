@@ -326,6 +326,31 @@ mod tests {
         let x = x.slice(3, 1, 7, 1);
         let w = random(&[6, 1, 3, 3], Kind::Double);
         let theirs = x.conv2d(&w, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 6);
-        assert!(largest(&depthwise(&x, &w, 1, 1, 1), &theirs) < 1e-12);
+        same(&[&x, &w], &depthwise(&x, &w, 1, 1, 1), &theirs, 1e-12, "depthwise over a view");
+        same(&[&x], &pool(&x, true, 3, 2), &x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false), 1e-12, "pool over a view");
+        let pw = random(&[6, 4, 1, 1], Kind::Double).transpose(0, 1);
+        let running = (Tensor::zeros([4], (Kind::Double, Device::Cpu)), Tensor::ones([4], (Kind::Double, Device::Cpu)));
+        let stage = Stage {
+            depthwise: Some(&w),
+            pointwise: &pw,
+            affine: None,
+            running: (&running.0, &running.1),
+            relu: true,
+            stride: 1,
+            padding: 1,
+            dilation: 1,
+        };
+        same(&[&x, &w, &pw], &stage.forward(&x, true).expect("the kernels take it"), &plain(&stage, &x, true), 1e-11, "stage over views");
+        // A gradient that is one number, expanded.
+        let sum = |y: Tensor| Tensor::run_backward(&[y.sum(Kind::Double)], &[&w], false, false);
+        assert!(largest(&sum(depthwise(&x, &w, 1, 1, 1))[0], &sum(x.conv2d(&w, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 6))[0]) < 1e-11);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let refused = |f: &dyn Fn() -> Tensor| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| f().size())).is_err();
+        let x = random(&[2, 3, 2, 2], Kind::Float);
+        assert!(refused(&|| depthwise(&x, &random(&[4, 1, 3, 3], Kind::Float), 1, 1, 1)));
+        assert!(refused(&|| depthwise(&x, &random(&[3, 1, 3, 3], Kind::Float), 2, 0, 1)));
     }
 }

@@ -394,7 +394,15 @@ template <class F> auto by_kind(const at::Tensor &x, F f) { return x.scalar_type
 Shape shape(const at::Tensor &x, const at::Tensor &dw, const at::Tensor &pw, bool relu, std::int64_t stride, std::int64_t padding,
             std::int64_t dilation) {
   const std::int64_t kernel = dw.defined() ? dw.size(3) : 1;
-  const auto out = [&](std::int64_t side) { return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1; };
+  TORCH_CHECK(x.dim() == 4 && kernel > 0 && stride > 0 && padding >= 0 && dilation > 0, "naslab: not a window over [N, C, H, W]");
+  TORCH_CHECK(!dw.defined() || (dw.dim() == 4 && dw.size(0) == x.size(1) && dw.size(1) == 1 && dw.size(2) == dw.size(3)),
+              "naslab: a depthwise kernel is [C, 1, K, K]");
+  TORCH_CHECK(pw.dim() == 4 && pw.size(1) == x.size(1) && pw.size(2) == 1 && pw.size(3) == 1, "naslab: a pointwise kernel is [C', C, 1, 1]");
+  const auto out = [&](std::int64_t side) {
+    const std::int64_t last = side + 2 * padding - dilation * (kernel - 1) - 1;
+    TORCH_CHECK(last >= 0, "naslab: the window is larger than the map and its border");
+    return last / stride + 1;
+  };
   const Window w{x.size(0), x.size(1), x.size(2), x.size(3), kernel, stride, padding, dilation, out(x.size(2)), out(x.size(3))};
   return {w, pw.size(0), relu, dw.defined()};
 }
@@ -408,8 +416,12 @@ public:
     at::AutoDispatchBelowADInplaceOrView below;
     const auto x = input.contiguous(), pw = pointwise.contiguous();
     const auto dw = depthwise ? depthwise->contiguous() : at::Tensor();
-    const auto gamma = scales.value_or(at::Tensor()), beta = shifts.value_or(at::Tensor());
+    const auto gamma = scales ? scales->contiguous() : at::Tensor(), beta = shifts ? shifts->contiguous() : at::Tensor();
     const Shape s = shape(x, dw, pw, relu, stride, padding, dilation);
+    for (const auto &t : {gamma, beta, running_mean, running_var}) {
+      TORCH_CHECK(!t.defined() || (t.dim() == 1 && t.size(0) == s.outputs && t.is_contiguous() && t.scalar_type() == x.scalar_type()),
+                  "naslab: scale, shift and running statistics are one number a channel");
+    }
     const auto doubles = at::TensorOptions().dtype(at::kDouble);
     const auto mean = at::empty({s.outputs}, doubles), inverse = at::empty({s.outputs}, doubles);
     return by_kind(x, [&](auto zero) {

@@ -5,7 +5,7 @@ mod recipe;
 mod saved;
 mod trainer;
 
-pub use optim::{Adam, Sgd, clip, cosine};
+pub use optim::{Adam, Sgd, clip, cosine, restarted};
 pub use recipe::{MOST_EPOCHS, Recipe};
 pub use saved::Saved;
 pub use trainer::{Progress, Step, Trainer};

@@ -2,7 +2,7 @@
 
 use tch::{Tensor, no_grad};
 
-/// Stochastic gradient descent with momentum, without dampening and without Nesterov's look-ahead:
+/// Stochastic gradient descent with momentum and without dampening:
 /// m ← μ m + (g + λ w), w ← w − η m. The weight decay λ is coupled, as in PyTorch.
 #[derive(Debug)]
 pub struct Sgd {
@@ -14,12 +14,14 @@ pub struct Sgd {
     pub velocity: Tensor,
     /// 1 where the weights decay, 0 elsewhere; all of them if `None`.
     pub decays: Option<Tensor>,
+    /// Looks ahead: w ← w − η (g + λ w + μ m) with the new m.
+    pub nesterov: bool,
 }
 
 impl Sgd {
     /// For weights in the layout of `flat`.
     pub fn new(flat: &Tensor, momentum: f64, weight_decay: f64) -> Self {
-        Self { momentum, weight_decay, velocity: no_grad(|| flat.zeros_like()), decays: None }
+        Self { momentum, weight_decay, velocity: no_grad(|| flat.zeros_like()), decays: None, nesterov: false }
     }
 
     /// One step on `flat` in place with learning rate `eta`.
@@ -31,7 +33,8 @@ impl Sgd {
             };
             let decayed = gradient + decay;
             let _ = self.velocity.g_mul_scalar_(self.momentum).g_add_(&decayed);
-            let _ = flat.shallow_clone().g_sub_(&(&self.velocity * eta));
+            let step = if self.nesterov { decayed + &self.velocity * self.momentum } else { self.velocity.shallow_clone() };
+            let _ = flat.shallow_clone().g_sub_(&(step * eta));
         });
     }
 }
@@ -45,6 +48,8 @@ pub struct Adam {
     pub betas: (f64, f64),
     /// λ
     pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
     /// First moment.
     pub mean: Tensor,
     /// Second moment.
@@ -53,14 +58,14 @@ pub struct Adam {
     pub steps: u64,
 }
 
-/// Added to the root of the second moment.
+/// PyTorch's default.
 const ADAM_EPSILON: f64 = 1e-8;
 
 impl Adam {
     /// For weights in the layout of `flat`.
     pub fn new(flat: &Tensor, learning_rate: f64, betas: (f64, f64), weight_decay: f64) -> Self {
         let (mean, square) = no_grad(|| (flat.zeros_like(), flat.zeros_like()));
-        Self { learning_rate, betas, weight_decay, mean, square, steps: 0 }
+        Self { learning_rate, betas, weight_decay, epsilon: ADAM_EPSILON, mean, square, steps: 0 }
     }
 
     /// One step on `flat` in place.
@@ -73,7 +78,7 @@ impl Adam {
             let g = gradient + flat * self.weight_decay;
             let _ = self.mean.g_mul_scalar_(b1).g_add_(&(&g * (1.0 - b1)));
             let _ = self.square.g_mul_scalar_(b2).g_add_(&(g.square() * (1.0 - b2)));
-            let denominator = (&self.square / c2).sqrt() + ADAM_EPSILON;
+            let denominator = (&self.square / c2).sqrt() + self.epsilon;
             let _ = flat.shallow_clone().g_sub_(&(&self.mean / denominator * (self.learning_rate / c1)));
         });
     }
@@ -96,6 +101,17 @@ pub fn cosine(start: f64, end: f64, done: u64, all: u64) -> f64 {
     end + (start - end) * (1.0 + turn.cos()) / 2.0
 }
 
+/// Where a cosine that starts again after `first` epochs, each period `factor` times as long, stands: epochs done and of the period (SGDR,
+/// Loshchilov and Hutter 2017).
+pub fn restarted(epoch: u64, first: u64, factor: u64) -> (u64, u64) {
+    let (mut start, mut length) = (0, first.max(1));
+    while epoch >= start + length {
+        start += length;
+        length *= factor.max(1);
+    }
+    (epoch - start, length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +131,31 @@ mod tests {
         for (got, want) in values(&w).iter().zip([0.94 - 0.0634, -1.98 - 0.0622]) {
             assert!((got - want).abs() < 1e-12, "{got} {want}");
         }
+    }
+
+    #[test]
+    fn nesterov_agrees_with_libtorch() {
+        let mut vs = tch::nn::VarStore::new(tch::Device::Cpu);
+        let theirs = vs.root().var_copy("w", &Tensor::from_slice(&[0.25, -0.75, 2.0]));
+        vs.double();
+        let config = tch::nn::Sgd { momentum: 0.9, dampening: 0.0, wd: 1e-2, nesterov: true };
+        let mut opt = tch::nn::OptimizerConfig::build(config, &vs, 0.05).unwrap();
+        let ours = Tensor::from_slice(&[0.25, -0.75, 2.0]);
+        let mut sgd = Sgd { nesterov: true, ..Sgd::new(&ours, 0.9, 1e-2) };
+        for step in 0..5 {
+            let x = Tensor::from_slice(&[1.0, step as f64, -0.5]);
+            opt.backward_step(&(&theirs * &theirs * &x).sum(tch::Kind::Double));
+            let gradient = &ours * 2.0 * &x;
+            sgd.step(&ours, &gradient, 0.05);
+        }
+        assert!(ours.allclose(&theirs.detach(), 1e-12, 1e-14, false), "{ours:?}");
+    }
+
+    #[test]
+    fn the_cosine_restarts_at_10_30_70_150_and_310() {
+        let starts: Vec<u64> = (1..400).filter(|e| restarted(*e, 10, 2).0 == 0).collect();
+        assert_eq!(starts, [10, 30, 70, 150, 310]);
+        assert_eq!([restarted(9, 10, 2), restarted(29, 10, 2), restarted(149, 10, 2)], [(9, 10), (19, 20), (79, 80)]);
     }
 
     #[test]

@@ -28,6 +28,14 @@ pub struct Recipe {
     pub by_step: bool,
     /// Limit of the gradient's norm; 0 for none.
     pub clip: f64,
+    /// Whether SGD looks ahead (Nesterov).
+    pub nesterov: bool,
+    /// Epochs until the cosine starts again; 0 for a single one over all epochs.
+    pub restart: u64,
+    /// By how much each period is longer than the one before.
+    pub restart_factor: u64,
+    /// Dropout of the features before the classifier (ENAS networks only).
+    pub dropout: f64,
     /// Weight of the auxiliary head's loss; 0 builds no head.
     pub auxiliary_weight: f64,
     /// Drop-path probability at the end; it rises linearly from 0.
@@ -55,6 +63,14 @@ impl Recipe {
         at_least("momentum", self.momentum, 0.0)?;
         at_least("weight_decay", self.weight_decay, 0.0)?;
         at_least("clip", self.clip, 0.0)?;
+        at_least("restart_factor", self.restart_factor as f64, 1.0)?;
+        at_least("dropout", self.dropout, 0.0)?;
+        if self.dropout >= 1.0 {
+            return Err(Error::Usage(format!("{section}.dropout = {}: must be below 1", self.dropout)));
+        }
+        if self.restart > 0 && self.by_step {
+            return Err(Error::Usage(format!("{section}: a cosine that restarts changes by epoch; set by_step to false")));
+        }
         at_least("auxiliary_weight", self.auxiliary_weight, 0.0)?;
         at_least("drop_path", self.drop_path, 0.0)?;
         if self.drop_path >= 1.0 {

@@ -1,6 +1,6 @@
 //! Training of one network from scratch, step by step, so that the caller can charge, save and stop between steps.
 
-use super::optim::{Sgd, clip, cosine};
+use super::optim::{Sgd, clip, cosine, restarted};
 use super::recipe::Recipe;
 use super::saved::Saved;
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl Trainer {
     pub fn new(network: Box<dyn Network>, recipe: &Recipe, steps_per_epoch: u64, streams: Streams, device: Device) -> Self {
         let weights = Weights::init(network.table(), &mut streams.rng("init", 0), device, Kind::Float);
         let decays = (!recipe.decay_all).then(|| network.table().matrices(device, Kind::Float));
-        let sgd = Sgd { decays, ..Sgd::new(weights.flat(), recipe.momentum, recipe.weight_decay) };
+        let sgd = Sgd { decays, nesterov: recipe.nesterov, ..Sgd::new(weights.flat(), recipe.momentum, recipe.weight_decay) };
         Self { network, weights, sgd, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
     }
 
@@ -90,7 +90,7 @@ impl Trainer {
         let (done, all) = self.schedule();
         let drop_path = self.recipe.drop_path * done as f64 / all as f64;
         let rng = self.streams.rng("drop path", self.progress.step);
-        let mut pass = Pass::training(drop_path, rng).by_depth(self.recipe.drop_by_depth);
+        let mut pass = Pass::training(drop_path, rng).by_depth(self.recipe.drop_by_depth).with_dropout(self.recipe.dropout);
         let out = self.network.forward(&self.weights, images, &mut pass);
         let mut loss = cross_entropy(&out.logits, labels);
         if let Some(auxiliary) = out.auxiliary {
@@ -101,6 +101,10 @@ impl Trainer {
             return Step::Diverged;
         }
         let gradient = clip(self.weights.gradient(&loss), self.recipe.clip);
+        let (done, all) = match self.recipe.restart {
+            0 => (done, all),
+            first => restarted(self.epoch(), first, self.recipe.restart_factor),
+        };
         let eta = cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, done, all);
         self.sgd.step(self.weights.flat(), &gradient, eta);
         self.progress.step += 1;

@@ -22,6 +22,7 @@ pub fn tiny(method: &str) -> Vec<&'static str> {
         "random" => set.extend(["search.trials=4"]),
         "amoebanet" => set.extend(["search.trials=8", "search.population=3", "search.sample=2"]),
         "nasnet" => set.extend(["search.trials=6", "search.batch=2"]),
+        "enas" => set.extend(["search.epochs=2", "search.derive=4", "search.controller.updates=2", "search.controller.aggregate=2"]),
         other => panic!("tests/common: give tiny settings for '{other}'"),
     }
     set
@@ -64,6 +65,17 @@ pub fn only_run(out: &Path) -> PathBuf {
 pub fn unbroken(method: &str, out: &Path) -> PathBuf {
     naslab().args(run_arguments(method, out)).assert().success();
     only_run(out)
+}
+
+/// The trials of a run, without what depends on the machine's speed.
+#[allow(dead_code, reason = "not every test binary looks at trials")]
+pub fn history(run: &Path) -> Vec<naslab::record::TrialRecord> {
+    let (events, _) = naslab::record::read_events(&run.join("events.jsonl")).expect("a sound log");
+    let trial = |e| match e {
+        naslab::record::Event::Trial(t) => Some(naslab::record::TrialRecord { device_seconds: 0.0, spent_seconds: 0.0, ..t }),
+        _ => None,
+    };
+    events.into_iter().filter_map(|e| trial(e.event)).collect()
 }
 
 /// Files that two equal runs have in common to the byte.

@@ -40,8 +40,11 @@ struct Column {
     order: BTreeMap<usize, [usize; 2]>,
 }
 
-/// Both cells of an architecture, one below the other.
+/// Both cells of an architecture, one below the other, or a whole network.
 pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
+    if let Architecture::EnasMacro(net) = architecture {
+        return super::chain::chain(net, title);
+    }
     let mut parts = Vec::new();
     for (name, part) in architecture.cells() {
         parts.push(cell(part, &format!("{title}: {name} cell"))?);

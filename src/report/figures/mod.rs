@@ -3,6 +3,7 @@
 mod anytime;
 mod axis;
 mod cell;
+mod chain;
 mod cost;
 mod layout;
 mod panel;

@@ -13,8 +13,11 @@ const PLOT_HEIGHT: f64 = 250.0;
 const TOP: f64 = 34.0;
 
 /// Figures that a curve shows, with the label of their axis. Those that belong to trials are in [`TRIAL_LINES`].
-const KNOWN: [(&str, &str); 2] =
-    [("controller_entropy", "mean entropy of the controller's decisions (nats)"), ("alpha_entropy", "mean entropy of alpha (nats)")];
+const KNOWN: [(&str, &str); 3] = [
+    ("controller_entropy", "mean entropy of the controller's decisions (nats)"),
+    ("baseline", "baseline of the rewards"),
+    ("alpha_entropy", "mean entropy of alpha (nats)"),
+];
 /// Lines that are drawn over the scores of trials, and what they are.
 const TRIAL_LINES: [(&str, &str); 2] =
     [("population_mean", "mean of the population"), ("baseline", "baseline of the rewards (moving average)")];

@@ -43,7 +43,9 @@ pub fn experiments(rows: &[Row]) -> Vec<Experiment<'_>> {
         let (Some(m), Some(result), Some(unit), Some(protocol)) = (&row.manifest, &row.result, &row.cost_unit, &row.protocol) else {
             continue;
         };
-        let key = (m.dataset.as_str(), m.preset.as_str(), unit.as_str(), result.metric.as_str());
+        // A preset and its variant for another space, such as `smoke` and `smoke-darts`, are compared.
+        let preset = m.preset.split('-').next().unwrap_or_default();
+        let key = (m.dataset.as_str(), preset, unit.as_str(), result.metric.as_str());
         let at = out.iter().position(|e| (e.dataset, e.preset, e.cost_unit, e.metric) == key).unwrap_or_else(|| {
             out.push(Experiment { dataset: key.0, preset: key.1, cost_unit: key.2, metric: key.3, series: Vec::new() });
             out.len() - 1

@@ -1,0 +1,406 @@
+//! The controller: an LSTM without biases that chooses earlier states by attention and operations by a softmax (paper, section 2.2; authors'
+//! released code, whose choices are the defaults here).
+
+use super::space::Space;
+use crate::nn::{Init, ParamId, Table, Weights};
+use crate::seed::Rng;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+/// All weights start uniformly in ± this.
+const INIT: Init = Init::Uniform(0.1);
+/// Start of the trainable bias of the micro space's operations: the two separable convolutions are favoured.
+const SOFT_BIAS: [f64; 5] = [10.0, 10.0, 0.0, 0.0, 0.0];
+/// Constant bias of the operations of the normal cell, after the tanh.
+const NORMAL_BIAS: [f64; 5] = [0.25, 0.25, -0.25, -0.25, -0.25];
+
+/// Section `search.controller` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControllerSettings {
+    /// Units of the LSTM.
+    pub hidden: i64,
+    /// Logits are divided by it; 0 for none.
+    pub temperature: f64,
+    /// c in c tanh(logit); 0 for none.
+    pub tanh_constant: f64,
+    /// By how much c is smaller for operations of the micro space.
+    pub op_tanh_reduce: f64,
+    /// Of Adam.
+    pub learning_rate: f64,
+    /// Weight of the entropy in the reward.
+    pub entropy_weight: f64,
+    /// Weight of the past in the baseline.
+    pub baseline_decay: f64,
+    /// Share of skips that the macro space's penalty prefers.
+    pub skip_target: f64,
+    /// Weight of that penalty.
+    pub skip_weight: f64,
+    /// Updates after every epoch of the shared weights.
+    pub updates: u64,
+    /// Samples an update averages over.
+    pub aggregate: u64,
+}
+
+/// The declared network.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    /// What it declares.
+    pub table: Table,
+    space: Space,
+    settings: ControllerSettings,
+    lstm: ParamId,
+    start: ParamId,
+    embedding: ParamId,
+    soft: ParamId,
+    attention: [ParamId; 3],
+    bias: Option<ParamId>,
+}
+
+/// A sampled or replayed architecture.
+#[derive(Debug)]
+pub struct Sample {
+    /// Its decisions: micro (input, input, operation, operation) a node, macro operation and skip bits a layer.
+    pub decisions: Vec<usize>,
+    /// Sum of the log-probabilities of the decisions.
+    pub log_probability: Tensor,
+    /// Entropy as the released code counts it: of every softmax (micro), or −p ln p of the decisions alone (macro).
+    pub entropy: f64,
+    /// Mean penalty of the skips of a layer (macro).
+    pub skip_penalty: Option<Tensor>,
+}
+
+/// What a walk over the decisions gathers.
+struct Walk<'a> {
+    choose: &'a mut dyn FnMut(&[f64]) -> usize,
+    decisions: Vec<usize>,
+    log_probability: Tensor,
+    entropy: f64,
+    of_decision_alone: bool,
+}
+
+impl Walk<'_> {
+    /// One decision from logits [1, n].
+    fn decide(&mut self, logits: &Tensor) -> usize {
+        let log_p = logits.log_softmax(1, Kind::Double);
+        let p: Vec<f64> = Vec::<f64>::try_from(log_p.detach().exp().view([-1])).expect("double precision");
+        let choice = (self.choose)(&p);
+        self.log_probability = &self.log_probability + log_p.select(1, choice as i64).squeeze();
+        let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+        self.entropy += if self.of_decision_alone { term(p[choice]) } else { p.iter().map(|p| term(*p)).sum() };
+        self.decisions.push(choice);
+        choice
+    }
+}
+
+/// Cell and hidden state, [1, H] each.
+struct Memory {
+    c: Tensor,
+    h: Tensor,
+}
+
+fn zeros(hidden: i64) -> Tensor {
+    Tensor::zeros([1, hidden], (Kind::Double, Device::Cpu))
+}
+
+impl Controller {
+    /// For one of the two spaces.
+    pub fn declare(space: Space, settings: &ControllerSettings) -> Self {
+        let mut t = Table::default();
+        let (h, operations) = (settings.hidden, space.operations() as i64);
+        let lstm = t.param("lstm", &[2 * h, 4 * h], INIT);
+        let start = t.param("start", &[1, h], INIT);
+        let embedding = t.param("embedding", &[operations, h], INIT);
+        let soft = t.param("soft", &[h, operations], INIT);
+        let attention =
+            [t.param("attention.keys", &[h, h], INIT), t.param("attention.query", &[h, h], INIT), t.param("attention.v", &[h, 1], INIT)];
+        let bias = matches!(space, Space::Micro { .. }).then(|| t.param("soft_bias", &[1, operations], Init::Constant(0.0)));
+        Self { table: t, space, settings: settings.clone(), lstm, start, embedding, soft, attention, bias }
+    }
+
+    /// Fresh weights in double precision, on the CPU: the controller is small, and its sums must not depend on a card.
+    pub fn weights(&self, rng: &mut Rng) -> Weights {
+        let w = Weights::init(&self.table, rng, Device::Cpu, Kind::Double);
+        if let Some(bias) = self.bias {
+            tch::no_grad(|| w[bias].shallow_clone().copy_(&Tensor::from_slice(&SOFT_BIAS).view([1, -1])));
+        }
+        w
+    }
+
+    /// Samples an architecture.
+    pub fn sample(&self, w: &Weights, rng: &mut Rng) -> Sample {
+        self.walk(w, &mut |p| {
+            let uniform: f64 = rng.random();
+            let mut sum = 0.0;
+            p.iter()
+                .position(|p| {
+                    sum += p;
+                    uniform < sum
+                })
+                .unwrap_or(p.len() - 1)
+        })
+    }
+
+    /// Goes through given decisions again.
+    pub fn replay(&self, w: &Weights, decisions: &[usize]) -> Sample {
+        let mut rest = decisions.iter();
+        self.walk(w, &mut |_| *rest.next().expect("as many decisions as the space has"))
+    }
+
+    fn walk(&self, w: &Weights, choose: &mut dyn FnMut(&[f64]) -> usize) -> Sample {
+        let mut walk = Walk {
+            choose,
+            decisions: Vec::new(),
+            log_probability: Tensor::zeros([0i64; 0], (Kind::Double, Device::Cpu)),
+            entropy: 0.0,
+            of_decision_alone: matches!(self.space, Space::Macro { .. }),
+        };
+        let mut memory = Memory { c: zeros(self.settings.hidden), h: zeros(self.settings.hidden) };
+        let skip_penalty = match self.space {
+            Space::Micro { nodes } => {
+                self.walk_cell(w, nodes, true, &mut memory, &mut walk);
+                self.walk_cell(w, nodes, false, &mut memory, &mut walk);
+                None
+            }
+            Space::Macro { layers } => Some(self.walk_layers(w, layers, &mut memory, &mut walk)),
+        };
+        let Walk { decisions, log_probability, entropy, .. } = walk;
+        Sample { decisions, log_probability, entropy, skip_penalty }
+    }
+
+    fn step(&self, w: &Weights, x: &Tensor, m: &mut Memory) {
+        let gates = Tensor::cat(&[x, &m.h], 1).matmul(&w[self.lstm]).chunk(4, 1);
+        m.c = gates[0].sigmoid() * gates[3].tanh() + gates[1].sigmoid() * &m.c;
+        m.h = gates[2].sigmoid() * m.c.tanh();
+    }
+
+    /// z / T, then c tanh z.
+    fn shaped(&self, z: Tensor, constant: f64) -> Tensor {
+        let z = if self.settings.temperature > 0.0 { z / self.settings.temperature } else { z };
+        if constant > 0.0 { z.tanh() * constant } else { z }
+    }
+
+    /// Attention of the present state over `keys`, [n, H] → [n, 1].
+    fn attend(&self, w: &Weights, keys: &[Tensor], m: &Memory) -> Tensor {
+        (Tensor::cat(keys, 0) + m.h.matmul(&w[self.attention[1]])).tanh().matmul(&w[self.attention[2]])
+    }
+
+    fn key(&self, w: &Weights, m: &Memory) -> Tensor {
+        m.h.matmul(&w[self.attention[0]])
+    }
+
+    fn walk_cell(&self, w: &Weights, nodes: usize, normal: bool, m: &mut Memory, walk: &mut Walk) {
+        let s = &self.settings;
+        let (mut anchors, mut keys) = (Vec::new(), Vec::new());
+        let mut x = w[self.start].shallow_clone();
+        for _ in 0..2 {
+            self.step(w, &x, m);
+            anchors.push(zeros(s.hidden));
+            keys.push(self.key(w, m));
+        }
+        for _ in 0..nodes {
+            let mut inputs = [0; 2];
+            for input in &mut inputs {
+                self.step(w, &x, m);
+                let z = self.attend(w, &keys, m).view([1, -1]);
+                *input = walk.decide(&self.shaped(z, s.tanh_constant));
+                x = anchors[*input].shallow_clone();
+            }
+            for _ in inputs {
+                self.step(w, &x, m);
+                let z = m.h.matmul(&w[self.soft]) + &w[self.bias.expect("the micro space has a bias")];
+                let mut z = self.shaped(z, s.tanh_constant / s.op_tanh_reduce);
+                if normal {
+                    z += Tensor::from_slice(&NORMAL_BIAS);
+                }
+                let op = walk.decide(&z);
+                x = w[self.embedding].narrow(0, op as i64, 1);
+            }
+            self.step(w, &x, m);
+            anchors.push(m.h.shallow_clone());
+            keys.push(self.key(w, m));
+            x = w[self.start].shallow_clone();
+        }
+    }
+
+    fn walk_layers(&self, w: &Weights, layers: usize, m: &mut Memory, walk: &mut Walk) -> Tensor {
+        let s = &self.settings;
+        let (mut anchors, mut keys): (Vec<Tensor>, Vec<Tensor>) = (Vec::new(), Vec::new());
+        let mut penalties = Vec::new();
+        let mut x = w[self.start].shallow_clone();
+        let target = Tensor::from_slice(&[1.0 - s.skip_target, s.skip_target]);
+        for layer in 0..layers {
+            self.step(w, &x, m);
+            let op = walk.decide(&self.shaped(m.h.matmul(&w[self.soft]), s.tanh_constant));
+            x = w[self.embedding].narrow(0, op as i64, 1);
+            self.step(w, &x, m);
+            if layer == 0 {
+                x = w[self.start].shallow_clone();
+            } else {
+                let q = self.attend(w, &keys, m);
+                // [layer, 2]: skip or not.
+                let z = self.shaped(Tensor::cat(&[-&q, q], 1), s.tanh_constant);
+                let share = z.sigmoid();
+                penalties.push((&share * (&share / &target).log()).sum(Kind::Double));
+                let mut taken = m.h.zeros_like();
+                let mut count = 0.0;
+                for (j, anchor) in anchors.iter().enumerate() {
+                    if walk.decide(&z.narrow(0, j as i64, 1)) == 1 {
+                        taken += anchor;
+                        count += 1.0;
+                    }
+                }
+                x = taken / (1.0 + count);
+            }
+            anchors.push(m.h.shallow_clone());
+            keys.push(self.key(w, m));
+        }
+        Tensor::stack(&penalties, 0).mean(Kind::Double)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Weights;
+    use crate::seed::Streams;
+    use crate::train::Adam;
+
+    fn settings(hidden: i64, tanh_constant: f64) -> ControllerSettings {
+        ControllerSettings {
+            hidden,
+            temperature: 0.0,
+            tanh_constant,
+            op_tanh_reduce: 2.5,
+            learning_rate: 0.0035,
+            entropy_weight: 1e-4,
+            baseline_decay: 0.99,
+            skip_target: 0.4,
+            skip_weight: 0.8,
+            updates: 30,
+            aggregate: 10,
+        }
+    }
+
+    const MICRO: Space = Space::Micro { nodes: 5 };
+    const MACRO: Space = Space::Macro { layers: 12 };
+
+    fn fresh(space: Space, hidden: i64) -> (Controller, Weights) {
+        let controller = Controller::declare(space, &settings(hidden, if space == MICRO { 1.10 } else { 1.5 }));
+        let w = controller.weights(&mut Streams::new(0).rng("controller", 0));
+        (controller, w)
+    }
+
+    #[test]
+    fn it_has_the_derived_number_of_weights() {
+        assert_eq!(
+            [fresh(MICRO, 64).0.table.count(), fresh(MICRO, 100).0.table.count(), fresh(MACRO, 64).0.table.count()],
+            [41_733, 101_205, 41_856]
+        );
+    }
+
+    #[test]
+    fn it_starts_with_the_derived_entropy_and_favours_separable_convolutions() {
+        let (controller, w) = fresh(MICRO, 64);
+        let (mut entropy, mut ops) = (0.0, [[0usize; 5]; 2]);
+        const N: u64 = 200;
+        for i in 0..N {
+            let sample = tch::no_grad(|| controller.sample(&w, &mut Streams::new(1).rng("sample", i)));
+            entropy += sample.entropy / N as f64;
+            for (k, d) in sample.decisions.iter().enumerate().filter(|(k, _)| k % 4 > 1) {
+                ops[k / 20][*d] += 1;
+            }
+        }
+        assert!((entropy - 57.19).abs() < 0.1, "{entropy}");
+        let share = |cell: usize, op: usize| ops[cell][op] as f64 / (10 * N) as f64;
+        for (cell, favoured, other) in [(0, 0.3153, 0.1232), (1, 0.2543, 0.1638)] {
+            for op in 0..5 {
+                let expected = if op < 2 { favoured } else { other };
+                assert!((share(cell, op) - expected).abs() < 0.035, "cell {cell} operation {op}: {}", share(cell, op));
+            }
+        }
+    }
+
+    #[test]
+    fn a_replay_finds_the_sampled_probability() {
+        for space in [MICRO, MACRO] {
+            let (controller, w) = fresh(space, 32);
+            for i in 0..20 {
+                let sample = controller.sample(&w, &mut Streams::new(1).rng("sample", i));
+                let replayed = controller.replay(&w, &sample.decisions);
+                assert_eq!(sample.log_probability.double_value(&[]), replayed.log_probability.double_value(&[]));
+                assert_eq!(sample.decisions.len(), space.decisions());
+                space.architecture(&sample.decisions).check().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_skip_penalty_starts_where_derived_and_is_zero_at_its_target() {
+        let (controller, w) = fresh(MACRO, 64);
+        let penalty = controller.sample(&w, &mut Streams::new(1).rng("sample", 0)).skip_penalty.unwrap().double_value(&[]);
+        // Per layer the sum over its earlier ones: 1 to 11, mean 6, of KL(1/2, 1/2 | 0.6, 0.4) at zero logits.
+        assert!((penalty / 6.0 - 0.0204).abs() < 0.002, "{penalty}");
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        for space in [Space::Micro { nodes: 2 }, Space::Macro { layers: 4 }] {
+            let controller = Controller::declare(space, &settings(5, 1.3));
+            let w = controller.weights(&mut Streams::new(2).rng("controller", 0));
+            let decisions = controller.sample(&w, &mut Streams::new(3).rng("sample", 0)).decisions;
+            let loss = |w: &Weights| {
+                let s = controller.replay(w, &decisions);
+                s.skip_penalty.map_or_else(|| s.log_probability.shallow_clone(), |p| &s.log_probability + p * 0.8)
+            };
+            let gradient = Vec::<f64>::try_from(w.gradient(&loss(&w))).unwrap();
+            let mut rng = Streams::new(4).rng("pick", 0);
+            for _ in 0..40 {
+                let i = rng.random_range(0..gradient.len()) as i64;
+                let at = |delta: f64| {
+                    tch::no_grad(|| {
+                        let _ = w.flat().narrow(0, i, 1).g_add_scalar_(delta);
+                        let value = loss(&w).double_value(&[]);
+                        let _ = w.flat().narrow(0, i, 1).g_add_scalar_(-delta);
+                        value
+                    })
+                };
+                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!((difference - gradient[i as usize]).abs() < 1e-7 * (1.0 + difference.abs()), "{space:?} weight {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_learns_a_bandit_as_far_as_its_shaped_logits_permit() {
+        // The reward is 1 if the first operation of the first node is the identity. The favoured convolutions are held by a saturated tanh, so its
+        // probability can rise from 0.12 to 0.195 at most.
+        let (controller, w) = fresh(Space::Micro { nodes: 1 }, 32);
+        let probability = || {
+            let mut seen = Vec::new();
+            tch::no_grad(|| {
+                controller.walk(&w, &mut |p| {
+                    seen.push(p.to_vec());
+                    0
+                })
+            });
+            seen[2][4]
+        };
+        let start = probability();
+        let mut adam = Adam { epsilon: 1e-3, ..Adam::new(w.flat(), 0.0035, (0.0, 0.999), 0.0) };
+        let mut baseline = 0.0;
+        for step in 0..120 {
+            let mut gradient = w.flat().zeros_like();
+            for a in 0..10 {
+                let sample = controller.sample(&w, &mut Streams::new(6).rng("sample", 10 * step + a));
+                let reward = f64::from(u8::from(sample.decisions[2] == 4));
+                baseline += (1.0 - 0.99) * (reward - baseline);
+                gradient += w.gradient(&(-&sample.log_probability * ((reward - baseline) / 10.0)));
+            }
+            adam.step(w.flat(), &gradient);
+        }
+        assert!((start - 0.1232).abs() < 0.02, "{start}");
+        assert!(probability() > start + 0.03, "from {start} to {}", probability());
+    }
+}

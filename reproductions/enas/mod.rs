@@ -1,0 +1,176 @@
+//! ENAS: Efficient Neural Architecture Search via Parameter Sharing (Pham, Guan, Zoph, Le, Dean; ICML 2018; arXiv 1802.03268).
+//!
+//! All children share the weights of one bank ([`micro`], [`macro_bank`]); a [`controller`] draws children from a [`space`]. Epochs of steps on the
+//! shared weights alternate with updates of the controller ([`search`]); at the end the best of many draws goes on and is trained from scratch.
+
+pub mod controller;
+pub mod macro_bank;
+pub mod micro;
+pub mod search;
+pub mod space;
+
+use crate::arch::{Architecture, InputShape};
+use crate::error::{Error, Result};
+use crate::lab::{Card, Found, Lab, Method, Protocol, Search, read_settings};
+use crate::seed::Streams;
+use crate::task::Augment;
+use crate::train::MOST_EPOCHS;
+pub use controller::ControllerSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use space::Space;
+
+/// The method's entry in the table.
+pub struct EnasMethod;
+
+const CARD: Card = Card {
+    name: "enas",
+    title: "ENAS",
+    paper: "Pham, Guan, Zoph, Le, Dean: Efficient Neural Architecture Search via Parameter Sharing. ICML 2018, arXiv 1802.03268",
+    about: "an LSTM draws children that share one bank of weights, and learns from their scores",
+    presets: include_str!("presets.toml"),
+};
+
+/// The two spaces by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpaceName {
+    /// Cells.
+    Micro,
+    /// Whole networks.
+    Macro,
+}
+
+/// Section `search` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enas {
+    /// `micro` or `macro`.
+    pub space: SpaceName,
+    /// Width of the first layer of the search network.
+    pub channels: i64,
+    /// N + 2 layers of the micro space's search network.
+    pub cells: usize,
+    /// B: nodes of a micro cell.
+    pub nodes: usize,
+    /// L: layers of a macro network.
+    pub layers: usize,
+    /// Epochs of the shared weights.
+    pub epochs: u64,
+    /// Images a step, and images that a child is scored on.
+    pub batch: usize,
+    /// Children drawn at the end.
+    pub derive: u64,
+    /// How many of the best go to the selection phase.
+    pub keep: usize,
+    /// Steps on the shared weights.
+    pub weights: SharedSteps,
+    /// The controller and its updates.
+    pub controller: ControllerSettings,
+    /// Changes of the training images; images that score are not changed.
+    pub augment: Augment,
+}
+
+/// SGD on the shared weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedSteps {
+    /// At the start of a period.
+    pub learning_rate: f64,
+    /// At its end.
+    pub learning_rate_end: f64,
+    /// Epochs of the first period; 0 for a single one over all epochs.
+    pub restart: u64,
+    /// By how much each period is longer than the one before.
+    pub restart_factor: u64,
+    /// Momentum.
+    pub momentum: f64,
+    /// Whether it looks ahead.
+    pub nesterov: bool,
+    /// Coupled weight decay, also of weights that a child does not use.
+    pub weight_decay: f64,
+    /// Limit of the gradient's norm; 0 for none.
+    pub clip: f64,
+    /// Weight of the auxiliary head's loss; 0 builds no head. Micro space only.
+    pub auxiliary_weight: f64,
+    /// Dropout of the features before the classifier.
+    pub dropout: f64,
+}
+
+/// Settings, checked.
+struct Prepared {
+    search: Enas,
+    space: Space,
+    protocol: Protocol,
+}
+
+impl Method for EnasMethod {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
+        let (search, mut protocol): (Enas, Protocol) = read_settings(CARD.name, settings)?;
+        let least = |key: &str, value: u64, least: u64| {
+            if value >= least { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be at least {least}"))) }
+        };
+        least("epochs", search.epochs, 1)?;
+        least("batch", search.batch as u64, 2)?;
+        least("derive", search.derive, 1)?;
+        least("keep", search.keep as u64, 1)?;
+        least("nodes", search.nodes as u64, 1)?;
+        least("channels", search.channels.max(0) as u64, 2)?;
+        least("controller.hidden", search.controller.hidden.max(0) as u64, 1)?;
+        least("controller.updates", search.controller.updates, 1)?;
+        least("controller.aggregate", search.controller.aggregate, 1)?;
+        least("weights.restart_factor", search.weights.restart_factor, 1)?;
+        if search.epochs > MOST_EPOCHS {
+            return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
+        }
+        let space = match search.space {
+            SpaceName::Micro => Space::Micro { nodes: search.nodes },
+            SpaceName::Macro => {
+                // Macro networks have no auxiliary head, and as many layers as were searched.
+                protocol.select.recipe.auxiliary_weight = 0.0;
+                protocol.retrain.recipe.auxiliary_weight = 0.0;
+                Space::Macro { layers: search.layers }
+            }
+        };
+        Ok(Box::new(Prepared { search, space, protocol }))
+    }
+}
+
+impl Search for Prepared {
+    fn variant(&self) -> String {
+        match self.space {
+            Space::Micro { .. } => "micro".into(),
+            Space::Macro { .. } => "macro".into(),
+        }
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn check(&self, input: InputShape) -> Result<()> {
+        self.search.augment.check("search.augment", input.height, input.width)?;
+        search::Bank::declare(&self.search, self.space, input)?;
+        self.protocol.check(input)
+    }
+
+    fn run(&self, lab: &mut Lab) -> Result<Found> {
+        search::run(&self.search, self.space, lab)
+    }
+
+    fn keep(&self) -> u64 {
+        self.search.keep as u64
+    }
+
+    fn example(&self) -> Architecture {
+        self.space.sample(&mut Streams::new(0).rng("example", 0))
+    }
+
+    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
+        search::forecast(&self.search, self.space, lab)
+    }
+}

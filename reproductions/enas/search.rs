@@ -1,0 +1,355 @@
+//! The search: epochs of shared-weight steps on children that the controller draws, alternating with updates of the controller by the scores of
+//! children on validation batches; then the best of many drawn children (paper, sections 2.2 and 2.3).
+
+use super::Enas;
+use super::controller::{Controller, Sample};
+use super::macro_bank::MacroBank;
+use super::micro::MicroBank;
+use super::space::Space;
+use crate::arch::{Architecture, InputShape};
+use crate::error::{Error, Result};
+use crate::lab::{Flow, Found, Lab, Point};
+use crate::nn::{Output, Pass, Table, Weights, cross_entropy};
+use crate::record::{Candidate, EndReason};
+use crate::task::{Augment, Batch, Part};
+use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tch::{Kind, Tensor, no_grad};
+
+/// Stage name of the checkpoints.
+const STAGE: &str = "search";
+/// Adam of the controller, as released.
+const BETAS: (f64, f64) = (0.0, 0.999);
+const EPSILON: f64 = 1e-3;
+
+/// The shared weights of either space.
+pub enum Bank {
+    /// Cells.
+    Micro(MicroBank),
+    /// Layers with skips.
+    Macro(MacroBank),
+}
+
+impl Bank {
+    /// Declares the search network.
+    pub fn declare(s: &Enas, space: Space, input: InputShape) -> Result<Self> {
+        Ok(match space {
+            Space::Micro { nodes } => Self::Micro(MicroBank::declare(input, s.channels, s.cells, nodes, s.weights.auxiliary_weight > 0.0)?),
+            Space::Macro { layers } => Self::Macro(MacroBank::declare(input, s.channels, layers)?),
+        })
+    }
+
+    fn table(&self) -> &Table {
+        match self {
+            Self::Micro(bank) => &bank.table,
+            Self::Macro(bank) => &bank.table,
+        }
+    }
+
+    fn forward(&self, w: &Weights, child: &Architecture, x: &Tensor, pass: &mut Pass) -> Output {
+        match (self, child) {
+            (Self::Micro(bank), Architecture::EnasMicro(pair)) => bank.forward(w, pair, x, pass),
+            (Self::Macro(bank), Architecture::EnasMacro(net)) => bank.forward(w, net, x, pass),
+            _ => unreachable!("children are of the bank's space"),
+        }
+    }
+}
+
+/// A child and how it scored on a validation batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Scored {
+    decisions: Vec<usize>,
+    score: f64,
+}
+
+/// Where the search stands, but for its tensors.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    epoch: u64,
+    /// In the epoch: weight steps, then controller updates.
+    position: u64,
+    baseline: f64,
+    adam_steps: u64,
+    loss_sum: f64,
+    scores: Vec<f64>,
+    entropy_sum: f64,
+    /// Best children of the last controller phase, for a search that is cut off.
+    best: Vec<Scored>,
+}
+
+struct State<'a> {
+    s: &'a Enas,
+    space: Space,
+    bank: Bank,
+    w: Weights,
+    sgd: Sgd,
+    controller: Controller,
+    theta: Weights,
+    adam: Adam,
+    progress: Progress,
+    steps: u64,
+}
+
+impl<'a> State<'a> {
+    fn new(s: &'a Enas, space: Space, lab: &Lab) -> Result<Self> {
+        let bank = Bank::declare(s, space, lab.input())?;
+        let w = Weights::init(bank.table(), &mut lab.streams.rng("init", 0), lab.device, Kind::Float);
+        let controller = Controller::declare(space, &s.controller);
+        let theta = controller.weights(&mut lab.streams.rng("controller", 0));
+        let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
+        let adam = Adam { epsilon: EPSILON, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
+        let steps = lab.steps(Part::Train, s.batch);
+        Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps })
+    }
+
+    /// Steps of an epoch, of both kinds.
+    fn length(&self) -> u64 {
+        self.steps + self.s.controller.updates
+    }
+
+    fn done(&self) -> u64 {
+        self.progress.epoch * self.length() + self.progress.position
+    }
+
+    /// One step on a batch of training images by a child that the controller draws; `None` if the loss is not finite.
+    fn weight_step(&mut self, lab: &Lab) -> Option<usize> {
+        let (epoch, index) = (self.progress.epoch, self.progress.position);
+        let step = epoch * self.steps + index;
+        let batch = lab.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
+        let child = no_grad(|| self.controller.sample(&self.theta, &mut lab.streams.rng("child", step)));
+        let child = self.space.architecture(&child.decisions);
+        let settings = &self.s.weights;
+        let mut pass = Pass::training(0.0, lab.streams.rng("dropout", step)).with_dropout(settings.dropout);
+        let out = self.bank.forward(&self.w, &child, &batch.images, &mut pass);
+        let mut loss = cross_entropy(&out.logits, &batch.labels);
+        if let Some(auxiliary) = out.auxiliary {
+            loss += cross_entropy(&auxiliary, &batch.labels) * settings.auxiliary_weight;
+        }
+        let value = loss.double_value(&[]);
+        if !value.is_finite() {
+            return None;
+        }
+        let gradient = clip(self.w.gradient(&loss), settings.clip);
+        let (done, all) =
+            if settings.restart == 0 { (epoch, self.s.epochs) } else { restarted(epoch, settings.restart, settings.restart_factor) };
+        self.sgd.step(self.w.flat(), &gradient, cosine(settings.learning_rate, settings.learning_rate_end, done, all));
+        self.progress.loss_sum += value;
+        Some(batch.len())
+    }
+
+    /// Accuracy of a child on a validation batch: batch statistics, nothing dropped.
+    fn score(&self, child: &Architecture, batch: &Batch) -> f64 {
+        let logits = no_grad(|| self.bank.forward(&self.w, child, &batch.images, &mut Pass::evaluation()).logits);
+        logits.argmax(1, false).eq_tensor(&batch.labels).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
+    }
+
+    /// One update of the controller, averaged over several children.
+    fn controller_update(&mut self, lab: &Lab) {
+        let c = &self.s.controller;
+        let update = self.progress.epoch * c.updates + (self.progress.position - self.steps);
+        let mut gradient = no_grad(|| self.theta.flat().zeros_like());
+        for a in 0..c.aggregate {
+            let number = update * c.aggregate + a;
+            let sample = self.controller.sample(&self.theta, &mut lab.streams.rng("rewarded child", number));
+            let batch = lab.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, lab.streams);
+            let score = self.score(&self.space.architecture(&sample.decisions), &batch);
+            let loss = reinforce(&sample, score, &mut self.progress.baseline, c);
+            let one = self.theta.gradient(&(loss / c.aggregate as f64));
+            gradient = no_grad(|| gradient + one);
+            self.progress.entropy_sum += sample.entropy / sample.decisions.len() as f64;
+            self.progress.scores.push(score);
+            self.progress.best.push(Scored { decisions: sample.decisions, score });
+        }
+        self.adam.step(self.theta.flat(), &gradient);
+        self.progress.best.sort_by(|a, b| b.score.total_cmp(&a.score));
+        self.progress.best.truncate(self.s.keep);
+    }
+
+    /// The next step of either kind: images trained on, or `None` if the loss is not finite.
+    fn step(&mut self, lab: &mut Lab) -> Result<Option<usize>> {
+        let mut images = Some(0);
+        if self.progress.position < self.steps {
+            if self.progress.position == 0 {
+                self.progress.best.clear();
+            }
+            images = self.weight_step(lab);
+        } else {
+            self.controller_update(lab);
+        }
+        if images.is_some() {
+            self.progress.position += 1;
+        }
+        if self.progress.position == self.length() {
+            self.progress.epoch += 1;
+            self.progress.position = 0;
+            self.report(lab)?;
+        }
+        Ok(images)
+    }
+
+    fn report(&mut self, lab: &mut Lab) -> Result<()> {
+        let n = self.progress.scores.len() as f64;
+        let mean = (n > 0.0).then(|| self.progress.scores.iter().sum::<f64>() / n);
+        let mut extra = BTreeMap::from([("baseline".to_string(), self.progress.baseline)]);
+        if n > 0.0 {
+            extra.insert("controller_entropy".into(), self.progress.entropy_sum / n);
+        }
+        lab.progress(Point {
+            epoch: self.progress.epoch,
+            step: self.done(),
+            loss: Some(self.progress.loss_sum / self.steps as f64),
+            score: mean,
+            extra,
+            ..Point::default()
+        })?;
+        self.progress.scores.clear();
+        (self.progress.loss_sum, self.progress.entropy_sum) = (0.0, 0.0);
+        Ok(())
+    }
+
+    fn save(&self) -> Saved {
+        let progress = Progress { adam_steps: self.adam.steps, ..self.progress.clone() };
+        Saved::new(
+            &progress,
+            &[
+                ("weights", self.w.flat()),
+                ("velocity", &self.sgd.velocity),
+                ("controller", self.theta.flat()),
+                ("mean", &self.adam.mean),
+                ("square", &self.adam.square),
+            ],
+        )
+    }
+
+    fn restore(&mut self, saved: &Saved) -> Result<()> {
+        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", e.to_string()))?;
+        self.adam.steps = self.progress.adam_steps;
+        saved.copy_to("weights", self.w.flat())?;
+        saved.copy_to("velocity", &self.sgd.velocity)?;
+        saved.copy_to("controller", self.theta.flat())?;
+        saved.copy_to("mean", &self.adam.mean)?;
+        saved.copy_to("square", &self.adam.square)
+    }
+
+    /// Draws children and scores each on one validation batch.
+    fn derive(&self, lab: &mut Lab) -> Result<Vec<Scored>> {
+        let mut scored = Vec::new();
+        let streams = lab.streams.child("derive", 0);
+        for i in 0..self.s.derive {
+            let sample = no_grad(|| self.controller.sample(&self.theta, &mut streams.rng("child", i)));
+            let batch = lab.random_batch(Part::Valid, i, self.s.batch, &Augment::NONE, streams);
+            let score = self.score(&self.space.architecture(&sample.decisions), &batch);
+            scored.push(Scored { decisions: sample.decisions, score });
+            if lab.flow()? != Flow::Continue {
+                break;
+            }
+        }
+        Ok(scored)
+    }
+
+    /// The best of different children, the first among equals.
+    fn candidates(&self, mut scored: Vec<Scored>) -> Vec<Candidate> {
+        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut taken = std::collections::HashSet::new();
+        let mut candidates = Vec::new();
+        for (i, child) in scored.into_iter().enumerate() {
+            let architecture = self.space.architecture(&child.decisions);
+            if candidates.len() < self.s.keep && taken.insert(architecture.hash()) {
+                candidates.push(Candidate {
+                    origin: format!("derived {i}"),
+                    architecture,
+                    search_score: Some(child.score),
+                    select_score: None,
+                });
+            }
+        }
+        candidates
+    }
+}
+
+/// REINFORCE: the reward is the score and a share of the entropy (a number, no gradient); the baseline moves before the advantage is taken, as
+/// released.
+fn reinforce(sample: &Sample, score: f64, baseline: &mut f64, c: &super::ControllerSettings) -> Tensor {
+    let reward = score + c.entropy_weight * sample.entropy;
+    *baseline -= (1.0 - c.baseline_decay) * (*baseline - reward);
+    let loss = -&sample.log_probability * (reward - *baseline);
+    match &sample.skip_penalty {
+        Some(penalty) => loss + penalty * c.skip_weight,
+        None => loss,
+    }
+}
+
+/// The whole search.
+pub fn run(s: &Enas, space: Space, lab: &mut Lab) -> Result<Found> {
+    let mut state = State::new(s, space, lab)?;
+    if let Some(saved) = lab.take_saved(STAGE) {
+        state.restore(&saved)?;
+    }
+    let planned = s.epochs * state.length();
+    let mut end = EndReason::Completed;
+    while state.progress.epoch < s.epochs {
+        let Some(images) = state.step(lab)? else {
+            end = EndReason::Diverged;
+            break;
+        };
+        let flow = lab.step(images as u64, state.done(), planned, STAGE, &|| state.save())?;
+        if let Flow::Stop(reason) = flow {
+            end = reason;
+            break;
+        }
+    }
+    let mut scored = if end == EndReason::Completed { state.derive(lab)? } else { state.progress.best.clone() };
+    if scored.is_empty() && end != EndReason::Diverged {
+        // Cut off before any child was scored: one draw, scored once.
+        scored = vec![state.derive(lab)?.swap_remove(0)];
+    }
+    Ok(Found {
+        candidates: state.candidates(scored),
+        score_kind: "accuracy with shared weights on one validation batch".into(),
+        end,
+        extra: BTreeMap::new(),
+    })
+}
+
+/// Device-seconds of the whole search from a few steps of each kind.
+pub fn forecast(s: &Enas, space: Space, lab: &mut Lab) -> Result<f64> {
+    let mut state = State::new(s, space, lab)?;
+    let weights = lab.seconds_per_step(|lab| {
+        state.weight_step(lab);
+        Ok(())
+    })?;
+    state.progress.position = state.steps;
+    let update = lab.seconds_per_step(|lab| {
+        state.controller_update(lab);
+        Ok(())
+    })?;
+    let of_epochs = s.epochs as f64 * (weights * state.steps as f64 + update * s.controller.updates as f64);
+    Ok(of_epochs + update * s.derive as f64 / s.controller.aggregate.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Streams;
+
+    #[test]
+    fn a_constant_reward_leaves_no_gradient_once_the_baseline_has_settled() {
+        let settings: Enas =
+            serde_json::from_value(crate::lab::resolve(&super::super::CARD, "smoke", &[]).unwrap().settings["search"].clone()).unwrap();
+        let c = super::super::ControllerSettings { entropy_weight: 0.0, ..settings.controller };
+        let controller = Controller::declare(Space::Micro { nodes: 2 }, &c);
+        let theta = controller.weights(&mut Streams::new(0).rng("controller", 0));
+        let mut baseline = 0.0;
+        for k in 1..=600u64 {
+            let sample = controller.sample(&theta, &mut Streams::new(1).rng("sample", k));
+            let loss = reinforce(&sample, 0.7, &mut baseline, &c);
+            let expected = 0.7 * (1.0 - c.baseline_decay.powi(k as i32));
+            assert!((baseline - expected).abs() < 1e-12, "the baseline moves before the advantage");
+            let advantage = 0.7 - baseline;
+            let value = loss.double_value(&[]) + sample.log_probability.double_value(&[]) * advantage;
+            assert!(value.abs() < 1e-12);
+        }
+        assert!((0.7 - baseline).abs() < 0.01);
+    }
+}

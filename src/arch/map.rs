@@ -1,0 +1,47 @@
+//! Maps between cells: their shapes, and how one is brought to the shape that a cell needs.
+
+use crate::nn::{ConvBn, FactorizedReduce, ReluConvBn, Weights};
+use tch::Tensor;
+
+/// Width and size of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// Channels.
+    pub channels: i64,
+    /// Rows.
+    pub height: i64,
+    /// Columns.
+    pub width: i64,
+}
+
+impl Map {
+    /// At half the size, rounded up.
+    pub fn halved(self) -> Self {
+        Self { height: (self.height + 1) / 2, width: (self.width + 1) / 2, ..self }
+    }
+
+    /// Whether rows and columns agree.
+    pub fn same_size(self, other: Self) -> bool {
+        (self.height, self.width) == (other.height, other.width)
+    }
+}
+
+/// How a map is brought to the cell's width and size.
+#[derive(Clone, Debug)]
+pub(super) enum Adapter {
+    Unchanged,
+    Reduce(FactorizedReduce),
+    ReluConv(ReluConvBn),
+    Conv(ConvBn),
+}
+
+impl Adapter {
+    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        match self {
+            Self::Unchanged => x.shallow_clone(),
+            Self::Reduce(block) => block.forward(w, x, training),
+            Self::ReluConv(block) => block.forward(w, x, training),
+            Self::Conv(block) => block.forward(w, x, training),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A whole network as a chain of layers, with its skips as arcs.
+
+use super::render::text_width;
+use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene};
+use crate::arch::enas_space::MacroNet;
+use crate::error::Result;
+
+const TEXT: f64 = 12.5;
+const ROW: f64 = 34.0;
+const BOX: f64 = 23.0;
+const MARGIN: f64 = 18.0;
+const NUMBER: f64 = 30.0;
+const TITLE: f64 = 44.0;
+/// Colours of the arcs by the output they leave.
+const ARCS: [Colour; 6] = [
+    Colour(0xD5, 0x5E, 0x00),
+    Colour(0x00, 0x72, 0xB2),
+    Colour(0x00, 0x9E, 0x73),
+    Colour(0xB0, 0x4F, 0x86),
+    Colour(0xB8, 0x7D, 0x00),
+    Colour(0x55, 0x55, 0x55),
+];
+
+/// The network from top to bottom: stem, layers, classifier.
+///
+/// # Errors
+/// If a skip does not come from before.
+pub fn chain(net: &MacroNet, title: &str) -> Result<Scene> {
+    net.check()?;
+    let widest = net.layers.iter().map(|l| text_width(l.op.name(), TEXT, false)).fold(text_width("classifier", TEXT, false), f64::max);
+    let (left, right) = (MARGIN + NUMBER, MARGIN + NUMBER + widest + 20.0);
+    let reach = (0..net.layers.len()).flat_map(|l| net.layers[l].skips.iter().map(move |s| bulge(l + 1 - s))).fold(40.0, f64::max);
+    let foot = "an arc carries an earlier output to a layer; after a dashed line the maps are half as large";
+    let width = (right + reach + MARGIN)
+        .max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN)
+        .max(text_width(foot, TEXT - 2.0, false) + 2.0 * MARGIN);
+    let mut scene = Scene::new(title, width.ceil(), (TITLE + ROW * (net.layers.len() + 2) as f64 + 30.0).ceil());
+    scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);
+    let middle = |row: usize| TITLE + ROW * (row as f64 + 0.5);
+    for (l, layer) in net.layers.iter().enumerate() {
+        for source in &layer.skips {
+            arc(&mut scene, (right, middle(*source)), (right, middle(l + 1)), bulge(l + 1 - source), ARCS[source % ARCS.len()]);
+        }
+    }
+    let names = std::iter::once("stem").chain(net.layers.iter().map(|l| l.op.name())).chain(["classifier"]);
+    let centre = (left + right) / 2.0;
+    for (row, name) in names.enumerate() {
+        let y = middle(row);
+        if row > 0 {
+            scene.line(vec![(centre, y - ROW + BOX / 2.0), (centre, y - BOX / 2.0)], 1.7, INK);
+        }
+        scene.pill(Frame { x0: left, y0: y - BOX / 2.0, x1: right, y1: y + BOX / 2.0 }, 5.0, PAPER, INK, 1.6);
+        scene.text(name, (centre, y + 0.35 * TEXT), TEXT, Align::Centre, INK);
+        if row > 0 && row <= net.layers.len() {
+            scene.text((row - 1).to_string(), (left - 8.0, y + 0.35 * TEXT), TEXT - 1.0, Align::Right, FAINT);
+        }
+    }
+    for layer in net.reductions() {
+        let y = middle(layer + 1) + ROW / 2.0;
+        scene.dashes(&[(left - 12.0, y), (right + 12.0, y)], 1.2, FAINT, 4.0);
+    }
+    scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
+    Ok(scene)
+}
+
+/// How far an arc over `rows` rows swings out.
+fn bulge(rows: usize) -> f64 {
+    14.0 + 22.0 * (rows as f64).sqrt()
+}
+
+fn arc(scene: &mut Scene, from: Point, to: Point, bulge: f64, colour: Colour) {
+    let end = (to.0 + 6.0, to.1);
+    let at = |t: f64| {
+        let u = 1.0 - t;
+        let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
+        // A cubic whose ends leave sideways reaches three quarters of its control points.
+        (mix(from.0, from.0 + bulge / 0.75, end.0 + bulge / 0.75, end.0), mix(from.1, from.1, end.1, end.1))
+    };
+    scene.line((0..=28).map(|i| at(f64::from(i) / 28.0)).collect(), 1.3, colour);
+    scene.area(vec![to, (to.0 + 8.0, to.1 - 4.0), (to.0 + 8.0, to.1 + 4.0)], colour);
+}
