@@ -134,7 +134,7 @@ impl Lab<'_> {
     /// diverges, fails or runs out of memory is an outcome like any other.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after a signal, [`Error::Input`] where the record holds other trials than are drawn.
+    /// [`crate::error::Error::Interrupted`] after a signal, [`crate::error::Error::Input`] where the record holds other trials than are drawn.
     pub fn stream(
         &mut self,
         search: &dyn Search,
