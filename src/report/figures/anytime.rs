@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::panel::{Entry, Panel, legend, legend_height, small_print};
 use super::scene::{Frame, Point, Scene};
 use super::series::{Experiment, Series, experiments};
-use super::style::{look, marker};
+use super::style::marker;
 use crate::report::frame::Row;
 use crate::report::load::CurvePoint;
 
@@ -67,7 +67,7 @@ fn draw_group(page: &mut Scene, group: &Experiment, top: f64) -> f64 {
 }
 
 fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64) -> Vec<Entry> {
-    let look = look(series.method);
+    let look = series.look();
     let curves: Vec<&Row> = series.rows.iter().copied().filter(|r| !r.curve.is_empty()).collect();
     for row in &curves {
         let path = steps(&row.curve, panel, scale);

@@ -65,7 +65,7 @@ pub fn chain(net: &MacroNet, title: &str) -> Result<Scene> {
 
 /// How far an arc over `rows` rows swings out.
 fn bulge(rows: usize) -> f64 {
-    14.0 + 22.0 * (rows as f64).sqrt()
+    14.0 + 12.0 * rows as f64
 }
 
 fn arc(scene: &mut Scene, from: Point, to: Point, bulge: f64, colour: Colour) {

@@ -89,7 +89,7 @@ fn measured(group: &Experiment) -> Part {
 }
 
 fn draw_series(scene: &mut Scene, panel: &Panel, series: &Series) -> Entry {
-    let look = look(series.method);
+    let look = series.look();
     let points = points(series);
     let place = |p: (f64, f64)| panel.at(p.0, p.1);
     if points.len() > 1 {

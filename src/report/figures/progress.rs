@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::panel::{Entry, Panel, legend, legend_height, small_print};
 use super::scene::{Frame, Point, Scene};
 use super::series::{Experiment, Series, experiments};
-use super::style::{look, marker};
+use super::style::marker;
 use crate::report::frame::Row;
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) 
     let panel = Panel { frame: plot_frame(top), x, y };
     let title = format!("{}: {}, preset {}", series.name, group.dataset, group.preset);
     let used = panel.axes(page, &title, "trial", "score of the trial (%)");
-    let look = look(series.method);
+    let look = series.look();
     for trial in series.rows.iter().flat_map(|r| &r.trials) {
         if let Some(at) = trial.score.and_then(|s| panel.at((trial.id + 1) as f64, 100.0 * s)) {
             marker(page, look, at, 2.6, false);
@@ -101,7 +101,7 @@ fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, to
     let used = panel.axes(page, &title, "trials, or steps of the search", short(label));
     let mut entries = Vec::new();
     for series in &group.series {
-        let look = look(series.method);
+        let look = series.look();
         let curves: Vec<Vec<Point>> = series.rows.iter().flat_map(|r| parts(r, key, &panel)).collect();
         if curves.is_empty() {
             continue;

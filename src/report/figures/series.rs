@@ -1,5 +1,6 @@
 //! Which runs belong into one plot area, and which of them are seeds of one thing.
 
+use super::style::{Look, Shape, look};
 use crate::report::frame::Row;
 
 /// Runs that differ in seed alone.
@@ -12,6 +13,18 @@ pub struct Series<'a> {
     protocol: &'a str,
     /// One a seed.
     pub rows: Vec<&'a Row>,
+}
+
+impl Series<'_> {
+    /// The look of its method; random search has a shape for each space.
+    pub fn look(&self) -> Look {
+        let look = look(self.method);
+        match self.method {
+            "random" if self.name.contains("darts") => Look { shape: Shape::Square, ..look },
+            "random" if self.name.contains("amoebanet") => Look { shape: Shape::Plus, ..look },
+            _ => look,
+        }
+    }
 }
 
 /// Everything that may share axes: one data set, one preset, one unit of cost, one metric.
