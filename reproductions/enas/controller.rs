@@ -1,11 +1,11 @@
 //! The controller: an LSTM without biases that chooses earlier states by attention and operations by a softmax (paper, section 2.2; authors'
 //! released code, whose choices are the defaults here).
 
+use super::ControllerSettings;
 use super::space::Space;
 use crate::nn::{Init, ParamId, Table, Weights};
 use crate::seed::Rng;
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// All weights start uniformly in ± this.
@@ -14,34 +14,6 @@ const INIT: Init = Init::Uniform(0.1);
 const SOFT_BIAS: [f64; 5] = [10.0, 10.0, 0.0, 0.0, 0.0];
 /// Constant bias of the operations of the normal cell, after the tanh.
 const NORMAL_BIAS: [f64; 5] = [0.25, 0.25, -0.25, -0.25, -0.25];
-
-/// Section `search.controller` of the settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ControllerSettings {
-    /// Units of the LSTM.
-    pub hidden: i64,
-    /// Logits are divided by it; 0 for none.
-    pub temperature: f64,
-    /// c in c tanh(logit); 0 for none.
-    pub tanh_constant: f64,
-    /// By how much c is smaller for operations of the micro space.
-    pub op_tanh_reduce: f64,
-    /// Of Adam.
-    pub learning_rate: f64,
-    /// Weight of the entropy in the reward.
-    pub entropy_weight: f64,
-    /// Weight of the past in the baseline.
-    pub baseline_decay: f64,
-    /// Share of skips that the macro space's penalty prefers.
-    pub skip_target: f64,
-    /// Weight of that penalty.
-    pub skip_weight: f64,
-    /// Updates after every epoch of the shared weights.
-    pub updates: u64,
-    /// Samples an update averages over.
-    pub aggregate: u64,
-}
 
 /// The declared network.
 #[derive(Clone, Debug)]

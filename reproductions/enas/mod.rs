@@ -15,7 +15,6 @@ use crate::lab::{Card, Found, Lab, Method, Protocol, Search, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
-pub use controller::ControllerSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use space::Space;
@@ -95,6 +94,34 @@ pub struct SharedSteps {
     pub auxiliary_weight: f64,
     /// Dropout of the features before the classifier.
     pub dropout: f64,
+}
+
+/// Section `search.controller` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControllerSettings {
+    /// Units of the LSTM.
+    pub hidden: i64,
+    /// Logits are divided by it; 0 for none.
+    pub temperature: f64,
+    /// c in c tanh(logit); 0 for none.
+    pub tanh_constant: f64,
+    /// By how much c is smaller for operations of the micro space.
+    pub op_tanh_reduce: f64,
+    /// Of Adam.
+    pub learning_rate: f64,
+    /// Weight of the entropy in the reward.
+    pub entropy_weight: f64,
+    /// Weight of the past in the baseline.
+    pub baseline_decay: f64,
+    /// Share of skips that the macro space's penalty prefers.
+    pub skip_target: f64,
+    /// Weight of that penalty.
+    pub skip_weight: f64,
+    /// Updates after every epoch of the shared weights.
+    pub updates: u64,
+    /// Samples an update averages over.
+    pub aggregate: u64,
 }
 
 /// Settings, checked.
