@@ -1,40 +1,21 @@
 // Depthwise convolution and pooling on a processor, with their gradients as autograd functions.
 
-#include "kernels.h"
+#include "tensors.h"
 
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <exception>
 #include <limits>
-#include <string>
-
-namespace naslab {
-// Why the last call on this thread returned a null pointer.
-std::string &last_error() {
-  thread_local std::string message;
-  return message;
-}
-} // namespace naslab
 
 namespace {
 
+using naslab::by_kind;
 using naslab::Planes;
+using naslab::share;
 using naslab::Vector;
 using naslab::Window;
+using naslab::window;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-Window window(const at::Tensor &x, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
-  TORCH_CHECK(x.dim() == 4 && kernel > 0 && stride > 0 && padding >= 0 && dilation > 0, "naslab: not a window over [N, C, H, W]");
-  const auto out = [&](std::int64_t side) {
-    const std::int64_t last = side + 2 * padding - dilation * (kernel - 1) - 1;
-    TORCH_CHECK(last >= 0, "naslab: the window is larger than the map and its border");
-    return last / stride + 1;
-  };
-  return {x.size(0), x.size(1), x.size(2), x.size(3), kernel, stride, padding, dilation, out(x.size(2)), out(x.size(3))};
-}
 
 // Channels [from, to) of y = w * x.
 template <class T> NASLAB_INLINE void convolve(const Window &s, const T *x, const T *w, T *y, std::int64_t from, std::int64_t to) {
@@ -56,7 +37,7 @@ template <class T> NASLAB_INLINE void convolve(const Window &s, const T *x, cons
 template <class T>
 NASLAB_INLINE void convolve_back(const Window &s, const T *x, const T *w, const T *g, T *gx, T *gw, std::int64_t from, std::int64_t to) {
   constexpr std::int64_t L = Vector<T>::lanes;
-  thread_local Planes<T> in, grad, back, taps;
+  thread_local Planes<T> in, grad, wide, back, taps;
   const std::int64_t area = s.kernel * s.kernel;
   std::vector<T> flipped(static_cast<std::size_t>(area));
   for (std::int64_t c = from; c < to; ++c) {
@@ -65,39 +46,21 @@ NASLAB_INLINE void convolve_back(const Window &s, const T *x, const T *w, const 
     auto *sums = taps.filled(area, T(0));
     for (std::int64_t n = 0; n < s.images; n += L) {
       const std::int64_t count = std::min(L, s.images - n);
-      const std::int64_t at = (n * s.channels + c) * s.plane(), out_at = (n * s.channels + c) * s.out_plane();
-      const std::int64_t step = s.channels * s.plane(), out_step = s.channels * s.out_plane();
-      // With stride 1 the input's gradient is a correlation with the flipped kernel over a bordered gradient.
-      const std::int64_t border = s.dilation * (s.kernel - 1) - s.padding;
-      const bool flip = s.stride == 1 && border >= 0;
-      if (gx != nullptr && flip) {
-        const auto *wide = grad.load(g + out_at, out_step, count, s.out_height, s.out_width, border, T(0));
-        auto *result = back.resize(s.plane());
-        naslab::correlate<T>(wide, s.out_width + 2 * border, flipped.data(), s.kernel, 1, s.dilation, result, s.height, s.width);
-        back.store(gx + at, step, count, s.height, s.width, 0);
-      }
-      if (gw == nullptr && flip) {
-        continue;
-      }
-      const auto *plain = grad.load(g + out_at, out_step, count, s.out_height, s.out_width, 0, T(0));
-      if (gx != nullptr && !flip) {
-        auto *result = back.filled(s.padded_height() * s.padded_width(), T(0));
-        naslab::scatter<T>(result, s.padded_width(), weights, plain, s.kernel, s.stride, s.dilation, s.out_height, s.out_width);
-        back.store(gx + at, step, count, s.height, s.width, s.padding);
+      const std::int64_t at = (n * s.channels + c) * s.plane(), step = s.channels * s.plane();
+      const auto *plain =
+          grad.load(g + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0, T(0));
+      if (gx != nullptr) {
+        std::int64_t margin;
+        naslab::input_gradient<T>(wide, back, s, weights, flipped.data(), plain, margin);
+        back.store(gx + at, step, count, s.height, s.width, margin);
       }
       if (gw != nullptr) {
         const auto *planes = in.load(x + at, step, count, s.height, s.width, s.padding, T(0));
         naslab::gather_taps<T>(planes, s.padded_width(), plain, s.kernel, s.stride, s.dilation, sums, s.out_height, s.out_width);
       }
     }
-    if (gw != nullptr) {
-      for (std::int64_t k = 0; k < area; ++k) {
-        T sum = 0;
-        for (std::int64_t lane = 0; lane < L; ++lane) {
-          sum += sums[k][lane];
-        }
-        gw[c * area + k] = sum;
-      }
+    for (std::int64_t k = 0; gw != nullptr && k < area; ++k) {
+      gw[c * area + k] = naslab::plus_lanes(T(0), sums[k], L);
     }
   }
 }
@@ -213,30 +176,38 @@ NASLAB_INLINE void pool_back(const Window &s, bool maximum, const T *x, const T 
 NASLAB_FOR(float, float)
 NASLAB_FOR(double, double)
 
-// Each channel is one thread's, so that sums do not depend on the number of threads.
-template <class F> void over_channels(const Window &s, F f) {
-  const std::int64_t work = s.images * (s.plane() + s.out_plane()) * s.kernel;
-  at::parallel_for(0, s.channels, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(work, 1)), f);
-}
+template <class T> struct Kernels;
+template <> struct Kernels<float> {
+  static constexpr auto convolve = convolve_float;
+  static constexpr auto convolve_back = convolve_back_float;
+  static constexpr auto pool = pool_float;
+  static constexpr auto pool_back = pool_back_float;
+};
+template <> struct Kernels<double> {
+  static constexpr auto convolve = convolve_double;
+  static constexpr auto convolve_back = convolve_back_double;
+  static constexpr auto pool = pool_double;
+  static constexpr auto pool_back = pool_back_double;
+};
+
+std::int64_t work(const Window &s) { return s.images * (s.plane() + s.out_plane()) * s.kernel; }
 
 class Depthwise : public torch::autograd::Function<Depthwise> {
 public:
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, const at::Tensor &weight, std::int64_t stride,
                             std::int64_t padding, std::int64_t dilation) {
     at::AutoDispatchBelowADInplaceOrView below;
-    TORCH_CHECK(weight.dim() == 4 && weight.size(0) == input.size(1) && weight.size(1) == 1 && weight.size(2) == weight.size(3),
-                "naslab: a depthwise kernel is [C, 1, K, K]");
+    naslab::check_depthwise(input, weight);
     const auto x = input.contiguous(), w = weight.contiguous();
     ctx->save_for_backward({input, weight});
     ctx->saved_data["s"] = std::vector<std::int64_t>{stride, padding, dilation};
     const Window s = window(x, w.size(3), stride, padding, dilation);
     const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
-    over_channels(s, [&](std::int64_t from, std::int64_t to) {
-      if (x.scalar_type() == at::kFloat) {
-        convolve_float(s, x.const_data_ptr<float>(), w.const_data_ptr<float>(), y.data_ptr<float>(), from, to);
-      } else {
-        convolve_double(s, x.const_data_ptr<double>(), w.const_data_ptr<double>(), y.data_ptr<double>(), from, to);
-      }
+    by_kind(x, [&](auto zero) {
+      using T = decltype(zero);
+      share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
+        Kernels<T>::convolve(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), y.data_ptr<T>(), from, to);
+      });
     });
     return y;
   }
@@ -256,18 +227,13 @@ public:
     const auto g = gradients[0].contiguous();
     const Window s = window(x, w.size(3), how[0], how[1], how[2]);
     const auto gx = want_x ? at::empty_like(x) : none, gw = want_w ? at::empty_like(w) : none;
-    const auto run = [&](auto zero, auto kernel) {
+    by_kind(x, [&](auto zero) {
       using T = decltype(zero);
       T *to_x = want_x ? gx.data_ptr<T>() : nullptr, *to_w = want_w ? gw.data_ptr<T>() : nullptr;
-      over_channels(s, [&](std::int64_t from, std::int64_t to) {
-        kernel(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), g.const_data_ptr<T>(), to_x, to_w, from, to);
+      share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
+        Kernels<T>::convolve_back(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), g.const_data_ptr<T>(), to_x, to_w, from, to);
       });
-    };
-    if (x.scalar_type() == at::kFloat) {
-      run(0.0f, convolve_back_float);
-    } else {
-      run(0.0, convolve_back_double);
-    }
+    });
     return {gx, gw, none, none, none};
   }
 };
@@ -281,12 +247,11 @@ public:
     ctx->saved_data["s"] = std::vector<std::int64_t>{maximum, kernel, stride};
     const Window s = window(x, kernel, stride, (kernel - 1) / 2, 1);
     const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
-    over_channels(s, [&](std::int64_t from, std::int64_t to) {
-      if (x.scalar_type() == at::kFloat) {
-        pool_float(s, maximum, x.const_data_ptr<float>(), y.data_ptr<float>(), from, to);
-      } else {
-        pool_double(s, maximum, x.const_data_ptr<double>(), y.data_ptr<double>(), from, to);
-      }
+    by_kind(x, [&](auto zero) {
+      using T = decltype(zero);
+      share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
+        Kernels<T>::pool(s, maximum, x.const_data_ptr<T>(), y.data_ptr<T>(), from, to);
+      });
     });
     return y;
   }
@@ -300,25 +265,15 @@ public:
     const Window s = window(x, how[1], how[2], (how[1] - 1) / 2, 1);
     const auto g = gradients[0].contiguous();
     const auto gx = at::empty_like(x);
-    over_channels(s, [&](std::int64_t from, std::int64_t to) {
-      if (x.scalar_type() == at::kFloat) {
-        pool_back_float(s, maximum, x.const_data_ptr<float>(), g.const_data_ptr<float>(), gx.data_ptr<float>(), from, to);
-      } else {
-        pool_back_double(s, maximum, x.const_data_ptr<double>(), g.const_data_ptr<double>(), gx.data_ptr<double>(), from, to);
-      }
+    by_kind(x, [&](auto zero) {
+      using T = decltype(zero);
+      share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
+        Kernels<T>::pool_back(s, maximum, x.const_data_ptr<T>(), g.const_data_ptr<T>(), gx.data_ptr<T>(), from, to);
+      });
     });
     return {gx, none, none, none};
   }
 };
-
-template <class F> at::Tensor *guarded(F f) {
-  try {
-    return new at::Tensor(f());
-  } catch (const std::exception &e) {
-    naslab::last_error() = e.what();
-    return nullptr;
-  }
-}
 
 } // namespace
 
@@ -327,10 +282,10 @@ extern "C" {
 const char *naslab_last_error() { return naslab::last_error().c_str(); }
 
 at::Tensor *naslab_depthwise(const at::Tensor *x, const at::Tensor *w, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
-  return guarded([&] { return Depthwise::apply(*x, *w, stride, padding, dilation); });
+  return naslab::guarded([&] { return Depthwise::apply(*x, *w, stride, padding, dilation); });
 }
 
 at::Tensor *naslab_pool(const at::Tensor *x, bool maximum, std::int64_t kernel, std::int64_t stride) {
-  return guarded([&] { return Pool::apply(*x, maximum, kernel, stride); });
+  return naslab::guarded([&] { return Pool::apply(*x, maximum, kernel, stride); });
 }
 }

@@ -184,4 +184,35 @@ NASLAB_INLINE void scatter(typename Vector<T>::type *in, std::int64_t width, con
   }
 }
 
+// The gradient of a window's input from that of its output, `grad` [rows][columns]; the map is in the middle of a border of `margin` pixels.
+template <class T>
+NASLAB_INLINE typename Vector<T>::type *input_gradient(Planes<T> &bordered, Planes<T> &result, const Window &s, const T *w, const T *flipped,
+                                                       const typename Vector<T>::type *grad, std::int64_t &margin) {
+  const std::int64_t border = s.dilation * (s.kernel - 1) - s.padding;
+  if (s.stride != 1 || border < 0) {
+    margin = s.padding;
+    auto *out = result.filled(s.padded_height() * s.padded_width(), T(0));
+    scatter<T>(out, s.padded_width(), w, grad, s.kernel, s.stride, s.dilation, s.out_height, s.out_width);
+    return out;
+  }
+  // With stride 1 it is a correlation with the flipped kernel over a bordered gradient.
+  margin = 0;
+  const std::int64_t width = s.out_width + 2 * border;
+  auto *wide = bordered.filled((s.out_height + 2 * border) * width, T(0));
+  for (std::int64_t i = 0; i < s.out_height; ++i) {
+    std::copy(grad + i * s.out_width, grad + (i + 1) * s.out_width, wide + (i + border) * width + border);
+  }
+  auto *out = result.resize(s.plane());
+  correlate<T>(wide, width, flipped, s.kernel, 1, s.dilation, out, s.height, s.width);
+  return out;
+}
+
+// `sum` and the first `count` lanes, added one after the other.
+template <class Sum, class V> NASLAB_INLINE Sum plus_lanes(Sum sum, const V &v, std::int64_t count) {
+  for (std::int64_t lane = 0; lane < count; ++lane) {
+    sum += v[lane];
+  }
+  return sum;
+}
+
 } // namespace naslab

@@ -1,23 +1,18 @@
 // ReLU, depthwise convolution, pointwise convolution, batch norm: the stage that cell networks are made of, in one pass over blocks of images,
 // with its gradient.
 
-#include "kernels.h"
+#include "tensors.h"
 
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
-#include <exception>
-#include <string>
-
-namespace naslab {
-std::string &last_error();
-}
 
 namespace {
 
+using naslab::by_kind;
+using naslab::plus_lanes;
 using naslab::Planes;
+using naslab::share;
 using naslab::Vector;
 using naslab::Window;
 using torch::autograd::AutogradContext;
@@ -148,9 +143,7 @@ NASLAB_INLINE void statistics(const Shape &s, const T *h, double *mean, double *
       for (std::int64_t p = 0; p < s.pixels(); ++p) {
         part += at[p];
       }
-      for (std::int64_t lane = 0; lane < L; ++lane) {
-        sum += part[lane];
-      }
+      sum = plus_lanes(sum, part, L);
     }
     const double m = sum / count;
     double square = 0;
@@ -161,9 +154,7 @@ NASLAB_INLINE void statistics(const Shape &s, const T *h, double *mean, double *
         const V d = at[p] - static_cast<T>(m);
         part += d * d;
       }
-      for (std::int64_t lane = 0; lane < valid<T>(s, b); ++lane) {
-        square += part[lane];
-      }
+      square = plus_lanes(square, part, valid<T>(s, b));
     }
     mean[o] = m;
     var[o] = square / count;
@@ -209,10 +200,8 @@ NASLAB_INLINE void norm_back(const Shape &s, const T *g, const T *a, const T *h,
         part += plain[p];
         with_x += plain[p] * ((at[p] - m) * r);
       }
-      for (std::int64_t lane = 0; lane < L; ++lane) {
-        sum += part[lane];
-        product += with_x[lane];
-      }
+      sum = plus_lanes(sum, part, L);
+      product = plus_lanes(product, with_x, L);
     }
     dgamma[o] = static_cast<T>(product);
     dbeta[o] = static_cast<T>(sum);
@@ -258,11 +247,7 @@ NASLAB_INLINE void norm_back(const Shape &s, const T *g, const T *a, const T *h,
       }
     }
     for (std::int64_t c = 0; dpw != nullptr && c < channels; ++c) {
-      T total = 0;
-      for (std::int64_t lane = 0; lane < L; ++lane) {
-        total += weights[c][lane];
-      }
-      dpw[o * channels + c] = total;
+      dpw[o * channels + c] = plus_lanes(T(0), weights[c], L);
     }
   }
 }
@@ -288,8 +273,6 @@ NASLAB_INLINE void input_back(const Shape &s, const T *da, const T *x, const T *
   const std::int64_t area = w.kernel * w.kernel;
   const T one = 1;
   std::vector<T> flipped(static_cast<std::size_t>(area));
-  const std::int64_t border = w.dilation * (w.kernel - 1) - w.padding;
-  const bool flip = w.stride == 1 && border >= 0;
   for (std::int64_t c = from; c < to; ++c) {
     const T *weights = s.depthwise ? dw + c * area : &one;
     std::reverse_copy(weights, weights + area, flipped.begin());
@@ -303,21 +286,8 @@ NASLAB_INLINE void input_back(const Shape &s, const T *da, const T *x, const T *
       if (dx == nullptr) {
         continue;
       }
-      V *result;
-      std::int64_t margin = 0;
-      if (flip) {
-        const std::int64_t width = w.out_width + 2 * border;
-        V *bordered = wide.filled((w.out_height + 2 * border) * width, T(0));
-        for (std::int64_t i = 0; i < w.out_height; ++i) {
-          std::copy(grad + i * w.out_width, grad + (i + 1) * w.out_width, bordered + (i + border) * width + border);
-        }
-        result = back.resize(w.plane());
-        naslab::correlate<T>(bordered, width, flipped.data(), w.kernel, 1, w.dilation, result, w.height, w.width);
-      } else {
-        margin = w.padding;
-        result = back.filled(w.padded_height() * w.padded_width(), T(0));
-        naslab::scatter<T>(result, w.padded_width(), weights, grad, w.kernel, w.stride, w.dilation, w.out_height, w.out_width);
-      }
+      std::int64_t margin;
+      V *result = naslab::input_gradient<T>(wide, back, w, weights, flipped.data(), grad, margin);
       if (s.relu) {
         for (std::int64_t i = 0; i < w.height; ++i) {
           for (std::int64_t j = 0; j < w.width; ++j) {
@@ -329,11 +299,7 @@ NASLAB_INLINE void input_back(const Shape &s, const T *da, const T *x, const T *
       back.store(dx + (b * L * w.channels + c) * w.plane(), w.channels * w.plane(), valid<T>(s, b), w.height, w.width, margin);
     }
     for (std::int64_t k = 0; ddw != nullptr && k < area; ++k) {
-      T total = 0;
-      for (std::int64_t lane = 0; lane < L; ++lane) {
-        total += sums[k][lane];
-      }
-      ddw[c * area + k] = total;
+      ddw[c * area + k] = plus_lanes(T(0), sums[k], L);
     }
   }
 }
@@ -382,28 +348,15 @@ template <> struct Kernels<double> {
   static constexpr auto input_back = input_back_double;
 };
 
-// Every sum is one thread's, so that it does not depend on the number of threads.
-template <class F> void share(std::int64_t parts, std::int64_t work_of_part, F f) {
-  at::parallel_for(0, parts, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(work_of_part, 1)), f);
-}
-
 template <class T> const T *data_or_null(const at::Tensor &t) { return t.defined() ? t.const_data_ptr<T>() : nullptr; }
-
-template <class F> auto by_kind(const at::Tensor &x, F f) { return x.scalar_type() == at::kFloat ? f(0.0f) : f(0.0); }
 
 Shape shape(const at::Tensor &x, const at::Tensor &dw, const at::Tensor &pw, bool relu, std::int64_t stride, std::int64_t padding,
             std::int64_t dilation) {
-  const std::int64_t kernel = dw.defined() ? dw.size(3) : 1;
-  TORCH_CHECK(x.dim() == 4 && kernel > 0 && stride > 0 && padding >= 0 && dilation > 0, "naslab: not a window over [N, C, H, W]");
-  TORCH_CHECK(!dw.defined() || (dw.dim() == 4 && dw.size(0) == x.size(1) && dw.size(1) == 1 && dw.size(2) == dw.size(3)),
-              "naslab: a depthwise kernel is [C, 1, K, K]");
+  if (dw.defined()) {
+    naslab::check_depthwise(x, dw);
+  }
+  const Window w = naslab::window(x, dw.defined() ? dw.size(3) : 1, stride, padding, dilation);
   TORCH_CHECK(pw.dim() == 4 && pw.size(1) == x.size(1) && pw.size(2) == 1 && pw.size(3) == 1, "naslab: a pointwise kernel is [C', C, 1, 1]");
-  const auto out = [&](std::int64_t side) {
-    const std::int64_t last = side + 2 * padding - dilation * (kernel - 1) - 1;
-    TORCH_CHECK(last >= 0, "naslab: the window is larger than the map and its border");
-    return last / stride + 1;
-  };
-  const Window w{x.size(0), x.size(1), x.size(2), x.size(3), kernel, stride, padding, dilation, out(x.size(2)), out(x.size(3))};
   return {w, pw.size(0), relu, dw.defined()};
 }
 
@@ -509,16 +462,12 @@ std::optional<at::Tensor> or_none(const at::Tensor *t) { return t != nullptr ? s
 extern "C" at::Tensor *naslab_stage(const at::Tensor *x, const at::Tensor *dw, const at::Tensor *pw, const at::Tensor *gamma,
                                     const at::Tensor *beta, const at::Tensor *mean, const at::Tensor *var, bool training, bool relu,
                                     std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
-  try {
-    if (!training && at::GradMode::is_enabled() && (x->requires_grad() || pw->requires_grad())) {
-      // Not for these kernels, and no error.
-      naslab::last_error().clear();
-      return nullptr;
-    }
-    return new at::Tensor(Stage::apply(*x, or_none(dw), *pw, or_none(gamma), or_none(beta), *mean, *var, training, relu,
-                                       stride, padding, dilation));
-  } catch (const std::exception &e) {
-    naslab::last_error() = e.what();
+  if (!training && at::GradMode::is_enabled() && (x->requires_grad() || pw->requires_grad())) {
+    // Not for these kernels, and no error.
+    naslab::last_error().clear();
     return nullptr;
   }
+  return naslab::guarded([&] {
+    return Stage::apply(*x, or_none(dw), *pw, or_none(gamma), or_none(beta), *mean, *var, training, relu, stride, padding, dilation);
+  });
 }
