@@ -1,7 +1,7 @@
 //! Best search score so far against device time: how good the answer would have been at any time.
 
 use super::axis::Axis;
-use super::panel::{Entry, Panel, legend, legend_height, small_print};
+use super::panel::{Entry, Panel, small_print};
 use super::scene::{Frame, Point, Scene};
 use super::series::{Experiment, Series, experiments};
 use super::style::marker;
@@ -61,9 +61,7 @@ fn draw_group(page: &mut Scene, group: &Experiment, top: f64) -> f64 {
         panel.empty(page, "no search score was recorded");
     }
     let entries: Vec<Entry> = group.series.iter().flat_map(|s| draw_series(page, &panel, s, scale)).collect();
-    let below = panel.frame.y1 + used;
-    legend(page, &entries, 76.0, below, WIDTH - 110.0);
-    below + legend_height(&entries, WIDTH - 110.0) + 14.0
+    panel.legend(page, &entries, used)
 }
 
 fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64) -> Vec<Entry> {

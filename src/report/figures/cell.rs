@@ -2,7 +2,8 @@
 
 use super::layout::{Heights, Item, Placed, layers};
 use super::render::text_width;
-use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene};
+use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
+use super::style::colour;
 use crate::arch::{Architecture, Cell};
 use crate::error::Result;
 use std::collections::BTreeMap;
@@ -17,18 +18,6 @@ const END_WIDTH: f64 = 58.0;
 const MARGIN: f64 = 18.0;
 const TITLE: f64 = 27.0;
 const HEIGHTS: Heights = Heights { node: 2.0 * BOX + BOX_GAP + 22.0, end: 54.0, lane: 20.0 };
-/// Colours of the lines by the state they leave.
-const LINES: [Colour; 8] = [
-    Colour(0xD5, 0x5E, 0x00),
-    Colour(0x00, 0x72, 0xB2),
-    Colour(0x00, 0x9E, 0x73),
-    Colour(0xB0, 0x4F, 0x86),
-    Colour(0xB8, 0x7D, 0x00),
-    Colour(0x33, 0x8F, 0xC4),
-    Colour(0x55, 0x55, 0x55),
-    Colour(0x7A, 0x5C, 0x3A),
-];
-
 /// A column of the drawing.
 struct Column {
     left: f64,
@@ -120,10 +109,6 @@ fn columns(cell: &Cell) -> Vec<Column> {
     out
 }
 
-fn colour(state: usize) -> Colour {
-    LINES[state % LINES.len()]
-}
-
 /// Where the two operations of a node enter: the left ends of their boxes.
 fn box_middles(y: f64) -> [f64; 2] {
     [y - (BOX + BOX_GAP) / 2.0, y + (BOX + BOX_GAP) / 2.0]
@@ -193,12 +178,7 @@ fn edge_order(cell: &Cell, node: usize, before: &[Placed]) -> [usize; 2] {
 fn curve(scene: &mut Scene, from: Point, to: Point, colour: Colour, arrow: bool) {
     let end = if arrow { (to.0 - 6.0, to.1) } else { to };
     let bend = 0.55 * (end.0 - from.0);
-    let at = |t: f64| {
-        let u = 1.0 - t;
-        let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
-        (mix(from.0, from.0 + bend, end.0 - bend, end.0), mix(from.1, from.1, end.1, end.1))
-    };
-    scene.line((0..=28).map(|i| at(f64::from(i) / 28.0)).collect(), 1.7, colour);
+    scene.line(cubic(from, from.0 + bend, end.0 - bend, end), 1.7, colour);
     if arrow {
         scene.area(vec![to, (to.0 - 9.0, to.1 - 4.5), (to.0 - 9.0, to.1 + 4.5)], colour);
     }

@@ -1,7 +1,8 @@
 //! A whole network as a chain of layers, with its skips as arcs.
 
 use super::render::text_width;
-use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene};
+use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
+use super::style::colour;
 use crate::arch::enas_space::MacroNet;
 use crate::error::Result;
 
@@ -11,16 +12,6 @@ const BOX: f64 = 23.0;
 const MARGIN: f64 = 18.0;
 const NUMBER: f64 = 30.0;
 const TITLE: f64 = 44.0;
-/// Colours of the arcs by the output they leave.
-const ARCS: [Colour; 6] = [
-    Colour(0xD5, 0x5E, 0x00),
-    Colour(0x00, 0x72, 0xB2),
-    Colour(0x00, 0x9E, 0x73),
-    Colour(0xB0, 0x4F, 0x86),
-    Colour(0xB8, 0x7D, 0x00),
-    Colour(0x55, 0x55, 0x55),
-];
-
 /// The network from top to bottom: stem, layers, classifier.
 ///
 /// # Errors
@@ -39,7 +30,7 @@ pub fn chain(net: &MacroNet, title: &str) -> Result<Scene> {
     let middle = |row: usize| TITLE + ROW * (row as f64 + 0.5);
     for (l, layer) in net.layers.iter().enumerate() {
         for source in &layer.skips {
-            arc(&mut scene, (right, middle(*source)), (right, middle(l + 1)), bulge(l + 1 - source), ARCS[source % ARCS.len()]);
+            arc(&mut scene, (right, middle(*source)), (right, middle(l + 1)), bulge(l + 1 - source), colour(*source));
         }
     }
     let names = std::iter::once("stem").chain(net.layers.iter().map(|l| l.op.name())).chain(["classifier"]);
@@ -70,12 +61,7 @@ fn bulge(rows: usize) -> f64 {
 
 fn arc(scene: &mut Scene, from: Point, to: Point, bulge: f64, colour: Colour) {
     let end = (to.0 + 6.0, to.1);
-    let at = |t: f64| {
-        let u = 1.0 - t;
-        let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
-        // A cubic whose ends leave sideways reaches three quarters of its control points.
-        (mix(from.0, from.0 + bulge / 0.75, end.0 + bulge / 0.75, end.0), mix(from.1, from.1, end.1, end.1))
-    };
-    scene.line((0..=28).map(|i| at(f64::from(i) / 28.0)).collect(), 1.3, colour);
+    // The ends leave sideways, so the curve reaches three quarters of its control points.
+    scene.line(cubic(from, from.0 + bulge / 0.75, end.0 + bulge / 0.75, end), 1.3, colour);
     scene.area(vec![to, (to.0 + 8.0, to.1 - 4.0), (to.0 + 8.0, to.1 + 4.0)], colour);
 }

@@ -78,6 +78,12 @@ impl Panel {
         scene.line(vec![(f.x0, f.y0), (f.x0, f.y1), (f.x1, f.y1)], 1.1, INK);
     }
 
+    /// Draws the legend below the axes, which use `used` pixels there; returns where the next thing may begin.
+    pub fn legend(&self, scene: &mut Scene, entries: &[Entry], used: f64) -> f64 {
+        let (left, below, width) = (self.frame.x0, self.frame.y1 + used, self.frame.x1 - self.frame.x0 - 4.0);
+        below + legend(scene, entries, left, below, width) + 14.0
+    }
+
     /// Says in the middle of the area why nothing is in it.
     pub fn empty(&self, scene: &mut Scene, why: &str) {
         let f = self.frame;

@@ -1,10 +1,10 @@
 //! How a search went: the score of every trial, and the figures that methods report about themselves.
 
 use super::axis::Axis;
-use super::panel::{Entry, Panel, legend, legend_height, small_print};
+use super::panel::{Entry, Panel, small_print};
 use super::scene::{Frame, Point, Scene};
 use super::series::{Experiment, Series, experiments};
-use super::style::marker;
+use super::style::{Look, marker};
 use crate::report::frame::Row;
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const WIDTH: f64 = 780.0;
 const PLOT_HEIGHT: f64 = 250.0;
 const TOP: f64 = 34.0;
 
-/// Figures that a curve shows, with the label of their axis. Those that belong to trials are in [`TRIAL_LINES`].
+/// Figures that have an area of their own, with the label of their axis.
 const KNOWN: [(&str, &str); 3] = [
     ("controller_entropy", "mean entropy of the controller's decisions (nats)"),
     ("baseline", "baseline of the rewards"),
@@ -64,15 +64,9 @@ fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) 
         if !curves.is_empty() {
             entries.push(plain(format!("{words}, one line a seed"), true, true));
         }
-        for path in curves {
-            let end = path[path.len() - 1];
-            page.line(path, 1.6, look.colour);
-            marker(page, look, end, 3.5, true);
-        }
+        draw(page, look, curves, 1.6);
     }
-    let below = panel.frame.y1 + used;
-    legend(page, &entries, 76.0, below, WIDTH - 110.0);
-    below + legend_height(&entries, WIDTH - 110.0) + 14.0
+    panel.legend(page, &entries, used)
 }
 
 /// What methods report about themselves while they search, one area for each figure; `None` if there is nothing.
@@ -107,18 +101,21 @@ fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, to
             continue;
         }
         entries.push(Entry { look, radius: 4.0, filled: true, lined: true, words: format!("{}, {} searches", series.name, curves.len()) });
-        for path in curves {
-            let end = path[path.len() - 1];
-            page.line(path, 1.4, look.colour);
-            marker(page, look, end, 3.5, true);
-        }
+        draw(page, look, curves, 1.4);
     }
-    let below = panel.frame.y1 + used;
-    legend(page, &entries, 76.0, below, WIDTH - 110.0);
-    below + legend_height(&entries, WIDTH - 110.0) + 14.0
+    panel.legend(page, &entries, used)
 }
 
-/// The label of an upright axis: the last part in brackets and the first words.
+/// Curves, each with a mark at its end.
+fn draw(page: &mut Scene, look: Look, curves: Vec<Vec<Point>>, width: f64) {
+    for path in curves {
+        let end = path[path.len() - 1];
+        page.line(path, width, look.colour);
+        marker(page, look, end, 3.5, true);
+    }
+}
+
+/// What stands before the first "of": an upright axis has little room.
 fn short(label: &str) -> &str {
     label.split_once(" of ").map_or(label, |(first, _)| first)
 }

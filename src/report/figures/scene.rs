@@ -228,6 +228,16 @@ pub fn polar(cx: f64, cy: f64, radius: f64, degrees: f64) -> Point {
     (cx + radius * angle.cos(), cy + radius * angle.sin())
 }
 
+/// A cubic from `from` to `to` that leaves and arrives sideways, towards the given abscissas.
+pub fn cubic(from: Point, leaves: f64, arrives: f64, to: Point) -> Vec<Point> {
+    let at = |t: f64| {
+        let u = 1.0 - t;
+        let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
+        (mix(from.0, leaves, arrives, to.0), mix(from.1, from.1, to.1, to.1))
+    };
+    (0..=28).map(|i| at(f64::from(i) / 28.0)).collect()
+}
+
 /// Breaks `words` into lines no wider than `width` where there are spaces.
 pub fn wrap(words: &str, size: f64, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();

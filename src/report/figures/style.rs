@@ -3,6 +3,23 @@
 
 use super::scene::{Colour, PAPER, Point, Scene, polar};
 
+/// Colours of lines by the state that they leave.
+const LINES: [Colour; 8] = [
+    Colour(0xD5, 0x5E, 0x00),
+    Colour(0x00, 0x72, 0xB2),
+    Colour(0x00, 0x9E, 0x73),
+    Colour(0xB0, 0x4F, 0x86),
+    Colour(0xB8, 0x7D, 0x00),
+    Colour(0x33, 0x8F, 0xC4),
+    Colour(0x55, 0x55, 0x55),
+    Colour(0x7A, 0x5C, 0x3A),
+];
+
+/// Colour of the lines that leave `state`.
+pub fn colour(state: usize) -> Colour {
+    LINES[state % LINES.len()]
+}
+
 /// Shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
