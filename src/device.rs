@@ -25,6 +25,13 @@ fn on_cuda(text: &str, index: usize) -> Result<Device> {
     if index < devices { Ok(Device::Cuda(index)) } else { Err(refuse(format!("there are {devices} CUDA devices, counted from 0"))) }
 }
 
+/// Returns when the device has finished the work it was given.
+pub fn wait_for(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
 /// Number of usable CUDA devices, at least one, or why there are none.
 fn cuda() -> std::result::Result<usize, String> {
     shim::load_cuda()?;

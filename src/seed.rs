@@ -42,6 +42,16 @@ impl Streams {
     }
 }
 
+/// The index at which `uniform`, a number in 0..1, falls among the cumulated probabilities.
+pub fn pick(probabilities: &[f64], uniform: f64) -> usize {
+    let mut sum = 0.0;
+    let at = probabilities.iter().position(|p| {
+        sum += p;
+        uniform < sum
+    });
+    at.unwrap_or(probabilities.len() - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use naslab::reproductions::random::RandomSearch;
 use naslab::seed::Streams;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Tensor};
 
 #[test]
@@ -84,15 +85,24 @@ fn an_interrupted_trial_is_recorded_and_run_again() {
 /// A method whose space has two architectures.
 struct Toy {
     policy: Policy,
-    /// Children of the second architecture make libtorch fail.
-    broken: bool,
+    fault: Fault,
+}
+
+/// What is wrong with the children.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// Those of the second architecture make libtorch fail.
+    Broken,
+    /// Two of them are more than memory holds.
+    Hungry,
 }
 
 struct Prepared {
     search: RandomSearch,
     protocol: Protocol,
     policy: Policy,
-    broken: bool,
+    fault: Fault,
 }
 
 const CARD: Card = Card { name: "toy", title: "Toy", paper: "", about: "", presets: include_str!("../reproductions/random/presets.toml") };
@@ -104,7 +114,7 @@ impl Method for Toy {
 
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
         let (search, protocol) = read_settings(CARD.name, settings)?;
-        Ok(Box::new(Prepared { search, protocol, policy: self.policy, broken: self.broken }))
+        Ok(Box::new(Prepared { search, protocol, policy: self.policy, fault: self.fault }))
     }
 }
 
@@ -161,7 +171,11 @@ impl Search for Prepared {
 
     fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
         let network = build(architecture, input, size)?;
-        Ok(if self.broken && *architecture == space(1) { Box::new(Broken(network)) } else { network })
+        Ok(match self.fault {
+            Fault::Broken if *architecture == space(1) => Box::new(Broken(network)),
+            Fault::Hungry => Box::new(Hungry(network)),
+            _ => network,
+        })
     }
 }
 
@@ -200,7 +214,7 @@ fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
 #[test]
 fn a_space_of_two_architectures_is_exhausted() {
     let out = tempfile::tempdir().unwrap();
-    let (result, trials) = run_toy(&Toy { policy: Policy::Redraw, broken: false }, out.path());
+    let (result, trials) = run_toy(&Toy { policy: Policy::Redraw, fault: Fault::None }, out.path());
     assert_eq!(result.search_end, EndReason::SpaceExhausted);
     assert_eq!(trials.len(), 2);
     assert!(result.final_score.is_some());
@@ -209,14 +223,14 @@ fn a_space_of_two_architectures_is_exhausted() {
 #[test]
 fn duplicates_are_trained_again_or_take_the_first_score() {
     let out = tempfile::tempdir().unwrap();
-    let (result, trials) = run_toy(&Toy { policy: Policy::Train, broken: false }, out.path());
+    let (result, trials) = run_toy(&Toy { policy: Policy::Train, fault: Fault::None }, out.path());
     assert_eq!((trials.len(), result.search_end), (4, EndReason::Completed));
     assert!(trials.iter().all(|t| t.reused.is_none()));
     assert_ne!((trials[0].score, trials[0].loss), (trials[2].score, trials[2].loss), "another seed of its own");
     assert_eq!(result.extra["distinct_architectures"], 2.0);
 
     let out = tempfile::tempdir().unwrap();
-    let (result, trials) = run_toy(&Toy { policy: Policy::Reuse, broken: false }, out.path());
+    let (result, trials) = run_toy(&Toy { policy: Policy::Reuse, fault: Fault::None }, out.path());
     assert_eq!(trials.iter().map(|t| t.reused).collect::<Vec<_>>(), [None, None, Some(0), Some(1)]);
     assert_eq!((trials[0].score, trials[1].score), (trials[2].score, trials[3].score));
     assert_eq!(result.extra["reused_scores"], 2.0);
@@ -225,12 +239,54 @@ fn duplicates_are_trained_again_or_take_the_first_score() {
 #[test]
 fn a_trial_that_libtorch_gives_up_on_is_recorded_and_the_search_goes_on() {
     let out = tempfile::tempdir().unwrap();
-    let (result, trials) = run_toy(&Toy { policy: Policy::Train, broken: true }, out.path());
+    let (result, trials) = run_toy(&Toy { policy: Policy::Train, fault: Fault::Broken }, out.path());
     let ends: Vec<EndReason> = trials.iter().map(|t| t.end).collect();
     assert_eq!(ends, [EndReason::Completed, EndReason::Failed, EndReason::Completed, EndReason::Failed]);
     assert_eq!(result.trials, [("completed".to_string(), 2), ("failed".to_string(), 2)].into());
     let log = std::fs::read_to_string(out.path().join("run/events.jsonl")).unwrap();
     assert!(log.contains("libtorch failed"), "the reason is in the log");
+}
+
+/// A network whose memory suffices for one child at a time.
+struct Hungry(Box<dyn Network>);
+
+static EATING: AtomicUsize = AtomicUsize::new(0);
+
+struct Meal;
+
+impl Meal {
+    fn begin() -> (Self, usize) {
+        (Self, EATING.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+}
+
+impl Drop for Meal {
+    fn drop(&mut self) {
+        EATING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Network for Hungry {
+    fn table(&self) -> &Table {
+        self.0.table()
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
+        let (_meal, eating) = Meal::begin();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert!(eating < 2, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes");
+        self.0.forward(w, x, pass)
+    }
+}
+
+#[test]
+fn trials_that_run_out_of_memory_beside_others_run_again_alone() {
+    let out = tempfile::tempdir().unwrap();
+    let (result, trials) = run_toy(&Toy { policy: Policy::Train, fault: Fault::Hungry }, out.path());
+    assert_eq!(result.trials, [("completed".to_string(), 4)].into(), "nobody is to blame");
+    assert_eq!(trials.iter().map(|t| t.id).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let log = std::fs::read_to_string(out.path().join("run/events.jsonl")).unwrap();
+    assert!(log.contains("tried to allocate 10 bytes"), "two did run side by side");
 }
 
 #[test]

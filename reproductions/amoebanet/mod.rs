@@ -6,13 +6,11 @@
 pub mod mutation;
 pub mod population;
 
-use crate::arch::{self, Architecture, CellPair, InputShape, nasnet_space};
+use crate::arch::{Architecture, CellPair, InputShape, nasnet_space};
 use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
-};
+use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
 use crate::nn::Op;
-use crate::record::{EndReason, TrialRecord};
+use crate::record::TrialRecord;
 use crate::seed::Streams;
 use mutation::Mutation;
 use population::{Member, Population, Removal};
@@ -103,8 +101,7 @@ impl Search for Prepared {
     }
 
     fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check("search.child", input)?;
-        arch::build(&self.example(), input, self.search.child.size())?;
+        self.search.child.check_for("search.child", self, input)?;
         self.protocol.check(input)
     }
 
@@ -112,13 +109,8 @@ impl Search for Prepared {
         let mut duplicates = Duplicates::new(self.search.duplicates);
         let mut cycles = Cycles::new(&self.search);
         let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut cycles)?;
-        Ok(Found {
-            // The best of the history, not of the last population.
-            candidates: best(&history, self.search.keep),
-            score_kind: "validation accuracy of briefly trained children".into(),
-            end: stop.unwrap_or(EndReason::Completed),
-            extra: tally(&history),
-        })
+        // The best of the history, not of the last population.
+        Ok(Found::of_trials(&history, self.search.keep, stop))
     }
 
     fn keep(&self) -> u64 {
@@ -206,6 +198,7 @@ impl Proposals for Cycles<'_> {
 mod tests {
     use super::*;
     use crate::lab::resolve;
+    use crate::record::EndReason;
 
     fn settings(changes: &[&str]) -> Evolution {
         let changes: Vec<String> = changes.iter().map(|c| (*c).to_string()).collect();

@@ -9,7 +9,7 @@ pub mod supernet;
 
 use crate::arch::{Architecture, InputShape, darts_space};
 use crate::error::{Error, Result};
-use crate::lab::{Card, Found, Lab, Method, Protocol, Search, read_settings};
+use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
@@ -92,14 +92,11 @@ impl Method for Darts {
 
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
         let (search, protocol): (DartsSearch, Protocol) = read_settings(CARD.name, settings)?;
-        let least = |key: &str, value: u64, least: u64| {
-            if value >= least { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be at least {least}"))) }
-        };
-        least("searches", search.searches, 1)?;
-        least("channels", search.channels.max(0) as u64, 2)?;
-        least("cells", search.cells as u64, 3)?;
-        least("epochs", search.epochs, 1)?;
-        least("batch", search.batch as u64, 2)?;
+        at_least("search.searches", search.searches, 1)?;
+        at_least("search.channels", search.channels.max(0) as u64, 2)?;
+        at_least("search.cells", search.cells as u64, 3)?;
+        at_least("search.epochs", search.epochs, 1)?;
+        at_least("search.batch", search.batch as u64, 2)?;
         if search.epochs.max(search.searches) > MOST_EPOCHS {
             return Err(Error::Usage(format!("search.epochs and search.searches must be at most {MOST_EPOCHS}")));
         }

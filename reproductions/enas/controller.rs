@@ -4,7 +4,7 @@
 use super::ControllerSettings;
 use super::space::Space;
 use crate::nn::{Init, ParamId, Table, Weights};
-use crate::seed::Rng;
+use crate::seed::{Rng, pick};
 use rand::RngExt;
 use tch::{Device, Kind, Tensor};
 
@@ -102,16 +102,7 @@ impl Controller {
 
     /// Samples an architecture.
     pub fn sample(&self, w: &Weights, rng: &mut Rng) -> Sample {
-        self.walk(w, &mut |p| {
-            let uniform: f64 = rng.random();
-            let mut sum = 0.0;
-            p.iter()
-                .position(|p| {
-                    sum += p;
-                    uniform < sum
-                })
-                .unwrap_or(p.len() - 1)
-        })
+        self.walk(w, &mut |p| pick(p, rng.random()))
     }
 
     /// Goes through given decisions again.
@@ -326,21 +317,7 @@ mod tests {
                 let s = controller.replay(w, &decisions);
                 s.skip_penalty.map_or_else(|| s.log_probability.shallow_clone(), |p| &s.log_probability + p * 0.8)
             };
-            let gradient = Vec::<f64>::try_from(w.gradient(&loss(&w))).unwrap();
-            let mut rng = Streams::new(4).rng("pick", 0);
-            for _ in 0..40 {
-                let i = rng.random_range(0..gradient.len()) as i64;
-                let at = |delta: f64| {
-                    tch::no_grad(|| {
-                        let _ = w.flat().narrow(0, i, 1).g_add_scalar_(delta);
-                        let value = loss(&w).double_value(&[]);
-                        let _ = w.flat().narrow(0, i, 1).g_add_scalar_(-delta);
-                        value
-                    })
-                };
-                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-                assert!((difference - gradient[i as usize]).abs() < 1e-7 * (1.0 + difference.abs()), "{space:?} weight {i}");
-            }
+            w.check_gradient(loss, 40, 1e-7);
         }
     }
 

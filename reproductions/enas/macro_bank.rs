@@ -1,7 +1,7 @@
 //! The shared weights of the macro space: every layer has its own weights for each operation; skips are summed (authors' released code, search
 //! mode, with the operation that was meant to be chosen).
 
-use crate::arch::enas_space::{MACRO_OPS, MacroNet, MacroOp};
+use crate::arch::enas_space::{MACRO_OPS, MacroNet, MacroOp, macro_reductions};
 use crate::arch::{EnasClassifier, InputShape};
 use crate::error::{Error, Result};
 use crate::nn::{BatchNorm, ConvBn, ConvShape, FactorizedReduce, Output, Pass, Rule, Table, Weights, global_average, pool};
@@ -44,7 +44,7 @@ impl MacroBank {
         }
         let mut t = Table::with_rule(Rule::He);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, channels, 3, 1));
-        let reductions = [layers / 3 - 1, 2 * (layers / 3) - 1];
+        let reductions = macro_reductions(layers);
         let layers = (0..layers)
             .map(|l| {
                 t.scope(format!("layer{l}"), |t| Layer {

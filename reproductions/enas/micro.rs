@@ -1,6 +1,7 @@
 //! The shared weights of the micro space: for every layer, node, side, kernel and stack one weight for each input that could be chosen
 //! (authors' released code, search mode). A child computes with its own rows only.
 
+use crate::arch::enas_space::micro_reductions;
 use crate::arch::{Cell, CellPair, EnasAuxiliary, EnasClassifier, InputShape, Map};
 use crate::error::{Error, Result};
 use crate::nn::{
@@ -87,24 +88,23 @@ pub struct MicroBank {
 impl MicroBank {
     /// With N + 2 = `cells` layers and `nodes` nodes a cell.
     pub fn declare(input: InputShape, channels: i64, cells: usize, nodes: usize, auxiliary: bool) -> Result<Self> {
-        if cells < 5 || cells % 3 != 2 || channels % 2 != 0 {
+        let Some(reductions) = micro_reductions(cells).filter(|_| channels % 2 == 0) else {
             return Err(Error::Usage(format!(
                 "search.cells = {cells} and search.channels = {channels}: N + 2 layers with N a multiple of 3, and an even width"
             )));
-        }
+        };
         let mut t = Table::with_rule(Rule::He);
-        let third = (cells - 2) / 3;
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, 3 * channels, 3, 1));
         let first = Map { channels: 3 * channels, height: input.height, width: input.width };
         let (mut older, mut newer, mut width) = (first, first, channels);
         let (mut layers, mut head) = (Vec::new(), None);
         for i in 0..cells {
-            let reduction = i == third || i == 2 * third + 1;
+            let reduction = reductions.contains(&i);
             width *= if reduction { 2 } else { 1 };
             let (layer, read, out) = t.scope(format!("layer{i}"), |t| Layer::declare(t, older, newer, width, nodes, reduction));
             layers.push(layer);
             (older, newer) = (read, out);
-            if auxiliary && i == 2 * third + 2 {
+            if auxiliary && i == reductions[1] + 1 {
                 head = Some((i, EnasAuxiliary::declare(&mut t, out, input.classes)?));
             }
         }

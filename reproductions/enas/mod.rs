@@ -11,7 +11,7 @@ pub mod space;
 
 use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
-use crate::lab::{Card, Found, Lab, Method, Protocol, Search, read_settings};
+use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
@@ -138,19 +138,16 @@ impl Method for EnasMethod {
 
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
         let (search, mut protocol): (Enas, Protocol) = read_settings(CARD.name, settings)?;
-        let least = |key: &str, value: u64, least: u64| {
-            if value >= least { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be at least {least}"))) }
-        };
-        least("epochs", search.epochs, 1)?;
-        least("batch", search.batch as u64, 2)?;
-        least("derive", search.derive, 1)?;
-        least("keep", search.keep as u64, 1)?;
-        least("nodes", search.nodes as u64, 1)?;
-        least("channels", search.channels.max(0) as u64, 2)?;
-        least("controller.hidden", search.controller.hidden.max(0) as u64, 1)?;
-        least("controller.updates", search.controller.updates, 1)?;
-        least("controller.aggregate", search.controller.aggregate, 1)?;
-        least("weights.restart_factor", search.weights.restart_factor, 1)?;
+        at_least("search.epochs", search.epochs, 1)?;
+        at_least("search.batch", search.batch as u64, 2)?;
+        at_least("search.derive", search.derive, 1)?;
+        at_least("search.keep", search.keep as u64, 1)?;
+        at_least("search.nodes", search.nodes as u64, 1)?;
+        at_least("search.channels", search.channels.max(0) as u64, 2)?;
+        at_least("search.controller.hidden", search.controller.hidden.max(0) as u64, 1)?;
+        at_least("search.controller.updates", search.controller.updates, 1)?;
+        at_least("search.controller.aggregate", search.controller.aggregate, 1)?;
+        at_least("search.weights.restart_factor", search.weights.restart_factor, 1)?;
         if search.epochs > MOST_EPOCHS {
             return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
         }

@@ -4,7 +4,7 @@
 
 use super::decisions::{Decisions, Kind};
 use crate::nn::{Init, ParamId, Table, Weights};
-use crate::seed::Rng;
+use crate::seed::{Rng, pick};
 use rand::RngExt;
 use tch::{Device, Kind as Number, Tensor};
 
@@ -76,7 +76,7 @@ impl Controller {
     pub fn sample(&self, w: &Weights, count: usize, rng: &mut Rng) -> Walk {
         tch::no_grad(|| {
             self.walk(w, count, |_, log_p| {
-                let rows = Vec::<Vec<f64>>::try_from(log_p).expect("probabilities are double precision");
+                let rows = Vec::<Vec<f64>>::try_from(log_p.exp()).expect("probabilities are double precision");
                 rows.iter().map(|row| pick(row, rng.random())).collect()
             })
         })
@@ -124,18 +124,6 @@ impl Controller {
             Kind::Join => (self.heads[4], 1 + STATES + self.decisions.operations() as i64),
         }
     }
-}
-
-/// The choice at `uniform` in 0..1 of the cumulated probabilities.
-fn pick(log_p: &[f64], uniform: f64) -> usize {
-    let mut sum = 0.0;
-    for (i, p) in log_p.iter().enumerate() {
-        sum += p.exp();
-        if uniform < sum {
-            return i;
-        }
-    }
-    log_p.len() - 1
 }
 
 #[cfg(test)]
@@ -189,21 +177,6 @@ mod tests {
             let walk = controller.replay(w, &chosen);
             (walk.log_probability * &weights).sum(Number::Double) + walk.entropy.sum(Number::Double) * 0.1
         };
-        let gradient = Vec::<f64>::try_from(w.gradient(&loss(&w))).unwrap();
-        let mut rng = Streams::new(4).rng("pick", 0);
-        for _ in 0..60 {
-            let i = rng.random_range(0..gradient.len()) as i64;
-            let at = |delta: f64| {
-                tch::no_grad(|| {
-                    let _ = w.flat().narrow(0, i, 1).g_add_scalar_(delta);
-                    let value = loss(&w).double_value(&[]);
-                    let _ = w.flat().narrow(0, i, 1).g_add_scalar_(-delta);
-                    value
-                })
-            };
-            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-            let error = (difference - gradient[i as usize]).abs() / (1.0 + difference.abs());
-            assert!(error < 1e-6, "weight {i}: {difference} and {}", gradient[i as usize]);
-        }
+        w.check_gradient(loss, 60, 1e-6);
     }
 }

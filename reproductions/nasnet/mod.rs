@@ -7,13 +7,13 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::arch::{self, Architecture, InputShape, nasnet_space};
+use crate::arch::{Architecture, InputShape, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
-    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
+    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, at_least, read_settings,
 };
 use crate::nn::Op;
-use crate::record::{EndReason, TrialRecord};
+use crate::record::TrialRecord;
 use crate::seed::Streams;
 use crate::train::Adam;
 use controller::{Controller, Walk};
@@ -77,14 +77,11 @@ impl Method for NasNet {
 
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
         let (search, protocol): (Reinforcement, Protocol) = read_settings(CARD.name, settings)?;
-        let least = |key: &str, value: u64| {
-            if value >= 1 { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be at least 1"))) }
-        };
-        least("trials", search.trials)?;
-        least("batch", search.batch as u64)?;
-        least("hidden", search.hidden.max(0) as u64)?;
-        least("ppo.passes", search.ppo.passes)?;
-        least("keep", search.keep as u64)?;
+        at_least("search.trials", search.trials, 1)?;
+        at_least("search.batch", search.batch as u64, 1)?;
+        at_least("search.hidden", search.hidden.max(0) as u64, 1)?;
+        at_least("search.ppo.passes", search.ppo.passes, 1)?;
+        at_least("search.keep", search.keep as u64, 1)?;
         let unit = |key: &str, value: f64| {
             if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be from 0 to 1"))) }
         };
@@ -114,8 +111,7 @@ impl Search for Prepared {
     }
 
     fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check("search.child", input)?;
-        arch::build(&self.example(), input, self.search.child.size())?;
+        self.search.child.check_for("search.child", self, input)?;
         self.protocol.check(input)
     }
 
@@ -127,7 +123,7 @@ impl Search for Prepared {
         let mut adam = Adam::new(w.flat(), s.ppo.learning_rate, BETAS, 0.0);
         let mut baseline = Baseline::default();
         let mut duplicates = Duplicates::new(s.duplicates);
-        let (mut history, mut end): (Vec<TrialRecord>, _) = (Vec::new(), EndReason::Completed);
+        let (mut history, mut end): (Vec<TrialRecord>, _) = (Vec::new(), None);
         // A resumed search samples the same children and learns from the recorded scores, so there is no state to save.
         while (history.len() as u64) < s.trials {
             let first = history.len() as u64;
@@ -136,19 +132,14 @@ impl Search for Prepared {
             let mut batch = Batch::new(&decisions, &walk, baseline, &history, s.trials);
             let (outcomes, stop) = lab.stream(self, first..first + count as u64, &s.child, &mut duplicates, &mut batch)?;
             history.extend(outcomes);
-            if let Some(reason) = stop {
-                end = reason;
+            if stop.is_some() {
+                end = stop;
                 break;
             }
             let rewards: Vec<f64> = history[first as usize..].iter().map(|t| t.score.unwrap_or(s.failed_reward)).collect();
             ppo::update(&controller, &w, &mut adam, &mut baseline, &walk, &rewards, &s.ppo);
         }
-        Ok(Found {
-            candidates: best(&history, s.keep),
-            score_kind: "validation accuracy of briefly trained children".into(),
-            end,
-            extra: tally(&history),
-        })
+        Ok(Found::of_trials(&history, s.keep, end))
     }
 
     fn keep(&self) -> u64 {

@@ -1,12 +1,10 @@
 //! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
 //! scored on validation images; the best go on. The same child training and the same budget as every other method.
 
-use crate::arch::{self, Architecture, InputShape, darts_space, nasnet_space};
+use crate::arch::{Architecture, InputShape, darts_space, nasnet_space};
 use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, best, read_settings, tally,
-};
-use crate::record::{EndReason, TrialRecord};
+use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
+use crate::record::TrialRecord;
 use crate::seed::{Rng, Streams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -99,8 +97,7 @@ impl Search for Prepared {
     }
 
     fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check("search.child", input)?;
-        arch::build(&self.example(), input, self.search.child.size())?;
+        self.search.child.check_for("search.child", self, input)?;
         self.protocol.check(input)
     }
 
@@ -108,12 +105,7 @@ impl Search for Prepared {
         let mut duplicates = Duplicates::new(self.search.duplicates);
         let mut draws = Draws(&self.search);
         let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut draws)?;
-        Ok(Found {
-            candidates: best(&history, self.search.keep),
-            score_kind: "validation accuracy of briefly trained children".into(),
-            end: stop.unwrap_or(EndReason::Completed),
-            extra: tally(&history),
-        })
+        Ok(Found::of_trials(&history, self.search.keep, stop))
     }
 
     fn keep(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The networks that ENAS trains from scratch (authors' released code, fixed mode).
 
-use super::enas_space::{MacroNet, MacroOp};
+use super::enas_space::{MacroNet, MacroOp, micro_reductions};
 use super::genotype::{Cell, CellPair};
 use super::map::{Adapter, Map};
 use super::{InputShape, NetSize};
@@ -163,26 +163,25 @@ pub struct MicroNetwork {
 impl MicroNetwork {
     /// Declares the network of `pair`; `size.cells` is N + 2 with N a multiple of 3: reductions are the layers N/3 and 2 N/3 + 1.
     pub fn declare(pair: &CellPair, input: InputShape, size: NetSize) -> Result<Self> {
-        if size.cells < 5 || size.cells % 3 != 2 || size.channels % 2 != 0 {
+        let Some(reductions) = micro_reductions(size.cells).filter(|_| size.channels % 2 == 0) else {
             return Err(Error::Usage(format!(
                 "an ENAS micro network has N + 2 layers, N a multiple of 3, and an even width, not {} layers and width {}",
                 size.cells, size.channels
             )));
-        }
+        };
         let mut t = Table::with_rule(Rule::He);
-        let third = (size.cells - 2) / 3;
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, 3 * size.channels, 3, 1));
         let first = Map { channels: 3 * size.channels, height: input.height, width: input.width };
         let (mut older, mut newer, mut width) = (first, first, size.channels);
         let (mut cells, mut auxiliary) = (Vec::new(), None);
         for i in 0..size.cells {
-            let reduction = i == third || i == 2 * third + 1;
+            let reduction = reductions.contains(&i);
             width *= if reduction { 2 } else { 1 };
             let genotype = if reduction { &pair.reduce } else { &pair.normal };
             let (cell, out) = t.scope(format!("cell{i}"), |t| MicroCell::declare(t, genotype, older, newer, width, reduction));
             cells.push(cell);
             (older, newer) = (newer, out);
-            if size.auxiliary && i == 2 * third + 2 {
+            if size.auxiliary && i == reductions[1] + 1 {
                 auxiliary = Some((i, Auxiliary::declare(&mut t, out, input.classes)?));
             }
         }

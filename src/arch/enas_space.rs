@@ -3,7 +3,7 @@
 //! In the micro space state 0 is the output of layer k-2 and state 1 that of layer k-1, as everywhere in this crate and in the release.
 
 use super::darts_space::Named;
-use super::genotype::{Architecture, Cell, CellPair, Edge};
+use super::genotype::{Architecture, Cell, CellPair, Edge, unread};
 use crate::error::{Error, Result};
 use crate::nn::Op;
 use crate::seed::Rng;
@@ -88,9 +88,20 @@ impl MacroNet {
 
     /// Layers after which the maps are halved.
     pub fn reductions(&self) -> [usize; 2] {
-        let third = self.layers.len() / 3;
-        [third - 1, 2 * third - 1]
+        macro_reductions(self.layers.len())
     }
+}
+
+/// Layers of a macro network of `layers` layers after which the maps are halved.
+pub fn macro_reductions(layers: usize) -> [usize; 2] {
+    let third = layers / 3;
+    [third - 1, 2 * third - 1]
+}
+
+/// The reduction cells among the N + 2 `cells` of a micro network; `None` where N is no multiple of 3.
+pub fn micro_reductions(cells: usize) -> Option<[usize; 2]> {
+    let third = cells.checked_sub(2)? / 3;
+    (cells >= 5 && cells % 3 == 2).then_some([third, 2 * third + 1])
 }
 
 /// The released architectures by name.
@@ -101,7 +112,7 @@ pub const PUBLISHED: [Named; 2] = [("enas-micro", micro), ("enas-macro", macro_n
 pub fn cell(arc: &[usize]) -> Cell {
     let nodes: Vec<[Edge; 2]> =
         arc.chunks_exact(4).map(|n| [Edge { op: MICRO_OPS[n[1]], from: n[0] }, Edge { op: MICRO_OPS[n[3]], from: n[2] }]).collect();
-    let loose = (0..nodes.len() + 2).filter(|s| nodes.iter().flatten().all(|e| e.from != *s)).collect();
+    let loose = unread(&nodes, 0);
     Cell::new(nodes, loose)
 }
 
@@ -152,7 +163,7 @@ pub fn check(pair: &CellPair) -> Result<()> {
         if let Some(edge) = cell.nodes.iter().flatten().find(|e| !MICRO_OPS.contains(&e.op)) {
             return bad(format!("'{}' is no operation of the ENAS micro space", edge.op.name()));
         }
-        let loose: Vec<usize> = (0..cell.nodes.len() + 2).filter(|s| cell.nodes.iter().flatten().all(|e| e.from != *s)).collect();
+        let loose = unread(&cell.nodes, 0);
         if cell.concat != loose || !cell.stacked.is_empty() {
             return bad(format!("the ENAS micro space concatenates what no node reads, {loose:?}"));
         }

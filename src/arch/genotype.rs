@@ -197,6 +197,11 @@ impl Cell {
     }
 }
 
+/// The states from `first` on that no node reads.
+pub(super) fn unread(nodes: &[[Edge; 2]], first: usize) -> Vec<usize> {
+    (first..nodes.len() + 2).filter(|state| nodes.iter().flatten().all(|e| e.from != *state)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! States are numbered as everywhere in this crate: 0 is the output of cell k-2, 1 that of cell k-1, 2.. the blocks. (The papers' S0 is our state 1, and
 //! their S1 our state 0.) A state may be read twice or concatenated although it is read, so the concat list is explicit.
 
-use super::genotype::{Architecture, Cell, CellPair, Edge};
+use super::genotype::{Architecture, Cell, CellPair, Edge, unread};
 use crate::error::{Error, Result};
 use crate::nn::Op;
 use crate::seed::Rng;
@@ -129,13 +129,8 @@ fn sample_cell(ops: &[Op], stacking: bool, rng: &mut Rng) -> Cell {
 
 /// A cell by the rule of the papers: the output concatenates the blocks that no block reads.
 pub fn cell(nodes: Vec<[Edge; 2]>, stacked: Vec<usize>) -> Cell {
-    let concat = loose_ends(&nodes);
+    let concat = unread(&nodes, 2);
     Cell { nodes, concat, stacked }
-}
-
-/// The blocks that no block reads; the last always is one.
-fn loose_ends(nodes: &[[Edge; 2]]) -> Vec<usize> {
-    (2..nodes.len() + 2).filter(|state| nodes.iter().flatten().all(|e| e.from != *state)).collect()
 }
 
 #[cfg(test)]
@@ -159,7 +154,7 @@ mod tests {
     fn a_sampled_cell_concatenates_exactly_the_blocks_that_are_not_read() {
         let edge = |from| Edge { op: Op::Identity, from };
         let nodes = vec![[edge(0), edge(1)], [edge(2), edge(2)], [edge(0), edge(0)], [edge(3), edge(1)], [edge(5), edge(1)]];
-        assert_eq!(loose_ends(&nodes), [4, 6]);
+        assert_eq!(unread(&nodes, 2), [4, 6]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! All meters of the machine, read together.
 
 use super::ledger::Reading;
-use crate::device::field;
+use crate::device::{field, wait_for};
 use crate::shim;
 use nvml_wrapper::Nvml;
 use rustix::time::{ClockId, clock_gettime};
@@ -24,9 +24,7 @@ impl Probes {
 
     /// Wall seconds since the meters were made, after the device finished its work.
     pub fn seconds(&self) -> f64 {
-        if let Device::Cuda(index) = self.device {
-            tch::Cuda::synchronize(index as i64);
-        }
+        wait_for(self.device);
         self.start.elapsed().as_secs_f64()
     }
 

@@ -2,6 +2,7 @@
 
 use super::method::{ChildTraining, Search};
 use crate::arch::{Architecture, InputShape};
+use crate::device::wait_for;
 use crate::error::Result;
 use crate::nn::count;
 use crate::record::EndReason;
@@ -26,10 +27,17 @@ pub struct Child<'a> {
     pub device: Device,
 }
 
-fn wait_for(device: Device) {
-    if let Device::Cuda(index) = device {
-        tch::Cuda::synchronize(index as i64);
+/// Mean seconds of `step`, after one call that is not counted.
+pub fn mean_seconds(device: Device, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
+    const COUNTED: u32 = 3;
+    step()?;
+    wait_for(device);
+    let start = Instant::now();
+    for _ in 0..COUNTED {
+        step()?;
     }
+    wait_for(device);
+    Ok(start.elapsed().as_secs_f64() / f64::from(COUNTED))
 }
 
 /// How a child's training ended.
@@ -62,20 +70,15 @@ impl Child<'_> {
         self.task.batch(self.part, epoch, index, self.training.recipe.batch, &self.training.augment, self.streams)
     }
 
-    /// Seconds that training and scoring takes, from a few measured steps of which the first is not counted.
+    /// Seconds that training and scoring takes, from a few measured steps.
     pub fn forecast(&self, architecture: &Architecture) -> Result<f64> {
-        const COUNTED: u64 = 3;
         let mut trainer = self.trainer(architecture)?;
-        let mut step = || {
+        let per_step = mean_seconds(self.device, || {
             let batch = self.next_batch(&trainer);
             // A loss that is not finite says nothing about the time.
             trainer.step(&batch.images, &batch.labels);
-            wait_for(self.device);
-        };
-        step();
-        let start = Instant::now();
-        (0..COUNTED).for_each(|_| step());
-        let per_step = start.elapsed().as_secs_f64() / COUNTED as f64;
+            Ok(())
+        })?;
         let steps = self.task.steps(self.part, self.training.recipe.batch) * self.training.recipe.epochs;
         // A forward pass is about a third of a training step.
         let scored = self.task.steps(Part::Valid, self.training.recipe.batch) as f64 / 3.0;

@@ -5,7 +5,7 @@ use super::lab::Lab;
 use super::memory::guard;
 use super::method::{Found, Search};
 use super::session::{Flow, Session};
-use super::trials::{Duplicates, Policy, Trial};
+use super::trials::Trial;
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
@@ -116,7 +116,7 @@ fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<(
         .zip(0..)
         .map(|(c, id)| Trial { id, architecture: c.architecture.clone(), parent: None, origin: c.origin.clone() })
         .collect();
-    let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select, &mut Duplicates::new(Policy::Train))?;
+    let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select)?;
     for outcome in &outcomes {
         candidates[outcome.id as usize].select_score = outcome.score;
     }

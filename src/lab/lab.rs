@@ -1,6 +1,6 @@
 //! What a method sees of the world: batches, steps, scores and trials, each charged and recorded.
 
-use super::child::{Child, input};
+use super::child::{Child, input, mean_seconds};
 use super::method::{ChildTraining, Search};
 use super::session::{Flow, Session};
 use crate::arch::{Architecture, InputShape};
@@ -147,12 +147,6 @@ impl Lab<'_> {
 
     /// Mean seconds of `step`, after one call that is not counted.
     pub fn seconds_per_step(&mut self, mut step: impl FnMut(&mut Self) -> Result<()>) -> Result<f64> {
-        const COUNTED: u32 = 3;
-        step(self)?;
-        let start = self.session.ledger().elapsed();
-        for _ in 0..COUNTED {
-            step(self)?;
-        }
-        Ok((self.session.ledger().elapsed() - start) / f64::from(COUNTED))
+        mean_seconds(self.device, || step(self))
     }
 }

@@ -1,10 +1,11 @@
 //! What a reproduction offers to the harness.
 
 use super::lab::Lab;
+use super::trials::{best, tally};
 use crate::arch::{self, Architecture, InputShape, NetSize};
 use crate::error::{Error, Result};
 use crate::nn::Network;
-use crate::record::{Candidate, EndReason};
+use crate::record::{Candidate, EndReason, TrialRecord};
 use crate::task::{Augment, Limit};
 use crate::train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,18 @@ pub struct Found {
     pub extra: BTreeMap<String, f64>,
 }
 
+impl Found {
+    /// What a search by trials returns: the best `keep` of all that were ever trained.
+    pub fn of_trials(history: &[TrialRecord], keep: usize, stop: Option<EndReason>) -> Self {
+        Self {
+            candidates: best(history, keep),
+            score_kind: "validation accuracy of briefly trained children".into(),
+            end: stop.unwrap_or(EndReason::Completed),
+            extra: tally(history),
+        }
+    }
+}
+
 /// What happens around a search: how many images it sees, how its candidates are compared, how the chosen one is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Protocol {
@@ -122,6 +135,12 @@ impl ChildTraining {
         NetSize { channels: self.channels, cells: self.cells, auxiliary: self.recipe.auxiliary_weight > 0.0 }
     }
 
+    /// Refuses what cannot be trained on these images, and a size that the search's own networks do not have.
+    pub fn check_for(&self, section: &str, search: &dyn Search, input: InputShape) -> Result<()> {
+        self.check(section, input)?;
+        search.build(&search.example(), input, self.size()).map(drop)
+    }
+
     /// Refuses what cannot be trained on these images; `section` names the settings at fault.
     pub fn check(&self, section: &str, input: InputShape) -> Result<()> {
         if self.channels < 2 || self.cells < 3 {
@@ -152,6 +171,11 @@ struct Settings<S> {
     data: DataUse,
     select: ChildTraining,
     retrain: ChildTraining,
+}
+
+/// Refuses a value of a setting below `least`.
+pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
+    if value >= least { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at least {least}"))) }
 }
 
 /// Reads complete settings: the method's own section `search`, and the protocol around it. What is wrong is named.

@@ -13,8 +13,8 @@ use crate::task::{Classification, Part};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, MutexGuard};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 use tch::Device;
@@ -35,7 +35,7 @@ pub(super) fn run(
 ) -> Result<Evaluated> {
     let (sender, receiver) = channel();
     let phase = lab.session.ledger().phase();
-    let stop = Mutex::new(None);
+    let stop = Stop::default();
     let workers = Workers { search, training, phase, streams: lab.streams, device: lab.device, stop: &stop };
     let first = ids.start;
     std::thread::scope(|scope| {
@@ -79,14 +79,22 @@ enum Message {
     End(u64, std::thread::Result<Result<ChildEnd>>, f64),
 }
 
+/// Why all workers are to end, if they are.
+#[derive(Default)]
+struct Stop(Mutex<Option<EndReason>>);
+
+impl Stop {
+    fn reason(&self) -> MutexGuard<'_, Option<EndReason>> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
 /// Whatever went wrong, no child works on.
-struct StopAtEnd<'a>(&'a Mutex<Option<EndReason>>);
+struct StopAtEnd<'a>(&'a Stop);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
-        if let Ok(mut stop) = self.0.lock() {
-            stop.get_or_insert(EndReason::Interrupted);
-        }
+        self.0.reason().get_or_insert(EndReason::Interrupted);
     }
 }
 
@@ -98,7 +106,7 @@ struct Workers<'a> {
     phase: Phase,
     streams: Streams,
     device: Device,
-    stop: &'a Mutex<Option<EndReason>>,
+    stop: &'a Stop,
 }
 
 impl<'a> Workers<'a> {
@@ -116,7 +124,7 @@ impl<'a> Workers<'a> {
             let go_on = |samples| {
                 // A coordinator that is gone has set `stop`.
                 let _ = sender.send(Message::Step(samples));
-                *self.stop.lock().expect("no holder panics")
+                *self.stop.reason()
             };
             let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, go_on)));
             let _ = sender.send(Message::End(trial.id, end, began.elapsed().as_secs_f64()));
@@ -146,7 +154,8 @@ impl State<'_> {
         loop {
             self.fill(lab, duplicates, proposals, launch)?;
             if self.commit(lab, proposals)? {
-                lab.session.check_signal()?;
+                let signal = lab.session.check_signal();
+                self.heed(lab, signal)?;
                 continue;
             }
             if self.running == 0 {
@@ -227,9 +236,9 @@ impl State<'_> {
         }
         if self.running == 0 {
             // Trials that took too much memory say nothing about the next one.
-            self.workers.stop.lock().expect("no holder panics").take();
+            self.workers.stop.reason().take();
             lab.session.ledger().reset_peaks();
-        } else if self.workers.stop.lock().expect("no holder panics").is_some() {
+        } else if self.workers.stop.reason().is_some() {
             return Ok(false);
         }
         match lab.session.flow()? {
@@ -288,21 +297,22 @@ impl State<'_> {
     }
 
     fn look(&mut self, lab: &mut Lab, samples: Option<u64>) -> Result<()> {
-        match lab.session.short_step(samples) {
-            Ok(Flow::Continue) => Ok(()),
-            Ok(Flow::Stop(reason)) => {
-                self.workers.stop.lock().expect("no holder panics").get_or_insert(reason);
-                if reason == EndReason::BudgetReached {
-                    self.ended.get_or_insert(reason);
-                }
-                Ok(())
+        let flow = lab.session.short_step(samples);
+        if let Flow::Stop(reason) = self.heed(lab, flow)? {
+            self.workers.stop.reason().get_or_insert(reason);
+            if reason == EndReason::BudgetReached {
+                self.ended.get_or_insert(reason);
             }
-            Err(interrupted @ Error::Interrupted { .. }) => {
-                self.abandon(lab);
-                Err(interrupted)
-            }
-            Err(other) => Err(other),
         }
+        Ok(())
+    }
+
+    /// Before a signal ends the attempt, the trials that it cuts off are recorded.
+    fn heed<T>(&mut self, lab: &mut Lab, result: Result<T>) -> Result<T> {
+        if let Err(Error::Interrupted { .. }) = result {
+            self.abandon(lab);
+        }
+        result
     }
 
     /// Records the trials that a signal cut off; they will be run again.

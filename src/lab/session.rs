@@ -221,10 +221,8 @@ impl Session {
         if let Some(samples) = samples {
             self.ledger.count_step(samples);
         }
-        match self.signals.caught() {
-            Some(signal) => Err(self.interrupted(signal)),
-            None => self.flow(),
-        }
+        self.check_signal()?;
+        self.flow()
     }
 
     /// Whether the limits still permit another step. Only search and selection are limited.

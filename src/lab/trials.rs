@@ -115,19 +115,14 @@ impl Proposals for Listed<'_> {
 }
 
 impl Lab<'_> {
-    /// Trains and scores the children of `trials`, which are numbered in a row, on training and validation part.
+    /// Trains and scores the children of `trials`, which are numbered in a row, on training and validation part; equal ones each on their own.
     ///
     /// # Errors
     /// As [`Lab::stream`].
-    pub fn evaluate(
-        &mut self,
-        search: &dyn Search,
-        trials: &[Trial],
-        training: &ChildTraining,
-        duplicates: &mut Duplicates,
-    ) -> Result<Evaluated> {
+    pub fn evaluate(&mut self, search: &dyn Search, trials: &[Trial], training: &ChildTraining) -> Result<Evaluated> {
         let first = trials.first().map_or(0, |t| t.id);
-        self.stream(search, first..first + trials.len() as u64, training, duplicates, &mut Listed(trials))
+        let ids = first..first + trials.len() as u64;
+        self.stream(search, ids, training, &mut Duplicates::new(Policy::Train), &mut Listed(trials))
     }
 
     /// Draws, trains and scores the trials `ids`. A trial that an earlier attempt committed is answered from the record. A trial that

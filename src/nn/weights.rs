@@ -217,6 +217,30 @@ impl Weights {
     }
 }
 
+#[cfg(test)]
+impl Weights {
+    /// Panics unless the gradient of `loss` agrees with central differences at `count` weights, relative to 1 + the difference.
+    pub fn check_gradient(&self, loss: impl Fn(&Self) -> Tensor, count: usize, within: f64) {
+        use rand::RngExt;
+        let gradient = Vec::<f64>::try_from(self.gradient(&loss(self))).expect("double precision");
+        let mut rng = crate::seed::Streams::new(4).rng("pick", 0);
+        for _ in 0..count {
+            let i = rng.random_range(0..gradient.len());
+            let at = |delta: f64| {
+                no_grad(|| {
+                    let _ = self.flat.narrow(0, i as i64, 1).g_add_scalar_(delta);
+                    let value = loss(self).double_value(&[]);
+                    let _ = self.flat.narrow(0, i as i64, 1).g_add_scalar_(-delta);
+                    value
+                })
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let error = (difference - gradient[i]).abs() / (1.0 + difference.abs());
+            assert!(error < within, "weight {i}: {difference} and {}", gradient[i]);
+        }
+    }
+}
+
 impl Index<ParamId> for Weights {
     type Output = Tensor;
 
