@@ -3,6 +3,7 @@
 pub mod amoebanet;
 pub mod darts;
 pub mod enas;
+pub mod ghn;
 pub mod nasnet;
 pub mod random;
 
@@ -10,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::lab::Method;
 
 /// Every method, in the order of `naslab list`.
-pub const METHODS: &[&dyn Method] = &[&amoebanet::AmoebaNet, &nasnet::NasNet, &enas::EnasMethod, &darts::Darts, &random::Random];
+pub const METHODS: &[&dyn Method] =
+    &[&amoebanet::AmoebaNet, &nasnet::NasNet, &enas::EnasMethod, &ghn::GhnMethod, &darts::Darts, &random::Random];
 
 /// A method by its name.
 pub fn method(name: &str) -> Result<&'static dyn Method> {

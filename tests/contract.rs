@@ -79,7 +79,7 @@ fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
         let name = method.card().name;
         let out = tempfile::tempdir().unwrap();
         let mut arguments = run_arguments(name, out.path());
-        let long = if ["darts", "enas"].contains(&name) { "search.epochs=10000" } else { "search.trials=100000" };
+        let long = if ["darts", "enas", "ghn"].contains(&name) { "search.epochs=10000" } else { "search.trials=100000" };
         arguments.extend(["--set", long, "--budget", "2s", "--set", "retrain.recipe.epochs=60"].map(String::from));
         let mut child = spawn(&arguments);
         while !reached(out.path(), "select") {

@@ -60,6 +60,7 @@ fn trial() -> impl Strategy<Value = Event> {
             origin,
             end: EndReason::Diverged,
             score,
+            proxies: [("step 10".to_string(), device_seconds)].into(),
             loss,
             parameters: Some(id / 2),
             device_seconds,

@@ -130,7 +130,7 @@ impl Proposals for Draws {
     }
 
     fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], _: Streams) -> Trial {
-        Trial { id, architecture: space(id + attempt), parent: None, origin: "sampled".into() }
+        Trial { id, architecture: space(id + attempt), parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
     }
 
     fn committed(&mut self, _: &[TrialRecord], _: &mut Lab) -> Result<()> {

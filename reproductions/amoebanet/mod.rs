@@ -150,7 +150,13 @@ impl<'a> Cycles<'a> {
         let parent: &CellPair = history[sample.parent as usize].architecture.pair();
         let Evolution { operations, identity, exclude_current, .. } = self.search;
         let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, &mut rng);
-        let trial = Trial { id, architecture: Architecture::Nasnet(child), parent: Some(sample.parent), origin: kind.into() };
+        let trial = Trial {
+            id,
+            architecture: Architecture::Nasnet(child),
+            parent: Some(sample.parent),
+            origin: kind.into(),
+            proxies: BTreeMap::new(),
+        };
         self.samples.insert(id, sample.drawn);
         trial
     }
@@ -173,7 +179,7 @@ impl Proposals for Cycles<'_> {
         if id < self.search.population as u64 {
             let mut rng = streams.child("cycle", id).rng("draw", attempt);
             let architecture = nasnet_space::sample(&self.search.operations, false, &mut rng);
-            return Trial { id, architecture, parent: None, origin: "sampled".into() };
+            return Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() };
         }
         for record in &history[self.admitted..] {
             self.known.admit(self.search.member(record), self.samples.get(&record.id).map_or(&[], Vec::as_slice));
@@ -216,6 +222,7 @@ mod tests {
             reused: None,
             end: if score.is_some() { EndReason::Completed } else { EndReason::Diverged },
             score,
+            proxies: BTreeMap::new(),
             loss: None,
             parameters: None,
             device_seconds: 0.0,

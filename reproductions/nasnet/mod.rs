@@ -183,7 +183,7 @@ impl Proposals for Batch {
 
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
         let architecture = self.architectures[(id - self.first) as usize].clone();
-        Trial { id, architecture, parent: None, origin: "sampled".into() }
+        Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
     }
 
     fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {

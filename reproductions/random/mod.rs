@@ -1,7 +1,7 @@
 //! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
 //! scored on validation images; the best go on. The same child training and the same budget as every other method.
 
-use crate::arch::{Architecture, InputShape, darts_space, nasnet_space};
+use crate::arch::{Architecture, InputShape, darts_space, ghn_space, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
 use crate::record::TrialRecord;
@@ -31,11 +31,14 @@ pub enum Space {
     Amoebanet,
     /// Four nodes with two distinct sources each, seven operations.
     Darts,
+    /// One block, eight operations with two distinct sources each.
+    Ghn,
 }
 
 impl Space {
-    fn sample(self, rng: &mut Rng) -> Architecture {
+    fn sample(self, nodes: usize, rng: &mut Rng) -> Architecture {
         match self {
+            Self::Ghn => ghn_space::sample(nodes, rng),
             Self::Nasnet => nasnet_space::sample(&nasnet_space::NASNET_OPS, true, rng),
             Self::Amoebanet => nasnet_space::sample(&nasnet_space::AMOEBANET_OPS, false, rng),
             Self::Darts => darts_space::sample(rng),
@@ -47,6 +50,7 @@ impl Space {
             Self::Nasnet => "nasnet-space",
             Self::Amoebanet => "amoebanet-space",
             Self::Darts => "darts-space",
+            Self::Ghn => "ghn-space",
         }
     }
 }
@@ -57,6 +61,8 @@ impl Space {
 pub struct RandomSearch {
     /// What is drawn from.
     pub space: Space,
+    /// Nodes of a block; the cells of the other spaces have a fixed number.
+    pub nodes: usize,
     /// Children to draw.
     pub trials: u64,
     /// What is done with a child that was drawn before.
@@ -80,8 +86,8 @@ impl Method for Random {
 
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
         let (search, protocol): (RandomSearch, Protocol) = read_settings(CARD.name, settings)?;
-        if search.trials == 0 || search.keep == 0 {
-            return Err(Error::Usage("search.trials and search.keep must be at least 1".into()));
+        if search.trials == 0 || search.keep == 0 || search.nodes == 0 {
+            return Err(Error::Usage("search.trials, search.keep and search.nodes must be at least 1".into()));
         }
         Ok(Box::new(Prepared { search, protocol }))
     }
@@ -113,7 +119,7 @@ impl Search for Prepared {
     }
 
     fn example(&self) -> Architecture {
-        self.search.space.sample(&mut Streams::new(0).rng("example", 0))
+        self.search.space.sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
@@ -130,8 +136,8 @@ impl Proposals for Draws<'_> {
     }
 
     fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], streams: Streams) -> Trial {
-        let architecture = self.0.space.sample(&mut streams.child("sample", id).rng("draw", attempt));
-        Trial { id, architecture, parent: None, origin: "sampled".into() }
+        let architecture = self.0.space.sample(self.0.nodes, &mut streams.child("sample", id).rng("draw", attempt));
+        Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
     }
 
     fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {

@@ -51,6 +51,8 @@ pub enum Architecture {
     EnasMicro(CellPair),
     /// The whole networks of ENAS: a chain of layers with skips.
     EnasMacro(MacroNet),
+    /// The block of GHN: a node applies one operation with one set of weights to two different earlier states; what no node reads is averaged.
+    Ghn(Cell),
 }
 
 impl Architecture {
@@ -63,11 +65,11 @@ impl Architecture {
     /// Its two cells.
     ///
     /// # Panics
-    /// If it is a whole network.
+    /// If it is no pair of cells.
     pub fn pair(&self) -> &CellPair {
         match self {
             Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => pair,
-            Self::EnasMacro(_) => panic!("a macro network has no cells"),
+            Self::EnasMacro(_) | Self::Ghn(_) => panic!("only pairs of cells have two"),
         }
     }
 
@@ -77,6 +79,7 @@ impl Architecture {
             Self::Darts(_) => "darts",
             Self::Nasnet(_) => "nasnet",
             Self::EnasMicro(_) | Self::EnasMacro(_) => "enas",
+            Self::Ghn(_) => "ghn",
         }
     }
 
@@ -87,6 +90,7 @@ impl Architecture {
             Self::Nasnet(pair) => super::nasnet_space::check(pair),
             Self::EnasMicro(pair) => super::enas_space::check(pair),
             Self::EnasMacro(net) => net.check(),
+            Self::Ghn(cell) => super::ghn_space::check(cell),
         }
     }
 
@@ -95,6 +99,7 @@ impl Architecture {
         match self {
             Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
             Self::EnasMacro(_) => Vec::new(),
+            Self::Ghn(cell) => vec![("block", cell)],
         }
     }
 
@@ -105,6 +110,7 @@ impl Architecture {
             Self::Nasnet(pair) => Self::Nasnet(both(pair)),
             Self::EnasMicro(pair) => Self::EnasMicro(both(pair)),
             Self::EnasMacro(net) => Self::EnasMacro(net.clone()),
+            Self::Ghn(cell) => Self::Ghn(cell.canonical()),
         }
     }
 }
@@ -150,7 +156,6 @@ impl Cell {
     }
 
     /// The smallest of all equivalent forms: edges of a node sorted, nodes in the topological order that sorts first.
-    /// Exact by enumeration; cells have at most a handful of nodes.
     pub fn canonical(&self) -> Self {
         let mut best: Option<Self> = None;
         let mut order = Vec::with_capacity(self.nodes.len());
@@ -158,6 +163,8 @@ impl Cell {
         best.expect("a cell whose edges read earlier states has a topological order")
     }
 
+    /// Exact: the nodes sort first, so only orders whose next node has the smallest row can be best; where several have it, all are tried that
+    /// differ in what reads them.
     fn extend_order(&self, order: &mut Vec<usize>, best: &mut Option<Self>) {
         if order.len() == self.nodes.len() {
             let renamed = self.in_order(order);
@@ -166,9 +173,14 @@ impl Cell {
             }
             return;
         }
-        for node in 0..self.nodes.len() {
-            let ready = self.nodes[node].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
-            if ready && !order.contains(&node) {
+        let ready = |n: &usize| !order.contains(n) && self.nodes[*n].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
+        let rows: Vec<(usize, [Edge; 2])> = (0..self.nodes.len()).filter(ready).map(|n| (n, self.row(n, order))).collect();
+        let Some(smallest) = rows.iter().map(|(_, row)| *row).min() else { return };
+        let mut tried = Vec::new();
+        for node in rows.into_iter().filter(|(_, row)| *row == smallest).map(|(n, _)| n) {
+            let use_of = self.readers(node);
+            if !tried.contains(&use_of) {
+                tried.push(use_of);
                 order.push(node);
                 self.extend_order(order, best);
                 order.pop();
@@ -176,25 +188,39 @@ impl Cell {
         }
     }
 
+    /// Everything that reads a node: (reader, operation) in order, whether it is concatenated, whether it stacks. Nodes of equal rows and equal
+    /// readers can be exchanged.
+    fn readers(&self, node: usize) -> (Vec<(usize, Op)>, bool, bool) {
+        let state = node + 2;
+        let mut readers: Vec<(usize, Op)> = Vec::new();
+        for (reader, edges) in self.nodes.iter().enumerate() {
+            readers.extend(edges.iter().filter(|e| e.from == state).map(|e| (reader, e.op)));
+        }
+        readers.sort_unstable();
+        (readers, self.concat.contains(&state), self.stacked.contains(&state))
+    }
+
+    /// The edges of a node in sorted order, their sources named by their places in `order`.
+    fn row(&self, node: usize, order: &[usize]) -> [Edge; 2] {
+        let mut edges = self.nodes[node].map(|e| Edge { op: e.op, from: place(e.from, order) });
+        edges.sort_unstable();
+        edges
+    }
+
     fn in_order(&self, order: &[usize]) -> Self {
-        let rename = |state: usize| {
-            if state < 2 { state } else { 2 + order.iter().position(|n| *n == state - 2).expect("all nodes are in the order") }
-        };
-        let nodes = order
-            .iter()
-            .map(|n| {
-                let mut edges = self.nodes[*n].map(|e| Edge { op: e.op, from: rename(e.from) });
-                edges.sort_unstable();
-                edges
-            })
-            .collect();
+        let nodes = order.iter().map(|n| self.row(*n, order)).collect();
         let sorted = |states: &[usize]| {
-            let mut renamed: Vec<usize> = states.iter().map(|s| rename(*s)).collect();
+            let mut renamed: Vec<usize> = states.iter().map(|s| place(*s, order)).collect();
             renamed.sort_unstable();
             renamed
         };
         Self { nodes, concat: sorted(&self.concat), stacked: sorted(&self.stacked) }
     }
+}
+
+/// The name of a state where the nodes stand in `order`.
+fn place(state: usize, order: &[usize]) -> usize {
+    if state < 2 { state } else { 2 + order.iter().position(|n| *n == state - 2).expect("a source comes before its reader") }
 }
 
 /// The states from `first` on that no node reads.
@@ -205,6 +231,8 @@ pub(super) fn unread(nodes: &[[Edge; 2]], first: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Streams;
+    use rand::RngExt;
 
     fn edge(op: Op, from: usize) -> Edge {
         Edge { op, from }
@@ -230,6 +258,26 @@ mod tests {
         let a = Cell::new(vec![twins, twins, [edge(sep, 2), edge(sep, 3)]], vec![4]);
         let b = Cell::new(vec![twins, twins, [edge(sep, 2), edge(sep, 2)]], vec![4]);
         assert_ne!(a.canonical(), b.canonical());
+    }
+
+    #[test]
+    fn large_cells_have_one_canonical_form_in_every_order() {
+        let mut rng = Streams::new(9).rng("orders", 0);
+        for i in 0..30 {
+            let Architecture::Ghn(cell) = crate::arch::ghn_space::sample(if i == 0 { 40 } else { 15 }, &mut rng) else { panic!("a block") };
+            // Nodes in another topological order, with the sides swapped.
+            let (mut order, mut left) = (Vec::new(), (0..cell.nodes.len()).collect::<Vec<_>>());
+            while !left.is_empty() {
+                let ready = |n: &usize| cell.nodes[*n].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
+                let choices: Vec<usize> = left.iter().copied().filter(ready).collect();
+                let next = choices[rng.random_range(0..choices.len())];
+                order.push(next);
+                left.retain(|n| *n != next);
+            }
+            let other = cell.in_order(&order);
+            let swapped = Cell { nodes: other.nodes.iter().map(|[a, b]| [*b, *a]).collect(), ..other };
+            assert_eq!(swapped.canonical(), cell.canonical());
+        }
     }
 
     #[test]

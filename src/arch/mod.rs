@@ -5,6 +5,8 @@ pub mod darts_space;
 mod enas_network;
 pub mod enas_space;
 mod genotype;
+mod ghn_network;
+pub mod ghn_space;
 mod map;
 mod nasnet_network;
 pub mod nasnet_space;
@@ -12,6 +14,7 @@ pub mod nasnet_space;
 pub use darts_network::{DartsNetwork, Preprocess, Stem, is_reduction};
 pub use enas_network::{Auxiliary as EnasAuxiliary, Classifier as EnasClassifier, MacroNetwork, MicroNetwork};
 pub use genotype::{Architecture, Cell, CellPair, Edge};
+pub use ghn_network::GhnNetwork;
 pub use map::Map;
 pub use nasnet_network::{NasnetNetwork, Stem as NasnetStem};
 
@@ -54,6 +57,7 @@ pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> R
         Architecture::Nasnet(pair) => Ok(Box::new(NasnetNetwork::declare(pair, input, size)?)),
         Architecture::EnasMicro(pair) => Ok(Box::new(MicroNetwork::declare(pair, input, size)?)),
         Architecture::EnasMacro(net) => Ok(Box::new(MacroNetwork::declare(net, input, size, false)?)),
+        Architecture::Ghn(cell) => Ok(Box::new(GhnNetwork::declare(cell, input, size, true)?)),
     }
 }
 

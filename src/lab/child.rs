@@ -9,6 +9,7 @@ use crate::record::EndReason;
 use crate::seed::Streams;
 use crate::task::{Batch, Classification, Part, Score};
 use crate::train::{Step, Trainer};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::Device;
 
@@ -47,12 +48,14 @@ pub struct ChildEnd {
     pub score: Option<Score>,
     pub loss: Option<f64>,
     pub parameters: Option<u64>,
+    /// Scores after some steps, by `step 100`.
+    pub early: BTreeMap<String, f64>,
 }
 
 impl ChildEnd {
     /// Ended before anything was known.
     pub fn nothing(end: EndReason) -> Self {
-        Self { end, score: None, loss: None, parameters: None }
+        Self { end, score: None, loss: None, parameters: None, early: BTreeMap::new() }
     }
 }
 
@@ -91,26 +94,41 @@ impl Child<'_> {
         let mut trainer = self.trainer(architecture)?;
         let parameters = Some(count(trainer.parts().0).0);
         let mut loss = None;
-        let stopped = |end, loss| Ok(ChildEnd { end, score: None, loss, parameters });
+        let mut early = BTreeMap::new();
+        let stopped = |end, loss, early| Ok(ChildEnd { end, score: None, loss, parameters, early });
         while !trainer.is_finished() {
             let batch = self.next_batch(&trainer);
             if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
-                return stopped(EndReason::Diverged, loss);
+                return stopped(EndReason::Diverged, loss, early);
             }
             if trainer.batch_index() == 0 {
                 loss = trainer.take_loss();
             }
             if let Some(reason) = go_on(Some(batch.len() as u64)) {
-                return stopped(reason, loss);
+                return stopped(reason, loss, early);
+            }
+            let step = trainer.progress().step;
+            if self.training.early.contains(&step) {
+                let (score, reason) = self.score(&trainer, &go_on)?;
+                match score {
+                    Some(score) => early.insert(format!("step {step}"), score.accuracy),
+                    None => return stopped(reason.unwrap_or(EndReason::BudgetReached), loss, early),
+                };
             }
         }
+        let (score, reason) = self.score(&trainer, &go_on)?;
+        let end = if score.is_some() { EndReason::Completed } else { reason.unwrap_or(EndReason::BudgetReached) };
+        Ok(ChildEnd { end, score, loss, parameters, early })
+    }
+
+    /// Score on the validation part, or why there is none.
+    fn score(&self, trainer: &Trainer, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<(Option<Score>, Option<EndReason>)> {
         let mut reason = None;
         let ask = || {
             reason = go_on(None);
             Ok(reason.is_none())
         };
         let score = self.task.score(Part::Valid, self.training.recipe.batch, |x| trainer.score(x), ask)?;
-        let end = if score.is_some() { EndReason::Completed } else { reason.unwrap_or(EndReason::BudgetReached) };
-        Ok(ChildEnd { end, score, loss, parameters })
+        Ok((score, reason))
     }
 }

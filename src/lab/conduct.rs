@@ -9,7 +9,7 @@ use super::trials::Trial;
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
-use crate::record::{EndReason, FORMAT, FindingRecord, LedgerRecord, Manifest, Phase, RunResult};
+use crate::record::{Candidate, EndReason, FORMAT, FindingRecord, LedgerRecord, Manifest, Phase, RunResult};
 use crate::seed::Streams;
 use crate::task::{Part, Score, TestSplit};
 use crate::train::{Saved, Step, Trainer};
@@ -114,7 +114,7 @@ fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<(
     let trials: Vec<Trial> = candidates
         .iter()
         .zip(0..)
-        .map(|(c, id)| Trial { id, architecture: c.architecture.clone(), parent: None, origin: c.origin.clone() })
+        .map(|(c, id)| Trial { id, architecture: c.architecture.clone(), parent: None, origin: c.origin.clone(), proxies: proxies(c) })
         .collect();
     let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select)?;
     for outcome in &outcomes {
@@ -124,6 +124,11 @@ fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<(
     keep(lab, decided)?;
     lab.session.end(stop.unwrap_or(EndReason::Completed))?;
     Ok(())
+}
+
+/// The score at search time, to be compared with that of the selection.
+fn proxies(candidate: &Candidate) -> BTreeMap<String, f64> {
+    candidate.search_score.iter().map(|score| ("search".to_string(), *score)).collect()
 }
 
 /// Best selection score; where none was measured, the best search score. Ties go to the earlier candidate.

@@ -62,6 +62,16 @@ impl Lab<'_> {
         self.task.random_batch(part, step, size, augment, streams)
     }
 
+    /// Device-seconds left of the budget, if there is one.
+    pub fn remaining(&mut self) -> Option<f64> {
+        self.session.remaining()
+    }
+
+    /// Makes the state of `stage` safe at once.
+    pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
+        self.session.checkpoint(stage, saved)
+    }
+
     /// The state that a killed or stopped attempt saved under `stage`.
     pub fn take_saved(&mut self, stage: &str) -> Option<Saved> {
         self.session.take_saved(stage)

@@ -127,6 +127,9 @@ pub struct ChildTraining {
     pub recipe: Recipe,
     /// Changes of the training images.
     pub augment: Augment,
+    /// Steps after which the child is scored too, in rising order; these scores decide nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub early: Vec<u64>,
 }
 
 impl ChildTraining {

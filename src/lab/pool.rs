@@ -376,6 +376,7 @@ fn record_of(trial: &Trial, phase: Phase, child: &ChildEnd, device_seconds: f64)
         reused: None,
         end: child.end,
         score: child.score.map(|s| s.accuracy),
+        proxies: trial.proxies.iter().chain(&child.early).map(|(name, score)| (name.clone(), *score)).collect(),
         loss: child.loss.filter(|l| l.is_finite()),
         parameters: child.parameters,
         device_seconds,

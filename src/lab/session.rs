@@ -258,6 +258,11 @@ impl Session {
         self.jobs
     }
 
+    /// Device-seconds left of the budget, if there is one.
+    pub fn remaining(&mut self) -> Option<f64> {
+        self.limits.budget_seconds.map(|budget| budget - self.ledger.spent())
+    }
+
     /// Limit on trials.
     pub fn max_trials(&self) -> Option<u64> {
         self.limits.max_trials

@@ -27,6 +27,9 @@ pub struct Trial {
     pub parent: Option<u64>,
     /// How it came to be.
     pub origin: String,
+    /// Scores that its search predicted before any training, by name.
+    #[serde(default)]
+    pub proxies: BTreeMap<String, f64>,
 }
 
 /// Where trials come from.

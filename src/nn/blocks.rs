@@ -158,6 +158,11 @@ impl ReluConvBn {
         })
     }
 
+    /// The same convolutions under a norm of its own, for another input.
+    pub fn sharing(&self, t: &mut Table, name: &str, output: i64, affine: bool) -> Self {
+        Self { convs: self.convs.clone(), norm: BatchNorm::declare(t, name, output, affine) }
+    }
+
     /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
         if let Some(out) = in_one_pass(&self.convs, &self.norm, true, w, x, training) {

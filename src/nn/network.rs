@@ -29,6 +29,11 @@ impl Pass {
         Self { training: true, drop_path, by_depth: false, depth: 1.0, dropout: 0.0, rng: Some(rng) }
     }
 
+    /// Nothing is dropped; batch norm uses the statistics of the batch.
+    pub fn by_batch() -> Self {
+        Self { training: true, ..Self::evaluation() }
+    }
+
     /// Whether networks that know it scale the probability with a cell's depth (ScheduledDropPath).
     pub fn by_depth(self, by_depth: bool) -> Self {
         Self { by_depth, ..self }

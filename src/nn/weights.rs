@@ -62,6 +62,12 @@ impl Declared {
     fn len(&self) -> usize {
         self.shape.iter().product::<i64>() as usize
     }
+
+    /// Start of a statistic.
+    fn value(&self) -> f64 {
+        let Init::Constant(value) = self.init else { unreachable!("statistics start with a constant") };
+        value
+    }
 }
 
 /// How a table's convolutions and linear layers are filled at the start.
@@ -140,6 +146,11 @@ impl Table {
         self.params.iter().map(|p| p.name.as_str())
     }
 
+    /// Shapes of all parameters, in order.
+    pub fn shapes(&self) -> impl Iterator<Item = &[i64]> {
+        self.params.iter().map(|p| p.shape.as_slice())
+    }
+
     /// Full names of all running statistics, in order.
     pub fn stat_names(&self) -> impl Iterator<Item = &str> {
         self.stats.iter().map(|p| p.name.as_str())
@@ -177,6 +188,23 @@ impl Weights {
         let params = views(&table.params, &flat).into_iter().map(|v| v.set_requires_grad(true)).collect();
         let stats = views(&table.stats, &flat_stats);
         Self { flat, params, flat_stats, stats }
+    }
+
+    /// Weights that come from elsewhere and keep their graph, in declaration order; the statistics are fresh. There is no vector of all of them
+    /// ([`Weights::flat`] is empty), since none could share their memory.
+    ///
+    /// # Panics
+    /// If there are not as many as the table declares, or of other shapes.
+    pub fn given(table: &Table, params: Vec<Tensor>) -> Self {
+        assert_eq!(params.len(), table.params.len(), "as many tensors as declared");
+        for (tensor, declared) in params.iter().zip(&table.params) {
+            assert_eq!(tensor.size(), declared.shape, "{}", declared.name);
+        }
+        let (device, kind) = params.first().map_or((Device::Cpu, Kind::Float), |p| (p.device(), p.kind()));
+        let values: Vec<f64> = table.stats.iter().flat_map(|s| std::iter::repeat_n(s.value(), s.len())).collect();
+        let flat_stats = Tensor::from_slice(&values).to_kind(kind).to_device(device);
+        let stats = views(&table.stats, &flat_stats);
+        Self { flat: Tensor::zeros([0i64], (kind, device)), params, flat_stats, stats }
     }
 
     /// All parameters as one vector that shares their memory.

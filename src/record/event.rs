@@ -89,6 +89,9 @@ pub struct TrialRecord {
     pub end: EndReason,
     /// Validation score, a fraction; `None` unless it ended well.
     pub score: Option<f64>,
+    /// What might predict that score, by name: scores predicted before the training, and those after some steps of it (`step 100`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub proxies: BTreeMap<String, f64>,
     /// Training loss of its last epoch.
     pub loss: Option<f64>,
     /// Weights without auxiliary head; `None` where the network was never seen whole.

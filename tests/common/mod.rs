@@ -15,7 +15,8 @@ pub fn tiny(method: &str) -> Vec<&'static str> {
         "retrain.channels=4",
         "retrain.recipe.epochs=3",
     ];
-    let cells = if method == "darts" { ["select.cells=3", "retrain.cells=3"] } else { ["select.cells=5", "retrain.cells=5"] };
+    let cells =
+        if ["darts", "ghn"].contains(&method) { ["select.cells=3", "retrain.cells=3"] } else { ["select.cells=5", "retrain.cells=5"] };
     set.extend(cells);
     match method {
         "darts" => set.extend(["search.channels=2", "search.epochs=2", "search.searches=2"]),
@@ -23,6 +24,7 @@ pub fn tiny(method: &str) -> Vec<&'static str> {
         "amoebanet" => set.extend(["search.trials=8", "search.population=3", "search.sample=2"]),
         "nasnet" => set.extend(["search.trials=6", "search.batch=2"]),
         "enas" => set.extend(["search.epochs=2", "search.derive=4", "search.controller.updates=2", "search.controller.aggregate=2"]),
+        "ghn" => set.extend(["search.epochs=2", "search.batch=32", "search.candidates=6", "search.keep=2", "search.probes=1"]),
         other => panic!("tests/common: give tiny settings for '{other}'"),
     }
     set

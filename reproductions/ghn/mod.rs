@@ -1,0 +1,183 @@
+//! GHN: Graph HyperNetworks for Neural Architecture Search (Zhang, Ren, Urtasun; ICLR 2019; arXiv 1810.05749).
+//!
+//! A network reads the computation [`graph`] of another, sends states along its edges ([`propagation`]) and turns them into all of its weights
+//! ([`hypernetwork`]). Trained once on small random blocks, it ranks many larger ones by the accuracy that they have with predicted weights
+//! ([`search`]); the best are trained from scratch.
+
+pub mod graph;
+pub mod hypernetwork;
+pub mod propagation;
+pub mod search;
+#[cfg(test)]
+mod tests;
+
+use crate::arch::{Architecture, InputShape, NetSize, ghn_space};
+use crate::error::{Error, Result};
+use crate::lab::{Card, ChildTraining, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::seed::Streams;
+use crate::task::Augment;
+use crate::train::MOST_EPOCHS;
+use propagation::Schedule;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The method's entry in the table.
+pub struct GhnMethod;
+
+const CARD: Card = Card {
+    name: "ghn",
+    title: "GHN",
+    paper: "Zhang, Ren, Urtasun: Graph HyperNetworks for Neural Architecture Search. ICLR 2019, arXiv 1810.05749",
+    about: "a graph network predicts all weights of a child from its graph; children are ranked without training",
+    presets: include_str!("presets.toml"),
+};
+
+/// What is done with the trained hypernetwork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Experiment {
+    /// It ranks random blocks, and the best go on (paper, section 5.1).
+    Search,
+    /// Random blocks are trained, and what predicts their scores is recorded: the hypernetwork, and a few steps of training (paper, section 5.3).
+    Correlation,
+}
+
+/// Section `search` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ghn {
+    /// `search` or `correlation`.
+    pub experiment: Experiment,
+    /// Width of the first blocks of the networks whose weights are predicted.
+    pub channels: i64,
+    /// Blocks of those networks.
+    pub cells: usize,
+    /// Nodes of the blocks that train the hypernetwork (the paper's N counts the two inputs too).
+    pub train_nodes: usize,
+    /// Nodes of the blocks that are ranked or trained.
+    pub nodes: usize,
+    /// Epochs of the hypernetwork.
+    pub epochs: u64,
+    /// Images a step, and images that are scored together: batch norm uses their statistics.
+    pub batch: usize,
+    /// Of Adam.
+    pub learning_rate: f64,
+    /// Shares of the epochs after which it is halved.
+    pub halve_at: Vec<f64>,
+    /// Limit of the gradient's norm; 0 for none.
+    pub clip: f64,
+    /// Random blocks that are scored after every epoch, for the curve.
+    pub probes: u64,
+    /// Random blocks that are ranked.
+    pub candidates: u64,
+    /// How many of the best go to the selection phase.
+    pub keep: usize,
+    /// The hypernetwork.
+    pub network: GhnSettings,
+    /// The experiment `correlation`.
+    pub control: Control,
+    /// Changes of the training images.
+    pub augment: Augment,
+}
+
+/// Section `search.network` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GhnSettings {
+    /// D: numbers in the state of a vertex.
+    pub embedding: i64,
+    /// T: passes over each module.
+    pub passes: u64,
+    /// Hidden features between a state and the weights.
+    pub hidden: i64,
+    /// Order of the updates.
+    pub schedule: Schedule,
+    /// Whether the mean state of a module is sent to the next.
+    pub pass_embeddings: bool,
+}
+
+/// Section `search.control` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Random blocks that are trained.
+    pub nets: u64,
+    /// How; `early` names the steps after which they are scored too.
+    pub child: ChildTraining,
+}
+
+/// Settings, checked.
+struct Prepared {
+    search: Ghn,
+    protocol: Protocol,
+}
+
+impl Method for GhnMethod {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
+        let (search, protocol): (Ghn, Protocol) = read_settings(CARD.name, settings)?;
+        for (key, value, least) in [
+            ("search.epochs", search.epochs, 1),
+            ("search.batch", search.batch as u64, 2),
+            ("search.cells", search.cells as u64, 3),
+            ("search.channels", search.channels.max(0) as u64, 2),
+            ("search.train_nodes", search.train_nodes as u64, 1),
+            ("search.nodes", search.nodes as u64, 1),
+            ("search.candidates", search.candidates, 1),
+            ("search.keep", search.keep as u64, 1),
+            ("search.network.embedding", search.network.embedding.max(0) as u64, 1),
+            ("search.network.passes", search.network.passes, 1),
+            ("search.network.hidden", search.network.hidden.max(0) as u64, 1),
+            ("search.control.nets", search.control.nets, 1),
+        ] {
+            at_least(key, value, least)?;
+        }
+        if search.epochs > MOST_EPOCHS {
+            return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
+        }
+        if let Some(share) = search.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
+            return Err(Error::Usage(format!("search.halve_at names {share}: shares of the epochs lie between 0 and 1")));
+        }
+        Ok(Box::new(Prepared { search, protocol }))
+    }
+}
+
+impl Search for Prepared {
+    fn variant(&self) -> String {
+        match self.search.experiment {
+            Experiment::Search => "top-best".into(),
+            Experiment::Correlation => "correlation".into(),
+        }
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn check(&self, input: InputShape) -> Result<()> {
+        self.search.augment.check("search.augment", input.height, input.width)?;
+        let size = NetSize { channels: self.search.channels, cells: self.search.cells, auxiliary: false };
+        self.build(&self.example(), input, size)?;
+        self.search.control.child.check_for("search.control.child", self, input)?;
+        self.protocol.check(input)
+    }
+
+    fn run(&self, lab: &mut Lab) -> Result<Found> {
+        search::run(self, &self.search, lab)
+    }
+
+    fn keep(&self) -> u64 {
+        self.search.keep as u64
+    }
+
+    fn example(&self) -> Architecture {
+        ghn_space::sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
+    }
+
+    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
+        search::forecast(self, &self.search, lab)
+    }
+}

@@ -1,0 +1,143 @@
+//! The graph network: a state for every vertex, updated along the edges and back again (paper, sections 3.2 and 3.3).
+
+use super::GhnSettings;
+use super::graph::{Graph, Kind};
+use crate::nn::{Init, Linear, ParamId, Table, Weights};
+use tch::{Device, Kind as Number, Tensor};
+
+/// In which order the states are updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Along the edges in topological order, then against them: 2 |V| − 1 updates a pass.
+    ForwardBackward,
+    /// All at once from the states before, both directions together: |V| updates a pass.
+    Synchronous,
+}
+
+/// What a graph's sweeps need, as tensors.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Rows of the embedding, `[V]`.
+    kinds: Tensor,
+    forward: Vec<Sweep>,
+    backward: Vec<Sweep>,
+}
+
+/// Vertices that are updated together.
+#[derive(Debug)]
+struct Sweep {
+    /// `[L]`
+    vertices: Tensor,
+    /// Which states each reads, [L, V].
+    reads: Tensor,
+    /// 1 for the input vertices of the module, [L, 1].
+    inputs: Tensor,
+}
+
+/// The declared network: embedding, message M, update U. All vertices, directions, passes and modules share them.
+#[derive(Clone, Debug)]
+pub struct Propagation {
+    embedding: ParamId,
+    message: [Linear; 2],
+    /// Of the gated unit: input and hidden weights, input and hidden biases; reset, update, new.
+    gates: [ParamId; 4],
+    settings: GhnSettings,
+}
+
+impl Propagation {
+    /// Declares E [12, D], M (D → D → D) and a gated recurrent unit (D → D).
+    pub fn declare(t: &mut Table, settings: &GhnSettings) -> Self {
+        let d = settings.embedding;
+        let bound = Init::fan_in(d);
+        Self {
+            embedding: t.param("embedding", &[Kind::ALL.len() as i64, d], Init::Normal(1.0)),
+            message: [Linear::declare(t, "message.0", d, d), Linear::declare(t, "message.1", d, d)],
+            gates: t.scope("update", |t| {
+                [
+                    t.param("input.weight", &[3 * d, d], bound),
+                    t.param("hidden.weight", &[3 * d, d], bound),
+                    t.param("input.bias", &[3 * d], bound),
+                    t.param("hidden.bias", &[3 * d], bound),
+                ]
+            }),
+            settings: settings.clone(),
+        }
+    }
+
+    /// The sweeps of a graph. Vertices that do not read each other are updated together, which changes nothing.
+    pub fn prepare(&self, graph: &Graph, device: Device, number: Number) -> Prepared {
+        let (n, succs) = (graph.len(), graph.succs());
+        let indices = |v: &[usize]| Tensor::from_slice(&v.iter().map(|v| *v as i64).collect::<Vec<_>>()).to_device(device);
+        let sweep = |group: &[usize], reads: &dyn Fn(usize) -> Vec<usize>| {
+            let mut matrix = vec![0.0; group.len() * n];
+            group.iter().enumerate().for_each(|(row, v)| reads(*v).iter().for_each(|u| matrix[row * n + u] += 1.0));
+            let inputs: Vec<f64> = group.iter().map(|v| f64::from(u8::from(graph.preds[*v].is_empty()))).collect();
+            let tensor = |values: &[f64]| Tensor::from_slice(values).view([group.len() as i64, -1]).to_kind(number).to_device(device);
+            Sweep { vertices: indices(group), reads: tensor(&matrix), inputs: tensor(&inputs) }
+        };
+        let (forward, backward) = match self.settings.schedule {
+            Schedule::ForwardBackward => {
+                let along = Graph::levels(&graph.preds, 0..n);
+                let mut against = Graph::levels(&succs, (0..n).rev());
+                // The last vertex, the only sink, is not updated twice.
+                against.remove(0);
+                (
+                    along.iter().map(|g| sweep(g, &|v| graph.preds[v].clone())).collect(),
+                    against.iter().map(|g| sweep(g, &|v| succs[v].clone())).collect(),
+                )
+            }
+            Schedule::Synchronous => {
+                let all: Vec<usize> = (0..n).collect();
+                (vec![sweep(&all, &|v| [graph.preds[v].as_slice(), &succs[v]].concat())], Vec::new())
+            }
+        };
+        let kinds: Vec<usize> = graph.kinds.iter().map(|k| k.index()).collect();
+        Prepared { kinds: indices(&kinds), forward, backward }
+    }
+
+    /// The states [V, D] of every module after T passes. The mean of a module's states is sent to the input vertices of the next.
+    pub fn run(&self, w: &Weights, modules: &[&Prepared]) -> Vec<Tensor> {
+        let mut sent: Option<Tensor> = None;
+        let mut all = Vec::new();
+        for module in modules {
+            let mut states = w[self.embedding].index_select(0, &module.kinds);
+            for _ in 0..self.settings.passes {
+                for sweep in &module.forward {
+                    states = self.update(w, &states, sweep, sent.as_ref());
+                }
+                for sweep in &module.backward {
+                    states = self.update(w, &states, sweep, None);
+                }
+            }
+            if self.settings.pass_embeddings {
+                sent = Some(states.mean_dim([0i64].as_slice(), true, None::<Number>));
+            }
+            all.push(states);
+        }
+        all
+    }
+
+    fn update(&self, w: &Weights, states: &Tensor, sweep: &Sweep, sent: Option<&Tensor>) -> Tensor {
+        let mut received = sweep.reads.matmul(&self.send(w, states));
+        if let Some(sent) = sent {
+            received += sweep.inputs.matmul(sent);
+        }
+        let before = states.index_select(0, &sweep.vertices);
+        let [wi, wh, bi, bh] = self.gates.map(|id| &w[id]);
+        let after = received.gru_cell(&before, wi, wh, Some(bi), Some(bh));
+        states.index_copy(0, &sweep.vertices, &after)
+    }
+
+    /// M of every state.
+    fn send(&self, w: &Weights, states: &Tensor) -> Tensor {
+        self.message[1].forward(w, &self.message[0].forward(w, states).relu())
+    }
+}
+
+impl Prepared {
+    /// Vertices that a pass updates.
+    pub fn updates(&self) -> i64 {
+        self.forward.iter().chain(&self.backward).map(|s| s.vertices.size()[0]).sum()
+    }
+}
