@@ -530,3 +530,44 @@ fn trials_are_listed_counted_and_drawn() {
     assert!(read(out.join("trials.svg")).contains("mean of the population"));
     assert!(read(out.join("diagnostics.svg")).contains("mean entropy of the controller"));
 }
+
+#[test]
+fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_parts() {
+    let root = TempDir::new().unwrap();
+    let trial = |id: u64, phase: &str, proxies: Value, score: Option<f64>| {
+        json!({"kind": "trial", "id": id, "phase": phase, "architecture": architecture(), "hash": format!("{id:010}"), "parent": null, "origin": "sampled",
+            "end": if score.is_some() { "completed" } else { "diverged" }, "score": score, "proxies": proxies, "loss": 0.5, "parameters": 1000 + id,
+            "device_seconds": 2.5, "spent_seconds": 2.5 * (id + 1) as f64})
+    };
+    for seed in 0..2 {
+        let fixture = Fixture { method: "ghn", variant: "top-best", kind: "accuracy with predicted weights", seed, ..Fixture::default() };
+        let path = fixture.write(&runs(&root));
+        let mut ranked = progress(2, 15.0, Some(0.4));
+        ranked["extra"] = json!({"ranked": 50});
+        let mut events = vec![progress(0, 5.0, Some(0.2)), progress(1, 12.6, Some(0.3)), ranked];
+        // The paper's order of four, twice: Pearson 0.8 in both runs, and together.
+        for (i, (early, late)) in [(0.1, 0.1), (0.2, 0.3), (0.3, 0.2), (0.4, 0.4)].into_iter().enumerate() {
+            events.push(trial(i as u64, "search", json!({"ghn": early, "step 10": 0.1, "step 2": 1.0 - late}), Some(late)));
+        }
+        events.push(trial(4, "search", json!({"ghn": 0.9}), None));
+        events.push(trial(0, "select", json!({"search": 0.5}), Some(0.7)));
+        write_events(&path, &events);
+    }
+    let (summary, out) = report(&root);
+    let listed = records(out.join("correlations.csv"));
+    let of = |name: &str| listed.iter().map(|r| r[name].as_str()).collect::<Vec<_>>();
+    let proxies =
+        ["score with predicted weights", "score after 2 steps", "score after 10 steps", "parameters", "search score", "search score"];
+    assert_eq!(of("proxy"), proxies);
+    assert_eq!(of("n"), ["8", "8", "8", "8", "2", "2"], "a trial without a score is in no pair");
+    let value = |row: usize, name: &str| listed[row][name].parse::<f64>().unwrap();
+    assert!((value(0, "pearson") - 0.8).abs() < 1e-12 && (value(0, "spearman") - 0.8).abs() < 1e-12);
+    assert!(value(0, "pearson_low") < 0.8 && value(0, "pearson_high") >= 0.8);
+    assert!((value(1, "pearson") + 1.0).abs() < 1e-12);
+    assert_eq!([&listed[2]["pearson"], &listed[4]["pearson"]], ["", ""], "a constant score and two pairs have no coefficient");
+    assert!(summary.files.iter().any(|f| f.ends_with("predicted.png")));
+    let figure = read(out.join("predicted.svg"));
+    assert!(figure.contains("n = 8, Pearson 0.80") && figure.contains("n = 8, Pearson -1.00"), "{figure}");
+    let markdown = read(out.join("results.md"));
+    assert!(markdown.contains("(21.6 s): 12.6 s training, 9.00 s ranking"), "{markdown}");
+}

@@ -19,7 +19,7 @@ use tch::{Kind, no_grad};
 /// Stage name of the checkpoints.
 const STAGE: &str = "search";
 const BETAS: (f64, f64) = (0.9, 0.999);
-/// Part of the curve that trains the hypernetwork, and part that ranks; the report takes the cost of each from their points.
+/// Part of the curve that trains the hypernetwork, and part that ranks.
 const TRAINING: u64 = 0;
 const RANKING: u64 = 1;
 
@@ -187,7 +187,15 @@ impl<'a> State<'a> {
             self.progress.scores.push(score);
             if (number + 1) % every == 0 || number + 1 == self.s.candidates {
                 let best = self.progress.scores.iter().copied().reduce(f64::max);
-                lab.progress(Point { part: RANKING, epoch: self.progress.epoch, step: number + 1, score: best, ..Point::default() })?;
+                let extra = BTreeMap::from([("ranked".to_string(), (number + 1) as f64)]);
+                lab.progress(Point {
+                    part: RANKING,
+                    epoch: self.progress.epoch,
+                    step: number + 1,
+                    score: best,
+                    extra,
+                    ..Point::default()
+                })?;
             }
             let (done, planned) = (self.done(), self.planned());
             if let Flow::Stop(reason) = lab.step(0, done, planned, STAGE, &|| self.save())? {

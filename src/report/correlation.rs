@@ -50,7 +50,9 @@ fn bootstrap(pairs: &[(f64, f64)], f: fn(&[(f64, f64)]) -> Option<f64>) -> Optio
 
 /// Product-moment correlation.
 fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
-    if pairs.len() < 3 {
+    // Compared as they are: the mean of equal numbers may be another number.
+    let constant = |of: fn(&(f64, f64)) -> f64| pairs.iter().all(|p| of(p) == of(&pairs[0]));
+    if pairs.len() < 3 || constant(|p| p.0) || constant(|p| p.1) {
         return None;
     }
     let n = pairs.len() as f64;
@@ -113,6 +115,8 @@ mod tests {
         let flat = correlate(&[(1.0, 2.0), (1.0, 3.0), (1.0, 5.0)]);
         assert_eq!((flat.pearson.value, flat.spearman.value, flat.kendall.value), (None, None, None));
         assert_eq!(correlate(&[]).pearson.value, None);
+        let uneven: Vec<(f64, f64)> = (0..8).map(|i| (0.1, f64::from(i))).collect();
+        assert_eq!(correlate(&uneven).pearson.value, None, "the mean of eight times 0.1 is not 0.1");
     }
 
     #[test]

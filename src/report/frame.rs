@@ -39,6 +39,8 @@ pub struct Row {
     pub protocol: Option<String>,
     /// Device-seconds a phase.
     pub seconds: PhaseSeconds,
+    /// Seconds of the search before it began to rank, where it has both parts.
+    pub training_seconds: Option<f64>,
     /// Processor seconds.
     pub cpu_seconds: Option<f64>,
     /// Wall seconds, all attempts.
@@ -131,6 +133,7 @@ fn row(run: &Run) -> Row {
         trials,
         other_trials,
         points: run.points.clone(),
+        training_seconds: run.training_seconds,
         ..Row::default()
     };
     if let Some(ledger) = &run.ledger {
@@ -256,6 +259,7 @@ fn cost_columns(rows: &[Row]) -> Vec<Column> {
     vec![
         text("cost_unit", rows, |r| r.cost_unit.as_deref()),
         real("search_cost_days", rows, |r| days(r.seconds.search)),
+        real("search_training_cost_days", rows, |r| days(r.training_seconds)),
         real("select_cost_days", rows, |r| days(r.seconds.select)),
         real("retrain_cost_days", rows, |r| days(r.seconds.retrain)),
         real("search_device_seconds", rows, |r| r.seconds.search),

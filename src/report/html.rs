@@ -4,8 +4,8 @@ use super::claims::{Claim, Cutout};
 use super::frame::Row;
 use super::table::SummaryRow;
 use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
-use super::trials;
 use super::write::Drawing;
+use super::{proxies, trials};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
@@ -48,6 +48,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figur
         out += "<h2>How the searches went</h2>\n";
         figures.progress.iter().for_each(|svg| out += &figure(svg, ""));
         out += &optional(&counts);
+        out += &optional(&proxies::table(rows));
         trials::best(rows).iter().for_each(|grid| out += &folded(grid));
     }
     if !figures.cells.is_empty() {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// How deep below a given folder runs are looked for.
 const DEPTH: usize = 6;
+/// The figure of a search's point that tells how many architectures it ranked.
+const RANKED: &str = "ranked";
 /// The file that makes a folder a run.
 const MANIFEST: &str = "manifest.json";
 
@@ -64,6 +66,8 @@ pub struct Run {
     pub trials: Vec<TrialRecord>,
     /// What the method reported about itself.
     pub points: Vec<Reported>,
+    /// Device-seconds of the search before it began to rank with what it had trained.
+    pub training_seconds: Option<f64>,
 }
 
 /// Everything that was found.
@@ -143,6 +147,7 @@ fn read_run(folder: &Path, name: String, notices: &mut Vec<String>) -> Run {
         curve: Vec::new(),
         trials: Vec::new(),
         points: Vec::new(),
+        training_seconds: None,
     };
     let outcome = fill(&mut run, folder, notices);
     run.status = match outcome {
@@ -169,6 +174,7 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
         notices.extend(torn.into_iter().map(|t| format!("{}: {t}", run.name)));
         let events: Vec<Event> = events.into_iter().map(|e| e.event).collect();
         run.curve = anytime(&events);
+        run.training_seconds = training(&events);
         for event in events {
             match event {
                 Event::Trial(trial) => run.trials.push(trial),
@@ -216,6 +222,20 @@ fn anytime(events: &[Event]) -> Vec<CurvePoint> {
             CurvePoint { seconds, best }
         })
         .collect()
+}
+
+/// Device-seconds at the last point of a search before its first that tells how many architectures were ranked.
+fn training(events: &[Event]) -> Option<f64> {
+    let mut before = None;
+    for event in events {
+        if let Event::Progress { phase: Phase::Search, device_seconds, extra, .. } = event {
+            if extra.contains_key(RANKED) {
+                return before;
+            }
+            before = Some(*device_seconds);
+        }
+    }
+    None
 }
 
 /// A run that is there twice is one run.

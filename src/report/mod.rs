@@ -9,6 +9,7 @@ mod figures;
 mod frame;
 mod html;
 mod load;
+mod proxies;
 mod table;
 mod text;
 mod trials;

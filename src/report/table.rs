@@ -72,6 +72,8 @@ pub struct SummaryRow {
     pub parameters: Spread,
     /// Device-days of the search.
     pub search_days: Spread,
+    /// The part of it that trains what ranks, where a search has such parts.
+    pub training_days: Spread,
     /// Device-days of the selection.
     pub select_days: Spread,
     /// Device-days of the retraining.
@@ -85,12 +87,13 @@ pub struct SummaryRow {
 }
 
 /// The columns that are summarised.
-const FIGURES: [&str; 8] = [
+const FIGURES: [&str; 9] = [
     "final_score",
     "search_score",
     "select_score",
     "parameters",
     "search_cost_days",
+    "search_training_cost_days",
     "select_cost_days",
     "retrain_cost_days",
     "energy_joules",
@@ -149,6 +152,7 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
         select_score: spread("select_score")?,
         parameters: spread("parameters")?,
         search_days: spread("search_cost_days")?,
+        training_days: spread("search_training_cost_days")?,
         select_days: spread("select_cost_days")?,
         retrain_days: spread("retrain_cost_days")?,
         peak_bytes: peak,
@@ -195,6 +199,14 @@ impl SummaryRow {
     /// A device cost in days and in seconds.
     pub fn cost_text(days: Spread) -> String {
         days.mean.map_or_else(|| NONE.into(), |d| format!("{} ({})", significant(d), show_seconds(d * crate::units::SECONDS_PER_DAY)))
+    }
+
+    /// The search's cost, in its parts where it trains first and ranks then.
+    pub fn search_cost_text(&self) -> String {
+        let whole = Self::cost_text(self.search_days);
+        let (Some(all), Some(training)) = (self.search_days.mean, self.training_days.mean) else { return whole };
+        let seconds = |days: f64| show_seconds(days * crate::units::SECONDS_PER_DAY);
+        format!("{whole}: {} training, {} ranking", seconds(training), seconds(all - training))
     }
 
     /// Weights: one number, or mean and range.
@@ -299,6 +311,7 @@ fn csv_fields(row: &SummaryRow) -> Vec<String> {
         row.select_score,
         row.parameters,
         row.search_days,
+        row.training_days,
         row.select_days,
         row.retrain_days,
         row.energy_joules,

@@ -61,7 +61,7 @@ pub(super) fn cost(summary: &[SummaryRow]) -> Grid {
             r.dataset.clone(),
             r.preset.clone(),
             r.cost_unit.clone(),
-            SummaryRow::cost_text(r.search_days),
+            r.search_cost_text(),
             SummaryRow::cost_text(r.select_days),
             SummaryRow::cost_text(r.retrain_days),
             r.memory_text(),
@@ -141,7 +141,7 @@ pub(super) fn reading() -> Vec<String> {
 /// `results.md`.
 pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow]) -> String {
     let mut out = String::from("# Results\n");
-    for grid in [outcome(summary), search_time(summary), cost(summary), shrunk(rows), left_out(rows)] {
+    for grid in [outcome(summary), search_time(summary), cost(summary), super::proxies::table(rows), shrunk(rows), left_out(rows)] {
         if grid.rows.is_empty() && grid.title != "Outcome" {
             continue;
         }

@@ -5,7 +5,7 @@ use super::figures::{self, Scene};
 use super::frame::{Row, csv, frame, rows};
 use super::load::load_runs;
 use super::table::{SummaryRow, summarise, summary_csv};
-use super::{html, text, trials};
+use super::{html, proxies, text, trials};
 use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
@@ -52,7 +52,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
     let cells = draw_cells(&all, &mut warnings)?;
-    let searches = [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all))];
+    let searches =
+        [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all)), ("predicted", figures::predicted(&all))];
 
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
@@ -67,6 +68,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     put("anytime.svg", anytime_svg.as_bytes())?;
     put("anytime.png", &figures::png(&anytime)?)?;
     put("trials.csv", &trials::trials_csv(&all)?)?;
+    put("correlations.csv", &proxies::correlations_csv(&all)?)?;
     let mut progress = Vec::new();
     for (name, scene) in searches {
         let Some(scene) = scene else { continue };

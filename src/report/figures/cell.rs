@@ -34,6 +34,10 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
     if let Architecture::EnasMacro(net) = architecture {
         return super::chain::chain(net, title);
     }
+    if let Architecture::Ghn(block) = architecture {
+        let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
+        return labelled(block, &format!("{title}: block"), foot);
+    }
     let mut parts = Vec::new();
     for (name, part) in architecture.cells() {
         parts.push(cell(part, &format!("{title}: {name} cell"))?);
@@ -54,6 +58,15 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
 /// # Errors
 /// If an edge reads a state that does not come before it, or the concat list names an unknown state.
 pub fn cell(cell: &Cell, title: &str) -> Result<Scene> {
+    let foot = if cell.stacked.is_empty() {
+        "a node adds its two operations; the output is the concatenation of what enters it"
+    } else {
+        "a round node adds its two operations, a square one stacks them; the output is the concatenation of what enters it"
+    };
+    labelled(cell, title, foot)
+}
+
+fn labelled(cell: &Cell, title: &str, foot: &str) -> Result<Scene> {
     cell.check(title)?;
     let columns = columns(cell);
     let extents = columns.iter().flat_map(|c| c.items.iter().map(|i| (i.y - half(cell, i.item), i.y + half(cell, i.item))));
@@ -67,11 +80,6 @@ pub fn cell(cell: &Cell, title: &str) -> Result<Scene> {
     for column in &columns {
         column.items.iter().for_each(|item| draw_item(&mut scene, cell, column, *item, down));
     }
-    let foot = if cell.stacked.is_empty() {
-        "a node adds its two operations; the output is the concatenation of what enters it"
-    } else {
-        "a round node adds its two operations, a square one stacks them; the output is the concatenation of what enters it"
-    };
     if text_width(foot, TEXT - 2.0, false) < width - 2.0 * MARGIN {
         scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
     }

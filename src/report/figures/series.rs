@@ -22,6 +22,7 @@ impl Series<'_> {
         match self.method {
             "random" if self.name.contains("darts") => Look { shape: Shape::Square, ..look },
             "random" if self.name.contains("amoebanet") => Look { shape: Shape::Plus, ..look },
+            "random" if self.name.contains("ghn") => Look { shape: Shape::Star, ..look },
             _ => look,
         }
     }
