@@ -104,7 +104,6 @@ impl<'a> State<'a> {
         self.adam.learning_rate = self.s.learning_rate * 0.5f64.powi(halvings as i32);
         self.adam.step(self.w.flat(), &gradient);
         self.progress.loss_sum += value;
-        self.progress.position += 1;
         Ok(Some(batch.len()))
     }
 
@@ -159,6 +158,7 @@ impl<'a> State<'a> {
         }
         while self.progress.epoch < self.s.epochs {
             let Some(images) = self.step(lab)? else { return Ok(EndReason::Diverged) };
+            self.progress.position += 1;
             if self.progress.position == self.steps {
                 (self.progress.epoch, self.progress.position) = (self.progress.epoch + 1, 0);
                 self.report_epoch(lab)?;
