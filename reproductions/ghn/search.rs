@@ -146,10 +146,10 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Whether what is left of a budget is just enough to rank.
+    /// Whether what is left of a budget is just enough to rank; at most half of it is kept for that.
     fn must_rank(&self, lab: &mut Lab) -> bool {
         let ranking = if self.s.experiment == Experiment::Search { self.s.candidates as f64 * self.seconds } else { 0.0 };
-        lab.remaining().is_some_and(|left| left <= ranking)
+        lab.budget().is_some_and(|(spent, budget)| budget - spent <= ranking.min(budget / 2.0))
     }
 
     fn train(&mut self, lab: &mut Lab) -> Result<EndReason> {

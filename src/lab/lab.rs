@@ -62,9 +62,9 @@ impl Lab<'_> {
         self.task.random_batch(part, step, size, augment, streams)
     }
 
-    /// Device-seconds left of the budget, if there is one.
-    pub fn remaining(&mut self) -> Option<f64> {
-        self.session.remaining()
+    /// Device-seconds spent of the budget, and the budget, if there is one.
+    pub fn budget(&mut self) -> Option<(f64, f64)> {
+        self.session.budget()
     }
 
     /// Makes the state of `stage` safe at once.

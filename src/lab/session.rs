@@ -258,9 +258,9 @@ impl Session {
         self.jobs
     }
 
-    /// Device-seconds left of the budget, if there is one.
-    pub fn remaining(&mut self) -> Option<f64> {
-        self.limits.budget_seconds.map(|budget| budget - self.ledger.spent())
+    /// Device-seconds spent of the budget, and the budget, if there is one.
+    pub fn budget(&mut self) -> Option<(f64, f64)> {
+        self.limits.budget_seconds.map(|budget| (self.ledger.spent(), budget))
     }
 
     /// Limit on trials.
