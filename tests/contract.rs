@@ -74,6 +74,31 @@ fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
 }
 
 #[test]
+fn a_second_order_search_killed_anywhere_ends_like_an_unbroken_one() {
+    let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let second = ["--set", "search.order=\"second\"", "--set", "search.searches=1"];
+    let arguments = |out: &Path| run_arguments("darts", out).into_iter().chain(second.map(String::from)).collect::<Vec<_>>();
+    common::naslab().args(arguments(whole.path())).assert().success();
+    for delay in [300, 150, 400] {
+        let started = std::fs::read_dir(broken.path()).unwrap().next().is_some();
+        let again = || vec!["resume".to_string(), only_run(broken.path()).display().to_string(), "--checkpoint-every".into(), "0s".into()];
+        let before = attempts(broken.path());
+        let mut child = spawn(&if started { again() } else { arguments(broken.path()) });
+        while attempts(broken.path()) == before || !reached(broken.path(), "search") {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let run = only_run(broken.path());
+    common::naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
+    assert!(run.ends_with("darts-second-order-digits-smoke-s0"), "{}", run.display());
+    assert_same(&only_run(whole.path()), &run, "second order");
+}
+
+#[test]
 fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
     for method in METHODS {
         let name = method.card().name;

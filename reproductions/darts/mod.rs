@@ -1,4 +1,4 @@
-//! DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang; ICLR 2019; arXiv 1806.09055), first order.
+//! DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang; ICLR 2019; arXiv 1806.09055), first and second order.
 //!
 //! Every edge of a cell mixes eight operations by a softmax over logits alpha ([`supernet`]); alpha and the weights take alternating
 //! gradient steps on validation and training images ([`search`]); then every node keeps its two strongest sources ([`alpha`]).
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
-use crate::train::MOST_EPOCHS;
+use crate::train::{MOST_EPOCHS, Order};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,6 +31,8 @@ const CARD: Card = Card {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DartsSearch {
+    /// Whether alpha's gradient looks a weight step ahead.
+    pub order: Order,
     /// Independent searches, of which the selection phase chooses one.
     pub searches: u64,
     /// Width of the first cell.
@@ -106,7 +108,7 @@ impl Method for Darts {
 
 impl Search for Prepared {
     fn variant(&self) -> String {
-        "first-order".into()
+        self.search.order.name().into()
     }
 
     fn protocol(&self) -> &Protocol {

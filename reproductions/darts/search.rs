@@ -1,4 +1,4 @@
-//! The alternating search (paper, algorithm 1, first order).
+//! The alternating search (paper, algorithm 1).
 
 use super::alpha;
 use super::supernet::Supernet;
@@ -9,7 +9,7 @@ use crate::nn::{Weights, cross_entropy};
 use crate::record::{Candidate, EndReason};
 use crate::seed::Streams;
 use crate::task::{Batch, Part};
-use crate::train::{Adam, Saved, Sgd, clip, cosine};
+use crate::train::{Adam, Ahead, Order, RADIUS, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
@@ -156,21 +156,16 @@ impl<'a> State<'a> {
     /// One architecture step on validation images, then one weight step on training images with the new alpha.
     /// False if a loss was NaN or infinite.
     pub fn step(&mut self, train: &Batch, valid: &Batch) -> bool {
-        let loss = self.loss(valid);
-        if !loss.double_value(&[]).is_finite() {
-            return false;
-        }
-        // ∇α L_val(w, α): the unrolled step has length 0 in the first order.
-        let gradient = &Tensor::run_backward(&[loss], &[&self.alpha], false, false)[0];
-        self.alpha_steps.step(&self.alpha, gradient);
-        let loss = self.loss(train);
+        let w = &self.settings.weights;
+        let eta = cosine(w.learning_rate, w.learning_rate_end, self.progress.step / self.steps_per_epoch, self.settings.epochs);
+        let Some(gradient) = self.alpha_gradient(train, valid, eta) else { return false };
+        self.alpha_steps.step(&self.alpha, &gradient);
+        let loss = self.loss(&self.weights, train);
         let value = loss.double_value(&[]);
         if !value.is_finite() {
             return false;
         }
-        let w = &self.settings.weights;
         let gradient = clip(self.weights.gradient(&loss), w.clip);
-        let eta = cosine(w.learning_rate, w.learning_rate_end, self.progress.step / self.steps_per_epoch, self.settings.epochs);
         self.weight_steps.step(self.weights.flat(), &gradient, eta);
         self.progress.step += 1;
         self.progress.alpha_steps = self.alpha_steps.steps;
@@ -179,8 +174,19 @@ impl<'a> State<'a> {
         true
     }
 
-    fn loss(&self, batch: &Batch) -> Tensor {
-        cross_entropy(&self.net.forward(&self.weights, &self.alpha, &batch.images, true), &batch.labels)
+    /// `None` if a loss was NaN or infinite.
+    fn alpha_gradient(&self, train: &Batch, valid: &Batch, eta: f64) -> Option<Tensor> {
+        if self.settings.order == Order::First {
+            let loss = self.loss(&self.weights, valid);
+            let finite = loss.double_value(&[]).is_finite();
+            return finite.then(|| Tensor::run_backward(&[loss], &[&self.alpha], false, false).remove(0));
+        }
+        let ahead = Ahead { table: &self.net.table, weights: &self.weights, sgd: &self.weight_steps, eta, radius: RADIUS };
+        Some(ahead.gradient(&[&self.alpha], &|w| self.loss(w, train), &|w| self.loss(w, valid))?.remove(0))
+    }
+
+    fn loss(&self, weights: &Weights, batch: &Batch) -> Tensor {
+        cross_entropy(&self.net.forward(weights, &self.alpha, &batch.images, true), &batch.labels)
     }
 
     fn end_epoch(&mut self, lab: &mut Lab) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::claims::{Claim, Cutout};
 use super::frame::Row;
 use super::table::SummaryRow;
-use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
+use super::text::{Grid, collapsed, cost, left_out, outcome, reading, search_time, shrunk};
 use super::write::Drawing;
 use super::{proxies, trials};
 use std::fmt::Write;
@@ -49,6 +49,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figur
         figures.progress.iter().for_each(|svg| out += &figure(svg, ""));
         out += &optional(&counts);
         out += &optional(&proxies::table(rows));
+        out += &optional(&collapsed(rows));
         trials::best(rows).iter().for_each(|grid| out += &folded(grid));
     }
     if !figures.cells.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::frame::Row;
 use super::table::{NONE, SummaryRow, percent};
+use crate::arch::Architecture;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -110,6 +111,22 @@ fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
+/// Found normal cells of DARTS of which more than half the edges are skip connections: a known failure of searches that go on for too long.
+pub(super) fn collapsed(rows: &[Row]) -> Grid {
+    let row = |r: &Row| {
+        let Architecture::Darts(pair) = &r.result.as_ref()?.architecture else { return None };
+        let edges = || pair.normal.nodes.iter().flatten();
+        let (skips, all) = (edges().filter(|e| e.op.name() == "skip_connect").count(), edges().count());
+        (2 * skips > all).then(|| vec![r.run.clone(), skips.to_string(), all.to_string()])
+    };
+    Grid {
+        title: "Collapsed searches".into(),
+        head: vec!["run", "skip connections in the normal cell", "edges"],
+        rows: rows.iter().filter(|r| r.counts()).filter_map(row).collect(),
+        left: 1,
+    }
+}
+
 /// Runs that are in no mean, and why.
 pub(super) fn left_out(rows: &[Row]) -> Grid {
     let row = |r: &Row| vec![r.run.clone(), r.status.to_string(), r.note.clone().unwrap_or_default()];
@@ -141,7 +158,9 @@ pub(super) fn reading() -> Vec<String> {
 /// `results.md`.
 pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow]) -> String {
     let mut out = String::from("# Results\n");
-    for grid in [outcome(summary), search_time(summary), cost(summary), super::proxies::table(rows), shrunk(rows), left_out(rows)] {
+    for grid in
+        [outcome(summary), search_time(summary), cost(summary), super::proxies::table(rows), collapsed(rows), shrunk(rows), left_out(rows)]
+    {
         if grid.rows.is_empty() && grid.title != "Outcome" {
             continue;
         }

@@ -49,6 +49,13 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let summary = summarise(&table, &claims)?;
     let mut warnings = loaded.notices.clone();
     warnings.extend(all.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{} is {}: {n}", r.run, r.status))));
+    let collapsed = text::collapsed(&all);
+    warnings.extend(
+        collapsed
+            .rows
+            .iter()
+            .map(|r| format!("{}: {} of {} edges of its normal cell are skip connections; the search collapsed", r[0], r[1], r[2])),
+    );
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
     let cells = draw_cells(&all, &mut warnings)?;

@@ -13,10 +13,11 @@ const PLOT_HEIGHT: f64 = 250.0;
 const TOP: f64 = 34.0;
 
 /// Figures that have an area of their own, with the label of their axis.
-const KNOWN: [(&str, &str); 3] = [
+const KNOWN: [(&str, &str); 4] = [
     ("controller_entropy", "mean entropy of the controller's decisions (nats)"),
     ("baseline", "baseline of the rewards"),
     ("alpha_entropy", "mean entropy of alpha (nats)"),
+    ("normal_skips", "number of skip connections in the normal cell"),
 ];
 /// Lines that are drawn over the scores of trials, and what they are.
 const TRIAL_LINES: [(&str, &str); 2] =
