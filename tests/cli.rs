@@ -22,6 +22,21 @@ fn list_names_methods_data_and_published_cells() {
 }
 
 #[test]
+fn data_lists_and_checks_sets_of_both_kinds() {
+    let listed = naslab().args(["data", "list"]).assert().success().get_output().stdout.clone();
+    let listed = String::from_utf8(listed).unwrap();
+    let names: Vec<&str> =
+        naslab::data::SETS.iter().map(|s| s.name).chain(naslab::data::SEGMENTATION_SETS.iter().map(|s| s.name)).collect();
+    assert!(names.iter().all(|name| listed.contains(&format!("{name}: "))), "{listed}");
+    let check = naslab().args(["data", "check", "digits", "digit-canvas"]).assert().success();
+    check.stdout(predicate::str::contains("1797 images").and(predicate::str::contains("500 volumes")));
+    let folder = tempfile::tempdir().unwrap();
+    let check = |set: &str| naslab().args(["data", "check", set, "--data-dir"]).arg(folder.path()).assert();
+    check("msd").code(3).stderr(predicate::str::contains("missing; looked in"));
+    check("brats").code(2).stderr(predicate::str::contains("digits, fashion-mnist, cifar10, digit-canvas, msd"));
+}
+
+#[test]
 fn what_is_unknown_is_refused_with_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |arguments: &[&str], says: &str| {

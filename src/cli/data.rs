@@ -2,7 +2,7 @@
 
 use super::args::{DataAction, DataArguments};
 use super::show::{plain_table, print_out};
-use crate::data::{self, SETS};
+use crate::data::{self, SEGMENTATION_SETS, SETS};
 use crate::error::{Error, Result};
 use crate::units::show_bytes;
 use std::fmt::Write;
@@ -18,22 +18,29 @@ pub fn data(a: &DataArguments) -> Result<()> {
 
 fn list() -> Result<()> {
     let mut out = String::new();
-    for set in SETS {
-        let _ = writeln!(out, "{}: {}\n  {}\n  {}", set.name, set.title, set.summary, set.needs);
-        for folder in data::looked_at(set, None) {
-            let _ = writeln!(out, "  looked for in {}", folder.display());
+    let classification = SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders));
+    let segmentation = SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders));
+    for (name, title, summary, needs, folders) in classification.chain(segmentation) {
+        let _ = writeln!(out, "{name}: {title}\n  {summary}\n  {needs}");
+        for folder in folders {
+            let _ = writeln!(out, "  looked for in {folder}");
         }
     }
     print_out(&out)
 }
 
 fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
-    let all: Vec<String> = SETS.iter().map(|s| s.name.to_string()).collect();
+    let segmentation = || SEGMENTATION_SETS.iter().map(|s| s.name);
+    let all: Vec<String> = SETS.iter().map(|s| s.name).chain(segmentation()).map(String::from).collect();
+    if let Some(name) = names.iter().find(|n| !all.contains(n)) {
+        return Err(Error::Usage(format!("there is no data set '{name}'; the data sets are {}", all.join(", "))));
+    }
     let (names, wanted) = if names.is_empty() { (&all[..], false) } else { (names, true) };
     let mut table = plain_table(&["set", "file", "size", "state"]);
     let mut bad = None;
     for name in names {
-        for found in data::check(name, folder)? {
+        let found = if segmentation().any(|n| n == name) { data::check_segmentation(name, folder)? } else { data::check(name, folder)? };
+        for found in found {
             table.add_row([name.clone(), found.file.display().to_string(), show_bytes(found.bytes), found.state.clone()]);
             if !found.ok && bad.is_none() {
                 bad = Some(Error::input(&found.file, found.state));

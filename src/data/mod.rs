@@ -6,8 +6,12 @@ mod cifar;
 mod digits;
 mod files;
 mod idx;
+mod volumes;
 
 pub use files::Found;
+pub use volumes::{
+    Grid, SEGMENTATION_SETS, SegmentationInfo, SegmentationSet, Volume, check_segmentation, open_segmentation, read_grid, segmentation_info,
+};
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -77,7 +81,7 @@ pub struct SetInfo {
     /// Which files it needs.
     pub needs: &'static str,
     /// Folders that are searched where the user names none.
-    folders: &'static [&'static str],
+    pub folders: &'static [&'static str],
     open: fn(&[PathBuf]) -> Result<DataSet>,
     check: fn(&[PathBuf]) -> Vec<Found>,
 }
@@ -122,10 +126,10 @@ pub fn info(name: &str) -> Result<&'static SetInfo> {
 }
 
 /// The folders that are searched, in order: the user's (or its sub-folder with the set's name), else the usual ones.
-pub fn looked_at(info: &SetInfo, data_dir: Option<&Path>) -> Vec<PathBuf> {
+fn looked_at(name: &str, usual: &[&str], data_dir: Option<&Path>) -> Vec<PathBuf> {
     match data_dir {
-        Some(folder) => vec![folder.to_path_buf(), folder.join(info.name)],
-        None => info.folders.iter().map(PathBuf::from).collect(),
+        Some(folder) => vec![folder.to_path_buf(), folder.join(name)],
+        None => usual.iter().map(PathBuf::from).collect(),
     }
 }
 
@@ -135,7 +139,7 @@ pub fn open(name: &str, data_dir: Option<&Path>) -> Result<DataSet> {
     if let Some(folder) = data_dir.filter(|f| !f.exists()) {
         return Err(Error::input(folder, "there is no such folder (--data-dir)"));
     }
-    let mut set = (info.open)(&looked_at(info, data_dir))?;
+    let mut set = (info.open)(&looked_at(info.name, info.folders, data_dir))?;
     set.hash = hash(&[&set.train, &set.test]);
     Ok(set)
 }
@@ -143,7 +147,7 @@ pub fn open(name: &str, data_dir: Option<&Path>) -> Result<DataSet> {
 /// The files of a data set: where each was found and whether its content is the published one.
 pub fn check(name: &str, data_dir: Option<&Path>) -> Result<Vec<Found>> {
     let info = info(name)?;
-    Ok((info.check)(&looked_at(info, data_dir)))
+    Ok((info.check)(&looked_at(info.name, info.folders, data_dir)))
 }
 
 fn hash(splits: &[&Images]) -> String {

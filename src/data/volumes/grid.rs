@@ -1,0 +1,204 @@
+//! Voxels as a reader finds them, and what is made of them: intensities on one scale, masks of class numbers.
+
+use crate::error::{Error, Result};
+use std::io::Read;
+use std::path::Path;
+
+/// The numbers of one file, before any scaling.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// Depth, height and width in voxels.
+    pub shape: [usize; 3],
+    /// Size of a voxel along depth, height and width, as the file states it (millimetres in medical files).
+    pub spacing: Option<[f32; 3]>,
+    /// [D, H, W] values; slope and intercept of the file are applied.
+    pub values: Vec<f32>,
+}
+
+/// DEFLATE never unpacks to more than 1,032 times its size; LZW, the other compression that is read here, to 1,365 times.
+const EXPANSION: u64 = 1400;
+/// Percentiles that become 0 and 1.
+const PERCENTILES: [f64; 2] = [0.01, 0.99];
+
+/// The whole file, as it is on disk.
+pub fn stored(path: &Path) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        return Err(Error::input(path, "expected a file, found a folder"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
+    if bytes.is_empty() {
+        return Err(Error::input(path, "the file is empty; get it again"));
+    }
+    Ok(bytes)
+}
+
+/// Bytes that `shape` needs at `size` bytes a voxel. Refuses empty shapes, and shapes that `available` bytes on disk
+/// cannot hold, before anything is allocated. Compressed content may be larger than the file by a known factor only.
+pub fn needed(path: &Path, shape: [usize; 3], size: usize, available: usize, compressed: bool) -> Result<usize> {
+    if shape.contains(&0) {
+        return Err(Error::input(path, format!("impossible dimensions {shape:?} (depth, height, width): expected at least one voxel")));
+    }
+    let bytes = shape.iter().try_fold(size, |a, b| a.checked_mul(*b));
+    let most = if compressed { (available as u64).saturating_mul(EXPANSION) } else { available as u64 };
+    bytes.filter(|b| *b as u64 <= most).ok_or_else(|| {
+        let needs = bytes.map_or("more bytes than there are".to_string(), |b| format!("{b} bytes"));
+        let at_most = if compressed { "can unpack to no more than" } else { "found" };
+        Error::input(
+            path,
+            format!(
+                "truncated, or a wrong header: {shape:?} voxels (depth, height, width) of {size} bytes need {needs}, \
+                 {at_most} {most} bytes; get the file again"
+            ),
+        )
+    })
+}
+
+/// Unpacks exactly `bytes` bytes; never holds more than that, whatever the stream claims.
+pub fn unpack(path: &Path, stream: impl Read, bytes: usize) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    stream.take(bytes as u64 + 1).read_to_end(&mut out).map_err(|e| {
+        Error::input(path, format!("damaged compressed data after {} of {bytes} unpacked bytes ({e}); get the file again", out.len()))
+    })?;
+    if out.len() != bytes {
+        let word = if out.len() < bytes { "truncated" } else { "too long" };
+        let found = if out.len() < bytes { out.len().to_string() } else { "more".into() };
+        return Err(Error::input(path, format!("{word}: expected {bytes} unpacked bytes, found {found}; get the file again")));
+    }
+    Ok(out)
+}
+
+/// Spacing in depth, height, width, if all three are positive numbers.
+pub fn spacing(values: [f32; 3]) -> Option<[f32; 3]> {
+    values.iter().all(|v| v.is_finite() && *v > 0.0).then_some(values)
+}
+
+/// Where voxel number `at` is, in words.
+pub fn place(shape: [usize; 3], at: usize) -> String {
+    let [_, height, width] = shape;
+    format!("voxel at depth {}, row {}, column {}", at / (height * width), at / width % height, at % width)
+}
+
+/// Maps the 1st percentile to 0 and the 99th to 1 and clamps. Percentiles lie linearly between the sorted values, as NumPy's do.
+/// Where both are equal, as in a constant volume, everything becomes 0. NaN and infinity are refused.
+pub fn scale(path: &Path, shape: [usize; 3], mut values: Vec<f32>) -> Result<Vec<f32>> {
+    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        let what = format!("{}: expected a finite intensity, found {}; repair or remove the volume", place(shape, at), values[at]);
+        return Err(Error::input(path, what));
+    }
+    let mut order = values.clone();
+    let [low, high] = PERCENTILES.map(|p| percentile(&mut order, p));
+    let span = high - low;
+    values.iter_mut().for_each(|v| *v = if span > 0.0 { ((f64::from(*v) - low) / span).clamp(0.0, 1.0) as f32 } else { 0.0 });
+    Ok(values)
+}
+
+/// The value below which the fraction `p` lies; reorders `values`, of which there is at least one.
+fn percentile(values: &mut [f32], p: f64) -> f64 {
+    let position = p * (values.len() - 1) as f64;
+    let at = position.floor() as usize;
+    let (_, below, above) = values.select_nth_unstable_by(at, f32::total_cmp);
+    let below = f64::from(*below);
+    let next = above.iter().copied().min_by(f32::total_cmp).map_or(below, f64::from);
+    below + (next - below) * (position - at as f64)
+}
+
+/// Class numbers of a mask. `class` gives the class of a whole value, or nothing if the value means none;
+/// `expected` says in words which values do.
+pub fn mask(path: &Path, grid: &Grid, expected: &str, class: impl Fn(u32) -> Option<u8>) -> Result<Vec<u8>> {
+    let one = |(at, value): (usize, &f32)| {
+        let whole = value.fract() == 0.0 && (0.0..=65535.0).contains(value);
+        let found = if whole { class(*value as u32) } else { None };
+        found.ok_or_else(|| {
+            let kind = if value.is_finite() && value.fract() != 0.0 { "is no whole number" } else { "is no class" };
+            let what = format!("{}: label {value} {kind}; expected {expected}. Is this the mask of the image?", place(grid.shape, at));
+            Error::input(path, what)
+        })
+    };
+    grid.values.iter().enumerate().map(one).collect()
+}
+
+/// Refuses a mask that has another shape than its image.
+pub fn same_shape(mask: (&Path, [usize; 3]), image: (&Path, [usize; 3])) -> Result<()> {
+    if mask.1 == image.1 {
+        return Ok(());
+    }
+    let what = format!(
+        "the mask has {:?} voxels (depth, height, width), its image {} has {:?}; expected the same. Do both belong to one scan?",
+        mask.1,
+        image.0.display(),
+        image.1
+    );
+    Err(Error::input(mask.0, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const X: &str = "x";
+
+    fn scaled(values: Vec<f32>) -> Vec<f32> {
+        let shape = [1, 1, values.len()];
+        scale(Path::new(X), shape, values).unwrap()
+    }
+
+    #[test]
+    fn percentiles_are_linear_between_values() {
+        let mut values = vec![30.0, 10.0, 20.0, 50.0, 40.0];
+        assert_eq!(percentile(&mut values, 0.01), 10.4);
+        assert_eq!(percentile(&mut values, 0.99), 49.6);
+        assert_eq!(percentile(&mut [7.0], 0.99), 7.0);
+    }
+
+    #[test]
+    fn a_constant_volume_is_zero_and_extremes_do_not_overflow() {
+        assert_eq!(scaled(vec![5.0; 4]), [0.0; 4]);
+        assert_eq!(scaled(vec![f32::MIN, 0.0, f32::MAX]), [0.0, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn intensities_that_are_no_numbers_are_refused_with_their_place() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut values = vec![0.0; 24];
+            values[17] = bad;
+            let error = scale(Path::new(X), [2, 3, 4], values).unwrap_err().to_string();
+            assert!(error.contains("depth 1, row 1, column 1") && error.contains("finite"), "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_the_file_are_refused_before_they_are_allocated() {
+        let refuse = |shape, compressed| needed(Path::new(X), shape, 8, 1000, compressed).unwrap_err().to_string();
+        assert!(refuse([usize::MAX, 2, 2], false).contains("more bytes than there are"));
+        assert!(refuse([usize::MAX, 2, 2], true).contains("more bytes than there are"));
+        assert!(refuse([5, 5, 6], false).contains("need 1200 bytes, found 1000 bytes"));
+        assert!(refuse([500, 500, 6], true).contains("unpack to no more than"));
+        assert!(refuse([0, 5, 6], true).contains("impossible dimensions"));
+        assert_eq!(needed(Path::new(X), [5, 5, 5], 8, 1000, false).unwrap(), 1000);
+    }
+
+    #[test]
+    fn labels_are_whole_and_known() {
+        let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], spacing: None, values: values.to_vec() };
+        let read = |values| mask(Path::new(X), &grid(values), "0 to 2", |v| (v < 3).then_some(v as u8));
+        assert_eq!(read([2.0, 0.0]).unwrap(), [2, 0]);
+        for (bad, words) in
+            [(0.5, "no whole number"), (3.0, "no class"), (-1.0, "no class"), (f32::NAN, "label NaN"), (f32::INFINITY, "label inf")]
+        {
+            let error = read([0.0, bad]).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("column 1") && error.contains("0 to 2"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn scaled_intensities_are_from_0_to_1_and_keep_their_order(values in proptest::collection::vec(-1e9f32..1e9, 1..200)) {
+            let out = scaled(values.clone());
+            prop_assert!(out.iter().all(|v| (0.0..=1.0).contains(v)));
+            for (i, j) in (0..values.len()).zip(1..values.len()) {
+                prop_assert!((values[i] <= values[j]) == (out[i] <= out[j]) || out[i] == out[j]);
+            }
+        }
+    }
+}

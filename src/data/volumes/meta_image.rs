@@ -1,0 +1,242 @@
+//! MetaImage: a text header, `.mhd`, with the voxels in a second file, or both in one, `.mha`.
+//!
+//! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
+
+use super::grid::{Grid, needed, spacing, stored, unpack};
+use crate::error::{Error, Result};
+use flate2::read::ZlibDecoder;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The last line of every header; what follows are voxels.
+const LAST: &str = "ElementDataFile";
+/// No header is longer.
+const LONGEST: usize = 1 << 16;
+
+/// How a voxel is stored.
+struct Kind {
+    name: &'static str,
+    bytes: usize,
+    decode: fn(&[u8], bool) -> Vec<f32>,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind { name: "MET_UCHAR", bytes: 1, decode: |b, msb| numbers(b, msb, |v| f32::from(u8::from_le_bytes(v))) },
+    Kind { name: "MET_CHAR", bytes: 1, decode: |b, msb| numbers(b, msb, |v| f32::from(i8::from_le_bytes(v))) },
+    Kind { name: "MET_USHORT", bytes: 2, decode: |b, msb| numbers(b, msb, |v| f32::from(u16::from_le_bytes(v))) },
+    Kind { name: "MET_SHORT", bytes: 2, decode: |b, msb| numbers(b, msb, |v| f32::from(i16::from_le_bytes(v))) },
+    Kind { name: "MET_UINT", bytes: 4, decode: |b, msb| numbers(b, msb, |v| u32::from_le_bytes(v) as f32) },
+    Kind { name: "MET_INT", bytes: 4, decode: |b, msb| numbers(b, msb, |v| i32::from_le_bytes(v) as f32) },
+    Kind { name: "MET_FLOAT", bytes: 4, decode: |b, msb| numbers(b, msb, f32::from_le_bytes) },
+    Kind { name: "MET_DOUBLE", bytes: 8, decode: |b, msb| numbers(b, msb, |v| f64::from_le_bytes(v) as f32) },
+];
+
+/// Numbers of `N` bytes each, the most significant byte first if `msb`.
+fn numbers<const N: usize>(bytes: &[u8], msb: bool, number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let one = |chunk: &[u8]| {
+        let mut bytes: [u8; N] = chunk.try_into().expect("chunks of N");
+        if msb {
+            bytes.reverse();
+        }
+        number(bytes)
+    };
+    bytes.chunks_exact(N).map(one).collect()
+}
+
+/// The header's lines by key, and where the voxels begin if they are in the same file.
+struct Header<'a> {
+    path: &'a Path,
+    fields: BTreeMap<String, String>,
+    end: usize,
+}
+
+/// Reads a `.mhd` with the file that it names, or a `.mha`.
+pub fn read(path: &Path) -> Result<Grid> {
+    let bytes = stored(path)?;
+    let header = Header::parse(path, &bytes)?;
+    let file = header.need(LAST)?;
+    if file.eq_ignore_ascii_case("local") {
+        return header.voxels(path, &bytes[header.end..]);
+    }
+    if file.eq_ignore_ascii_case("list") || file.contains('%') {
+        return header.bad(LAST, "the name of one file, or LOCAL", file);
+    }
+    let raw = path.with_file_name(file);
+    if !raw.exists() {
+        return Err(Error::input(path, format!("{LAST} names {file}, which is not beside it; put both files into one folder")));
+    }
+    header.voxels(&raw, &stored(&raw)?)
+}
+
+impl<'a> Header<'a> {
+    fn parse(path: &'a Path, bytes: &[u8]) -> Result<Self> {
+        let mut fields = BTreeMap::new();
+        let mut end = 0;
+        for line in bytes[..bytes.len().min(LONGEST)].split_inclusive(|b| *b == b'\n') {
+            let line_at = end;
+            end += line.len();
+            let text = std::str::from_utf8(line).unwrap_or_default();
+            if text.trim().is_empty() && line.is_ascii() {
+                continue;
+            }
+            let Some((key, value)) = text.split_once('=') else {
+                let found = line[..line.len().min(24)].escape_ascii();
+                let what = format!(
+                    "byte {line_at}: expected a line 'key = value' of a MetaImage header, found \"{found}\"; this is no MetaImage file"
+                );
+                return Err(Error::input(path, what));
+            };
+            let (key, value) = (key.trim().to_string(), value.trim().to_string());
+            let last = key == LAST;
+            fields.insert(key, value);
+            if last {
+                return Ok(Self { path, fields, end });
+            }
+        }
+        let what = format!("truncated: expected a MetaImage header that ends with {LAST}, found {} lines without it", fields.len());
+        Err(Error::input(path, what))
+    }
+
+    fn bad<T>(&self, key: &str, expected: &str, found: &str) -> Result<T> {
+        Err(Error::input(self.path, format!("{key}: expected {expected}, found '{found}'")))
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(String::as_str)
+    }
+
+    fn need(&self, key: &str) -> Result<&str> {
+        let found = self.get(key).filter(|v| !v.is_empty());
+        found.ok_or_else(|| Error::input(self.path, format!("the header has no {key}; this is no whole MetaImage header")))
+    }
+
+    /// False without the line.
+    fn flag(&self, key: &str) -> Result<bool> {
+        match self.get(key).map(str::to_ascii_lowercase).as_deref() {
+            Some("true" | "1") => Ok(true),
+            None | Some("false" | "0") => Ok(false),
+            Some(found) => self.bad(key, "True or False", found),
+        }
+    }
+
+    /// Three numbers, x first, as depth, height, width.
+    fn three<T: std::str::FromStr + Copy>(&self, key: &str, text: &str) -> Result<[T; 3]> {
+        let found: std::result::Result<Vec<T>, _> = text.split_whitespace().map(str::parse).collect();
+        match found.as_deref() {
+            Ok(&[x, y, z]) => Ok([z, y, x]),
+            _ => self.bad(key, "three numbers", text),
+        }
+    }
+
+    /// Refuses what is not read.
+    fn check(&self) -> Result<()> {
+        let only = [("ObjectType", "Image"), ("NDims", "3"), ("ElementNumberOfChannels", "1"), ("BinaryData", "True")];
+        for (key, expected) in only {
+            if let Some(found) = self.get(key).filter(|f| !f.eq_ignore_ascii_case(expected)) {
+                return self.bad(key, expected, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// The voxels in `bytes`, the content of `file` from where they may begin.
+    fn voxels(&self, file: &Path, bytes: &[u8]) -> Result<Grid> {
+        self.check()?;
+        let shape: [usize; 3] = self.three("DimSize", self.need("DimSize")?)?;
+        let name = self.need("ElementType")?;
+        let Some(kind) = KINDS.iter().find(|k| k.name == name) else {
+            return self.bad("ElementType", &KINDS.map(|k| k.name).join(", "), name);
+        };
+        let size = ["ElementSpacing", "ElementSize"].into_iter().find_map(|k| self.get(k).map(|v| (k, v)));
+        let spacing = size.map(|(k, v)| self.three(k, v)).transpose()?.and_then(spacing);
+        let msb = self.flag("BinaryDataByteOrderMSB")? || self.flag("ElementByteOrderMSB")?;
+        let compressed = self.flag("CompressedData")?;
+        let bytes = self.skip(file, bytes)?;
+        let length = needed(file, shape, kind.bytes, bytes.len(), compressed)?;
+        let values = if compressed {
+            (kind.decode)(&unpack(file, ZlibDecoder::new(bytes), length)?, msb)
+        } else if bytes.len() == length || self.at_end() {
+            (kind.decode)(&bytes[bytes.len() - length..], msb)
+        } else {
+            let what = format!(
+                "too long: {shape:?} voxels (depth, height, width) of {name} need {length} bytes, found {}; is it the file of this header?",
+                bytes.len()
+            );
+            return Err(Error::input(file, what));
+        };
+        Ok(Grid { shape, spacing, values })
+    }
+
+    /// True if the voxels are the last bytes of their file, whatever is before them.
+    fn at_end(&self) -> bool {
+        self.get("HeaderSize") == Some("-1")
+    }
+
+    /// Leaves out the foreign header that a file of voxels may begin with.
+    fn skip<'b>(&self, file: &Path, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        let Some(text) = self.get("HeaderSize").filter(|_| !self.at_end()) else {
+            return Ok(bytes);
+        };
+        let Ok(skip) = text.parse::<usize>() else {
+            return self.bad("HeaderSize", "a number of bytes, or -1", text);
+        };
+        bytes.get(skip..).ok_or_else(|| Error::input(file, format!("truncated: HeaderSize is {skip}, found {} bytes", bytes.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEAD: &str = "ObjectType = Image\nNDims = 3\nDimSize = 3 2 1\nElementType = MET_UCHAR\n";
+
+    fn file(more: &str, rest: &[u8]) -> Vec<u8> {
+        [HEAD.as_bytes(), more.as_bytes(), b"ElementDataFile = LOCAL\n", rest].concat()
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Grid> {
+        let header = Header::parse(Path::new("x"), bytes)?;
+        header.voxels(Path::new("x"), &bytes[header.end..])
+    }
+
+    #[test]
+    fn a_foreign_header_before_the_voxels_is_left_out() {
+        let values = |more, rest: &[u8]| read_bytes(&file(more, rest)).unwrap().values;
+        assert_eq!(values("", &[1, 2, 3, 4, 5, 6]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(values("HeaderSize = 2\n", &[9, 9, 1, 2, 3, 4, 5, 6]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(values("HeaderSize = -1\n", &[9, 9, 9, 1, 2, 3, 4, 5, 6]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn lines_that_are_not_read_are_named() {
+        let cases = [
+            ("NDims = 2\n", "NDims: expected 3, found '2'"),
+            ("DimSize = 3 2\n", "DimSize: expected three numbers"),
+            ("DimSize = 3 -2 1\n", "DimSize: expected three numbers"),
+            ("DimSize = 18446744073709551615 2 1\n", "more bytes than there are"),
+            ("DimSize = 1000 1000 1000\n", "need 1000000000 bytes, found 6"),
+            ("CompressedData = True\nDimSize = 1000 1000 1000\n", "unpack to no more than"),
+            ("ElementType = MET_LONG\n", "ElementType: expected MET_UCHAR"),
+            ("ElementNumberOfChannels = 3\n", "ElementNumberOfChannels: expected 1, found '3'"),
+            ("BinaryData = False\n", "BinaryData: expected True"),
+            ("CompressedData = maybe\n", "CompressedData: expected True or False"),
+            ("HeaderSize = 7\n", "HeaderSize is 7, found 6"),
+            ("HeaderSize = x\n", "HeaderSize: expected a number"),
+            ("DimSize = 2 2 1\n", "too long"),
+            ("nonsense\n", "no MetaImage file"),
+        ];
+        for (more, words) in cases {
+            let error = read_bytes(&file(more, &[0; 6])).unwrap_err().to_string();
+            assert!(error.contains(words), "'{words}' is not in: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(more in "[A-Za-z]{0,12} ?= ?[-0-9. a-z]{0,24}\n", rest in proptest::collection::vec(any::<u8>(), 0..20)) {
+            let _ = read_bytes(&file(&more, &rest));
+            let _ = read_bytes(&rest);
+        }
+    }
+}

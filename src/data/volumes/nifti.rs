@@ -1,0 +1,197 @@
+//! NIfTI-1, one file: `.nii` or `.nii.gz`, both byte orders.
+//!
+//! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
+
+use super::grid::{Grid, needed, spacing, stored};
+use crate::error::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use nifti::volume::RandomAccessNiftiVolume;
+use nifti::{InMemNiftiVolume, NiftiError, NiftiHeader, NiftiType};
+use std::io::Read;
+use std::path::Path;
+
+/// Bytes of the header.
+const HEADER: usize = 348;
+/// The last four bytes of the header, where the voxels are in the same file.
+const MAGIC: &[u8; 4] = b"n+1\0";
+const MAGIC_AT: usize = 344;
+/// Dimensions are 16-bit numbers with a sign.
+const LARGEST: u16 = i16::MAX as u16;
+const TYPES: [NiftiType; 8] = [
+    NiftiType::Uint8,
+    NiftiType::Int8,
+    NiftiType::Int16,
+    NiftiType::Uint16,
+    NiftiType::Int32,
+    NiftiType::Uint32,
+    NiftiType::Float32,
+    NiftiType::Float64,
+];
+
+/// Reads a file; gzip is recognised by its content.
+pub fn read(path: &Path) -> Result<Grid> {
+    let bytes = stored(path)?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return from_stream(path, MultiGzDecoder::new(&bytes[..]), bytes.len(), true);
+    }
+    from_stream(path, &bytes[..], bytes.len(), false)
+}
+
+fn from_stream(path: &Path, mut stream: impl Read, available: usize, compressed: bool) -> Result<Grid> {
+    let damaged = |e: std::io::Error| Error::input(path, format!("damaged gzip archive ({e}); get the file again"));
+    let mut head = Vec::new();
+    stream.by_ref().take(HEADER as u64).read_to_end(&mut head).map_err(damaged)?;
+    let (mut header, shape) = parse(path, &head)?;
+    let size = header.bitpix as usize / 8;
+    let bytes = needed(path, shape, size, available, compressed)?;
+    let skip = header.vox_offset as u64 - HEADER as u64;
+    let skipped = std::io::copy(&mut stream.by_ref().take(skip), &mut std::io::sink()).map_err(damaged)?;
+    if skipped < skip {
+        let what = format!("truncated: the voxels begin at byte {}, found {} bytes; get the file again", header.vox_offset, skipped + 348);
+        return Err(Error::input(path, what));
+    }
+    // A slope of 0, NaN or infinity means that there is no scaling.
+    if !header.scl_slope.is_finite() {
+        header.scl_slope = 0.0;
+    }
+    let volume = InMemNiftiVolume::from_reader(&mut stream, &header).map_err(|e| match e {
+        NiftiError::IncompatibleLength(found, _) => Error::input(
+            path,
+            format!(
+                "truncated: {shape:?} voxels (depth, height, width) of {size} bytes need {bytes} bytes, found {found}; get the file again"
+            ),
+        ),
+        NiftiError::Io(e) => damaged(e),
+        e => Error::input(path, e.to_string()),
+    })?;
+    // Reads to the end, where gzip has its check sum.
+    if std::io::copy(&mut stream, &mut std::io::sink()).map_err(damaged)? > 0 {
+        return Err(Error::input(
+            path,
+            format!("too long: {shape:?} voxels of {size} bytes need {bytes} bytes, found more; get the file again"),
+        ));
+    }
+    Ok(Grid {
+        shape,
+        spacing: spacing([header.pixdim[3], header.pixdim[2], header.pixdim[1]]),
+        values: values(path, &volume, &header, shape)?,
+    })
+}
+
+/// [D, H, W] values with slope and intercept.
+fn values(path: &Path, volume: &InMemNiftiVolume, header: &NiftiHeader, shape: [usize; 3]) -> Result<Vec<f32>> {
+    let [depth, height, width] = shape.map(|s| s as u16);
+    let mut at = vec![0; usize::from(header.dim[0])];
+    let mut out = Vec::with_capacity(shape.iter().product());
+    for z in 0..depth {
+        for y in 0..height {
+            for x in 0..width {
+                at[..3].copy_from_slice(&[x, y, z]);
+                out.push(volume.get_f64(&at).map_err(|e| Error::input(path, e.to_string()))? as f32);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A checked header, and depth, height and width.
+fn parse(path: &Path, head: &[u8]) -> Result<(NiftiHeader, [usize; 3])> {
+    let bad = |what: String| Err(Error::input(path, what));
+    if head.len() < HEADER {
+        return bad(format!("truncated at byte {}: expected a NIfTI-1 header of {HEADER} bytes; get the file again", head.len()));
+    }
+    if &head[MAGIC_AT..HEADER] != MAGIC {
+        let hint = if head[MAGIC_AT..].starts_with(b"ni1") {
+            "the voxels are in a second file, .img; convert both to one .nii"
+        } else {
+            "this is no NIfTI-1 file"
+        };
+        let found = head[MAGIC_AT..HEADER].escape_ascii();
+        return bad(format!("wrong magic number at byte {MAGIC_AT}: expected \"{}\", found \"{found}\" ({hint})", MAGIC.escape_ascii()));
+    }
+    let header = NiftiHeader::from_reader(head).map_err(|e| Error::input(path, format!("damaged header: {e}")))?;
+    if header.sizeof_hdr != HEADER as i32 {
+        let what =
+            format!("byte 0: expected the header's size, {HEADER}, found {}; the byte order of the header is mixed up", header.sizeof_hdr);
+        return bad(what);
+    }
+    let rank = usize::from(header.dim[0]);
+    let dim = header.dim;
+    let (space, rest) = dim[1..].split_at(3);
+    if !(3..=7).contains(&rank) || rest[..rank - 3].iter().any(|d| *d > 1) {
+        let sizes = &dim[1..=rank.min(7)];
+        return bad(format!("byte 40: expected one volume of 3 dimensions, found {rank}: {sizes:?}; take one channel or moment of it"));
+    }
+    if let Some(at) = dim[1..=rank].iter().position(|d| *d == 0 || *d > LARGEST) {
+        let what = format!("byte {}: impossible dimensions {space:?} (x, y, z): expected 1 to {LARGEST}", 42 + 2 * at);
+        return bad(what);
+    }
+    match header.data_type() {
+        Ok(kind) if !TYPES.contains(&kind) => {
+            return bad(format!("byte 70: voxels of type {kind:?} are not read; expected one of {TYPES:?}"));
+        }
+        Ok(kind) if header.bitpix as usize != 8 * kind.size_of() => {
+            return bad(format!("byte 72: expected {} bits a voxel for {kind:?}, found {}", 8 * kind.size_of(), header.bitpix));
+        }
+        Ok(_) => (),
+        Err(_) => return bad(format!("byte 70: there is no type {} of voxels; expected one of {TYPES:?}", header.datatype)),
+    }
+    if !(HEADER as f32..1e9).contains(&header.vox_offset) {
+        return bad(format!("byte 108: expected the place of the voxels, at least {HEADER}, found {}", header.vox_offset));
+    }
+    Ok((header, [space[2], space[1], space[0]].map(usize::from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A little-endian header of `dim` voxels of `kind`, and `rest` after the four bytes that say there is no extension.
+    fn file(dim: [u16; 8], kind: i16, bits: i16, rest: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; HEADER];
+        out[..4].copy_from_slice(&348i32.to_le_bytes());
+        dim.iter().enumerate().for_each(|(i, d)| out[40 + 2 * i..42 + 2 * i].copy_from_slice(&d.to_le_bytes()));
+        out[70..72].copy_from_slice(&kind.to_le_bytes());
+        out[72..74].copy_from_slice(&bits.to_le_bytes());
+        out[108..112].copy_from_slice(&352f32.to_le_bytes());
+        out[MAGIC_AT..].copy_from_slice(MAGIC);
+        out.extend([0; 4]);
+        out.extend_from_slice(rest);
+        out
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Grid> {
+        from_stream(Path::new("x"), bytes, bytes.len(), false)
+    }
+
+    #[test]
+    fn headers_that_claim_too_much_are_refused() {
+        let cases: [([u16; 8], i16, i16, &str); 9] = [
+            ([3, 32767, 32767, 32767, 1, 1, 1, 1], 64, 64, "need 281449207693304"),
+            ([3, 60000, 2, 2, 1, 1, 1, 1], 2, 8, "impossible dimensions"),
+            ([3, 2, 0, 2, 1, 1, 1, 1], 2, 8, "impossible dimensions"),
+            ([4, 2, 2, 2, 2, 1, 1, 1], 2, 8, "expected one volume of 3 dimensions, found 4"),
+            ([2, 2, 2, 1, 1, 1, 1, 1], 2, 8, "found 2"),
+            ([0, 2, 2, 2, 1, 1, 1, 1], 2, 8, "found 0"),
+            ([3, 2, 2, 2, 1, 1, 1, 1], 64, 8, "expected 64 bits"),
+            ([3, 2, 2, 2, 1, 1, 1, 1], 128, 24, "Rgb24 are not read"),
+            ([3, 2, 2, 2, 1, 1, 1, 1], 3, 8, "no type 3"),
+        ];
+        for (dim, kind, bits, words) in cases {
+            let error = read_bytes(&file(dim, kind, bits, &[0; 8])).unwrap_err().to_string();
+            assert!(error.contains(words), "'{words}' is not in: {error}");
+        }
+        assert_eq!(read_bytes(&file([5, 2, 1, 2, 1, 1, 1, 1], 2, 8, &[1, 2, 3, 4])).unwrap().values, [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(at in 0usize..352, byte in any::<u8>(), rest in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut bytes = file([3, 2, 2, 2, 1, 1, 1, 1], 4, 16, &rest);
+            bytes[at] = byte;
+            let _ = read_bytes(&bytes);
+            let _ = read_bytes(&bytes[at..]);
+        }
+    }
+}
