@@ -18,10 +18,11 @@ pub fn data(a: &DataArguments) -> Result<()> {
 
 fn list() -> Result<()> {
     let mut out = String::new();
-    let classification = SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders));
-    let segmentation = SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders));
-    for (name, title, summary, needs, folders) in classification.chain(segmentation) {
-        let _ = writeln!(out, "{name}: {title}\n  {summary}\n  {needs}");
+    let classification = SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, ""));
+    let note = "\n  segmentation: read and checked here, no search uses it yet";
+    let segmentation = SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, note));
+    for (name, title, summary, needs, folders, note) in classification.chain(segmentation) {
+        let _ = writeln!(out, "{name}: {title}\n  {summary}\n  {needs}{note}");
         for folder in folders {
             let _ = writeln!(out, "  looked for in {folder}");
         }
