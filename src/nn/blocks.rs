@@ -55,7 +55,7 @@ impl Conv {
     pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
         let inputs = shape.input / shape.groups;
         let taps = shape.kernel.0 * shape.kernel.1;
-        let (init, _) = t.layer_init(inputs * taps, shape.output / shape.groups * taps);
+        let init = t.conv_init(inputs * taps, shape.output / shape.groups * taps);
         let weight = t.scope(name, |t| t.param("weight", &[shape.output, inputs, shape.kernel.0, shape.kernel.1], init));
         Self { weight, shape }
     }

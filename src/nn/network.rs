@@ -67,6 +67,16 @@ impl Pass {
         }
     }
 
+    /// Keeps each channel of each image with probability 1 - p and divides it by 1 - p. [N, C, H, W] → [N, C, H, W]
+    pub fn dropout_channels(&mut self, x: Tensor) -> Tensor {
+        let (n, c, _, _) = x.size4().expect("maps have four dimensions");
+        if self.dropout == 0.0 || !self.training {
+            return x;
+        }
+        let mask = self.dropout(Tensor::ones([n, c, 1, 1], (x.kind(), x.device())));
+        x * mask
+    }
+
     /// Keeps each image's map with probability 1 - p and divides it by 1 - p, so that the mean stays.
     /// [N, C, H, W] → [N, C, H, W]
     pub fn drop_path(&mut self, x: Tensor) -> Tensor {
@@ -86,7 +96,7 @@ impl Pass {
 /// Scores of a batch.
 #[derive(Debug)]
 pub struct Output {
-    /// [N, classes]
+    /// [N, classes], or [N, classes, H, W] where every pixel is classified.
     pub logits: Tensor,
     /// [N, classes] of the auxiliary head, in training and where there is one.
     pub auxiliary: Option<Tensor>,
@@ -110,7 +120,7 @@ pub fn count(network: &dyn Network) -> (u64, u64) {
     (network.table().count() - auxiliary, auxiliary)
 }
 
-/// Mean cross-entropy of logits [N, classes] and labels `[N]`, in the kind of the logits.
+/// Mean cross-entropy of logits [N, classes] and labels `[N]`, or of logits [N, classes, H, W] and labels [N, H, W], in the kind of the logits.
 /// (tch's `cross_entropy_for_logits` computes in single precision whatever it is given.)
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)
@@ -151,6 +161,11 @@ mod tests {
         let dropped = Pass::training(0.0, Streams::new(5).rng("drop path", 0)).with_dropout(0.2).dropout(wide.shallow_clone());
         assert!((dropped.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.02);
         assert!(Pass::evaluation().with_dropout(0.2).dropout(wide.shallow_clone()).equal(&wide));
+        let maps = Tensor::ones([20, 30, 2, 2], (Kind::Float, Device::Cpu));
+        let dropped = Pass::training(0.0, Streams::new(5).rng("drop path", 0)).with_dropout(0.2).dropout_channels(maps.shallow_clone());
+        assert!(dropped.amax([2i64, 3].as_slice(), false).equal(&dropped.amin([2i64, 3].as_slice(), false)), "whole channels");
+        assert!(!dropped.equal(&maps));
+        assert!(Pass::evaluation().with_dropout(0.2).dropout_channels(maps.shallow_clone()).equal(&maps));
         let mut scoring = Pass { drop_path: 0.5, ..Pass::evaluation() };
         assert!(scoring.drop_path(x.shallow_clone()).equal(&x));
     }

@@ -78,6 +78,8 @@ pub enum Rule {
     FanIn,
     /// [`Init::he`], biases 0.
     He,
+    /// Convolutions normal with standard deviation √(2/fan_in) (PyTorch's `kaiming_normal_`), everything else as [`Rule::FanIn`].
+    Kaiming,
 }
 
 /// The parameters and running statistics that a network declares, in order.
@@ -98,8 +100,16 @@ impl Table {
     /// How the weights of a layer and its bias are filled.
     pub fn layer_init(&self, fan_in: i64, fan_out: i64) -> (Init, Init) {
         match self.rule {
-            Rule::FanIn => (Init::fan_in(fan_in), Init::fan_in(fan_in)),
+            Rule::FanIn | Rule::Kaiming => (Init::fan_in(fan_in), Init::fan_in(fan_in)),
             Rule::He => (Init::he(fan_out), Init::Constant(0.0)),
+        }
+    }
+
+    /// How the kernel of a convolution is filled.
+    pub fn conv_init(&self, fan_in: i64, fan_out: i64) -> Init {
+        match self.rule {
+            Rule::Kaiming => Init::Normal((2.0 / fan_in as f64).sqrt()),
+            Rule::FanIn | Rule::He => self.layer_init(fan_in, fan_out).0,
         }
     }
 
@@ -338,6 +348,15 @@ mod tests {
         assert!(!a.flat().equal(c.flat()));
         assert!(a.params()[0].abs().max().double_value(&[]) <= 1.0 / 3.0);
         assert_eq!(a.params()[1].sum(Kind::Double).double_value(&[]), 4.0);
+    }
+
+    #[test]
+    fn a_rule_fills_convolutions_and_linear_layers() {
+        let table = Table::with_rule(Rule::Kaiming);
+        assert_eq!(table.conv_init(18, 5), Init::Normal(1.0 / 3.0));
+        assert_eq!(table.layer_init(16, 5), (Init::Uniform(0.25), Init::Uniform(0.25)));
+        assert_eq!(Table::with_rule(Rule::He).conv_init(18, 8), Init::Normal(0.5));
+        assert_eq!(Table::default().conv_init(16, 8), Init::Uniform(0.25));
     }
 
     #[test]

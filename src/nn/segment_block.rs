@@ -1,0 +1,309 @@
+//! The operations of segmentation cells as functions of explicit weights. The order is convolution → group norm → ReLU.
+
+use super::blocks::{Conv, ConvShape};
+use super::candidate::{avg_pool_valid, global_average};
+use super::segment_op::SegmentOp;
+use super::weights::{Init, ParamId, Table, Weights};
+use tch::Tensor;
+
+/// Channels that are normalised together.
+const GROUP: i64 = 16;
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+/// Channels of a gate for one unit of its hidden layer.
+const SQUEEZE: i64 = 16;
+
+/// Group normalisation over [N, C, H, W]: groups of 16 channels, one group if C is no multiple of 16. An image's result does not depend on the others.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupNorm {
+    groups: i64,
+    affine: Option<(ParamId, ParamId)>,
+}
+
+impl GroupNorm {
+    /// Declares, if `affine`, a scale (1 at the start) and a shift (0).
+    pub fn declare(t: &mut Table, name: &str, channels: i64, affine: bool) -> Self {
+        let groups = if channels % GROUP == 0 { channels / GROUP } else { 1 };
+        t.scope(name, |t| Self {
+            groups,
+            affine: affine
+                .then(|| (t.param("weight", &[channels], Init::Constant(1.0)), t.param("bias", &[channels], Init::Constant(0.0)))),
+        })
+    }
+
+    /// [N, C, H, W] → [N, C, H, W].
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));
+        x.group_norm(self.groups, scale, shift, EPSILON, true)
+    }
+}
+
+/// A transposed convolution without bias, initialised as PyTorch does whatever the table's rule.
+#[derive(Clone, Copy, Debug)]
+pub struct TransposedConv {
+    weight: ParamId,
+    shape: ConvShape,
+}
+
+impl TransposedConv {
+    /// Declares the weight [input, output / groups, kernel height, kernel width].
+    pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
+        let outputs = shape.output / shape.groups;
+        let fan = outputs * shape.kernel.0 * shape.kernel.1;
+        let size = [shape.input, outputs, shape.kernel.0, shape.kernel.1];
+        let weight = t.scope(name, |t| t.param("weight", &size, Init::fan_in(fan)));
+        Self { weight, shape }
+    }
+
+    /// [N, input, H, W] → [N, output, H', W'] with H' = stride (H - 1) + dilation (kernel - 1) + 1 - 2 padding.
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        let s = &self.shape;
+        let pair = |p: (i64, i64)| [p.0, p.1];
+        x.conv_transpose2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [0, 0], s.groups, [s.dilation, s.dilation])
+    }
+}
+
+/// Channel gate (squeeze and excitation): x · sigmoid(W2 relu(W1 mean(x) + b1) + b2), the mean over the map. The hidden layer has C/16 units,
+/// at least one (the public code has none below 16 channels, which makes the gate a constant).
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelGate {
+    squeeze: [ParamId; 2],
+    excite: [ParamId; 2],
+}
+
+impl ChannelGate {
+    /// Declares both layers with biases, initialised as PyTorch does whatever the table's rule.
+    pub fn declare(t: &mut Table, name: &str, channels: i64) -> Self {
+        let hidden = (channels / SQUEEZE).max(1);
+        let layer = |t: &mut Table, name: &str, input: i64, output: i64| {
+            let init = Init::fan_in(input);
+            t.scope(name, |t| [t.param("weight", &[output, input], init), t.param("bias", &[output], init)])
+        };
+        t.scope(name, |t| Self { squeeze: layer(t, "squeeze", channels, hidden), excite: layer(t, "excite", hidden, channels) })
+    }
+
+    /// [N, C, H, W] → [N, C, H, W].
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        let layer = |x: &Tensor, [weight, bias]: [ParamId; 2]| x.linear(&w[weight], Some(&w[bias]));
+        let open = layer(&layer(&global_average(x), self.squeeze).relu(), self.excite).sigmoid();
+        x * open.unsqueeze(-1).unsqueeze(-1)
+    }
+}
+
+/// Where a ReLU stands in a [`ConvNorm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relu {
+    /// Before the convolutions.
+    First,
+    /// After the norm.
+    Last,
+    /// Nowhere.
+    None,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Layer {
+    Conv(Conv),
+    Transposed(TransposedConv),
+}
+
+/// Convolutions in a row, group norm, and perhaps a ReLU.
+#[derive(Clone, Debug)]
+pub struct ConvNorm {
+    relu: Relu,
+    layers: Vec<Layer>,
+    norm: GroupNorm,
+}
+
+impl ConvNorm {
+    /// Declares the convolutions `conv0`, `conv1`, ... and the norm.
+    pub fn declare(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool) -> Self {
+        Self::declare_layers(t, name, shapes, false, relu, affine)
+    }
+
+    /// The first convolution is a transposed one if `transposed`.
+    fn declare_layers(t: &mut Table, name: &str, shapes: &[ConvShape], transposed: bool, relu: Relu, affine: bool) -> Self {
+        t.scope(name, |t| {
+            let layer = |(i, shape): (usize, &ConvShape)| {
+                let name = format!("conv{i}");
+                match transposed && i == 0 {
+                    true => Layer::Transposed(TransposedConv::declare(t, &name, *shape)),
+                    false => Layer::Conv(Conv::declare(t, &name, *shape)),
+                }
+            };
+            let layers = shapes.iter().enumerate().map(layer).collect();
+            let norm = GroupNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, affine);
+            Self { relu, layers, norm }
+        })
+    }
+
+    /// [N, C, H, W] → [N, C', H', W'].
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        let x = if self.relu == Relu::First { x.relu() } else { x.shallow_clone() };
+        let x = self.layers.iter().fold(x, |x, layer| match layer {
+            Layer::Conv(conv) => conv.forward(w, &x),
+            Layer::Transposed(conv) => conv.forward(w, &x),
+        });
+        let x = self.norm.forward(w, &x);
+        if self.relu == Relu::Last { x.relu() } else { x }
+    }
+}
+
+/// A built operation at C channels. Stride 2 gives ⌈H/2⌉ rows (pools ⌊H/2⌋), the transposed operations 2H - 1.
+#[derive(Clone, Debug)]
+pub enum SegmentBlock {
+    /// The state itself.
+    Identity,
+    /// Zeros.
+    Zero,
+    /// 2x2 pooling with stride 2.
+    Pool {
+        /// Maximum, or else average.
+        maximum: bool,
+    },
+    /// A channel gate (if there is one) and convolutions with their norm (if there are any).
+    Weighted {
+        /// Channel gate.
+        gate: Option<ChannelGate>,
+        /// Convolutions.
+        convs: Option<ConvNorm>,
+    },
+}
+
+impl SegmentBlock {
+    /// Declares `op` at `channels` channels; with `affine` its norm scales and shifts.
+    pub fn declare(t: &mut Table, name: &str, op: SegmentOp, channels: i64, affine: bool) -> Self {
+        use SegmentOp as O;
+        let stride = if O::NORMAL.contains(&op) { 1 } else { 2 };
+        let dense = ConvShape::square(channels, channels, 3, stride);
+        let dilated = ConvShape { padding: (2, 2), dilation: 2, ..dense };
+        let (gated, shapes) = match op {
+            O::Identity => return Self::Identity,
+            O::None => return Self::Zero,
+            O::AvgPool | O::MaxPool => return Self::Pool { maximum: op == O::MaxPool },
+            O::Cweight => (true, Vec::new()),
+            O::DownCweight | O::UpCweight => (true, vec![dense]),
+            O::DownConv | O::UpConv | O::Conv | O::ShuffleConv => (false, vec![dense]),
+            O::DownDilConv | O::UpDilConv | O::DilConv => (false, vec![dilated]),
+            O::DownDepConv | O::UpDepConv | O::DepConv => {
+                (false, vec![ConvShape::depthwise(channels, 3, stride, 1), ConvShape::pointwise(channels, channels, 1)])
+            }
+        };
+        let relu = if gated { Relu::None } else { Relu::Last };
+        t.scope(name, |t| Self::Weighted {
+            gate: gated.then(|| ChannelGate::declare(t, "gate", channels)),
+            convs: (!shapes.is_empty()).then(|| ConvNorm::declare_layers(t, "convs", &shapes, O::UP.contains(&op), relu, affine)),
+        })
+    }
+
+    /// [N, C, H, W] → [N, C, H', W'].
+    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
+        match self {
+            Self::Identity => x.shallow_clone(),
+            Self::Zero => x.zeros_like(),
+            Self::Pool { maximum: true } => x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
+            Self::Pool { maximum: false } => avg_pool_valid(x, 2, 2),
+            Self::Weighted { gate, convs } => {
+                let x = gate.map_or_else(|| x.shallow_clone(), |g| g.forward(w, x));
+                convs.as_ref().map_or_else(|| x.shallow_clone(), |c| c.forward(w, &x))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Streams;
+    use tch::{Device, Kind};
+
+    fn all() -> impl Iterator<Item = SegmentOp> {
+        SegmentOp::DOWN.into_iter().chain(SegmentOp::UP).chain(SegmentOp::NORMAL)
+    }
+
+    fn built(op: SegmentOp, channels: i64, affine: bool) -> (Table, SegmentBlock) {
+        let mut t = Table::default();
+        let block = SegmentBlock::declare(&mut t, op.name(), op, channels, affine);
+        (t, block)
+    }
+
+    fn weights(t: &Table) -> Weights {
+        Weights::init(t, &mut Streams::new(3).rng("init", 0), Device::Cpu, Kind::Double)
+    }
+
+    #[test]
+    fn weights_follow_the_formulas() {
+        use SegmentOp as O;
+        for c in [4u64, 16, 32, 48] {
+            let hidden = (c / 16).max(1);
+            let gate = 2 * c * hidden + hidden + c;
+            for op in all() {
+                let expected = match op {
+                    O::AvgPool | O::MaxPool | O::Identity | O::None => 0,
+                    O::Cweight => gate,
+                    O::DownCweight | O::UpCweight => gate + 9 * c * c + 2 * c,
+                    O::DownDepConv | O::UpDepConv | O::DepConv => 9 * c + c * c + 2 * c,
+                    _ => 9 * c * c + 2 * c,
+                };
+                assert_eq!(built(op, c as i64, true).0.count(), expected, "{op:?} at {c}");
+                let norm = if expected > gate { 2 * c } else { 0 };
+                assert_eq!(built(op, c as i64, false).0.count(), expected - norm, "{op:?} at {c} without scale and shift");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_halved_kept_or_doubled_less_one() {
+        for op in all() {
+            let (t, block) = built(op, 4, true);
+            for (h, width) in [(8, 6), (7, 5), (2, 2), (3, 16)] {
+                let y = block.forward(&weights(&t), &Tensor::ones([2, 4, h, width], (Kind::Double, Device::Cpu)));
+                let size = |s: i64| match op {
+                    SegmentOp::AvgPool | SegmentOp::MaxPool => s / 2,
+                    _ if SegmentOp::DOWN.contains(&op) => (s + 1) / 2,
+                    _ if SegmentOp::UP.contains(&op) => 2 * s - 1,
+                    _ => s,
+                };
+                assert_eq!(y.size(), [2, 4, size(h), size(width)], "{op:?} of {h}x{width}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        tch::set_num_threads(1);
+        for op in all().filter(|op| built(*op, 5, true).0.count() > 0) {
+            let (t, block) = built(op, 5, true);
+            let x = Tensor::from_slice(&(0..2 * 5 * 6 * 7).map(|i| f64::from(i * i % 37) / 10.0).collect::<Vec<_>>()).view([2, 5, 6, 7]);
+            weights(&t).check_gradient(|w| block.forward(w, &x).square().mean(Kind::Double), 40, 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_gate_scales_every_channel_by_a_number_between_0_and_1_that_depends_on_the_image() {
+        for channels in [1, 3, 15, 16, 33] {
+            let mut t = Table::default();
+            let gate = ChannelGate::declare(&mut t, "gate", channels);
+            let w = weights(&t);
+            let _ = tch::no_grad(|| w.flat().shallow_clone().abs_());
+            let x = Tensor::rand([4, channels, 3, 2], (Kind::Double, Device::Cpu)) + 0.1;
+            let open = gate.forward(&w, &x) / &x;
+            assert!(open.narrow(2, 0, 1).narrow(3, 0, 1).expand_as(&open).allclose(&open, 1e-12, 1e-12, false));
+            assert!(open.gt(0.0).logical_and(&open.lt(1.0)).all().int64_value(&[]) == 1);
+            assert!(!open.get(0).allclose(&open.get(1), 1e-9, 1e-9, false), "{channels} channels");
+        }
+    }
+
+    #[test]
+    fn groups_of_16_channels_are_normalised_image_by_image() {
+        for (channels, groups) in [(32, 2), (48, 3), (16, 1), (8, 1), (20, 1)] {
+            let mut t = Table::default();
+            let norm = GroupNorm::declare(&mut t, "norm", channels, false);
+            let x = Tensor::rand([3, channels, 4, 4], (Kind::Double, Device::Cpu)) * 5.0 + 2.0;
+            let y = norm.forward(&Weights::given(&t, Vec::new()), &x).view([3, groups, -1]);
+            let mean = y.mean_dim([2i64].as_slice(), false, Kind::Double).abs().max().double_value(&[]);
+            let square = (y.square().mean_dim([2i64].as_slice(), false, Kind::Double) - 1.0).abs().max().double_value(&[]);
+            assert!(mean < 1e-9 && square < 1e-4, "{channels} channels: {mean} and {square}");
+        }
+    }
+}
