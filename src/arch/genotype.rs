@@ -1,6 +1,7 @@
 //! Architectures as values: what a search returns, a file holds and a network is built from.
 
 use super::enas_space::MacroNet;
+use super::nas_unet_space::UnetCells;
 use crate::error::{Error, Result};
 use crate::nn::Op;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub enum Architecture {
     EnasMacro(MacroNet),
     /// The block of GHN: a node applies one operation with one set of weights to two different earlier states; what no node reads is averaged.
     Ghn(Cell),
+    /// The cells of NAS-Unet for segmentation: one halves the maps, one doubles them.
+    NasUnet(UnetCells),
 }
 
 impl Architecture {
@@ -69,7 +72,7 @@ impl Architecture {
     pub fn pair(&self) -> &CellPair {
         match self {
             Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => pair,
-            Self::EnasMacro(_) | Self::Ghn(_) => panic!("only pairs of cells have two"),
+            Self::EnasMacro(_) | Self::Ghn(_) | Self::NasUnet(_) => panic!("only pairs of cells have two"),
         }
     }
 
@@ -80,6 +83,7 @@ impl Architecture {
             Self::Nasnet(_) => "nasnet",
             Self::EnasMicro(_) | Self::EnasMacro(_) => "enas",
             Self::Ghn(_) => "ghn",
+            Self::NasUnet(_) => "nas-unet",
         }
     }
 
@@ -91,14 +95,15 @@ impl Architecture {
             Self::EnasMicro(pair) => super::enas_space::check(pair),
             Self::EnasMacro(net) => net.check(),
             Self::Ghn(cell) => super::ghn_space::check(cell),
+            Self::NasUnet(cells) => cells.check(),
         }
     }
 
-    /// The cells to draw, each with its name; none for a whole network.
+    /// The cells to draw, each with its name; none for a whole network and for cells with operations of their own.
     pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
         match self {
             Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
-            Self::EnasMacro(_) => Vec::new(),
+            Self::EnasMacro(_) | Self::NasUnet(_) => Vec::new(),
             Self::Ghn(cell) => vec![("block", cell)],
         }
     }
@@ -111,6 +116,7 @@ impl Architecture {
             Self::EnasMicro(pair) => Self::EnasMicro(both(pair)),
             Self::EnasMacro(net) => Self::EnasMacro(net.clone()),
             Self::Ghn(cell) => Self::Ghn(cell.canonical()),
+            Self::NasUnet(cells) => Self::NasUnet(cells.canonical()),
         }
     }
 }

@@ -8,15 +8,23 @@ mod genotype;
 mod ghn_network;
 pub mod ghn_space;
 mod map;
+mod nas_unet_backbone;
+mod nas_unet_network;
+pub mod nas_unet_space;
 mod nasnet_network;
 pub mod nasnet_space;
+mod unet_network;
 
 pub use darts_network::{DartsNetwork, Preprocess, Stem, is_reduction};
 pub use enas_network::{Auxiliary as EnasAuxiliary, Classifier as EnasClassifier, MacroNetwork, MicroNetwork};
 pub use genotype::{Architecture, Cell, CellPair, Edge};
 pub use ghn_network::GhnNetwork;
 pub use map::Map;
+pub use nas_unet_backbone::{NasUnetBackbone, NasUnetPreprocess, unused_head_weights};
+pub use nas_unet_network::NasUnetNetwork;
+pub use nas_unet_space::{Direction, OpSet, UnetCells, UnetEdge};
 pub use nasnet_network::{NasnetNetwork, Stem as NasnetStem};
+pub use unet_network::UnetNetwork;
 
 use crate::error::{Error, Result};
 use crate::nn::Network;
@@ -46,7 +54,45 @@ pub struct NetSize {
     pub auxiliary: bool,
 }
 
-/// The network of an architecture, declared and without memory.
+/// How large a U-shaped network is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnetSize {
+    /// Width of a cell, or of the first stage of a U-Net.
+    pub channels: i64,
+    /// Cells (or poolings) on the way down, 2 to 8.
+    pub depth: usize,
+}
+
+impl UnetSize {
+    /// Refuses what is no U.
+    pub fn check(self) -> Result<()> {
+        if self.channels < 1 || !(2..=8).contains(&self.depth) {
+            return Err(Error::Usage(format!(
+                "a U-shaped network has at least 1 channel and a depth of 2 to 8, not {} and {}",
+                self.channels, self.depth
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<NetSize> for UnetSize {
+    type Error = Error;
+
+    /// A U of `depth` has `2 depth + 1` cells and no auxiliary head.
+    fn try_from(size: NetSize) -> Result<Self> {
+        if size.auxiliary || size.cells < 5 || size.cells % 2 == 0 {
+            return Err(Error::Usage(format!(
+                "a NAS-Unet has 2 depth + 1 cells, 5 at the least, and no auxiliary head; these are {} cells{}",
+                size.cells,
+                if size.auxiliary { " with one" } else { "" }
+            )));
+        }
+        Ok(Self { channels: size.channels, depth: size.cells / 2 })
+    }
+}
+
+/// The network of an architecture, declared and without memory. That of NAS-Unet cells classifies every pixel, the others the whole image.
 pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
     if size.channels < 2 || size.cells < 3 {
         return Err(Error::Usage(format!("a network needs at least 2 channels and 3 cells, not {} and {}", size.channels, size.cells)));
@@ -58,6 +104,7 @@ pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> R
         Architecture::EnasMicro(pair) => Ok(Box::new(MicroNetwork::declare(pair, input, size)?)),
         Architecture::EnasMacro(net) => Ok(Box::new(MacroNetwork::declare(net, input, size, false)?)),
         Architecture::Ghn(cell) => Ok(Box::new(GhnNetwork::declare(cell, input, size, true)?)),
+        Architecture::NasUnet(cells) => Ok(Box::new(NasUnetNetwork::declare(cells, input, size.try_into()?)?)),
     }
 }
 
@@ -72,5 +119,5 @@ pub fn published(name: &str) -> Option<Architecture> {
 }
 
 fn all_published() -> impl Iterator<Item = &'static darts_space::Named> {
-    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED).chain(&enas_space::PUBLISHED)
+    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED).chain(&enas_space::PUBLISHED).chain(&nas_unet_space::PUBLISHED)
 }

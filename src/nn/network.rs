@@ -120,7 +120,8 @@ pub fn count(network: &dyn Network) -> (u64, u64) {
     (network.table().count() - auxiliary, auxiliary)
 }
 
-/// Mean cross-entropy of logits [N, classes] and labels `[N]`, or of logits [N, classes, H, W] and labels [N, H, W], in the kind of the logits.
+/// Mean cross-entropy of logits [N, classes] and labels `[N]`, or of logits [N, classes, H, W] and labels [N, H, W], in the kind of the
+/// logits.
 /// (tch's `cross_entropy_for_logits` computes in single precision whatever it is given.)
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)

@@ -13,7 +13,7 @@ const EPSILON: f64 = 1e-5;
 /// Channels of a gate for one unit of its hidden layer.
 const SQUEEZE: i64 = 16;
 
-/// Group normalisation over [N, C, H, W]: groups of 16 channels, one group if C is no multiple of 16. An image's result does not depend on the others.
+/// Group normalisation over [N, C, H, W]: groups of 16 channels, one group if C is no multiple of 16. Every image is normalised by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNorm {
     groups: i64,
@@ -63,8 +63,8 @@ impl TransposedConv {
     }
 }
 
-/// Channel gate (squeeze and excitation): x · sigmoid(W2 relu(W1 mean(x) + b1) + b2), the mean over the map. The hidden layer has C/16 units,
-/// at least one (the public code has none below 16 channels, which makes the gate a constant).
+/// Channel gate (squeeze and excitation): x · sigmoid(W2 relu(W1 mean(x) + b1) + b2), the mean over the map. The hidden layer has ⌊C/16⌋
+/// units, at least one (the public code has none below 16 channels, which makes the gate a constant).
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelGate {
     squeeze: [ParamId; 2],
@@ -126,9 +126,10 @@ impl ConvNorm {
         t.scope(name, |t| {
             let layer = |(i, shape): (usize, &ConvShape)| {
                 let name = format!("conv{i}");
-                match transposed && i == 0 {
-                    true => Layer::Transposed(TransposedConv::declare(t, &name, *shape)),
-                    false => Layer::Conv(Conv::declare(t, &name, *shape)),
+                if transposed && i == 0 {
+                    Layer::Transposed(TransposedConv::declare(t, &name, *shape))
+                } else {
+                    Layer::Conv(Conv::declare(t, &name, *shape))
                 }
             };
             let layers = shapes.iter().enumerate().map(layer).collect();

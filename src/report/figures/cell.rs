@@ -5,7 +5,7 @@ use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use crate::arch::{Architecture, Cell};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
 const TEXT: f64 = 12.5;
@@ -30,6 +30,9 @@ struct Column {
 }
 
 /// Both cells of an architecture, one below the other, or a whole network.
+///
+/// # Errors
+/// If a cell is not sound, or its space has no drawing.
 pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
     if let Architecture::EnasMacro(net) = architecture {
         return super::chain::chain(net, title);
@@ -37,6 +40,9 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
     if let Architecture::Ghn(block) = architecture {
         let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
         return labelled(block, &format!("{title}: block"), foot);
+    }
+    if let Architecture::NasUnet(_) = architecture {
+        return Err(Error::Usage("cells of the NAS-Unet space are not drawn; their file lists every edge".into()));
     }
     let mut parts = Vec::new();
     for (name, part) in architecture.cells() {
@@ -277,6 +283,12 @@ mod tests {
                 assert!(texts == 3 * nodes + 7 || texts == 3 * nodes + 8, "{texts} texts for {nodes} nodes");
             }
         }
+    }
+
+    #[test]
+    fn cells_without_a_drawing_are_refused_in_words() {
+        let error = architecture(&crate::arch::published("nas-unet-v3").unwrap(), "a U").err().unwrap();
+        assert!(error.to_string().contains("are not drawn"));
     }
 
     #[test]

@@ -1,0 +1,340 @@
+//! The cell space of NAS-Unet (Weng et al. 2019; its public code): a cell that halves the maps (DownSC) and one that doubles them (UpSC).
+
+use super::darts_space::Named;
+use super::genotype::Architecture;
+use crate::error::{Error, Result};
+use crate::nn::SegmentOp;
+use crate::seed::Rng;
+use rand::RngExt;
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+
+/// Most nodes of a cell.
+pub const MOST_NODES: usize = 8;
+
+/// Operations that are drawn where the size stays: no `none`, and `shuffle_conv` only once, as `conv`.
+const DRAWN_NORMAL: [SegmentOp; 5] = [SegmentOp::Identity, SegmentOp::Cweight, SegmentOp::DilConv, SegmentOp::DepConv, SegmentOp::Conv];
+
+/// The released cells by name.
+pub const PUBLISHED: [Named; 4] =
+    [("nas-unet-v3", v3), ("nas-unet-v2", v2), ("nas-unet-v2-en", v2_enhanced), ("nas-unet-v1-en", v1_enhanced)];
+
+/// Which way a cell goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// DownSC: state 0 is the output of cell k-2, twice as high and wide as state 1, that of cell k-1.
+    Down,
+    /// UpSC: state 0 is the map of the way down that has the size of the output, state 1 the output of cell k-1, half as high and wide.
+    Up,
+}
+
+/// The operations that an edge chooses from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpSet {
+    /// Halve the map.
+    Down,
+    /// Double the map.
+    Up,
+    /// Keep the size.
+    Normal,
+}
+
+impl OpSet {
+    /// Its operations in the order of alpha's columns.
+    pub fn ops(self) -> &'static [SegmentOp] {
+        match self {
+            Self::Down => &SegmentOp::DOWN,
+            Self::Up => &SegmentOp::UP,
+            Self::Normal => &SegmentOp::NORMAL,
+        }
+    }
+}
+
+impl Direction {
+    /// What an edge from state `from` chooses from. In a down cell both inputs are halved on the edge; in an up cell only state 1 is
+    /// doubled.
+    pub fn set(self, from: usize) -> OpSet {
+        match (self, from) {
+            (Self::Down, 0 | 1) => OpSet::Down,
+            (Self::Up, 1) => OpSet::Up,
+            _ => OpSet::Normal,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// One operation and the state it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnetEdge {
+    /// The operation.
+    pub op: SegmentOp,
+    /// Index of the state it reads: 0 and 1 are the inputs of the cell, 2.. its nodes in order.
+    pub from: usize,
+}
+
+/// Both cells. A node is the sum of its two edges, the output of a cell concatenates its nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnetCells {
+    /// Nodes of the down cell; node `i` is state `i + 2`.
+    pub down: Vec<[UnetEdge; 2]>,
+    /// Nodes of the up cell, as many.
+    pub up: Vec<[UnetEdge; 2]>,
+}
+
+impl UnetCells {
+    /// Nodes of a cell.
+    pub fn nodes(&self) -> usize {
+        self.down.len()
+    }
+
+    /// The nodes of one cell.
+    pub fn cell(&self, direction: Direction) -> &[[UnetEdge; 2]] {
+        match direction {
+            Direction::Down => &self.down,
+            Direction::Up => &self.up,
+        }
+    }
+
+    /// Checks that it belongs to the space, or says where it does not. Since the sources of a node differ, the first node reads both
+    /// inputs.
+    pub fn check(&self) -> Result<()> {
+        if self.down.is_empty() || self.down.len() > MOST_NODES || self.down.len() != self.up.len() {
+            return Err(Error::Usage(format!(
+                "both cells of a NAS-Unet have as many nodes, 1 to {MOST_NODES}, not {} and {}",
+                self.down.len(),
+                self.up.len()
+            )));
+        }
+        for direction in [Direction::Down, Direction::Up] {
+            for (i, [a, b]) in self.cell(direction).iter().enumerate() {
+                let bad = |what: String| Err(Error::Usage(format!("{} cell: node {} {what}", direction.name(), i + 2)));
+                if a.from == b.from {
+                    return bad(format!("reads state {} twice; its two sources must differ", a.from));
+                }
+                for edge in [a, b] {
+                    if edge.from >= i + 2 {
+                        return bad(format!("reads state {}, which does not come before it", edge.from));
+                    }
+                    if !direction.set(edge.from).ops().contains(&edge.op) || edge.op == SegmentOp::None {
+                        let fit = direction.set(edge.from).ops().iter().filter(|op| **op != SegmentOp::None);
+                        let names: Vec<&str> = fit.map(|op| op.name()).collect();
+                        return bad(format!("applies {} to state {}; there fit {}", edge.op.name(), edge.from, names.join(", ")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The smallest of all equivalent forms: `shuffle_conv` named `conv`, edges of a node sorted, nodes in the topological order that
+    /// sorts first.
+    pub fn canonical(&self) -> Self {
+        Self { down: canonical(&self.down), up: canonical(&self.up) }
+    }
+}
+
+fn canonical(nodes: &[[UnetEdge; 2]]) -> Vec<[UnetEdge; 2]> {
+    let mut best = None;
+    extend_order(nodes, &mut Vec::new(), &mut Vec::new(), &mut best);
+    best.expect("a cell whose edges read earlier states has a topological order")
+}
+
+/// Exact: the smallest list begins with the smallest row that can come first; where several nodes have it, all are tried.
+fn extend_order(nodes: &[[UnetEdge; 2]], order: &mut Vec<usize>, rows: &mut Vec<[UnetEdge; 2]>, best: &mut Option<Vec<[UnetEdge; 2]>>) {
+    if order.len() == nodes.len() {
+        if best.as_ref().is_none_or(|b| *rows < *b) {
+            *best = Some(rows.clone());
+        }
+        return;
+    }
+    let ready = |n: &usize| !order.contains(n) && nodes[*n].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
+    let choices: Vec<(usize, [UnetEdge; 2])> = (0..nodes.len()).filter(ready).map(|n| (n, row(nodes[n], order))).collect();
+    let Some(smallest) = choices.iter().map(|(_, row)| *row).min() else { return };
+    for (node, row) in choices.into_iter().filter(|(_, row)| *row == smallest) {
+        order.push(node);
+        rows.push(row);
+        extend_order(nodes, order, rows, best);
+        order.pop();
+        rows.pop();
+    }
+}
+
+/// The edges of a node in sorted order, their sources named by their places in `order`.
+fn row(node: [UnetEdge; 2], order: &[usize]) -> [UnetEdge; 2] {
+    let mut edges = node.map(|e| {
+        let op = if e.op == SegmentOp::ShuffleConv { SegmentOp::Conv } else { e.op };
+        let from = if e.from < 2 { e.from } else { 2 + order.iter().position(|n| *n == e.from - 2).expect("a source comes first") };
+        UnetEdge { op, from }
+    });
+    edges.sort_unstable();
+    edges
+}
+
+/// Both cells with `nodes` nodes: for every node two different sources uniformly, and for each a uniform operation that fits there
+/// (no `none`; `shuffle_conv` is `conv` and counts once).
+pub fn sample(nodes: usize, rng: &mut Rng) -> Architecture {
+    let down = sample_cell(Direction::Down, nodes, rng);
+    Architecture::NasUnet(UnetCells { down, up: sample_cell(Direction::Up, nodes, rng) })
+}
+
+fn sample_cell(direction: Direction, nodes: usize, rng: &mut Rng) -> Vec<[UnetEdge; 2]> {
+    (0..nodes)
+        .map(|i| {
+            let sources = index::sample(rng, i + 2, 2);
+            [sources.index(0), sources.index(1)].map(|from| {
+                let ops = match direction.set(from) {
+                    OpSet::Normal => &DRAWN_NORMAL[..],
+                    set => set.ops(),
+                };
+                UnetEdge { op: ops[rng.random_range(0..ops.len())], from }
+            })
+        })
+        .collect()
+}
+
+type Rows<'a> = &'a [[(SegmentOp, usize); 2]];
+
+fn cells(down: Rows, up: Rows) -> Architecture {
+    let edges = |rows: Rows| rows.iter().map(|row| row.map(|(op, from)| UnetEdge { op, from })).collect();
+    Architecture::NasUnet(UnetCells { down: edges(down), up: edges(up) })
+}
+
+/// The cells of the paper's figure; the default of the code's first release.
+fn v3() -> Architecture {
+    use SegmentOp::{Conv, Cweight, DownCweight as Dcw, DownDilConv as Ddil, UpCweight as Ucw};
+    cells(
+        &[[(Ddil, 1), (Dcw, 0)], [(Dcw, 0), (Dcw, 1)], [(Dcw, 0), (Conv, 3)], [(Dcw, 0), (Conv, 4)]],
+        &[[(Cweight, 0), (Ucw, 1)], [(Conv, 2), (Ucw, 1)], [(Ucw, 1), (Conv, 3)], [(Ucw, 1), (Conv, 4)]],
+    )
+}
+
+/// The default of the code since April 2019.
+fn v2() -> Architecture {
+    use SegmentOp::{Cweight, DownConv, DownCweight as Dcw, DownDepConv as Ddep, DownDilConv as Ddil, Identity, UpConv, UpCweight as Ucw};
+    cells(
+        &[[(DownConv, 1), (Ddep, 0)], [(Dcw, 1), (Ddil, 0)], [(Ddil, 1), (DownConv, 0)]],
+        &[[(Identity, 0), (Ucw, 1)], [(Identity, 2), (Ucw, 1)], [(Cweight, 3), (UpConv, 1)]],
+    )
+}
+
+fn v2_enhanced() -> Architecture {
+    use SegmentOp::{
+        Conv, Cweight, DownCweight as Dcw, DownDepConv as Ddep, DownDilConv as Ddil, Identity, UpCweight as Ucw, UpDepConv as Udep,
+    };
+    cells(
+        &[[(Ddep, 0), (Ddil, 1)], [(Dcw, 0), (Ddep, 1)], [(Ddep, 1), (Ddep, 0)]],
+        &[[(Identity, 0), (Udep, 1)], [(Cweight, 0), (Ucw, 1)], [(Conv, 2), (Ucw, 1)]],
+    )
+}
+
+fn v1_enhanced() -> Architecture {
+    use SegmentOp::{Conv, Cweight, DownConv, DownDepConv as Ddep, DownDilConv as Ddil, UpCweight as Ucw};
+    cells(&[[(DownConv, 0), (Ddil, 1)], [(Ddep, 0), (Ddep, 1)]], &[[(Cweight, 0), (Ucw, 1)], [(Conv, 0), (Ucw, 1)]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Streams;
+    use std::collections::HashSet;
+
+    fn unet(architecture: Architecture) -> UnetCells {
+        let Architecture::NasUnet(cells) = architecture else { panic!("cells of a NAS-Unet") };
+        cells
+    }
+
+    #[test]
+    fn published_and_sampled_cells_belong_to_the_space_and_survive_a_file() {
+        let published = PUBLISHED.iter().map(|(_, make)| make());
+        let sampled = (0..1000).map(|i| sample(1 + i as usize % MOST_NODES, &mut Streams::new(7).rng("sample", i)));
+        for architecture in published.chain(sampled) {
+            architecture.check().unwrap();
+            let text = serde_json::to_string(&architecture).unwrap();
+            assert!(text.starts_with("{\"space\":\"nas_unet\",\"down\":[[{\"op\":\""), "{text}");
+            assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), architecture);
+            assert!(architecture.cells().is_empty());
+            let cells = unet(architecture);
+            for first in [&cells.down[0], &cells.up[0]] {
+                assert_eq!(first.iter().map(|e| e.from).collect::<HashSet<_>>(), HashSet::from([0, 1]));
+            }
+        }
+    }
+
+    #[test]
+    fn samples_reach_every_operation_and_source() {
+        let mut seen = HashSet::new();
+        for i in 0..3000 {
+            let cells = unet(sample(3, &mut Streams::new(7).rng("sample", i)));
+            for (cell, nodes) in [cells.down, cells.up].into_iter().enumerate() {
+                seen.extend(nodes.iter().enumerate().flat_map(|(n, edges)| edges.map(|e| (cell, n, e))));
+            }
+        }
+        // Down: 6 edges of 6 operations and 3 of 5. Up: 3 edges of 4 and 6 of 5.
+        assert_eq!(seen.len(), 6 * 6 + 3 * 5 + 3 * 4 + 6 * 5);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refused = |change: &dyn Fn(&mut UnetCells), says: &str| {
+            let mut cells = unet(v2());
+            change(&mut cells);
+            let error = cells.check().unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        };
+        let edge = |op, from| UnetEdge { op, from };
+        refused(&|c| c.down[1][0].from = 0, "down cell: node 3 reads state 0 twice");
+        refused(&|c| c.up[1][0].from = 3, "up cell: node 3 reads state 3, which does not come before");
+        refused(&|c| c.up[0][0] = edge(SegmentOp::UpConv, 0), "up cell: node 2 applies up_conv to state 0; there fit identity, cweight");
+        refused(&|c| c.up[0][1] = edge(SegmentOp::Conv, 1), "there fit up_cweight, up_dep_conv");
+        refused(&|c| c.down[0][0] = edge(SegmentOp::UpConv, 1), "there fit avg_pool");
+        refused(&|c| c.down[2][0] = edge(SegmentOp::DownConv, 2), "applies down_conv to state 2");
+        refused(&|c| c.up[1][0] = edge(SegmentOp::None, 2), "applies none");
+        refused(&|c| c.up.truncate(2), "as many nodes, 1 to 8, not 3 and 2");
+        refused(&|c| [&mut c.down, &mut c.up].map(Vec::clear)[0], "not 0 and 0");
+    }
+
+    #[test]
+    fn isomorphic_cells_have_one_hash() {
+        let a = v2();
+        let mut b = unet(v2());
+        b.down.swap(0, 2);
+        b.up[1].swap(0, 1);
+        b.down[0].swap(0, 1);
+        assert_eq!(a.hash(), Architecture::NasUnet(b).hash());
+        let mut shuffled = unet(v3());
+        shuffled.down[2][1].op = SegmentOp::ShuffleConv;
+        assert_eq!(v3().hash(), Architecture::NasUnet(shuffled).hash());
+        let mut other = unet(v3());
+        other.down[2][1].from = 2;
+        assert_ne!(v3().hash(), Architecture::NasUnet(other).hash());
+        let all: HashSet<String> = PUBLISHED.iter().map(|(_, make)| make().hash()).collect();
+        assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn every_topological_order_has_the_same_canonical_form() {
+        let mut rng = Streams::new(9).rng("orders", 0);
+        for _ in 0..200 {
+            let cells = unet(sample(6, &mut rng));
+            let (mut order, nodes) = (Vec::new(), &cells.up);
+            while order.len() < nodes.len() {
+                let next = rng.random_range(0..nodes.len());
+                if !order.contains(&next) && nodes[next].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2))) {
+                    order.push(next);
+                }
+            }
+            let renamed = order.iter().map(|n| row(nodes[*n], &order)).map(|[a, b]| [b, a]).collect();
+            let other = UnetCells { up: renamed, ..cells.clone() };
+            other.check().unwrap();
+            assert_eq!(cells.canonical(), other.canonical());
+        }
+    }
+}
