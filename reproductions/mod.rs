@@ -4,6 +4,7 @@ pub mod amoebanet;
 pub mod darts;
 pub mod enas;
 pub mod ghn;
+pub mod nas_unet;
 pub mod nasnet;
 pub mod random;
 
