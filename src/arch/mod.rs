@@ -81,7 +81,7 @@ impl TryFrom<NetSize> for UnetSize {
 
     /// A U of `depth` has `2 depth + 1` cells and no auxiliary head.
     fn try_from(size: NetSize) -> Result<Self> {
-        if size.auxiliary || size.cells < 5 || size.cells % 2 == 0 {
+        if size.auxiliary || size.cells < 5 || size.cells.is_multiple_of(2) {
             return Err(Error::Usage(format!(
                 "a NAS-Unet has 2 depth + 1 cells, 5 at the least, and no auxiliary head; these are {} cells{}",
                 size.cells,
