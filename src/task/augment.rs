@@ -46,6 +46,13 @@ impl Augment {
         padded.gather(2, &index.view([n, 1, h * w]).expand([n, c, h * w], false), false).view([n, c, h, w])
     }
 
+    /// Crop and flip of images [N, C, H, W] and their masks [N, H, W] (class numbers up to 255) alike. Shifted-in pixels are 0 in both.
+    pub fn move_pair(&self, images: &Tensor, masks: &Tensor, rng: &mut Rng) -> (Tensor, Tensor) {
+        let channels = images.size()[1];
+        let both = self.move_pixels(&Tensor::cat(&[images, &masks.unsqueeze(1).to_kind(images.kind())], 1), rng);
+        (both.narrow(1, 0, channels), both.select(1, channels).to_kind(masks.kind()))
+    }
+
     /// Cutout on normalised images, where 0 is the mean colour.
     pub fn cut(&self, images: &Tensor, rng: &mut Rng) -> Tensor {
         if self.cutout == 0 {
@@ -142,6 +149,22 @@ mod tests {
             }
         }
         assert!((150..250).contains(&flips), "{flips} of 400");
+    }
+
+    #[test]
+    fn image_and_mask_move_together() {
+        let augment = Augment { crop_padding: 2, flip: true, cutout: 0 };
+        let masks = (Tensor::arange(2 * 5 * 7, (Kind::Int64, Device::Cpu)) + 186).to_kind(Kind::Uint8).view([2, 5, 7]);
+        let images = Tensor::stack(&[masks.to_kind(Kind::Float), masks.to_kind(Kind::Float) * 2.0], 1);
+        let mut seen = std::collections::HashSet::new();
+        for step in 0..50 {
+            let (x, m) = augment.move_pair(&images, &masks, &mut rng(step));
+            assert_eq!((x.size(), m.size(), m.kind()), (vec![2, 2, 5, 7], vec![2, 5, 7], Kind::Uint8));
+            assert!(x.select(1, 0).equal(&m.to_kind(Kind::Float)) && x.select(1, 1).equal(&(m.to_kind(Kind::Float) * 2.0)));
+            assert!(x.equal(&augment.move_pixels(&images, &mut rng(step))), "a mask takes no random numbers of its own");
+            seen.insert(Vec::<u8>::try_from(m.reshape([-1])).unwrap());
+        }
+        assert!(seen.len() > 40, "{} different moves", seen.len());
     }
 
     #[test]
