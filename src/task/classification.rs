@@ -21,12 +21,12 @@ pub enum Part {
     Retrain,
 }
 
-/// Images [N, C, H, W] normalised by channel, and labels `[N]`.
+/// Images [N, C, H, W] normalised by channel, and labels `[N]`, or [N, H, W] where every pixel has one.
 #[derive(Debug)]
 pub struct Batch {
     /// [N, C, H, W], float.
     pub images: Tensor,
-    /// `[N]`, integers.
+    /// `[N]` or [N, H, W], integers.
     pub labels: Tensor,
 }
 
@@ -88,7 +88,7 @@ struct Pixels {
     std: Tensor,
 }
 
-/// How many of the images are used; 0 is all.
+/// How many of the images, or of the volumes of a segmentation set, are used; 0 is all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
     /// Images for the search, training and validation part together.
@@ -273,7 +273,7 @@ impl Pixels {
     }
 }
 
-fn cut(available: usize, limit: usize) -> usize {
+pub(super) fn cut(available: usize, limit: usize) -> usize {
     if limit == 0 { available } else { available.min(limit) }
 }
 

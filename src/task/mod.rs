@@ -4,8 +4,10 @@ mod augment;
 mod classification;
 mod confusion;
 mod loss;
+mod segmentation;
 
 pub use augment::Augment;
 pub use classification::{Batch, Classification, Limit, Part, Score, TestSplit};
 pub use confusion::{Confusion, confusions};
 pub use loss::{SegmentationLoss, dice_loss, legacy_soft_dice};
+pub use segmentation::{Segmentation, SegmentationScore, SegmentationTest};

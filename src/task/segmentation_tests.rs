@@ -1,0 +1,229 @@
+//! Tests of the segmentation task, on volumes whose pixels say where they come from.
+
+use super::*;
+
+/// A volume whose slices have the intensities `number / 100`, `(number + 1) / 100`, ..., and a square of class 1 or 2 in their middle.
+fn volume(name: &str, subject: &str, [depth, height, width]: [usize; 3], number: usize) -> Volume {
+    let intensities = (0..depth).flat_map(|d| vec![(number + d) as f32 / 100.0; height * width]).collect();
+    let inside = |y: usize, x: usize| y.abs_diff(height / 2) <= 1 && x.abs_diff(width / 2) <= 1;
+    let slice = |d: usize| (0..height * width).map(move |i| if inside(i / width, i % width) { 1 + (d % 2) as u8 } else { 0 });
+    let mask = (0..depth).flat_map(slice).collect();
+    Volume { name: name.into(), subject: subject.into(), depth, height, width, intensities, mask, spacing: None }
+}
+
+/// Six training volumes of four subjects with 4 slices each, and two test volumes.
+fn set() -> SegmentationSet {
+    let train = ["a1", "b1", "a2", "c1", "c2", "d1"];
+    let sizes = [[4, 9, 8], [4, 6, 7], [4, 20, 5], [4, 8, 8], [4, 7, 16], [4, 5, 5]];
+    let train = train.iter().zip(sizes).enumerate().map(|(i, (name, size))| volume(name, &name[..1], size, 4 * i)).collect();
+    SegmentationSet {
+        name: "toy".into(),
+        classes: ["background", "even", "odd"].map(String::from).into(),
+        train,
+        test: vec![volume("t1", "t", [3, 8, 8], 50), volume("u1", "u", [2, 12, 6], 60)],
+        hash: String::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn task(limit: Limit) -> (Segmentation, SegmentationTest) {
+    Segmentation::open(&set(), [8, 8], limit, Device::Cpu).unwrap()
+}
+
+/// Numbers of the slices of a batch, read back from the middle pixel.
+fn numbers(task: &Segmentation, batch: &Batch) -> Vec<i64> {
+    let middle = batch.images.select(3, 4).select(2, 4).select(1, 0).to_kind(Kind::Double);
+    let raw = middle * task.slices.std + task.slices.mean;
+    Vec::<f64>::try_from(raw * 100.0).unwrap().iter().map(|v| v.round() as i64).collect()
+}
+
+/// Logits that give every pixel its own class with certainty.
+fn certain(masks: &Tensor, classes: i64) -> Tensor {
+    let size = masks.size();
+    let zeros = Tensor::zeros([size[0], classes, size[1], size[2]], (Kind::Float, Device::Cpu));
+    zeros.scatter_value(1, &masks.unsqueeze(1), 20.0)
+}
+
+#[test]
+fn parts_are_whole_subjects_and_the_subjects_volumes_stand_together() {
+    let (all, test) = task(Limit::default());
+    let names = |part| all.slices.spans[all.spans(part)].iter().map(|s| s.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names(Part::Train), ["a1", "a2", "b1"]);
+    assert_eq!(names(Part::Valid), ["c1", "c2", "d1"]);
+    assert_eq!(names(Part::Retrain).len(), 6);
+    assert_eq!(all.counts(&test), [("train", 12), ("valid", 12), ("retrain", 24), ("test", 5)].map(|(n, c)| (n.to_string(), c)).into());
+    // Two volumes are to validate; the second of c draws the first with it.
+    let (some, _) = task(Limit { search: 6, valid: 2, retrain: 4 });
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| some.volumes(p)), [3, 3, 4]);
+    assert_ne!(some.split_hash, all.split_hash);
+    assert_eq!(all.share().split_hash, all.split_hash);
+    assert_eq!(all.share().len(Part::Train), 12);
+}
+
+#[test]
+fn an_epoch_shows_every_slice_of_its_part_once_in_an_order_of_its_own() {
+    let (task, _) = task(Limit::default());
+    let epoch = |part, epoch, size| {
+        let batches = (0..task.steps(part, size)).map(|i| task.batch(part, epoch, i, size, &Augment::NONE, Streams::new(1)));
+        batches.flat_map(|b| numbers(&task, &b)).collect::<Vec<i64>>()
+    };
+    // a1, a2 and b1 have the numbers 0 to 3, 8 to 11 and 4 to 7.
+    for (part, expected) in [(Part::Train, 0..12), (Part::Valid, 12..24), (Part::Retrain, 0..24)] {
+        let (first, second) = (epoch(part, 0, 5), epoch(part, 1, 5));
+        assert_ne!(first, second);
+        assert_eq!(first, epoch(part, 0, 5));
+        assert_eq!(first, epoch(part, 0, 4), "the order does not depend on the batch");
+        let mut sorted = first;
+        sorted.sort_unstable();
+        assert_eq!(sorted, expected.collect::<Vec<i64>>());
+    }
+    let sizes = |size| {
+        (0..task.steps(Part::Train, size))
+            .map(|i| task.batch(Part::Train, 0, i, size, &Augment::NONE, Streams::new(1)).len())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!([sizes(5), sizes(11), sizes(100)], [vec![5, 5, 2], vec![12], vec![12]]);
+}
+
+#[test]
+fn random_batches_stay_in_their_part_and_differ_by_step() {
+    let (task, _) = task(Limit::default());
+    let draw = |step| numbers(&task, &task.random_batch(Part::Valid, step, 6, &Augment::NONE, Streams::new(1)));
+    assert!((0..20).flat_map(draw).all(|n| (12..24).contains(&n)));
+    assert_ne!(draw(0), draw(1));
+    assert_eq!(draw(5), draw(5));
+}
+
+#[test]
+fn slices_are_cut_and_padded_around_their_middle() {
+    let (task, _) = task(Limit::default());
+    let ones = |part: &Tensor| part.ne(i64::from(PADDING)).sum(Kind::Int64).int64_value(&[]);
+    let of = |name: &str| task.slices.spans.iter().find(|s| s.name == name).unwrap();
+    // 9x8 in 8x8: the last row is cut. 6x7: one row above and below, one column at the right. 20x5: 8 rows, 1 column left and 2 right.
+    for (name, pixels, rows, columns) in [("a1", 64, 0..8, 0..8), ("b1", 42, 1..7, 0..7), ("a2", 40, 0..8, 1..6), ("d1", 25, 1..6, 1..6)] {
+        let mask = task.slices.masks.get(of(name).slices.start as i64);
+        assert_eq!(ones(&mask), pixels, "{name}");
+        let [(top, h), (left, w)] = [rows, columns].map(|r: Range<i64>| (r.start, r.end - r.start));
+        assert_eq!(ones(&mask.narrow(0, top, h).narrow(1, left, w)), pixels, "{name}");
+    }
+    assert_eq!(of("a1").outside, [4 * 8, 0, 0]);
+    assert_eq!(of("a2").outside, [4 * 12 * 5, 0, 0]);
+    assert_eq!(of("d1").outside, [0, 0, 0]);
+    let whole = task.batch(Part::Retrain, 0, 0, 24, &Augment::NONE, Streams::new(1));
+    assert_eq!((whole.images.size(), whole.labels.size()), (vec![24, 1, 8, 8], vec![24, 8, 8]));
+    assert!(whole.labels.max().int64_value(&[]) == 2, "padding is background in a batch");
+}
+
+#[test]
+fn intensities_are_normalised_by_the_training_volumes() {
+    let one = |i: usize| volume("v", &i.to_string(), [4, 8, 8], 4 * i);
+    let data = SegmentationSet { train: (0..6).map(one).collect(), ..set() };
+    let (task, _) = Segmentation::open(&data, [8, 8], Limit::default(), Device::Cpu).unwrap();
+    let all = task.batch(Part::Retrain, 0, 0, 24, &Augment::NONE, Streams::new(1));
+    assert!(all.images.mean(Kind::Double).double_value(&[]).abs() < 1e-5);
+    assert!((all.images.std(false).double_value(&[]) - 1.0).abs() < 1e-4);
+}
+
+#[test]
+fn image_and_mask_of_a_batch_move_together_by_the_streams_alone() {
+    let mut data = set();
+    for volume in &mut data.train {
+        volume.intensities = volume.mask.iter().map(|c| f32::from(*c) / 2.0).collect();
+    }
+    let (task, _) = Segmentation::open(&data, [8, 8], Limit::default(), Device::Cpu).unwrap();
+    let augment = Augment { crop_padding: 3, flip: true, cutout: 0 };
+    let batch = |epoch, index, seed| task.batch(Part::Train, epoch, index, 4, &augment, Streams::new(seed));
+    let mut moved = 0;
+    for (epoch, index) in [(0, 0), (0, 1), (0, 2), (1, 0), (7, 2)] {
+        let b = batch(epoch, index, 1);
+        let raw = ((b.images.select(1, 0) * task.slices.std + task.slices.mean) * 2.0).round().to_kind(Kind::Int64);
+        assert!(raw.equal(&b.labels));
+        assert!(b.images.equal(&batch(epoch, index, 1).images) && !b.images.equal(&batch(epoch, index, 2).images));
+        let still = task.batch(Part::Train, epoch, index, 4, &Augment::NONE, Streams::new(1));
+        moved += i32::from(!still.labels.equal(&b.labels));
+    }
+    assert_eq!(moved, 5);
+}
+
+#[test]
+fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
+    let (task, test) = task(Limit::default());
+    let masks = classes_of(&task.slices.masks);
+    let at = std::cell::Cell::new(12i64);
+    let perfect = |x: &Tensor| {
+        let (start, n) = (at.get(), x.size()[0]);
+        at.set(start + n);
+        certain(&masks.narrow(0, start, n), 3)
+    };
+    let score = task.score(Part::Valid, 5, perfect, || Ok(true)).unwrap().unwrap();
+    assert_eq!(score.volumes.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["c1", "c2", "d1"]);
+    assert_eq!((score.dice(), score.iou(), score.pooled().accuracy()), (1.0, 1.0, 1.0));
+    assert!(score.loss < 1e-6 && score.legacy_soft_dice > 0.999);
+    assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [4 * 64, 4 * 7 * 16, 4 * 25]);
+    // Always background: the foreground has no overlap, and no volume is without foreground.
+    let background = |x: &Tensor| certain(&Tensor::zeros([x.size()[0], 8, 8], (Kind::Int64, Device::Cpu)), 3);
+    let score = test.score(2, background, || Ok(true)).unwrap().unwrap();
+    assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [3 * 64, 2 * 72]);
+    assert_eq!((score.dice(), score.iou()), (0.0, 0.0));
+    let pooled = score.pooled();
+    assert_eq!((pooled.count(1, 0), pooled.count(2, 0)), (9 * 3, 9 * 2));
+    assert!((pooled.legacy_background_iou() - pooled.iou(0) / 2.0).abs() < 1e-12);
+    // 45 of the 5 x 64 - 2 x 16 pixels in the windows are wrong and cost 20 each.
+    assert!((score.loss - 20.0 * 45.0 / 288.0).abs() < 1e-4, "{}", score.loss);
+    assert_eq!(task.score(Part::Valid, 5, background, || Ok(false)).unwrap(), None);
+}
+
+#[test]
+fn foreground_outside_the_window_is_missed_however_good_the_answer() {
+    let (task, _) = Segmentation::open(&set(), [2, 8], Limit::default(), Device::Cpu).unwrap();
+    let masks = classes_of(&task.slices.masks);
+    let at = std::cell::Cell::new(0i64);
+    let perfect = |x: &Tensor| {
+        let (start, n) = (at.get(), x.size()[0]);
+        at.set(start + n);
+        certain(&masks.narrow(0, start, n), 3)
+    };
+    let score = task.score(Part::Train, 7, perfect, || Ok(true)).unwrap().unwrap();
+    for (_, confusion) in &score.volumes {
+        // Two of the three rows of a square are in the window.
+        assert_eq!([confusion.count(1, 1), confusion.count(1, 0), confusion.count(2, 2), confusion.count(2, 0)], [12, 6, 12, 6]);
+        assert!((confusion.foreground_dice() - 0.8).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn the_mean_over_volumes_is_not_the_pooled_value() {
+    let score = SegmentationScore {
+        volumes: vec![("good".into(), Confusion::missed(&[90, 0])), ("bad".into(), Confusion::missed(&[0, 10]))],
+        loss: 0.0,
+        legacy_soft_dice: 0.0,
+    };
+    assert_eq!((score.dice(), score.iou()), (0.5, 0.5), "two empty masks agree");
+    assert_eq!(score.pooled().foreground_dice(), 0.0);
+}
+
+#[test]
+fn splits_that_cannot_be_are_refused() {
+    let refused = |data: &SegmentationSet, window, limit, says: &str| {
+        let error = Segmentation::open(data, window, limit, Device::Cpu).err().unwrap().to_string();
+        assert!(error.contains(says), "{error}");
+    };
+    let all = Limit::default();
+    refused(&set(), [0, 8], all, "a window");
+    refused(&set(), [8, 8], Limit { search: 1, ..all }, "at least 2 volumes");
+    refused(&set(), [8, 8], Limit { valid: 6, ..all }, "none of another subject");
+    refused(&set(), [8, 8], Limit { search: 2, valid: 1, ..all }, "none of another subject");
+    refused(&SegmentationSet { test: Vec::new(), ..set() }, [8, 8], all, "1 for the test");
+    refused(&SegmentationSet { classes: vec!["background".into()], ..set() }, [8, 8], all, "2 to 255 classes");
+}
+
+#[test]
+fn the_shipped_canvases_make_a_task() {
+    let data = crate::data::open_segmentation("digit-canvas", None).unwrap();
+    let (task, test) = Segmentation::open(&data, [64, 64], Limit { search: 40, valid: 10, retrain: 50 }, Device::Cpu).unwrap();
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), [30, 10, 50]);
+    assert_eq!((task.classes, test.volumes()), (11, test.len()));
+    let batch = task.batch(Part::Train, 0, 0, 8, &Augment::NONE, Streams::new(1));
+    assert_eq!(batch.images.size(), [8, 1, 64, 64]);
+    assert!(batch.labels.max().int64_value(&[]) > 0);
+}
