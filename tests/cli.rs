@@ -42,7 +42,7 @@ fn what_is_unknown_is_refused_with_exit_code_2() {
     let refused = |arguments: &[&str], says: &str| {
         naslab().current_dir(folder.path()).args(arguments).assert().code(2).stderr(predicate::str::contains(says));
     };
-    refused(&["run", "dart"], "the methods are amoebanet, nasnet, enas, darts, random");
+    refused(&["run", "dart"], "the methods are amoebanet, nasnet, enas, ghn, darts, random");
     refused(&["run", "darts", "--preset", "huge"], "paper, smoke, small");
     refused(&["run", "darts", "--set", "search.epoch=3"], "there is no setting 'search.epoch'");
     refused(&["run", "darts", "--set", "search.epochs=0"], "search.epochs = 0");

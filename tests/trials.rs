@@ -14,6 +14,7 @@ use naslab::record::{EndReason, Limits, RunResult, TrialRecord};
 use naslab::reproductions::random::RandomSearch;
 use naslab::seed::Streams;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Tensor};

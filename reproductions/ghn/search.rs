@@ -185,7 +185,7 @@ impl<'a> State<'a> {
             let number = self.progress.scores.len() as u64;
             let score = self.score(&self.candidate(lab, number))?;
             self.progress.scores.push(score);
-            if (number + 1) % every == 0 || number + 1 == self.s.candidates {
+            if (number + 1).is_multiple_of(every) || number + 1 == self.s.candidates {
                 let best = self.progress.scores.iter().copied().reduce(f64::max);
                 let extra = BTreeMap::from([("ranked".to_string(), (number + 1) as f64)]);
                 lab.progress(Point {

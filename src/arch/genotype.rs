@@ -83,7 +83,7 @@ impl Architecture {
             Self::Nasnet(_) => "nasnet",
             Self::EnasMicro(_) | Self::EnasMacro(_) => "enas",
             Self::Ghn(_) => "ghn",
-            Self::NasUnet(_) => "nas-unet",
+            Self::NasUnet(_) => "nas_unet",
         }
     }
 

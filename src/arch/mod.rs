@@ -119,5 +119,5 @@ pub fn published(name: &str) -> Option<Architecture> {
 }
 
 fn all_published() -> impl Iterator<Item = &'static darts_space::Named> {
-    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED).chain(&enas_space::PUBLISHED).chain(&nas_unet_space::PUBLISHED)
+    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED).chain(&enas_space::PUBLISHED)
 }

@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn cells_without_a_drawing_are_refused_in_words() {
-        let error = architecture(&crate::arch::published("nas-unet-v3").unwrap(), "a U").err().unwrap();
+        let error = architecture(&crate::arch::nas_unet_space::PUBLISHED[0].1(), "a U").err().unwrap();
         assert!(error.to_string().contains("are not drawn"));
     }
 
