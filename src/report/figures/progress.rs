@@ -17,7 +17,7 @@ const KNOWN: [(&str, &str); 4] = [
     ("controller_entropy", "mean entropy of the controller's decisions (nats)"),
     ("baseline", "baseline of the rewards"),
     ("alpha_entropy", "mean entropy of alpha (nats)"),
-    ("normal_skips", "number of skip connections in the normal cell"),
+    ("normal_skips", "skip connections in the normal cell"),
 ];
 /// Lines that are drawn over the scores of trials, and what they are.
 const TRIAL_LINES: [(&str, &str); 2] =

@@ -16,13 +16,14 @@ pub struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// The look of its method; random search has a shape for each space.
+    /// The look of its method; random search has a shape for each space, and so has an experiment that is no search.
     pub fn look(&self) -> Look {
         let look = look(self.method);
         match self.method {
             "random" if self.name.contains("darts") => Look { shape: Shape::Square, ..look },
             "random" if self.name.contains("amoebanet") => Look { shape: Shape::Plus, ..look },
             "random" if self.name.contains("ghn") => Look { shape: Shape::Star, ..look },
+            "ghn" if self.name.contains("correlation") => Look { shape: Shape::Wedge, ..look },
             _ => look,
         }
     }
