@@ -78,6 +78,11 @@ pub fn show_count(n: u64) -> String {
     out
 }
 
+/// Bytes in hexadecimal, two digits each, as digests are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

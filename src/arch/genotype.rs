@@ -4,6 +4,7 @@ use super::enas_space::MacroNet;
 use super::nas_unet_space::UnetCells;
 use crate::error::{Error, Result};
 use crate::nn::Op;
+use crate::units::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -62,7 +63,7 @@ impl Architecture {
     /// SHA-256 (hexadecimal) of the canonical form; equal for isomorphic cells.
     pub fn hash(&self) -> String {
         let text = serde_json::to_string(&self.canonical()).expect("an architecture is plain data");
-        format!("{:x}", HexDigest(Sha256::digest(text.as_bytes()).into()))
+        hex(&Sha256::digest(text.as_bytes()))
     }
 
     /// Its two cells.
@@ -118,14 +119,6 @@ impl Architecture {
             Self::Ghn(cell) => Self::Ghn(cell.canonical()),
             Self::NasUnet(cells) => Self::NasUnet(cells.canonical()),
         }
-    }
-}
-
-struct HexDigest([u8; 32]);
-
-impl std::fmt::LowerHex for HexDigest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading, unpacking and checking files.
 
 use crate::error::{Error, Result};
+use crate::units::hex;
 use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
 use std::fs::File;
@@ -86,10 +87,6 @@ impl Read for Md5Reader {
         self.md5.update(&buffer[..n]);
         Ok(n)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// MD5 in hexadecimal.

@@ -14,6 +14,7 @@ pub use volumes::{
 };
 
 use crate::error::{Error, Result};
+use crate::units::hex;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -157,5 +158,5 @@ fn hash(splits: &[&Images]) -> String {
         hash.update(&images.pixels);
         images.labels.iter().for_each(|l| hash.update(l.to_le_bytes()));
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }

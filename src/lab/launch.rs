@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
 use crate::task::{Classification, TestSplit};
+use crate::units::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -252,7 +253,7 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &DataSet, ta
         started: jiff::Timestamp::now().to_string(),
     };
     let text = deciding(&manifest).to_string();
-    manifest.identity = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    manifest.identity = hex(&Sha256::digest(text.as_bytes()));
     manifest
 }
 

@@ -5,6 +5,7 @@
 
 use super::atomic::{remove_temporaries, sync_folder, write_atomic};
 use crate::error::{Error, Result};
+use crate::units::hex;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as FileDtype, TensorView};
 use serde_json::Value;
@@ -185,7 +186,7 @@ impl Generation {
 
 /// The first 16 hexadecimal digits of the SHA-256.
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)[..8].iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes)[..8])
 }
 
 /// Writes tensors and metadata as one safetensors file, whole or not at all. Equal content gives equal bytes.

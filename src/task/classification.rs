@@ -1,11 +1,12 @@
 //! Image classification: parts of a data set, batches, score.
 
 use super::augment::Augment;
+use super::batches;
 use crate::data::{DataSet, Images};
 use crate::error::{Error, Result};
 use crate::nn::cross_entropy;
 use crate::seed::{Rng, Streams};
-use rand::seq::SliceRandom;
+use crate::units::hex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
@@ -121,7 +122,7 @@ impl Classification {
         let text = format!("train {train:?} valid {valid:?} retrain {retrain:?} test {:?}", 0..data.test.len());
         let (mean, std) = statistics(&data.train);
         let task = Self {
-            split_hash: Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
+            split_hash: hex(&Sha256::digest(text.as_bytes())),
             channels: data.train.channels as i64,
             height: data.train.height as i64,
             width: data.train.width as i64,
@@ -159,28 +160,19 @@ impl Classification {
 
     /// Steps an epoch over `part`; a last batch of one image joins the one before it.
     pub fn steps(&self, part: Part, batch: usize) -> u64 {
-        let n = self.len(part);
-        let whole = n.div_ceil(batch);
-        (if whole > 1 && n % batch == 1 { whole - 1 } else { whole }) as u64
+        batches::steps(self.len(part), batch)
     }
 
     /// Batch `index` of `epoch` in a shuffled order, augmented. Order and augmentation come from `streams` alone.
     pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let steps = self.steps(part, size);
-        assert!(index < steps, "batch {index} of {steps}");
-        let mut order: Vec<i64> = self.range(part).map(|i| i as i64).collect();
-        order.shuffle(&mut streams.rng("order", epoch));
-        let start = index as usize * size;
-        let end = if index + 1 == steps { order.len() } else { start + size };
-        self.pixels.batch(&order[start..end], augment, &mut streams.rng("augment", epoch * steps + index))
+        let (items, mut rng) = batches::of_epoch(self.range(part), epoch, index, size, streams);
+        self.pixels.batch(&items, augment, &mut rng)
     }
 
     /// A batch of `size` images drawn without replacement, independently for every `step`.
     pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let range = self.range(part);
-        let chosen = rand::seq::index::sample(&mut streams.rng("random batch", step), range.len(), size.min(range.len()));
-        let index: Vec<i64> = chosen.iter().map(|i| (range.start + i) as i64).collect();
-        self.pixels.batch(&index, augment, &mut streams.rng("augment random batch", step))
+        let (items, mut rng) = batches::at_random(self.range(part), step, size, streams);
+        self.pixels.batch(&items, augment, &mut rng)
     }
 
     /// Scores `part` by `logits` ([N, C, H, W] → [N, classes]); `go_on` is asked before every

@@ -1,6 +1,7 @@
 //! What is learned: splits, batches, augmentation, losses, scores; of whole images, and of every pixel.
 
 mod augment;
+mod batches;
 mod classification;
 mod confusion;
 mod loss;

@@ -1,13 +1,14 @@
 //! Segmentation: the slices of volumes in a window of one size, parts, batches, score.
 
 use super::augment::Augment;
+use super::batches;
 use super::classification::{Batch, Limit, Part, cut};
 use super::confusion::{Confusion, confusions};
 use super::loss::legacy_soft_dice;
 use crate::data::{SegmentationSet, Volume};
 use crate::error::{Error, Result};
 use crate::seed::{Rng, Streams};
-use rand::seq::SliceRandom;
+use crate::units::hex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -132,7 +133,7 @@ impl Segmentation {
         let text = format!("window {window:?} train {a:?} valid {b:?} retrain {c:?} test {test:?}");
         let scale = statistics(&data.train);
         let task = Self {
-            split_hash: Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
+            split_hash: hex(&Sha256::digest(text.as_bytes())),
             channels: 1,
             height: window[0] as i64,
             width: window[1] as i64,
@@ -171,28 +172,19 @@ impl Segmentation {
 
     /// Steps an epoch over `part`; a last batch of one slice joins the one before it.
     pub fn steps(&self, part: Part, batch: usize) -> u64 {
-        let n = self.len(part);
-        let whole = n.div_ceil(batch);
-        (if whole > 1 && n % batch == 1 { whole - 1 } else { whole }) as u64
+        batches::steps(self.len(part), batch)
     }
 
     /// Batch `index` of `epoch` in a shuffled order of slices, augmented. Order and augmentation come from `streams` alone.
     pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let steps = self.steps(part, size);
-        assert!(index < steps, "batch {index} of {steps}");
-        let mut order: Vec<i64> = self.range(part).map(|i| i as i64).collect();
-        order.shuffle(&mut streams.rng("order", epoch));
-        let start = index as usize * size;
-        let end = if index + 1 == steps { order.len() } else { start + size };
-        self.slices.batch(&order[start..end], augment, &mut streams.rng("augment", epoch * steps + index))
+        let (items, mut rng) = batches::of_epoch(self.range(part), epoch, index, size, streams);
+        self.slices.batch(&items, augment, &mut rng)
     }
 
     /// A batch of `size` slices drawn without replacement, independently for every `step`.
     pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let range = self.range(part);
-        let chosen = rand::seq::index::sample(&mut streams.rng("random batch", step), range.len(), size.min(range.len()));
-        let index: Vec<i64> = chosen.iter().map(|i| (range.start + i) as i64).collect();
-        self.slices.batch(&index, augment, &mut streams.rng("augment random batch", step))
+        let (items, mut rng) = batches::at_random(self.range(part), step, size, streams);
+        self.slices.batch(&items, augment, &mut rng)
     }
 
     /// Scores `part` by `logits` ([N, 1, H, W] → [N, classes, H, W]) in batches of `batch` slices; `go_on` is asked before every batch;

@@ -19,6 +19,7 @@ pub use grid::Grid;
 use super::files::{Found, list};
 use super::looked_at;
 use crate::error::{Error, Result};
+use crate::units::hex;
 use listing::Listing;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -206,5 +207,5 @@ fn hash(set: &SegmentationSet) -> String {
             hash.update(&volume.mask);
         }
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }
