@@ -9,7 +9,7 @@ use crate::nn::{Weights, cross_entropy};
 use crate::record::{Candidate, EndReason};
 use crate::seed::Streams;
 use crate::task::{Batch, Part};
-use crate::train::{Adam, Ahead, Order, RADIUS, Saved, Sgd, clip, cosine};
+use crate::train::{Adam, Ahead, RADIUS, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
@@ -176,13 +176,9 @@ impl<'a> State<'a> {
 
     /// `None` if a loss was NaN or infinite.
     fn alpha_gradient(&self, train: &Batch, valid: &Batch, eta: f64) -> Option<Tensor> {
-        if self.settings.order == Order::First {
-            let loss = self.loss(&self.weights, valid);
-            let finite = loss.double_value(&[]).is_finite();
-            return finite.then(|| Tensor::run_backward(&[loss], &[&self.alpha], false, false).remove(0));
-        }
         let ahead = Ahead { table: &self.net.table, weights: &self.weights, sgd: &self.weight_steps, eta, radius: RADIUS };
-        Some(ahead.gradient(&[&self.alpha], &|w| self.loss(w, train), &|w| self.loss(w, valid))?.remove(0))
+        let (train, valid) = (|w: &Weights| self.loss(w, train), |w: &Weights| self.loss(w, valid));
+        Some(ahead.gradient(self.settings.order, &[&self.alpha], &train, &valid)?.remove(0))
     }
 
     fn loss(&self, weights: &Weights, batch: &Batch) -> Tensor {

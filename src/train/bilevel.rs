@@ -44,17 +44,21 @@ pub struct Ahead<'a> {
 }
 
 impl Ahead<'_> {
-    /// ∇α L_val(w − η (μ m + ∇w L_train(w, α) + λ w), α) for every tensor of `alpha`, by the chain rule. The product of the mixed second
-    /// derivatives with v = ∇w' L_val is the central difference of ∇α L_train along v. The losses are functions of the weights; alpha is in them.
-    /// `None` if a loss is NaN or infinite.
+    /// The gradient for every tensor of `alpha`: ∇α L_val(w, α) in the first order, ∇α L_val(w − η (μ m + ∇w L_train(w, α) + λ w), α) in the
+    /// second, by the chain rule. The product of the mixed second derivatives with v = ∇w' L_val is the central difference of ∇α L_train
+    /// along v. The losses are functions of the weights; alpha is in them. `None` if a loss is NaN or infinite.
     pub fn gradient(
         &self,
+        order: Order,
         alpha: &[&Tensor],
         train: &dyn Fn(&Weights) -> Tensor,
         valid: &dyn Fn(&Weights) -> Tensor,
     ) -> Option<Vec<Tensor>> {
         let finite = |loss: Tensor| loss.double_value(&[]).is_finite().then_some(loss);
         let w = self.weights;
+        if order == Order::First {
+            return Some(Tensor::run_backward(&[finite(valid(w))?], alpha, false, false));
+        }
         let slope = w.gradient(&finite(train(w))?);
         // The step ahead has statistics of its own.
         let ahead = no_grad(|| {
@@ -125,7 +129,7 @@ mod tests {
         fn gradient(&self, w: &Weights, sgd: &Sgd, alpha: &Tensor, eta: f64, radius: f64) -> Tensor {
             let ahead = Ahead { table: &self.table, weights: w, sgd, eta, radius };
             let loss = |data| move |w: &Weights| self.loss(w, alpha, data);
-            ahead.gradient(&[alpha], &loss(&self.train), &loss(&self.valid)).unwrap().remove(0)
+            ahead.gradient(Order::Second, &[alpha], &loss(&self.train), &loss(&self.valid)).unwrap().remove(0)
         }
     }
 
@@ -197,7 +201,7 @@ mod tests {
             let valid = |w: &Weights| (&alpha * &w[id] - &alpha * 2.0 + 1.0).sum(Kind::Double);
             for step in 0..2000 {
                 let ahead = Ahead { table: &table, weights: &w, sgd: &sgd, eta: xi, radius: RADIUS };
-                let gradient = ahead.gradient(&[&alpha], &train, &valid).unwrap().remove(0);
+                let gradient = ahead.gradient(Order::Second, &[&alpha], &train, &valid).unwrap().remove(0);
                 let (a, b) = (alpha.double_value(&[0]), w.flat().double_value(&[0]));
                 let analytic = b - xi * (2.0 * b - 2.0 * a) - 2.0 + 2.0 * xi * a;
                 assert!((gradient.double_value(&[0]) - analytic).abs() < 1e-9, "step {step}");
