@@ -3,7 +3,7 @@
 use super::load::{CurvePoint, Loaded, Reported, Run, Status};
 use crate::error::{Error, Result};
 use crate::record::{DeviceRecord, EndReason, LedgerRecord, LedgerRow, Manifest, Phase, RunResult, TrialRecord};
-use crate::units::SECONDS_PER_DAY;
+use crate::units::{SECONDS_PER_DAY, hex};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -147,7 +147,7 @@ fn protocol(m: &Manifest) -> String {
     let limited = m.limits.budget_seconds.is_some() || m.limits.max_memory_bytes.is_some();
     let jobs = limited.then_some(m.jobs);
     let text = serde_json::to_string(&(&m.settings, &m.limits, &m.data.hash, jobs)).expect("a manifest is plain data");
-    Sha256::digest(text.as_bytes())[..4].iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes())[..4])
 }
 
 fn account(row: &mut Row, ledger: &LedgerRecord) {

@@ -3,9 +3,9 @@
 use super::claims::{Claim, Cutout};
 use super::frame::Row;
 use super::table::SummaryRow;
-use super::text::{Grid, collapsed, cost, left_out, outcome, reading, search_time, shrunk};
+use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
+use super::trials;
 use super::write::Drawing;
-use super::{proxies, trials};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
@@ -23,7 +23,7 @@ pub(super) struct Figures {
 }
 
 /// The page.
-pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figures: &Figures) -> String {
+pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], more: [&Grid; 2], figures: &Figures) -> String {
     let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>naslab report</title>\n";
     let _ = write!(out, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Architecture searches under one measured budget</h1>\n");
@@ -48,10 +48,9 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], figur
         out += "<h2>How the searches went</h2>\n";
         figures.progress.iter().for_each(|svg| out += &figure(svg, ""));
         out += &optional(&counts);
-        out += &optional(&proxies::table(rows));
-        out += &optional(&collapsed(rows));
         trials::best(rows).iter().for_each(|grid| out += &folded(grid));
     }
+    more.iter().for_each(|grid| out += &optional(grid));
     if !figures.cells.is_empty() {
         out += "<h2>Cells found</h2>\n";
         figures.cells.iter().for_each(|c| out += &figure(&c.svg, ""));

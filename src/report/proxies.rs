@@ -1,8 +1,7 @@
 //! How well scores that come early predict scores that come late: pairs of them from trials and runs, and their correlation.
 
 use super::correlation::{Coefficient, Correlation, correlate};
-use super::figures::{Experiment, Series, experiments};
-use super::frame::Row;
+use super::figures::{Experiment, Series};
 use super::table::NONE;
 use super::text::Grid;
 use crate::error::{Error, Result};
@@ -22,6 +21,8 @@ pub struct Pairs<'a> {
     pub target: &'static str,
     /// (proxy, target), finite.
     pub values: Vec<(f64, f64)>,
+    /// Of these.
+    pub correlation: Correlation,
     /// Both are fractions, to be shown in percent.
     pub scores: bool,
 }
@@ -34,7 +35,8 @@ pub fn pairs<'a>(groups: &'a [Experiment<'a>]) -> Vec<Pairs<'a>> {
             let mut put = |proxy: String, target, scores, values: Vec<(f64, f64)>| {
                 let values: Vec<(f64, f64)> = values.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
                 if values.len() > 1 {
-                    out.push(Pairs { experiment, series, proxy, target, values, scores });
+                    let correlation = correlate(&values);
+                    out.push(Pairs { experiment, series, proxy, target, values, correlation, scores });
                 }
             };
             let trials = |phase| series.rows.iter().flat_map(|r| r.all_trials()).filter(move |t: &&TrialRecord| t.phase == phase);
@@ -66,15 +68,14 @@ fn words(name: &str) -> String {
 }
 
 /// The table of the correlations.
-pub(super) fn table(rows: &[Row]) -> Grid {
-    let groups = experiments(rows);
-    let line = |p: Pairs| {
-        let c = correlate(&p.values);
+pub(super) fn table(pairs: &[Pairs]) -> Grid {
+    let line = |p: &Pairs| {
+        let c = p.correlation;
         vec![
             p.series.name.clone(),
             p.experiment.dataset.to_string(),
             p.experiment.preset.to_string(),
-            p.proxy,
+            p.proxy.clone(),
             p.target.to_string(),
             c.n.to_string(),
             coefficient(c.pearson),
@@ -85,7 +86,7 @@ pub(super) fn table(rows: &[Row]) -> Grid {
     Grid {
         title: "What early scores say about late ones".into(),
         head: vec!["method", "data set", "preset", "early", "late", "n", "Pearson", "Spearman", "Kendall"],
-        rows: pairs(&groups).into_iter().map(line).collect(),
+        rows: pairs.iter().map(line).collect(),
         left: 5,
     }
 }
@@ -100,7 +101,7 @@ pub fn coefficient(c: Coefficient) -> String {
 }
 
 /// `correlations.csv`: one row a group and kind of pair; an empty field is a coefficient or interval that does not exist.
-pub(super) fn correlations_csv(rows: &[Row]) -> Result<Vec<u8>> {
+pub(super) fn correlations_csv(pairs: &[Pairs]) -> Result<Vec<u8>> {
     let failed = |e: csv::Error| Error::Resource(format!("the correlations could not be written: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut head: Vec<String> = ["method", "dataset", "preset", "proxy", "target", "n"].map(String::from).into();
@@ -108,9 +109,10 @@ pub(super) fn correlations_csv(rows: &[Row]) -> Result<Vec<u8>> {
         head.extend(["", "_low", "_high"].map(|suffix| format!("{name}{suffix}")));
     }
     writer.write_record(&head).map_err(failed)?;
-    for p in pairs(&experiments(rows)) {
-        let Correlation { n, pearson, spearman, kendall } = correlate(&p.values);
-        let mut fields = vec![p.series.name.clone(), p.experiment.dataset.into(), p.experiment.preset.into(), p.proxy, p.target.into()];
+    for p in pairs {
+        let Correlation { n, pearson, spearman, kendall } = p.correlation;
+        let mut fields =
+            vec![p.series.name.clone(), p.experiment.dataset.into(), p.experiment.preset.into(), p.proxy.clone(), p.target.into()];
         fields.push(n.to_string());
         for c in [pearson, spearman, kendall] {
             let numbers = [c.value, c.interval.map(|i| i.0), c.interval.map(|i| i.1)];

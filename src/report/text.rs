@@ -156,16 +156,14 @@ pub(super) fn reading() -> Vec<String> {
 }
 
 /// `results.md`.
-pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow]) -> String {
+pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], [relations, collapsed]: [&Grid; 2]) -> String {
     let mut out = String::from("# Results\n");
-    for grid in
-        [outcome(summary), search_time(summary), cost(summary), super::proxies::table(rows), collapsed(rows), shrunk(rows), left_out(rows)]
-    {
+    for grid in [&outcome(summary), &search_time(summary), &cost(summary), relations, collapsed, &shrunk(rows), &left_out(rows)] {
         if grid.rows.is_empty() && grid.title != "Outcome" {
             continue;
         }
         let _ = writeln!(out, "\n## {}\n", grid.title);
-        out += &markdown_table(&grid);
+        out += &markdown_table(grid);
     }
     out += "\n## How to read this\n\n";
     for line in reading() {

@@ -56,18 +56,21 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
             .iter()
             .map(|r| format!("{}: {} of {} edges of its normal cell are skip connections; the search collapsed", r[0], r[1], r[2])),
     );
+    let groups = figures::experiments(&all);
+    let pairs = proxies::pairs(&groups);
+    let relations = proxies::table(&pairs);
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
     let cells = draw_cells(&all, &mut warnings)?;
     let searches =
-        [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all)), ("predicted", figures::predicted(&all))];
+        [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all)), ("predicted", figures::predicted(&pairs))];
 
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
     let mut put = |name: &str, bytes: &[u8]| write_file(out, name, bytes).map(|path| files.push(path));
     put("results.csv", &csv(&mut table)?)?;
     put("results-summary.csv", &summary_csv(&summary)?)?;
-    put("results.md", text::markdown(&all, &summary).as_bytes())?;
+    put("results.md", text::markdown(&all, &summary, [&relations, &collapsed]).as_bytes())?;
     put("results.tex", text::latex(&summary).as_bytes())?;
     let (cost_svg, anytime_svg) = (figures::svg(&cost)?, figures::svg(&anytime)?);
     put("accuracy-cost.svg", cost_svg.as_bytes())?;
@@ -75,7 +78,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     put("anytime.svg", anytime_svg.as_bytes())?;
     put("anytime.png", &figures::png(&anytime)?)?;
     put("trials.csv", &trials::trials_csv(&all)?)?;
-    put("correlations.csv", &proxies::correlations_csv(&all)?)?;
+    put("correlations.csv", &proxies::correlations_csv(&pairs)?)?;
     let mut progress = Vec::new();
     for (name, scene) in searches {
         let Some(scene) = scene else { continue };
@@ -90,7 +93,14 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     }
     put(
         "report.html",
-        html::page(&all, &summary, &claims, &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells }).as_bytes(),
+        html::page(
+            &all,
+            &summary,
+            &claims,
+            [&relations, &collapsed],
+            &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells },
+        )
+        .as_bytes(),
     )?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }

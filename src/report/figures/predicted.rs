@@ -3,11 +3,8 @@
 use super::axis::Axis;
 use super::panel::{Entry, Panel, small_print};
 use super::scene::{Frame, Scene};
-use super::series::experiments;
 use super::style::marker;
-use crate::report::correlation::correlate;
-use crate::report::frame::Row;
-use crate::report::proxies::{Pairs, coefficient, pairs};
+use crate::report::proxies::{Pairs, coefficient};
 
 const WIDTH: f64 = 780.0;
 /// A plot area is as wide as high.
@@ -17,9 +14,8 @@ const TOP: f64 = 44.0;
 const LEAST: usize = 5;
 
 /// One area for each kind of pair; `None` if no group has five of them.
-pub fn predicted(rows: &[Row]) -> Option<Scene> {
-    let groups = experiments(rows);
-    let drawn: Vec<Pairs> = pairs(&groups).into_iter().filter(|p| p.scores && p.values.len() >= LEAST).collect();
+pub fn predicted(pairs: &[Pairs]) -> Option<Scene> {
+    let drawn: Vec<&Pairs> = pairs.iter().filter(|p| p.scores && p.values.len() >= LEAST).collect();
     if drawn.is_empty() {
         return None;
     }
@@ -48,6 +44,6 @@ fn area(page: &mut Scene, p: &Pairs, column: usize, top: f64) -> f64 {
             marker(page, look, at, 3.0, false);
         }
     }
-    let words = format!("n = {}, Pearson {}", p.values.len(), coefficient(correlate(&p.values).pearson));
+    let words = format!("n = {}, Pearson {}", p.values.len(), coefficient(p.correlation.pearson));
     panel.legend(page, &[Entry { look, radius: 4.0, filled: false, lined: false, words }], used)
 }
