@@ -61,7 +61,7 @@ fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
         let expected = unbroken(name, whole.path());
         let mut kills = 0;
         for (i, phase) in KILLS.iter().enumerate() {
-            kills += usize::from(kill_in(phase, name, broken.path(), i as u64));
+            kills += usize::from(kill_in(phase, &run_arguments(name, broken.path()), broken.path(), i as u64));
         }
         assert!(kills >= 6, "{name}: only {kills} of {} kills hit a running process", KILLS.len());
         let run = only_run(broken.path());
@@ -79,18 +79,8 @@ fn a_second_order_search_killed_anywhere_ends_like_an_unbroken_one() {
     let second = ["--set", "search.order=\"second\"", "--set", "search.searches=1"];
     let arguments = |out: &Path| run_arguments("darts", out).into_iter().chain(second.map(String::from)).collect::<Vec<_>>();
     common::naslab().args(arguments(whole.path())).assert().success();
-    for delay in [300, 150, 400] {
-        let started = std::fs::read_dir(broken.path()).unwrap().next().is_some();
-        let again = || vec!["resume".to_string(), only_run(broken.path()).display().to_string(), "--checkpoint-every".into(), "0s".into()];
-        let before = attempts(broken.path());
-        let mut child = spawn(&if started { again() } else { arguments(broken.path()) });
-        while attempts(broken.path()) == before || !reached(broken.path(), "search") {
-            assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        std::thread::sleep(Duration::from_millis(delay));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    for number in 0..3 {
+        assert!(kill_in("search", &arguments(broken.path()), broken.path(), number), "it ended before it was killed");
     }
     let run = only_run(broken.path());
     common::naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
@@ -121,15 +111,15 @@ fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
     }
 }
 
-/// Starts or resumes the run with one or two jobs, waits until the present attempt works in `phase` (or a later one), then some milliseconds, and
+/// Starts the run by its arguments or resumes it, with one or two jobs, waits until the present attempt works in `phase` (or a later one), then some milliseconds, and
 /// kills it. False if the run ended before that.
-fn kill_in(phase: &str, method: &str, out: &Path, number: u64) -> bool {
+fn kill_in(phase: &str, start: &[String], out: &Path, number: u64) -> bool {
     let (delay, jobs) = (37 * number % 90, (1 + number % 2).to_string());
     let started_before = std::fs::read_dir(out).unwrap().next().is_some();
     let mut arguments = if started_before {
         ["resume", &only_run(out).display().to_string(), "--quiet", "--checkpoint-every", "0s"].map(String::from).to_vec()
     } else {
-        run_arguments(method, out)
+        start.to_vec()
     };
     arguments.extend(["--jobs".to_string(), jobs]);
     let before = attempts(out);
