@@ -70,14 +70,13 @@ impl Graph {
     }
 
     /// Number of vertices.
-    #[allow(clippy::len_without_is_empty, reason = "a module has a vertex")]
-    pub fn len(&self) -> usize {
+    pub fn vertices(&self) -> usize {
         self.kinds.len()
     }
 
     /// The vertices that read each.
     pub fn succs(&self) -> Vec<Vec<usize>> {
-        let mut succs = vec![Vec::new(); self.len()];
+        let mut succs = vec![Vec::new(); self.vertices()];
         for (v, preds) in self.preds.iter().enumerate() {
             preds.iter().for_each(|u| succs[*u].push(v));
         }
@@ -108,9 +107,9 @@ mod tests {
         for i in 0..200 {
             let Architecture::Ghn(cell) = ghn_space::sample(15, &mut Streams::new(1).rng("sample", i)) else { panic!("a block") };
             let graph = Graph::of_block(&cell);
-            assert_eq!(graph.len(), 18);
+            assert_eq!(graph.vertices(), 18);
             let succs = graph.succs();
-            let sinks: Vec<usize> = (0..graph.len()).filter(|v| succs[*v].is_empty()).collect();
+            let sinks: Vec<usize> = (0..graph.vertices()).filter(|v| succs[*v].is_empty()).collect();
             assert_eq!(sinks, [17]);
             for (before, order) in [(&graph.preds, (0..18).collect::<Vec<_>>()), (&succs, (0..18).rev().collect())] {
                 let groups = Graph::levels(before, order.into_iter());

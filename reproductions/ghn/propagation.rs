@@ -67,7 +67,7 @@ impl Propagation {
 
     /// The sweeps of a graph. Vertices that do not read each other are updated together, which changes nothing.
     pub fn prepare(&self, graph: &Graph, device: Device, number: Number) -> Prepared {
-        let (n, succs) = (graph.len(), graph.succs());
+        let (n, succs) = (graph.vertices(), graph.succs());
         let indices = |v: &[usize]| Tensor::from_slice(&v.iter().map(|v| *v as i64).collect::<Vec<_>>()).to_device(device);
         let sweep = |group: &[usize], reads: &dyn Fn(usize) -> Vec<usize>| {
             let mut matrix = vec![0.0; group.len() * n];

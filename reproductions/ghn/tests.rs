@@ -79,9 +79,9 @@ fn order(graph: &Graph, seed: u64) -> Vec<usize> {
     use rand::RngExt;
     let mut rng = Streams::new(seed).rng("order", 0);
     let mut order: Vec<usize> = Vec::new();
-    while order.len() < graph.len() {
+    while order.len() < graph.vertices() {
         let ready: Vec<usize> =
-            (0..graph.len()).filter(|v| !order.contains(v) && graph.preds[*v].iter().all(|u| order.contains(u))).collect();
+            (0..graph.vertices()).filter(|v| !order.contains(v) && graph.preds[*v].iter().all(|u| order.contains(u))).collect();
         order.push(ready[rng.random_range(0..ready.len())]);
     }
     order
@@ -106,11 +106,11 @@ fn sweeps_of_levels_are_the_papers_schedule_in_any_topological_order() {
         let graph = Graph::of_block(&block(7, i));
         let ready = hyper.propagation.prepare(&graph, Device::Cpu, Number::Double);
         let states = &no_grad(|| hyper.propagation.run(&w, &[&ready]))[0];
-        assert_eq!(ready.updates(), 2 * graph.len() as i64 - 1);
+        assert_eq!(ready.updates(), 2 * graph.vertices() as i64 - 1);
         for seed in 0..3 {
             let order = order(&graph, seed);
             let (expected, updates) = no_grad(|| plain(&w, &hyper.table, &graph, &order, 2));
-            assert_eq!(updates, 2 * (2 * graph.len() as u64 - 1));
+            assert_eq!(updates, 2 * (2 * graph.vertices() as u64 - 1));
             assert!(far(states, &expected) < 1e-12);
         }
     }
@@ -122,7 +122,7 @@ fn sweeps_of_levels_are_the_papers_schedule_in_any_topological_order() {
     assert!(far(&of(&[0, 1, 2]), &of(&[0, 2, 1])) > 1e-3);
     let synchronous = hyper_with(|s| s.schedule = Schedule::Synchronous).0;
     let graph = Graph::of_block(&block(7, 0));
-    assert_eq!(synchronous.propagation.prepare(&graph, Device::Cpu, Number::Double).updates(), graph.len() as i64);
+    assert_eq!(synchronous.propagation.prepare(&graph, Device::Cpu, Number::Double).updates(), graph.vertices() as i64);
 }
 
 fn hyper_with(change: impl Fn(&mut GhnSettings)) -> (Hypernetwork, Weights) {
