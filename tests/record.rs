@@ -331,6 +331,7 @@ fn result() -> RunResult {
         retrain_end: EndReason::Diverged,
         trials: BTreeMap::new(),
         extra: BTreeMap::new(),
+        segmentation: None,
     }
 }
 

@@ -232,6 +232,7 @@ fn result(
         retrain_end: retrained.end,
         trials: session.trial_ends(Phase::Search),
         extra: found.extra.clone(),
+        segmentation: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The run directory: manifest, events, checkpoints, finding, result, ledger, weights.
+//! The run directory: manifest, events, checkpoints, finding, result, ledger, weights, examples of a segmentation.
 
 mod atomic;
 mod checkpoint;
@@ -6,6 +6,7 @@ mod event;
 mod events;
 mod model;
 mod rundir;
+mod segmentation;
 
 pub use atomic::{read_json, write_atomic, write_json};
 pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, write_safetensors};
@@ -13,3 +14,4 @@ pub use event::{Event, TrialRecord};
 pub use events::{EventLog, StoredEvent, read as read_events};
 pub use model::*;
 pub use rundir::{RunDir, run_name};
+pub use segmentation::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, read_examples, write_examples};

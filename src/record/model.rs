@@ -5,6 +5,7 @@
 //! Everything that depends on how fast the machine was is in the ledger and the events, so that finding and
 //! result of two equal runs are equal byte for byte.
 
+use super::segmentation::SegmentationRecord;
 use crate::arch::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -327,4 +328,7 @@ pub struct RunResult {
     pub trials: BTreeMap<String, u64>,
     /// Figures of the method's own, such as the skip connections in the normal cell.
     pub extra: BTreeMap<String, f64>,
+    /// Overlaps by class, where every pixel was classified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<SegmentationRecord>,
 }

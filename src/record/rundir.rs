@@ -2,7 +2,8 @@
 
 use super::atomic::{TEMPORARY, folder_of, read_json, read_json_if, remove_temporaries, sync_folder, write_json};
 use super::checkpoint::{Blob, Checkpoints, write_safetensors};
-use super::{EventLog, FindingRecord, LedgerRecord, Manifest, RunResult};
+use super::segmentation::{read_examples, write_examples};
+use super::{EventLog, Example, FindingRecord, LedgerRecord, Manifest, RunResult};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ const FINDING: &str = "finding.json";
 const RESULT: &str = "result.json";
 const LEDGER: &str = "ledger.json";
 const WEIGHTS: &str = "weights.safetensors";
+const EXAMPLES: &str = "examples.safetensors";
 const CHECKPOINT: &str = "checkpoint";
 const LOCK: &str = "lock";
 
@@ -183,6 +185,23 @@ impl RunDir {
     pub fn write_weights(&self, blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<()> {
         debug_assert!(self.lock.is_some(), "only who holds the lock may write");
         write_safetensors(&self.weights_path(), blobs, metadata)
+    }
+
+    /// Test slices with what was predicted; none if the run has none.
+    ///
+    /// # Errors
+    /// As [`read_examples`].
+    pub fn examples(&self) -> Result<Vec<Example>> {
+        read_examples(&self.path.join(EXAMPLES))
+    }
+
+    /// Writes test slices with what was predicted.
+    ///
+    /// # Errors
+    /// As [`write_examples`].
+    pub fn write_examples(&self, examples: &[Example]) -> Result<()> {
+        debug_assert!(self.lock.is_some(), "only who holds the lock may write");
+        write_examples(&self.path.join(EXAMPLES), examples)
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
