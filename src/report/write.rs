@@ -131,7 +131,8 @@ fn draw_cells(rows: &[Row], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> 
         let title = [&result.method, &result.variant, &result.dataset, &result.preset].into_iter().filter(|p| !p.is_empty());
         let title = format!("{}, seed {}", title.cloned().collect::<Vec<_>>().join(" "), result.seed);
         match figures::architecture(&result.architecture, &title) {
-            Ok(scene) => {
+            Ok(None) => (),
+            Ok(Some(scene)) => {
                 drawings.push(Drawing { name: file_name(row, &mut names), svg: figures::svg(&scene)?, png: figures::png(&scene)? })
             }
             Err(e) => warnings.push(format!("{}: its cell cannot be drawn: {e}", row.run)),
@@ -169,9 +170,9 @@ pub fn draw_cell(cell: &Cell, title: &str, path: &Path) -> Result<()> {
 /// Draws the cells of an architecture, one below the other, into an `.svg` or `.png` file.
 ///
 /// # Errors
-/// As [`draw_cell`].
+/// As [`draw_cell`], and [`Error::Usage`] for an architecture that has no drawing.
 pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) -> Result<()> {
-    draw(path, || figures::architecture(architecture, title))
+    draw(path, || figures::architecture(architecture, title)?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it"))))
 }
 
 fn draw(path: &Path, scene: impl FnOnce() -> Result<Scene>) -> Result<()> {

@@ -1,11 +1,12 @@
 //! A found cell as a graph: inputs at the left, nodes in layers, output at the right; each operation stands in a box on its edge.
 
+use super::graph::{Graph, Input};
 use super::layout::{Heights, Item, Placed, layers};
 use super::render::text_width;
-use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
+use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic, wrap};
 use super::style::colour;
-use crate::arch::{Architecture, Cell};
-use crate::error::{Error, Result};
+use crate::arch::{Architecture, Cell, Direction, UnetCells};
+use crate::error::Result;
 use std::collections::BTreeMap;
 
 const TEXT: f64 = 12.5;
@@ -17,6 +18,9 @@ const GAP: f64 = 74.0;
 const END_WIDTH: f64 = 58.0;
 const MARGIN: f64 = 18.0;
 const TITLE: f64 = 27.0;
+/// Height of a line of small print.
+const FOOT: f64 = 14.0;
+const SUM: &str = "a node adds its two operations";
 const HEIGHTS: Heights = Heights { node: 2.0 * BOX + BOX_GAP + 22.0, end: 54.0, lane: 20.0 };
 /// A column of the drawing.
 struct Column {
@@ -29,25 +33,24 @@ struct Column {
     order: BTreeMap<usize, [usize; 2]>,
 }
 
-/// Both cells of an architecture, one below the other, or a whole network.
+/// The cells of an architecture, one below the other, or a whole network; `None` for what has no drawing.
 ///
 /// # Errors
-/// If a cell is not sound, or its space has no drawing.
-pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
-    if let Architecture::EnasMacro(net) = architecture {
-        return super::chain::chain(net, title);
-    }
-    if let Architecture::Ghn(block) = architecture {
-        let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
-        return labelled(block, &format!("{title}: block"), foot);
-    }
-    if let Architecture::NasUnet(_) = architecture {
-        return Err(Error::Usage("cells of the NAS-Unet space are not drawn; their file lists every edge".into()));
-    }
-    let mut parts = Vec::new();
-    for (name, part) in architecture.cells() {
-        parts.push(cell(part, &format!("{title}: {name} cell"))?);
-    }
+/// If a cell is not sound.
+pub fn architecture(architecture: &Architecture, title: &str) -> Result<Option<Scene>> {
+    let parts = match architecture {
+        Architecture::Darts(_) | Architecture::Nasnet(_) | Architecture::EnasMicro(_) => {
+            let named = |(name, part): (&str, &Cell)| cell(part, &format!("{title}: {name} cell"));
+            architecture.cells().into_iter().map(named).collect::<Result<_>>()?
+        }
+        Architecture::EnasMacro(net) => vec![super::chain::chain(net, title)?],
+        Architecture::Ghn(block) => {
+            let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
+            let name = format!("{title}: block");
+            vec![labelled(&Graph::of_cell(block, &name)?, &name, foot)]
+        }
+        Architecture::NasUnet(cells) => unet(cells, title)?,
+    };
     let width = parts.iter().map(|p| p.width).fold(0.0, f64::max);
     let mut page = Scene::new(title, width, parts.iter().map(|p| p.height).sum());
     let mut top = 0.0;
@@ -56,7 +59,22 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
         page.place(part, (0.0, top));
         top += height;
     }
-    Ok(page)
+    Ok(Some(page))
+}
+
+fn unet(cells: &UnetCells, title: &str) -> Result<Vec<Scene>> {
+    let foot = |what: &str| format!("{SUM}; the output is the concatenation of what enters it{what}");
+    let both = [
+        ("down", Direction::Down, foot("; it is half as high and wide as the output of the cell before")),
+        (
+            "up",
+            Direction::Up,
+            foot(", twice as high and wide as the output of the cell before; skip is the map of that size on the way down"),
+        ),
+    ];
+    both.into_iter()
+        .map(|(name, direction, foot)| Ok(labelled(&Graph::of_unet(cells, direction)?, &format!("{title}: {name} cell"), &foot)))
+        .collect()
 }
 
 /// One cell.
@@ -64,35 +82,31 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Scene> {
 /// # Errors
 /// If an edge reads a state that does not come before it, or the concat list names an unknown state.
 pub fn cell(cell: &Cell, title: &str) -> Result<Scene> {
-    let foot = if cell.stacked.is_empty() {
-        "a node adds its two operations; the output is the concatenation of what enters it"
-    } else {
-        "a round node adds its two operations, a square one stacks them; the output is the concatenation of what enters it"
-    };
-    labelled(cell, title, foot)
+    let joins = if cell.stacked.is_empty() { SUM } else { "a round node adds its two operations, a square one stacks them" };
+    Ok(labelled(&Graph::of_cell(cell, title)?, title, &format!("{joins}; the output is the concatenation of what enters it")))
 }
 
-fn labelled(cell: &Cell, title: &str, foot: &str) -> Result<Scene> {
-    cell.check(title)?;
+fn labelled(cell: &Graph, title: &str, foot: &str) -> Scene {
     let columns = columns(cell);
     let extents = columns.iter().flat_map(|c| c.items.iter().map(|i| (i.y - half(cell, i.item), i.y + half(cell, i.item))));
     let (top, bottom) = extents.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (t, u)| (a.min(t), b.max(u)));
     let right = columns.last().map_or(0.0, |c| c.right);
     let width = (right + MARGIN).max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN);
-    let mut scene = Scene::new(title, width.ceil(), (bottom - top + TITLE + 2.0 * MARGIN + 14.0).ceil());
+    let feet = wrap(foot, TEXT - 2.0, width - 2.0 * MARGIN);
+    let mut scene = Scene::new(title, width.ceil(), (bottom - top + TITLE + 2.0 * MARGIN + FOOT * feet.len() as f64).ceil());
     let down = TITLE + MARGIN - top;
     scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);
     draw_lines(&mut scene, cell, &columns, down);
     for column in &columns {
         column.items.iter().for_each(|item| draw_item(&mut scene, cell, column, *item, down));
     }
-    if text_width(foot, TEXT - 2.0, false) < width - 2.0 * MARGIN {
-        scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
+    for (i, line) in feet.iter().rev().enumerate() {
+        scene.text(line, (MARGIN, scene.height - 12.0 - FOOT * i as f64), TEXT - 2.0, Align::Left, FAINT);
     }
-    Ok(scene)
+    scene
 }
 
-fn half(cell: &Cell, item: Item) -> f64 {
+fn half(cell: &Graph, item: Item) -> f64 {
     match item {
         Item::Lane(_) => HEIGHTS.lane / 2.0,
         Item::State(s) if s >= 2 => HEIGHTS.node / 2.0,
@@ -101,17 +115,17 @@ fn half(cell: &Cell, item: Item) -> f64 {
     }
 }
 
-fn output_half(cell: &Cell) -> f64 {
+fn output_half(cell: &Graph) -> f64 {
     (8.0 * cell.concat.len() as f64).max(17.0)
 }
 
-fn columns(cell: &Cell) -> Vec<Column> {
+fn columns(cell: &Graph) -> Vec<Column> {
     let mut left = MARGIN;
     let mut out = Vec::new();
     let mut before: Vec<Placed> = Vec::new();
     for items in layers(cell, HEIGHTS) {
         let words = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
-        let widest = words.flat_map(|n| cell.nodes[n].map(|e| text_width(e.op.name(), TEXT, false))).fold(0.0, f64::max);
+        let widest = words.flat_map(|n| cell.nodes[n].map(|e| text_width(e.label, TEXT, false))).fold(0.0, f64::max);
         let boxes = widest + 18.0;
         let width = if widest > 0.0 { boxes + TO_NODE + 2.0 * NODE } else { END_WIDTH };
         let nodes = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
@@ -128,7 +142,7 @@ fn box_middles(y: f64) -> [f64; 2] {
     [y - (BOX + BOX_GAP) / 2.0, y + (BOX + BOX_GAP) / 2.0]
 }
 
-fn draw_lines(scene: &mut Scene, cell: &Cell, columns: &[Column], down: f64) {
+fn draw_lines(scene: &mut Scene, cell: &Graph, columns: &[Column], down: f64) {
     for pair in columns.windows(2) {
         let from: BTreeMap<usize, Point> = pair[0]
             .items
@@ -162,7 +176,7 @@ fn port(right: f64, column: &Column, item: Item) -> f64 {
 }
 
 /// States that an item reads, where their lines end, and whether with an arrow.
-fn entries(cell: &Cell, target: &Placed, column: &Column, down: f64, from: &BTreeMap<usize, Point>) -> Vec<(usize, Point, bool)> {
+fn entries(cell: &Graph, target: &Placed, column: &Column, down: f64, from: &BTreeMap<usize, Point>) -> Vec<(usize, Point, bool)> {
     let (left, y) = (column.left, target.y + down);
     match target.item {
         Item::Lane(s) => vec![(s, (left, y), false)],
@@ -181,7 +195,7 @@ fn entries(cell: &Cell, target: &Placed, column: &Column, down: f64, from: &BTre
     }
 }
 
-fn edge_order(cell: &Cell, node: usize, before: &[Placed]) -> [usize; 2] {
+fn edge_order(cell: &Graph, node: usize, before: &[Placed]) -> [usize; 2] {
     let height = |k: usize| {
         let from = cell.nodes[node][k].from;
         before.iter().find(|p| matches!(p.item, Item::State(s) | Item::Lane(s) if s == from)).map_or(0.0, |p| p.y)
@@ -198,7 +212,7 @@ fn curve(scene: &mut Scene, from: Point, to: Point, colour: Colour, arrow: bool)
     }
 }
 
-fn draw_item(scene: &mut Scene, cell: &Cell, column: &Column, placed: Placed, down: f64) {
+fn draw_item(scene: &mut Scene, cell: &Graph, column: &Column, placed: Placed, down: f64) {
     let y = placed.y + down;
     match placed.item {
         Item::Lane(_) => {}
@@ -206,7 +220,11 @@ fn draw_item(scene: &mut Scene, cell: &Cell, column: &Column, placed: Placed, do
         Item::State(s) => {
             let frame = Frame { x0: column.left, y0: y - 17.0, x1: column.left + END_WIDTH, y1: y + 17.0 };
             scene.pill(frame, 7.0, colour(s).lighter(0.88), colour(s), 1.6);
-            indexed(scene, if s == 0 { "k−2" } else { "k−1" }, (column.left + END_WIDTH / 2.0, y));
+            let middle = column.left + END_WIDTH / 2.0;
+            match cell.inputs[s] {
+                Input::Output(index) => indexed(scene, index, (middle, y)),
+                Input::Word(word) => scene.text(word, (middle, y + 0.35 * TEXT), TEXT, Align::Centre, INK),
+            }
         }
         Item::Output => {
             let frame = Frame { x0: column.left, y0: y - output_half(cell), x1: column.right, y1: y + output_half(cell) };
@@ -225,7 +243,7 @@ fn indexed(scene: &mut Scene, index: &str, middle: Point) {
     scene.text(index, (left + c + 1.0, middle.1 + 8.0), small, Align::Left, INK);
 }
 
-fn draw_node(scene: &mut Scene, cell: &Cell, column: &Column, state: usize, y: f64) {
+fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: f64) {
     let edges = cell.nodes[state - 2];
     let centre = (column.left + column.boxes + TO_NODE + NODE, y);
     for (k, at) in column.order[&state].iter().zip(box_middles(y)) {
@@ -234,7 +252,7 @@ fn draw_node(scene: &mut Scene, cell: &Cell, column: &Column, state: usize, y: f
         scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
         let frame = Frame { x0: column.left, y0: at - BOX / 2.0, x1: right, y1: at + BOX / 2.0 };
         scene.pill(frame, 5.0, PAPER, colour(edge.from), 1.6);
-        scene.text(edge.op.name(), ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
+        scene.text(edge.label, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
     }
     let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
     let radius = if cell.stacked.contains(&state) { 3.0 } else { NODE };
@@ -245,7 +263,7 @@ fn draw_node(scene: &mut Scene, cell: &Cell, column: &Column, state: usize, y: f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Edge;
+    use crate::arch::{Edge, nas_unet_space};
     use crate::seed::Streams;
     use rand::RngExt;
 
@@ -278,17 +296,37 @@ mod tests {
             for seed in 0..40 {
                 let scene = cell(&random_cell(nodes, seed), "a cell drawn at random").unwrap();
                 assert_clean(&scene);
-                // Two operations and a number a node; c and its index three times; the title; perhaps a foot.
+                // Two operations and a number a node; c and its index three times; the title; a foot of one to three lines.
                 let texts = scene.texts().count();
-                assert!(texts == 3 * nodes + 7 || texts == 3 * nodes + 8, "{texts} texts for {nodes} nodes");
+                assert!((3 * nodes + 8..=3 * nodes + 10).contains(&texts), "{texts} texts for {nodes} nodes");
             }
         }
     }
 
     #[test]
-    fn cells_without_a_drawing_are_refused_in_words() {
-        let error = architecture(&crate::arch::nas_unet_space::PUBLISHED[0].1(), "a U").err().unwrap();
-        assert!(error.to_string().contains("are not drawn"));
+    fn both_cells_of_a_nas_unet_are_drawn_with_the_inputs_of_their_direction() {
+        let published = nas_unet_space::PUBLISHED.iter().map(|(_, make)| make());
+        let sampled = (1..=5).map(|nodes| nas_unet_space::sample(nodes, &mut Streams::new(3).rng("unet", nodes as u64)));
+        for net in published.chain(sampled) {
+            let Architecture::NasUnet(cells) = &net else { panic!("cells of a NAS-Unet") };
+            let scene = architecture(&net, "a U").unwrap().unwrap();
+            assert_clean(&scene);
+            let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
+            assert_eq!((count("a U: down cell"), count("a U: up cell")), (1, 1));
+            // Down: k-2, k-1, k. Up: skip, k-1, k.
+            assert_eq!([count("k−2"), count("k−1"), count("k"), count("skip")], [1, 2, 2, 1]);
+            for op in cells.down.iter().chain(&cells.up).flatten().map(|e| e.op.name()) {
+                let edges = cells.down.iter().chain(&cells.up).flatten().filter(|e| e.op.name() == op).count();
+                assert_eq!(count(op), edges, "{op}");
+            }
+        }
+    }
+
+    #[test]
+    fn cells_that_do_not_belong_to_the_nas_unet_space_are_refused() {
+        let Architecture::NasUnet(mut cells) = nas_unet_space::PUBLISHED[0].1() else { panic!("cells of a NAS-Unet") };
+        cells.up[0][0].from = 7;
+        assert!(architecture(&Architecture::NasUnet(cells), "bad").is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where the parts of a cell's drawing go: layers from left to right. A state that is read further on than in the next layer runs through
 //! the layers between in a lane of its own, so that no line crosses a box.
 
-use crate::arch::Cell;
+use super::graph::Graph;
 
 /// What stands in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub struct Heights {
 }
 
 /// Layers from left to right, items in each from top to bottom.
-pub fn layers(cell: &Cell, heights: Heights) -> Vec<Vec<Placed>> {
+pub fn layers(cell: &Graph, heights: Heights) -> Vec<Vec<Placed>> {
     let mut order = members(cell);
     let reads = readers(cell, &order);
     sort_for_few_crossings(&mut order, &reads);
@@ -43,7 +43,7 @@ pub fn layers(cell: &Cell, heights: Heights) -> Vec<Vec<Placed>> {
 }
 
 /// Layer of each state: inputs 0, a node one more than the furthest state it reads.
-pub fn depths(cell: &Cell) -> Vec<usize> {
+pub fn depths(cell: &Graph) -> Vec<usize> {
     let mut depth = vec![0, 0];
     for edges in &cell.nodes {
         let furthest = edges.iter().map(|e| depth.get(e.from).copied().unwrap_or(0)).max().unwrap_or(0);
@@ -52,7 +52,7 @@ pub fn depths(cell: &Cell) -> Vec<usize> {
     depth
 }
 
-fn members(cell: &Cell) -> Vec<Vec<Item>> {
+fn members(cell: &Graph) -> Vec<Vec<Item>> {
     let depth = depths(cell);
     let last = depth.iter().max().copied().unwrap_or(0) + 1;
     // The furthest layer that reads each state.
@@ -77,7 +77,7 @@ fn members(cell: &Cell) -> Vec<Vec<Item>> {
 /// Pairs (index in a layer, index in the next) that a line joins, for each gap between layers.
 type Lines = Vec<Vec<(usize, usize)>>;
 
-fn readers(cell: &Cell, layers: &[Vec<Item>]) -> Vec<Vec<(usize, Item)>> {
+fn readers(cell: &Graph, layers: &[Vec<Item>]) -> Vec<Vec<(usize, Item)>> {
     let sources = |item: &Item| -> Vec<usize> {
         match item {
             Item::State(s) if *s < 2 => Vec::new(),
@@ -141,7 +141,7 @@ fn sort_for_few_crossings(order: &mut Vec<Vec<Item>>, reads: &[Vec<(usize, Item)
     *order = best.1;
 }
 
-fn place(order: &[Vec<Item>], reads: &[Vec<(usize, Item)>], cell: &Cell, heights: Heights) -> Vec<Vec<Placed>> {
+fn place(order: &[Vec<Item>], reads: &[Vec<(usize, Item)>], cell: &Graph, heights: Heights) -> Vec<Vec<Placed>> {
     let height = |item: &Item| match item {
         Item::Lane(_) => heights.lane,
         Item::State(s) if *s >= 2 && *s < cell.nodes.len() + 2 => heights.node,
@@ -181,14 +181,15 @@ fn spread(wish: &[f64], sizes: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Edge;
+    use crate::report::figures::graph::{Input, Link};
 
-    fn e(from: usize) -> Edge {
-        serde_json::from_value(serde_json::json!({ "op": "sep_conv_3x3", "from": from })).unwrap()
+    fn graph(sources: &[[usize; 2]], concat: &[usize]) -> Graph {
+        let nodes = sources.iter().map(|node| node.map(|from| Link { label: "sep_conv_3x3", from })).collect();
+        Graph { inputs: [Input::Word("a"), Input::Word("b")], nodes, concat: concat.to_vec(), stacked: Vec::new() }
     }
 
-    fn chain() -> Cell {
-        Cell::new(vec![[e(0), e(1)], [e(2), e(0)], [e(3), e(3)]], vec![2, 4])
+    fn chain() -> Graph {
+        graph(&[[0, 1], [2, 0], [3, 3]], &[2, 4])
     }
 
     #[test]
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_crossing_that_can_be_avoided_is_avoided() {
-        let cell = Cell::new(vec![[e(1), e(1)], [e(0), e(0)]], vec![2, 3]);
+        let cell = graph(&[[1, 1], [0, 0]], &[2, 3]);
         let mut order = members(&cell);
         let reads = readers(&cell, &order);
         sort_for_few_crossings(&mut order, &reads);

@@ -5,6 +5,7 @@ mod axis;
 mod cell;
 mod chain;
 mod cost;
+mod graph;
 mod layout;
 mod panel;
 mod predicted;
