@@ -37,6 +37,26 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// For a reader.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::TestAccuracy => "test accuracy",
+            Self::Top1Accuracy => "top-1 accuracy",
+            Self::Top5Accuracy => "top-5 accuracy",
+            Self::Dice => "Dice",
+            Self::SoftDice => "soft Dice",
+            Self::BackgroundIou => "IoU of the background",
+            Self::PearsonRandom100 => "Pearson, 100 random networks",
+            Self::PearsonTop50 => "Pearson, 50 best networks",
+            Self::TestPerplexity => "test perplexity",
+        }
+    }
+
+    /// Of masks, not of whole images.
+    pub fn of_segmentation(self) -> bool {
+        matches!(self, Self::Dice | Self::SoftDice | Self::BackgroundIou)
+    }
+
     /// Smallest and largest value that makes sense.
     fn range(self) -> (f64, f64) {
         match self {
@@ -169,6 +189,13 @@ fn parse(text: &str) -> Result<Vec<Claim>> {
     Ok(claims)
 }
 
+/// The claim to set beside a segmentation: the method's Dice on the same data set, else its headline if that is a Dice. An accuracy is
+/// never set beside a Dice.
+pub fn beside_dice<'a>(claims: &'a [Claim], method: &str, dataset: &str) -> Option<&'a Claim> {
+    let of_method = || claims.iter().filter(|c| c.method == method && c.metric == Metric::Dice);
+    of_method().find(|c| c.dataset == dataset).or_else(|| of_method().find(|c| c.headline))
+}
+
 /// The claim to set beside a run: that of the same variant on CIFAR-10, with cutout before without; else the method's headline.
 pub fn beside<'a>(claims: &'a [Claim], method: &str, variant: &str) -> Option<&'a Claim> {
     let comparable = |c: &&Claim| c.method == method && c.metric == Metric::TestAccuracy && c.dataset == "cifar10";
@@ -216,6 +243,9 @@ mod tests {
         assert_eq!(beside(&all, "enas", "micro").unwrap().value, Some(97.11));
         assert_eq!(beside(&all, "ghn", "").unwrap().value, Some(97.16));
         assert_eq!(beside(&all, "train", "darts-v2"), None);
+        let dataset = |method, dataset| beside_dice(&all, method, dataset).map(|c| c.dataset.as_str());
+        assert_eq!([dataset("nas_unet", "nerve"), dataset("nas_unet", "digits")], [Some("nerve"), Some("promise12")]);
+        assert_eq!(dataset("random", "promise12"), None, "an accuracy is never set beside a Dice");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::units::{SECONDS_PER_DAY, hex};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
 
+/// The metric of a segmentation.
+pub(super) const DICE: &str = "dice";
+
 /// What a phase used, all attempts; `None` is not measured, or the run has no such phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PhaseSeconds {
@@ -105,6 +108,11 @@ pub fn cost_unit(device: &DeviceRecord) -> String {
         "cpu" => format!("CPU-days ({} cores, {})", device.cores, device.name),
         other => format!("device-days ({other}, {})", device.name),
     }
+}
+
+/// A metric as readers call it.
+pub fn metric_name(metric: &str) -> &str {
+    if metric == DICE { "Dice" } else { metric }
 }
 
 /// Rows of all runs, in their order.

@@ -1,6 +1,6 @@
 //! `report.html`: one file with all tables and figures in it; it works offline, in light and dark, and printed.
 
-use super::claims::{Claim, Cutout};
+use super::claims::{Claim, Cutout, Metric};
 use super::frame::Row;
 use super::table::SummaryRow;
 use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("report.css");
 
 /// Figures as SVG.
 pub(super) struct Figures {
-    /// Accuracy against cost.
+    /// Test score against cost.
     pub cost: String,
     /// Anytime curves.
     pub anytime: String,
@@ -32,7 +32,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], more:
     out += &table(&outcome(summary), "No finished run.");
     out += &figure(
         &figures.cost,
-        "Accuracy against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
+        "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
     );
     out += &table(&search_time(summary), "No finished run.");
     out += &figure(&figures.anytime, "Best search score so far against device time.");
@@ -130,7 +130,7 @@ fn runs(rows: &[Row]) -> Grid {
     }
 }
 
-/// Every claim on CIFAR-10 accuracy, with its source.
+/// Every claim on CIFAR-10 accuracy and on segmentation, with its source.
 fn reported(claims: &[Claim]) -> Grid {
     let number = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
     let cutout = |c: &Claim| match c.cutout {
@@ -142,6 +142,8 @@ fn reported(claims: &[Claim]) -> Grid {
         vec![
             c.method.clone(),
             c.variant.clone(),
+            c.dataset.clone(),
+            c.metric.words().to_string(),
             c.source.clone(),
             c.erratum.clone().unwrap_or_default(),
             cutout(c).to_string(),
@@ -151,12 +153,25 @@ fn reported(claims: &[Claim]) -> Grid {
             number(c.gpu_days),
         ]
     };
-    let shown = claims.iter().filter(|c| c.headline || (c.dataset == "cifar10" && c.metric == super::claims::Metric::TestAccuracy));
+    let shown =
+        claims.iter().filter(|c| c.headline || c.metric.of_segmentation() || (c.dataset == "cifar10" && c.metric == Metric::TestAccuracy));
     Grid {
-        title: "Reported by papers (CIFAR-10 test accuracy, and each method's headline)".into(),
-        head: vec!["method", "variant", "source", "note", "cutout", "value (%)", "runs", "parameters (M)", "GPU-days"],
+        title: "Reported by papers (CIFAR-10 test accuracy, segmentation, and each method's headline)".into(),
+        head: vec![
+            "method",
+            "variant",
+            "data set",
+            "value is",
+            "source",
+            "note",
+            "cutout",
+            "value (%)",
+            "runs",
+            "parameters (M)",
+            "GPU-days",
+        ],
         rows: shown.map(row).collect(),
-        left: 5,
+        left: 7,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The summary: one row per method, variant, data set, preset, protocol and device, with means over search seeds.
 
-use super::claims::{Claim, beside};
-use super::frame::trouble;
+use super::claims::{Claim, beside, beside_dice};
+use super::frame::{DICE, trouble};
 use crate::error::{Error, Result};
 use crate::units::{show_bytes, show_count, show_seconds};
 use polars::prelude::*;
@@ -138,11 +138,13 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
     let bytes = |name: &str| Ok::<_, PolarsError>(frame.column(name)?.u64()?.get(i));
     let spread = |name: &str| read_spread(frame, name, i);
     let (method, variant) = (word("method")?, word("variant")?);
+    let (metric, dataset) = (word("metric")?, word("dataset")?);
+    let claim = if metric == DICE { beside_dice(claims, &method, &dataset) } else { beside(claims, &method, &variant) };
     let peak = if word("device_kind")? == "cuda" { bytes("peak_device_allocated_bytes")? } else { bytes("peak_host_bytes")? };
     Ok(SummaryRow {
-        dataset: word("dataset")?,
+        dataset,
         preset: word("preset")?,
-        metric: word("metric")?,
+        metric,
         protocol: word("protocol")?,
         cost_unit: word("cost_unit")?,
         search_score_kind: word("search_score_kind")?,
@@ -157,7 +159,7 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
         retrain_days: spread("retrain_cost_days")?,
         peak_bytes: peak,
         energy_joules: spread("energy_joules")?,
-        claim: beside(claims, &method, &variant).cloned(),
+        claim: claim.cloned(),
         method,
         variant,
     })

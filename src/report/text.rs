@@ -1,6 +1,6 @@
 //! The tables as Markdown, LaTeX and plain text.
 
-use super::frame::Row;
+use super::frame::{Row, metric_name};
 use super::table::{NONE, SummaryRow, percent};
 use crate::arch::Architecture;
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -26,6 +26,7 @@ pub(super) fn outcome(summary: &[SummaryRow]) -> Grid {
             r.name(),
             r.dataset.clone(),
             r.preset.clone(),
+            metric_name(&r.metric).to_string(),
             r.seeds_text(),
             percent(r.final_score),
             r.parameters_text(),
@@ -35,9 +36,9 @@ pub(super) fn outcome(summary: &[SummaryRow]) -> Grid {
     };
     Grid {
         title: "Outcome".into(),
-        head: vec!["method", "data set", "preset", "seeds", "test score (%)", "parameters", "paper (%)", "paper's parameters"],
+        head: vec!["method", "data set", "preset", "score", "seeds", "test score (%)", "parameters", "paper (%)", "paper's parameters"],
         rows: summary.iter().map(row).collect(),
-        left: 3,
+        left: 4,
     }
 }
 
@@ -237,7 +238,18 @@ pub(super) fn terminal(summary: &[SummaryRow]) -> String {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["method", "data set", "preset", "seeds", "test score (%)", "search score (%)", "parameters", "search", "paper (%)"]);
+    table.set_header([
+        "method",
+        "data set",
+        "preset",
+        "score",
+        "seeds",
+        "test score (%)",
+        "search score (%)",
+        "parameters",
+        "search",
+        "paper (%)",
+    ]);
     for r in summary {
         let search = r.search_days.mean.map_or_else(|| NONE.into(), |d| crate::units::show_seconds(d * crate::units::SECONDS_PER_DAY));
         let paper = r.claim.as_ref().and_then(|c| Some(format!("{} on {}", c.value_text()?, c.dataset))).unwrap_or_else(|| NONE.into());
@@ -245,6 +257,7 @@ pub(super) fn terminal(summary: &[SummaryRow]) -> String {
             r.name(),
             r.dataset.clone(),
             r.preset.clone(),
+            metric_name(&r.metric).to_string(),
             r.seeds_text(),
             percent(r.final_score),
             percent(r.search_score),
@@ -256,7 +269,7 @@ pub(super) fn terminal(summary: &[SummaryRow]) -> String {
             cells
                 .into_iter()
                 .enumerate()
-                .map(|(i, c)| Cell::new(c).set_alignment(if i < 3 { CellAlignment::Left } else { CellAlignment::Right })),
+                .map(|(i, c)| Cell::new(c).set_alignment(if i < 4 { CellAlignment::Left } else { CellAlignment::Right })),
         );
     }
     format!("{table}\n")

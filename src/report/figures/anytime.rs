@@ -56,7 +56,12 @@ fn draw_group(page: &mut Scene, group: &Experiment, top: f64) -> f64 {
     let panel = Panel { frame: plot_frame(top), x, y };
     let title = format!("Anytime curves: {}, preset {}", group.dataset, group.preset);
     let device = group.cost_unit.split_once("-days ").map_or(group.cost_unit, |(_, device)| device);
-    let used = panel.axes(page, &title, &format!("device time spent on the search, {unit} {device}"), "best search score so far (%)");
+    let used = panel.axes(
+        page,
+        &title,
+        &format!("device time spent on the search, {unit} {device}"),
+        &format!("best search score so far ({})", group.unit()),
+    );
     if curve_points().next().is_none() {
         panel.empty(page, "no search score was recorded");
     }

@@ -1,4 +1,4 @@
-//! Accuracy against search cost: what was measured here, and beside it, on axes of its own, what the papers reported.
+//! Test score against search cost: what was measured here, and beside it, on axes of its own, what the papers reported.
 
 use super::axis::Axis;
 use super::panel::{Entry, Panel, TEXT, legend, legend_height, small_print};
@@ -7,7 +7,7 @@ use super::scene::{Align, FAINT, Frame, INK, Point, Scene};
 use super::series::{Experiment, Series, experiments};
 use super::style::{look, marker};
 use crate::report::claims::{Claim, Metric};
-use crate::report::frame::Row;
+use crate::report::frame::{Row, metric_name};
 
 const CELL_WIDTH: f64 = 540.0;
 const PLOT_HEIGHT: f64 = 300.0;
@@ -40,7 +40,7 @@ fn assemble(parts: Vec<Part>, notes: &[String]) -> Scene {
     let columns = parts.len().min(2);
     let width = CELL_WIDTH * columns as f64 + 2.0 * MARGIN;
     let room = CELL_WIDTH - LEFT - RIGHT + 30.0;
-    let mut page = Scene::new("Accuracy against search cost, measured here and reported by the papers", width, 0.0);
+    let mut page = Scene::new("Test score against search cost, measured here and reported by the papers", width, 0.0);
     let mut top = MARGIN;
     let mut parts = parts.into_iter().peekable();
     while parts.peek().is_some() {
@@ -64,7 +64,7 @@ fn plot_frame() -> Frame {
 }
 
 fn score_label(metric: &str) -> String {
-    if metric == "accuracy" { "test accuracy after retraining (%)".into() } else { format!("test {metric} after retraining (%)") }
+    format!("test {} after retraining (%)", metric_name(metric))
 }
 
 /// Cost and score of the runs that have a place on the axes.
@@ -207,7 +207,7 @@ fn notes(rows: &[Row], groups: &[Experiment]) -> Vec<String> {
             .to_string(),
     ];
     if groups.iter().any(|g| g.dataset != "cifar10") {
-        notes.push("The papers' numbers are for CIFAR-10; accuracies on other data sets cannot be compared with them.".into());
+        notes.push("The papers' numbers are for CIFAR-10; scores on other data sets cannot be compared with them.".into());
     }
     let finished = rows.iter().filter(|r| r.counts()).count();
     let shown: usize = groups.iter().flat_map(|g| &g.series).map(|s| points(s).len()).sum();

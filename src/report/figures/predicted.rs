@@ -37,7 +37,8 @@ fn area(page: &mut Scene, p: &Pairs, column: usize, top: f64) -> f64 {
     let axis = |of: fn(&(f64, f64)) -> f64| Axis::linear(p.values.iter().map(|v| 100.0 * of(v)), 1.0).within_percent();
     let panel = Panel { frame, x: axis(|v| v.0), y: axis(|v| v.1) };
     let title = format!("{}: {}, preset {}", p.series.name, p.experiment.dataset, p.experiment.preset);
-    let used = panel.axes(page, &title, &format!("{} (%)", p.proxy), &format!("{} (%)", p.target));
+    let [across, up] = [p.proxy.as_str(), p.target].map(|score| format!("{score} ({})", p.experiment.unit()));
+    let used = panel.axes(page, &title, &across, &up);
     let look = p.series.look();
     for (x, y) in &p.values {
         if let Some(at) = panel.at(100.0 * x, 100.0 * y) {

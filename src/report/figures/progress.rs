@@ -51,7 +51,7 @@ fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) 
     let y = Axis::linear(all().filter_map(|t| t.score).map(|s| 100.0 * s), 1.0).within_percent();
     let panel = Panel { frame: plot_frame(top), x, y };
     let title = format!("{}: {}, preset {}", series.name, group.dataset, group.preset);
-    let used = panel.axes(page, &title, "trial", "score of the trial (%)");
+    let used = panel.axes(page, &title, "trial", &format!("score of the trial ({})", group.unit()));
     let look = series.look();
     for trial in series.rows.iter().flat_map(|r| &r.trials) {
         if let Some(at) = trial.score.and_then(|s| panel.at((trial.id + 1) as f64, 100.0 * s)) {

@@ -1,7 +1,7 @@
 //! Which runs belong into one plot area, and which of them are seeds of one thing.
 
 use super::style::{Look, Shape, look};
-use crate::report::frame::Row;
+use crate::report::frame::{Row, metric_name};
 
 /// Runs that differ in seed alone.
 #[derive(Clone, Debug)]
@@ -45,6 +45,11 @@ pub struct Experiment<'a> {
 }
 
 impl Experiment<'_> {
+    /// What the scores are and their unit, such as `accuracy, %`.
+    pub fn unit(&self) -> String {
+        format!("{}, %", metric_name(self.metric))
+    }
+
     /// All runs of all series.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.series.iter().flat_map(|s| s.rows.iter().copied())
