@@ -9,6 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+#[path = "report/segmentation.rs"]
+mod segmentation;
+
 /// What differs between the runs of these tests.
 #[derive(Clone)]
 struct Fixture {

@@ -22,8 +22,16 @@ pub(super) struct Figures {
     pub cells: Vec<Drawing>,
 }
 
+/// Tables that are made elsewhere; an empty one is not shown.
+pub(super) struct Tables<'a> {
+    /// Overlaps of segmentations.
+    pub segmentation: &'a [Grid; 2],
+    /// What stands after the searches.
+    pub more: [&'a Grid; 2],
+}
+
 /// The page.
-pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], more: [&Grid; 2], figures: &Figures) -> String {
+pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], tables: Tables, figures: &Figures) -> String {
     let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>naslab report</title>\n";
     let _ = write!(out, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Architecture searches under one measured budget</h1>\n");
@@ -34,11 +42,12 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], more:
         &figures.cost,
         "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
     );
+    tables.segmentation.iter().for_each(|grid| out += &optional(grid));
     out += &table(&search_time(summary), "No finished run.");
     out += &figure(&figures.anytime, "Best search score so far against device time.");
     out += &table(&cost(summary), "No finished run.");
     out += "<h2>How to read this</h2>\n<ul>\n";
-    for line in reading() {
+    for line in reading(rows) {
         let _ = writeln!(out, "<li>{}</li>", escape(&line));
     }
     out += "</ul>\n";
@@ -50,7 +59,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], more:
         out += &optional(&counts);
         trials::best(rows).iter().for_each(|grid| out += &folded(grid));
     }
-    more.iter().for_each(|grid| out += &optional(grid));
+    tables.more.iter().for_each(|grid| out += &optional(grid));
     if !figures.cells.is_empty() {
         out += "<h2>Cells found</h2>\n";
         figures.cells.iter().for_each(|c| out += &figure(&c.svg, ""));

@@ -2,6 +2,7 @@
 
 use super::claims::{Claim, beside, beside_dice};
 use super::frame::{DICE, trouble};
+use super::spread::{Spread, significant};
 use crate::error::{Error, Result};
 use crate::units::{show_bytes, show_count, show_seconds};
 use polars::prelude::*;
@@ -25,21 +26,6 @@ const KEYS: [&str; 11] = [
     "device_cores",
     "search_score_kind",
 ];
-
-/// Mean over the search seeds, with its sample standard deviation (n - 1) and its extremes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spread {
-    /// Values behind it.
-    pub n: u64,
-    /// `None` if there is no value.
-    pub mean: Option<f64>,
-    /// `None` for fewer than two values.
-    pub deviation: Option<f64>,
-    /// Smallest.
-    pub low: Option<f64>,
-    /// Largest.
-    pub high: Option<f64>,
-}
 
 /// A row of the summary.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,9 +68,14 @@ pub struct SummaryRow {
     pub peak_bytes: Option<u64>,
     /// Joules of the card a run.
     pub energy_joules: Spread,
+    /// Its runs: places in the list of all runs.
+    pub members: Vec<usize>,
     /// What a paper reported for this, if it did.
     pub claim: Option<Claim>,
 }
+
+/// Column with the place of a run in the list of all.
+const PLACE: &str = "place";
 
 /// The columns that are summarised.
 const FIGURES: [&str; 9] = [
@@ -109,7 +100,7 @@ pub fn summarise(runs: &DataFrame, claims: &[Claim]) -> Result<Vec<SummaryRow>> 
 }
 
 fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
-    let mut figures = vec![col("run").count().alias("seeds")];
+    let mut figures = vec![col("run").count().alias("seeds"), col(PLACE)];
     for name in FIGURES {
         let values = || col(name).cast(DataType::Float64);
         figures.extend([
@@ -126,6 +117,7 @@ fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
     let keys: Vec<Expr> = KEYS.iter().map(|k| col(*k)).collect();
     runs.clone()
         .lazy()
+        .with_row_index(PLACE, None)
         .filter(col("status").eq(lit("finished")))
         .group_by_stable(keys)
         .agg(figures)
@@ -159,10 +151,16 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
         retrain_days: spread("retrain_cost_days")?,
         peak_bytes: peak,
         energy_joules: spread("energy_joules")?,
+        members: read_members(frame, i)?,
         claim: claim.cloned(),
         method,
         variant,
     })
+}
+
+fn read_members(frame: &DataFrame, i: usize) -> PolarsResult<Vec<usize>> {
+    let Some(places) = frame.column(PLACE)?.list()?.get_as_series(i) else { return Ok(Vec::new()) };
+    Ok(places.u32()?.iter().flatten().map(|place| place as usize).collect())
 }
 
 fn read_spread(frame: &DataFrame, name: &str, i: usize) -> PolarsResult<Spread> {
@@ -253,24 +251,6 @@ impl SummaryRow {
     }
 }
 
-/// A score in per cent with the sample standard deviation over seeds.
-pub fn percent(score: Spread) -> String {
-    match (score.mean, score.deviation) {
-        (Some(mean), Some(sd)) => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd),
-        (Some(mean), None) => format!("{:.2} ± {NONE}", 100.0 * mean),
-        _ => String::new(),
-    }
-}
-
-/// Three significant digits, without exponent down to a millionth.
-pub(super) fn significant(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return "0".into();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if magnitude < -6 { format!("{value:.2e}") } else { format!("{value:.*}", (2 - magnitude).max(0) as usize) }
-}
-
 /// The summary as CSV with full precision; unknown is an empty field.
 pub fn summary_csv(rows: &[SummaryRow]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -330,25 +310,4 @@ fn csv_fields(row: &SummaryRow) -> Vec<String> {
     );
     out.push(claim.and_then(|c| c.gpu_model.clone()).unwrap_or_default());
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn three_digits_are_kept() {
-        let cases = [(0.000_348_61, "0.000349"), (4.0, "4.00"), (3150.0, "3150"), (12.34, "12.3"), (1.5e-9, "1.50e-9"), (0.0, "0")];
-        for (value, expected) in cases {
-            assert_eq!(significant(value), expected);
-        }
-    }
-
-    #[test]
-    fn a_single_seed_has_no_deviation_and_a_missing_score_is_empty() {
-        let one = Spread { n: 1, mean: Some(0.9725), ..Spread::default() };
-        assert_eq!(percent(one), "97.25 ± –");
-        assert_eq!(percent(Spread { n: 3, deviation: Some(0.0025), ..one }), "97.25 ± 0.25");
-        assert_eq!(percent(Spread::default()), "");
-    }
 }

@@ -1,7 +1,8 @@
 //! The tables as Markdown, LaTeX and plain text.
 
 use super::frame::{Row, metric_name};
-use super::table::{NONE, SummaryRow, percent};
+use super::spread::percent;
+use super::table::{NONE, SummaryRow};
 use crate::arch::Architecture;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::collections::BTreeMap;
@@ -140,8 +141,8 @@ pub(super) fn left_out(rows: &[Row]) -> Grid {
 }
 
 /// How to read the tables.
-pub(super) fn reading() -> Vec<String> {
-    vec![
+pub(super) fn reading(rows: &[Row]) -> Vec<String> {
+    let mut lines: Vec<String> = vec![
         "Scores are means over search seeds, ± the sample standard deviation (n − 1) over seeds. \
          The test score is that of the retrained network on the test split; where there is none the field is empty, \
          and a search-time score never stands in for it."
@@ -153,13 +154,24 @@ pub(super) fn reading() -> Vec<String> {
             .into(),
         "The paper's numbers are for the data set named with them; other data sets cannot be compared with them.".into(),
         "Peak memory is that of the device allocator on CUDA and of the process on a CPU, the largest over the runs.".into(),
-    ]
+    ];
+    if rows.iter().any(|r| r.result.as_ref().is_some_and(|r| r.segmentation.is_some())) {
+        lines.push(
+            "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, foreground means \
+             all classes but the background, and of two empty masks both are 1. What the public code of NAS-Unet prints as Dice is computed from \
+             probabilities, for all classes, and averaged over slices; what it prints as mIoU leaves out the last class."
+                .into(),
+        );
+    }
+    lines
 }
 
 /// `results.md`.
-pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], [relations, collapsed]: [&Grid; 2]) -> String {
+pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], segmentation: &[Grid; 2], [relations, collapsed]: [&Grid; 2]) -> String {
     let mut out = String::from("# Results\n");
-    for grid in [&outcome(summary), &search_time(summary), &cost(summary), relations, collapsed, &shrunk(rows), &left_out(rows)] {
+    let [whole, by_class] = segmentation;
+    let first = [&outcome(summary), whole, by_class, &search_time(summary), &cost(summary)];
+    for grid in first.into_iter().chain([relations, collapsed, &shrunk(rows), &left_out(rows)]) {
         if grid.rows.is_empty() && grid.title != "Outcome" {
             continue;
         }
@@ -167,7 +179,7 @@ pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], [relations, collaps
         out += &markdown_table(grid);
     }
     out += "\n## How to read this\n\n";
-    for line in reading() {
+    for line in reading(rows) {
         let _ = writeln!(out, "- {line}");
     }
     out
@@ -188,10 +200,11 @@ fn markdown_table(grid: &Grid) -> String {
     out
 }
 
-/// `results.tex`: three tables for `booktabs`.
-pub(super) fn latex(summary: &[SummaryRow]) -> String {
+/// `results.tex`: tables for `booktabs`; those of segmentations only where there are some.
+pub(super) fn latex(summary: &[SummaryRow], segmentation: &[Grid; 2]) -> String {
     let mut out = String::from("% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n");
-    for grid in [outcome(summary), search_time(summary), cost(summary)] {
+    let first = [&outcome(summary), &search_time(summary), &cost(summary)];
+    for grid in first.into_iter().chain(segmentation.iter().filter(|g| !g.rows.is_empty())) {
         let columns: String = (0..grid.head.len()).map(|i| if i < grid.left { 'l' } else { 'r' }).collect();
         let line = |cells: &[String]| format!("{} \\\\\n", cells.iter().map(|c| latex_escape(c)).collect::<Vec<_>>().join(" & "));
         let head: Vec<String> = grid.head.iter().map(ToString::to_string).collect();

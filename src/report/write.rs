@@ -5,7 +5,7 @@ use super::figures::{self, Scene};
 use super::frame::{Row, csv, frame, rows};
 use super::load::load_runs;
 use super::table::{SummaryRow, summarise, summary_csv};
-use super::{html, proxies, text, trials};
+use super::{html, proxies, segmentation, text, trials};
 use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
@@ -59,6 +59,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let groups = figures::experiments(&all);
     let pairs = proxies::pairs(&groups);
     let relations = proxies::table(&pairs);
+    let overlaps = [segmentation::whole(&all, &summary), segmentation::by_class(&all, &summary)];
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
     let cells = draw_cells(&all, &mut warnings)?;
@@ -70,8 +71,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let mut put = |name: &str, bytes: &[u8]| write_file(out, name, bytes).map(|path| files.push(path));
     put("results.csv", &csv(&mut table)?)?;
     put("results-summary.csv", &summary_csv(&summary)?)?;
-    put("results.md", text::markdown(&all, &summary, [&relations, &collapsed]).as_bytes())?;
-    put("results.tex", text::latex(&summary).as_bytes())?;
+    put("results.md", text::markdown(&all, &summary, &overlaps, [&relations, &collapsed]).as_bytes())?;
+    put("results.tex", text::latex(&summary, &overlaps).as_bytes())?;
     let (cost_svg, anytime_svg) = (figures::svg(&cost)?, figures::svg(&anytime)?);
     put("accuracy-cost.svg", cost_svg.as_bytes())?;
     put("accuracy-cost.png", &figures::png(&cost)?)?;
@@ -79,6 +80,9 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     put("anytime.png", &figures::png(&anytime)?)?;
     put("trials.csv", &trials::trials_csv(&all)?)?;
     put("correlations.csv", &proxies::correlations_csv(&pairs)?)?;
+    if let Some(bytes) = segmentation::segmentation_csv(&all)? {
+        put("segmentation.csv", &bytes)?;
+    }
     let mut progress = Vec::new();
     for (name, scene) in searches {
         let Some(scene) = scene else { continue };
@@ -97,7 +101,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
             &all,
             &summary,
             &claims,
-            [&relations, &collapsed],
+            html::Tables { segmentation: &overlaps, more: [&relations, &collapsed] },
             &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells },
         )
         .as_bytes(),

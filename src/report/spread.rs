@@ -1,0 +1,86 @@
+//! A figure over the seeds of an experiment, and how numbers are printed.
+
+use super::table::NONE;
+
+/// Mean over the search seeds, with its sample standard deviation (n - 1) and its extremes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spread {
+    /// Values behind it.
+    pub n: u64,
+    /// `None` if there is no value.
+    pub mean: Option<f64>,
+    /// `None` for fewer than two values.
+    pub deviation: Option<f64>,
+    /// Smallest.
+    pub low: Option<f64>,
+    /// Largest.
+    pub high: Option<f64>,
+}
+
+impl Spread {
+    /// Of these values.
+    pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
+        let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+        if values.is_empty() {
+            return Self::default();
+        }
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        Self {
+            n: values.len() as u64,
+            mean: Some(mean),
+            deviation: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
+            low: values.iter().copied().reduce(f64::min),
+            high: values.iter().copied().reduce(f64::max),
+        }
+    }
+}
+
+/// A score in per cent with the sample standard deviation over seeds.
+pub fn percent(score: Spread) -> String {
+    match (score.mean, score.deviation) {
+        (Some(mean), Some(sd)) => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd),
+        (Some(mean), None) => format!("{:.2} ± {NONE}", 100.0 * mean),
+        _ => String::new(),
+    }
+}
+
+/// Three significant digits, without exponent down to a millionth.
+pub(super) fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if magnitude < -6 { format!("{value:.2e}") } else { format!("{value:.*}", (2 - magnitude).max(0) as usize) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_over_the_finite_values() {
+        let three = Spread::of([0.5, f64::NAN, 0.6, 0.7].into_iter());
+        assert_eq!((three.n, three.low, three.high), (3, Some(0.5), Some(0.7)));
+        assert!((three.mean.unwrap() - 0.6).abs() < 1e-12 && (three.deviation.unwrap() - 0.1).abs() < 1e-12);
+        assert_eq!(Spread::of([0.5].into_iter()).deviation, None);
+        assert_eq!(Spread::of([].into_iter()), Spread::default());
+    }
+
+    #[test]
+    fn three_digits_are_kept() {
+        let cases = [(0.000_348_61, "0.000349"), (4.0, "4.00"), (3150.0, "3150"), (12.34, "12.3"), (1.5e-9, "1.50e-9"), (0.0, "0")];
+        for (value, expected) in cases {
+            assert_eq!(significant(value), expected);
+        }
+    }
+
+    #[test]
+    fn a_single_seed_has_no_deviation_and_a_missing_score_is_empty() {
+        let one = Spread { n: 1, mean: Some(0.9725), ..Spread::default() };
+        assert_eq!(percent(one), "97.25 ± –");
+        assert_eq!(percent(Spread { n: 3, deviation: Some(0.0025), ..one }), "97.25 ± 0.25");
+        assert_eq!(percent(Spread::default()), "");
+    }
+}
