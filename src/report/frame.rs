@@ -6,6 +6,7 @@ use crate::record::{DeviceRecord, EndReason, LedgerRecord, LedgerRow, Manifest, 
 use crate::units::{SECONDS_PER_DAY, hex};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
+use std::path::PathBuf;
 
 /// The metric of a segmentation.
 pub(super) const DICE: &str = "dice";
@@ -28,7 +29,9 @@ pub struct PhaseSeconds {
 /// A run as the tables see it. `None` is not measured or not known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// Folder of the run.
+    /// Where the run is.
+    pub folder: PathBuf,
+    /// Its name: the folder relative to the one that was given.
     pub run: String,
     /// `finished`, `unfinished`, `repeated` or `damaged`.
     pub status: &'static str,
@@ -130,6 +133,7 @@ fn row(run: &Run) -> Row {
     let of_search = |t: &TrialRecord| t.phase == Phase::Search && t.end != EndReason::Interrupted;
     let (trials, other_trials) = run.trials.iter().cloned().partition(of_search);
     let mut row = Row {
+        folder: run.folder.clone(),
         run: run.name.clone(),
         status,
         note,

@@ -1,16 +1,18 @@
 //! `report.html`: one file with all tables and figures in it; it works offline, in light and dark, and printed.
 
 use super::claims::{Claim, Cutout, Metric};
+use super::drawings::{Drawing, Overlay};
 use super::frame::Row;
 use super::table::SummaryRow;
 use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
 use super::trials;
-use super::write::Drawing;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
 
-/// Figures as SVG.
+/// Figures, as SVG where they are lines.
 pub(super) struct Figures {
     /// Test score against cost.
     pub cost: String,
@@ -20,6 +22,8 @@ pub(super) struct Figures {
     pub progress: Vec<String>,
     /// The cells found.
     pub cells: Vec<Drawing>,
+    /// Test slices of segmentations.
+    pub overlays: Vec<Overlay>,
 }
 
 /// Tables that are made elsewhere; an empty one is not shown.
@@ -43,6 +47,10 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], table
         "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
     );
     tables.segmentation.iter().for_each(|grid| out += &optional(grid));
+    if !figures.overlays.is_empty() {
+        out += "<h2>Test slices</h2>\n";
+        figures.overlays.iter().for_each(|o| out += &figure(&picture(o), ""));
+    }
     out += &table(&search_time(summary), "No finished run.");
     out += &figure(&figures.anytime, "Best search score so far against device time.");
     out += &table(&cost(summary), "No finished run.");
@@ -112,6 +120,13 @@ fn body(grid: &Grid) -> String {
 fn figure(svg: &str, caption: &str) -> String {
     let caption = if caption.is_empty() { String::new() } else { format!("<figcaption>{}</figcaption>\n", escape(caption)) };
     format!("<figure>\n{svg}{caption}</figure>\n")
+}
+
+/// A picture within the page, so that the page needs no other file.
+fn picture(o: &Overlay) -> String {
+    let data = STANDARD.encode(&o.png);
+    let (width, height) = (o.width.round(), o.height.round());
+    format!("<img alt=\"{}\" width=\"{width}\" height=\"{height}\" src=\"data:image/png;base64,{data}\">\n", escape(&o.title))
 }
 
 /// Every finished run.

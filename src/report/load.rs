@@ -48,6 +48,8 @@ pub struct Reported {
 /// A run as recorded.
 #[derive(Clone, Debug)]
 pub struct Run {
+    /// Where it is.
+    pub folder: PathBuf,
     /// Its folder relative to the folder that was given, with `/` between the parts.
     pub name: String,
     /// How much of it can be used.
@@ -138,6 +140,7 @@ fn relative(root: &Path, folder: &Path) -> String {
 
 fn read_run(folder: &Path, name: String, notices: &mut Vec<String>) -> Run {
     let mut run = Run {
+        folder: folder.to_path_buf(),
         name,
         status: Status::Unfinished,
         manifest: None,

@@ -5,6 +5,7 @@
 
 mod claims;
 mod correlation;
+mod drawings;
 mod figures;
 mod frame;
 mod html;

@@ -2,18 +2,14 @@
 
 use super::claims::claims;
 use super::figures::{self, Scene};
-use super::frame::{Row, csv, frame, rows};
+use super::frame::{csv, frame, rows};
 use super::load::load_runs;
 use super::table::{SummaryRow, summarise, summary_csv};
-use super::{html, proxies, segmentation, text, trials};
+use super::{drawings, html, proxies, segmentation, text, trials};
 use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// Cells drawn for each row of the summary; `naslab draw` draws any other.
-const CELLS_A_ROW: usize = 10;
 
 /// What a report consists of.
 #[derive(Clone, Debug)]
@@ -26,15 +22,6 @@ pub struct Summary {
     pub table: String,
     /// The summary's rows.
     pub rows: Vec<SummaryRow>,
-}
-
-/// A drawn cell and the name of its files.
-pub(super) struct Drawing {
-    /// File name without extension.
-    pub name: String,
-    /// As SVG.
-    pub svg: String,
-    png: Vec<u8>,
 }
 
 /// Reads the runs in and below `runs` and writes tables, figures and `report.html` into the folder `out`.
@@ -62,7 +49,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let overlaps = [segmentation::whole(&all, &summary), segmentation::by_class(&all, &summary)];
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
-    let cells = draw_cells(&all, &mut warnings)?;
+    let cells = drawings::cells(&all, &mut warnings)?;
+    let overlays = drawings::overlays(&all, &mut warnings)?;
     let searches =
         [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all)), ("predicted", figures::predicted(&pairs))];
 
@@ -95,6 +83,9 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
         put(&format!("{}.svg", cell.name), cell.svg.as_bytes())?;
         put(&format!("{}.png", cell.name), &cell.png)?;
     }
+    for overlay in &overlays {
+        put(&format!("{}.png", overlay.name), &overlay.png)?;
+    }
     put(
         "report.html",
         html::page(
@@ -102,65 +93,11 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
             &summary,
             &claims,
             html::Tables { segmentation: &overlaps, more: [&relations, &collapsed] },
-            &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells },
+            &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells, overlays },
         )
         .as_bytes(),
     )?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
-}
-
-fn draw_cells(rows: &[Row], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
-    let mut names = BTreeSet::new();
-    let mut drawings = Vec::new();
-    let mut drawn: Vec<((String, String), usize)> = Vec::new();
-    let mut skipped = 0;
-    for row in rows.iter().filter(|r| r.counts()) {
-        let Some(result) = &row.result else { continue };
-        let group = (
-            format!("{}-{}-{}-{}", result.method, result.variant, result.dataset, result.preset),
-            row.protocol.clone().unwrap_or_default(),
-        );
-        let count = match drawn.iter_mut().find(|(g, _)| *g == group) {
-            Some((_, count)) => count,
-            None => {
-                drawn.push((group, 0));
-                &mut drawn.last_mut().expect("one was just pushed").1
-            }
-        };
-        *count += 1;
-        if *count > CELLS_A_ROW {
-            skipped += 1;
-            continue;
-        }
-        let title = [&result.method, &result.variant, &result.dataset, &result.preset].into_iter().filter(|p| !p.is_empty());
-        let title = format!("{}, seed {}", title.cloned().collect::<Vec<_>>().join(" "), result.seed);
-        match figures::architecture(&result.architecture, &title) {
-            Ok(None) => (),
-            Ok(Some(scene)) => {
-                drawings.push(Drawing { name: file_name(row, &mut names), svg: figures::svg(&scene)?, png: figures::png(&scene)? })
-            }
-            Err(e) => warnings.push(format!("{}: its cell cannot be drawn: {e}", row.run)),
-        }
-    }
-    if skipped > 0 {
-        warnings.push(format!(
-            "{skipped} more cells are not drawn (the first {CELLS_A_ROW} of each row are); naslab draw RUN/finding.json draws any"
-        ));
-    }
-    Ok(drawings)
-}
-
-/// `cell-darts-first-order-digits-smoke-s0`, with a number appended where that is taken.
-fn file_name(row: &Row, taken: &mut BTreeSet<String>) -> String {
-    let Some(r) = &row.result else { return "cell".into() };
-    let parts = ["cell", &r.method, &r.variant, &r.dataset, &r.preset];
-    let joined = parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("-");
-    let clean: String = joined.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
-    let base = format!("{clean}-s{}", r.seed);
-    let free = std::iter::once(base.clone()).chain((2u32..).map(|i| format!("{base}-{i}"))).find(|n| !taken.contains(n));
-    let name = free.unwrap_or(base);
-    taken.insert(name.clone());
-    name
 }
 
 /// Draws one cell into an `.svg` or `.png` file.

@@ -1,8 +1,8 @@
-//! Runs that are segmentations: tables by class, the long CSV file.
+//! Runs that are segmentations: tables by class, the long CSV file, overlays, cells.
 
-use super::{Fixture, read, records, report, runs};
+use super::{Fixture, png_size, read, records, report, runs};
 use naslab::arch::nas_unet_space;
-use naslab::record::{ClassScore, SegmentationRecord};
+use naslab::record::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, write_examples};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,4 +141,77 @@ fn the_cells_of_a_nas_unet_are_drawn_in_the_report() {
     let svg = read(out.join("cell-nas_unet-digit_canvases-smoke-s0.svg"));
     assert_eq!([svg.matches("down_cweight").count(), svg.matches("up_cweight").count()], [5, 4], "{svg}");
     assert!(svg.contains("down cell") && svg.contains("up cell") && svg.contains("skip"));
+}
+
+/// Three slices with a disc of every foreground class, in a window that is larger than the slice at its right.
+fn slices(width: usize, height: usize, classes: usize) -> Vec<Example> {
+    let slice = |(i, rank): (usize, &str)| {
+        let about = ExampleInfo { volume: format!("Case_0{i}"), slice: 7, rank: rank.into(), dice: 0.25 * (i + 1) as f64, height, width };
+        let disc = |x: usize, y: usize, shift: f64| {
+            let (across, down) = (x as f64 / width as f64, y as f64 / height as f64);
+            let column = |c: usize| (0.18 + 0.22 * ((c - 1) % 4) as f64, 0.2 + 0.3 * ((c - 1) / 4) as f64);
+            let near = |c: &usize| (across - column(*c).0 - shift).hypot(down - column(*c).1) < 0.1;
+            (1..classes).find(near).unwrap_or(0) as u8
+        };
+        let pixels = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let noise = |x: usize, y: usize| ((x * 7919 + y * 104_729 + i) % 61) as u8;
+        let inside = |x: usize| x < width - width / 8;
+        Example {
+            about,
+            image: pixels().map(|(x, y)| 40 + noise(x, y) + (100 * x / width) as u8).collect(),
+            truth: pixels().map(|(x, y)| if inside(x) { disc(x, y, 0.0) } else { PADDING }).collect(),
+            predicted: pixels().map(|(x, y)| disc(x, y, 0.06 - 0.02 * i as f64)).collect(),
+        }
+    };
+    ["worst", "median", "best"].into_iter().enumerate().map(slice).collect()
+}
+
+#[test]
+fn test_slices_are_drawn_into_the_page_and_the_same_every_time() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    for seed in 0..5 {
+        let path = write(&folder, &segmented(seed, 0.5));
+        write_examples(&path.join("examples.safetensors"), &slices(40, 48, 3)).unwrap();
+    }
+    Fixture::default().write(&folder);
+    let (summary, out) = report(&root);
+    let about: Vec<&String> = summary.warnings.iter().filter(|w| w.contains("test slices")).collect();
+    assert!(about.len() == 1 && about[0].starts_with("test slices of 2 more runs are not drawn"), "{about:?}");
+    let overlays = || summary.files.iter().filter(|f| f.file_name().unwrap().to_string_lossy().starts_with("overlay-"));
+    assert_eq!(overlays().count(), 3);
+    // Three panels of 40 x 9 pixels of the PNG in a row, three rows of 48 x 9.
+    let (width, height) = png_size(out.join("overlay-nas_unet-digit_canvases-smoke-s0.png"));
+    assert!(width > 3 * 360 && width < 2000 && height > 3 * 432 && height < 2000, "{width} x {height}");
+    let html = read(out.join("report.html"));
+    assert_eq!(html.matches("<img alt=\"nas_unet digit_canvases smoke, seed ").count(), 3);
+    assert_eq!(html.matches("src=\"data:image/png;base64,iVBORw0KGgo").count(), 3);
+    assert!(html.contains("<h2>Test slices</h2>") && !html.contains("src=\"overlay"));
+
+    let before: Vec<Vec<u8>> = summary.files.iter().map(|f| fs::read(f).unwrap()).collect();
+    let (again, _) = report(&root);
+    for (file, bytes) in again.files.iter().zip(&before) {
+        assert!(fs::read(file).unwrap() == *bytes, "{}", file.display());
+    }
+}
+
+#[test]
+fn missing_and_damaged_test_slices_are_a_warning() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    write(&folder, &segmented(0, 0.5));
+    let torn = write(&folder, &segmented(1, 0.5)).join("examples.safetensors");
+    write_examples(&torn, &slices(16, 16, 3)).unwrap();
+    let bytes = fs::read(&torn).unwrap();
+    fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
+    let foreign = write(&folder, &segmented(2, 0.5)).join("examples.safetensors");
+    write_examples(&foreign, &slices(16, 16, 5)).unwrap();
+    let (summary, out) = report(&root);
+    let named = |seed: u64, what: &str| {
+        let run = format!("nas_unet-digit_canvases-s{seed}: its test slices cannot be drawn");
+        summary.warnings.iter().any(|w| w.starts_with(&run) && w.contains(what))
+    };
+    assert!(named(0, "none was recorded") && named(1, "examples.safetensors") && named(2, "names class 4"), "{:?}", summary.warnings);
+    assert_eq!(summary.rows[0].seeds, 3, "the runs count all the same");
+    assert!(!read(out.join("report.html")).contains("Test slices"));
 }

@@ -24,7 +24,7 @@ pub fn anytime(rows: &[Row]) -> Scene {
         top = draw_empty(&mut page, top);
     }
     let notes = [
-        "Search scores are scores on validation images while searching. They are of different kinds (see the legend) and are not final accuracies: compare the shape of curves, and heights only within one kind."
+        "Search scores are scores on validation images while searching. They are of different kinds (see the legend) and are not final scores: compare the shape of curves, and heights only within one kind."
             .to_string(),
         "Device time of the search, all attempts; one line a search seed, with a mark at its end.".to_string(),
     ];

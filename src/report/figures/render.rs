@@ -1,6 +1,6 @@
 //! From a [`Scene`] to SVG text and PNG bytes, by Plotters with an embedded font: no font of the system is needed.
 
-use super::scene::{Align, Colour, Mark, PAPER, Point, Scene, Text};
+use super::scene::{Align, Colour, Mark, PAPER, Picture, Point, Scene, Text};
 use crate::error::{Error, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -13,7 +13,7 @@ const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// Units of the SVG's coordinate system a pixel; Plotters draws on whole units.
 const SVG_UNITS: f64 = 10.0;
 /// Pixels of the PNG a pixel of the scene.
-const PNG_SCALE: usize = 2;
+pub const PNG_SCALE: usize = 2;
 /// The PNG is drawn this much larger and then averaged, which smooths all edges.
 const OVERSAMPLE: usize = 2;
 /// Plotters divides a font size by this for SVG.
@@ -129,7 +129,28 @@ fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, ink
             area.draw(&PathElement::new(whole(points, ink), stroke)).map_err(|e| e.to_string())
         }
         Mark::Text(text) => draw_text(area, text, ink),
+        Mark::Picture { picture, at, side } => draw_picture(area, picture, *at, *side, ink),
     }
+}
+
+/// Pixels as squares; neighbours of one colour in one rectangle.
+fn draw_picture<DB: DrawingBackend>(
+    area: &DrawingArea<DB, Shift>,
+    picture: &Picture,
+    at: Point,
+    side: f64,
+    ink: Ink,
+) -> std::result::Result<(), String> {
+    for (y, row) in picture.pixels.chunks(picture.columns).enumerate() {
+        let mut x = 0;
+        for run in row.chunk_by(|a, b| a == b) {
+            let corner = |x: usize, y: usize| (at.0 + side * x as f64, at.1 + side * y as f64);
+            let ends = whole(&[corner(x, y), corner(x + run.len(), y + 1)], ink);
+            area.draw(&Rectangle::new([ends[0], ends[1]], rgb(run[0]).filled())).map_err(|e| e.to_string())?;
+            x += run.len();
+        }
+    }
+    Ok(())
 }
 
 fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink: Ink) -> std::result::Result<(), String> {

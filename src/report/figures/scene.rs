@@ -21,8 +21,13 @@ pub const PAPER: Colour = Colour(0xFF, 0xFF, 0xFF);
 impl Colour {
     /// Mixed with white: 0 stays, 1 is white.
     pub fn lighter(self, by: f64) -> Self {
-        let mix = |c: u8| (f64::from(c) + (255.0 - f64::from(c)) * by).round() as u8;
-        Self(mix(self.0), mix(self.1), mix(self.2))
+        self.mixed(PAPER, by)
+    }
+
+    /// Mixed with another: 0 stays, 1 is the other.
+    pub fn mixed(self, other: Self, by: f64) -> Self {
+        let mix = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * by).round() as u8;
+        Self(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
     }
 }
 
@@ -95,6 +100,15 @@ impl Text {
     }
 }
 
+/// A picture of square pixels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// Pixels in a row.
+    pub columns: usize,
+    /// Row after row.
+    pub pixels: Vec<Colour>,
+}
+
 /// Something drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mark {
@@ -116,6 +130,15 @@ pub enum Mark {
     },
     /// A line of text.
     Text(Text),
+    /// A picture.
+    Picture {
+        /// What.
+        picture: Picture,
+        /// Its top left corner.
+        at: Point,
+        /// Of a pixel of the picture.
+        side: f64,
+    },
 }
 
 /// A page.
@@ -205,6 +228,11 @@ impl Scene {
         self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: false, align: Align::Centre, colour, upward: true }));
     }
 
+    /// A picture with its top left corner at `at`; a pixel of it is `side` long.
+    pub fn picture(&mut self, picture: Picture, at: Point, side: f64) {
+        self.marks.push(Mark::Picture { picture, at, side });
+    }
+
     /// All texts.
     #[cfg(test)]
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
@@ -218,6 +246,7 @@ impl Scene {
             Mark::Line { points, width, colour } => Mark::Line { points: moved(points), width, colour },
             Mark::Area { points, colour } => Mark::Area { points: moved(points), colour },
             Mark::Text(t) => Mark::Text(Text { at: (t.at.0 + at.0, t.at.1 + at.1), ..t }),
+            Mark::Picture { picture, at: corner, side } => Mark::Picture { picture, at: (corner.0 + at.0, corner.1 + at.1), side },
         }));
     }
 }

@@ -20,6 +20,35 @@ pub fn colour(state: usize) -> Colour {
     LINES[state % LINES.len()]
 }
 
+const ORANGE: Colour = Colour(0xE6, 0x9F, 0x00);
+const SKY: Colour = Colour(0x56, 0xB4, 0xE9);
+const GREEN: Colour = Colour(0x00, 0x9E, 0x73);
+const BLUE: Colour = Colour(0x00, 0x72, 0xB2);
+const VERMILION: Colour = Colour(0xD5, 0x5E, 0x00);
+const PINK: Colour = Colour(0xCC, 0x79, 0xA7);
+
+/// Colours of classes, background left out: those of Okabe and Ito, the first two light and dark for grey print, then some
+/// of Tol's and two more.
+const CLASSES: [Colour; 12] = [
+    ORANGE,
+    BLUE,
+    PINK,
+    GREEN,
+    Colour(0xF0, 0xE4, 0x42),
+    SKY,
+    VERMILION,
+    Colour(0x88, 0x22, 0x55),
+    Colour(0x99, 0x99, 0x33),
+    Colour(0x6A, 0x3D, 0x9A),
+    Colour(0xFF, 0xFF, 0xFF),
+    Colour(0x66, 0x11, 0x00),
+];
+
+/// Colour of a class of a mask; class 0 is the background.
+pub fn class_colour(class: usize) -> Colour {
+    CLASSES[class.wrapping_sub(1) % CLASSES.len()]
+}
+
 /// Shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -55,13 +84,13 @@ pub struct Look {
 /// The look of a method.
 pub fn look(method: &str) -> Look {
     let (colour, shape, dashed) = match method {
-        "darts" => (Colour(0x00, 0x72, 0xB2), Shape::Circle, false),
+        "darts" => (BLUE, Shape::Circle, false),
         "random" => (Colour(0x33, 0x33, 0x33), Shape::Cross, true),
-        "enas" => (Colour(0x00, 0x9E, 0x73), Shape::Square, false),
-        "ghn" => (Colour(0xE6, 0x9F, 0x00), Shape::Star, false),
-        "nasnet" => (Colour(0xD5, 0x5E, 0x00), Shape::Diamond, false),
-        "amoebanet" => (Colour(0xCC, 0x79, 0xA7), Shape::Triangle, false),
-        "nas_unet" => (Colour(0x56, 0xB4, 0xE9), Shape::Wedge, false),
+        "enas" => (GREEN, Shape::Square, false),
+        "ghn" => (ORANGE, Shape::Star, false),
+        "nasnet" => (VERMILION, Shape::Diamond, false),
+        "amoebanet" => (PINK, Shape::Triangle, false),
+        "nas_unet" => (SKY, Shape::Wedge, false),
         _ => (Colour(0x77, 0x77, 0x77), Shape::Plus, true),
     };
     Look { colour, shape, dashed }
