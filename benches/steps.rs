@@ -2,10 +2,10 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use naslab::arch::{InputShape, NetSize, build, published};
-use naslab::nn::{Weights, cross_entropy};
+use naslab::nn::{Loss, Weights, cross_entropy};
 use naslab::reproductions::darts::{alpha, supernet::Supernet};
 use naslab::seed::Streams;
-use naslab::train::{Recipe, Trainer};
+use naslab::train::{OptimizerKind, Recipe, Trainer};
 use std::hint::black_box;
 use tch::{Device, Kind, Tensor};
 
@@ -35,6 +35,8 @@ fn child_step(c: &mut Criterion) {
         auxiliary_weight: 0.0,
         drop_path: 0.2,
         drop_by_depth: false,
+        optimizer: OptimizerKind::Sgd,
+        loss: Loss::default(),
     };
     let architecture = published("darts-v2").expect("a published cell");
     let network = build(&architecture, DIGITS, NetSize { channels: 8, cells: 5, auxiliary: false }).expect("it suits the digits");

@@ -13,7 +13,7 @@ use crate::lab::Method;
 
 /// Every method, in the order of `naslab list`.
 pub const METHODS: &[&dyn Method] =
-    &[&amoebanet::AmoebaNet, &nasnet::NasNet, &enas::EnasMethod, &ghn::GhnMethod, &darts::Darts, &random::Random];
+    &[&amoebanet::AmoebaNet, &nasnet::NasNet, &enas::EnasMethod, &ghn::GhnMethod, &darts::Darts, &nas_unet::NasUnet, &random::Random];
 
 /// A method by its name.
 pub fn method(name: &str) -> Result<&'static dyn Method> {

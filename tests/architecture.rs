@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("device", &["shim", "record"]),
     ("budget", &["device", "shim", "record"]),
     ("data", &[]),
-    ("task", &["data", "nn"]),
+    ("task", &["data", "nn", "record"]),
     ("train", &["nn"]),
     ("lab", &["train", "task", "data", "arch", "nn", "budget", "device", "shim", "record"]),
     // Recorded files and architectures as data: no tensors, no methods.

@@ -1,20 +1,24 @@
 //! DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang; ICLR 2019; arXiv 1806.09055), first and second order.
 //!
 //! Every edge of a cell mixes eight operations by a softmax over logits alpha ([`supernet`]); alpha and the weights take alternating
-//! gradient steps on validation and training images ([`search`]); then every node keeps its two strongest sources ([`alpha`]).
+//! gradient steps on validation and training images ([`bilevel`]); then every node keeps its two strongest sources ([`alpha`]).
 
 pub mod alpha;
-pub mod search;
 pub mod supernet;
 
 use crate::arch::{Architecture, InputShape, darts_space};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::lab::bilevel::{self, AlphaSteps, Alternation, Mixed, WeightSteps};
 use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
 use crate::task::Augment;
-use crate::train::{MOST_EPOCHS, Order};
+use crate::train::Order;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
+use supernet::Supernet;
+use tch::{Kind, Tensor};
 
 /// The method's entry in the table.
 pub struct Darts;
@@ -51,40 +55,64 @@ pub struct DartsSearch {
     pub augment: Augment,
 }
 
-/// SGD on the weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WeightSteps {
-    /// At the first epoch.
-    pub learning_rate: f64,
-    /// Where the cosine ends.
-    pub learning_rate_end: f64,
-    /// Momentum.
-    pub momentum: f64,
-    /// Coupled weight decay.
-    pub weight_decay: f64,
-    /// Limit of the gradient's norm; 0 for none.
-    pub clip: f64,
-}
-
-/// Adam on alpha.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AlphaSteps {
-    /// Constant.
-    pub learning_rate: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Coupled weight decay.
-    pub weight_decay: f64,
-}
-
 /// Settings, checked.
 struct Prepared {
     search: DartsSearch,
+    how: Alternation,
     protocol: Protocol,
+}
+
+/// The supernet with its logits.
+struct MixedCells {
+    net: Supernet,
+    alpha: Tensor,
+}
+
+impl Mixed for MixedCells {
+    fn table(&self) -> &Table {
+        &self.net.table
+    }
+
+    fn alpha(&self) -> Vec<&Tensor> {
+        vec![&self.alpha]
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Tensor {
+        self.net.forward(w, &self.alpha, x, pass.training)
+    }
+
+    fn genotype(&self) -> Architecture {
+        alpha::genotype(&self.alpha)
+    }
+
+    fn figures(&self) -> BTreeMap<String, f64> {
+        let skips = alpha::normal_skips(&self.genotype());
+        [("alpha_entropy".to_string(), alpha::entropy(&self.alpha)), ("normal_skips".to_string(), skips as f64)].into()
+    }
+}
+
+impl DartsSearch {
+    fn alternation(&self) -> Alternation {
+        Alternation {
+            order: self.order,
+            searches: self.searches,
+            epochs: self.epochs,
+            batch: self.batch,
+            weights: self.weights.clone(),
+            alpha: self.alpha.clone(),
+            augment: self.augment.clone(),
+            loss: Loss::default(),
+            dropout: 0.0,
+            warm_up: 0,
+            patience: 0,
+        }
+    }
+
+    fn mixed(&self, lab: &Lab, streams: Streams) -> Result<Box<dyn Mixed>> {
+        let net = Supernet::declare(lab.input(), self.channels, self.cells);
+        let alpha = alpha::initial(&mut streams.rng("alpha", 0), lab.device, Kind::Float);
+        Ok(Box::new(MixedCells { net, alpha }))
+    }
 }
 
 impl Method for Darts {
@@ -94,15 +122,11 @@ impl Method for Darts {
 
     fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
         let (search, protocol): (DartsSearch, Protocol) = read_settings(CARD.name, settings)?;
-        at_least("search.searches", search.searches, 1)?;
         at_least("search.channels", search.channels.max(0) as u64, 2)?;
         at_least("search.cells", search.cells as u64, 3)?;
-        at_least("search.epochs", search.epochs, 1)?;
-        at_least("search.batch", search.batch as u64, 2)?;
-        if search.epochs.max(search.searches) > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs and search.searches must be at most {MOST_EPOCHS}")));
-        }
-        Ok(Box::new(Prepared { search, protocol }))
+        let how = search.alternation();
+        how.check()?;
+        Ok(Box::new(Prepared { search, how, protocol }))
     }
 }
 
@@ -121,7 +145,7 @@ impl Search for Prepared {
     }
 
     fn run(&self, lab: &mut Lab) -> Result<Found> {
-        search::run(&self.search, lab)
+        bilevel::search(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
     }
 
     fn keep(&self) -> u64 {
@@ -133,6 +157,6 @@ impl Search for Prepared {
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        search::forecast(&self.search, lab)
+        bilevel::forecast(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
     }
 }

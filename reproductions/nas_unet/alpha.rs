@@ -50,6 +50,16 @@ impl Alpha {
         self.logits.each_ref().map(|l| l.softmax(-1, None::<Kind>))
     }
 
+    /// Softmax over every row on the host, `[set][edge][op]`.
+    pub fn probabilities(&self) -> [Vec<Vec<f64>>; 3] {
+        self.softmax().map(|p| {
+            let columns = p.size()[1] as usize;
+            let flat = p.detach().to_device(Device::Cpu).to_kind(Kind::Double).reshape([-1]);
+            let flat = Vec::<f64>::try_from(&flat).expect("a flat tensor of doubles");
+            flat.chunks_exact(columns).map(<[f64]>::to_vec).collect()
+        })
+    }
+
     /// Number of logits.
     pub fn count(&self) -> usize {
         self.logits.iter().map(Tensor::numel).sum()
@@ -66,14 +76,23 @@ pub fn place(set: OpSet) -> usize {
 /// ratio of the sets' sizes (6/7 in the down cell, 4/7 in the up cell). It keeps the two most probable, the weaker first. Ties go to the
 /// lower source and the lower operation.
 pub fn genotype(alpha: &Alpha) -> Architecture {
-    let rows = alpha.softmax().map(|p| {
-        let columns = p.size()[1] as usize;
-        let flat = p.detach().to_device(Device::Cpu).to_kind(Kind::Double).reshape([-1]);
-        let flat = Vec::<f64>::try_from(&flat).expect("a flat tensor of doubles");
-        flat.chunks_exact(columns).map(<[f64]>::to_vec).collect::<Vec<_>>()
-    });
+    let rows = alpha.probabilities();
     let cell = |direction| (0..alpha.nodes).map(|node| kept(&rows, direction, node)).collect();
     Architecture::NasUnet(UnetCells { down: cell(Direction::Down), up: cell(Direction::Up) })
+}
+
+/// Mean entropy of the rows of each set that some edge reads, in nats; the logarithm of the number of operations at the start.
+pub fn entropies(alpha: &Alpha) -> [(&'static str, f64); 3] {
+    let rows = alpha.probabilities();
+    let cells = [Direction::Down, Direction::Up];
+    let is_read = |set: OpSet, from: usize| cells.iter().any(|direction| direction.set(from) == set);
+    [("down", OpSet::Down), ("up", OpSet::Up), ("normal", OpSet::Normal)].map(|(name, set)| {
+        let edges = (0..alpha.nodes).flat_map(|node| (0..node + 2).map(move |from| (node, from)));
+        let of_row = |row: &Vec<f64>| -row.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+        let read = edges.filter(|(_, from)| is_read(set, *from)).map(|(node, from)| of_row(&rows[place(set)][offset(node) + from]));
+        let all: Vec<f64> = read.collect();
+        (name, all.iter().sum::<f64>() / all.len() as f64)
+    })
 }
 
 fn kept(rows: &[Vec<Vec<f64>>; 3], direction: Direction, node: usize) -> [UnetEdge; 2] {
@@ -112,6 +131,23 @@ mod tests {
         let alpha = Alpha::initial(nodes, &mut Streams::new(seed).rng("alpha", 0), Device::Cpu, Kind::Double);
         let logits = alpha.logits.each_ref().map(|l| l.detach() * (spread / INITIAL_SPREAD));
         Alpha { logits, ..alpha }
+    }
+
+    #[test]
+    fn entropies_are_those_of_a_uniform_choice_at_the_start_and_of_read_rows_alone() {
+        for (name, entropy) in entropies(&random(1, 3, 1e-4)) {
+            let ops = match name {
+                "down" => 6.0f64,
+                "up" => 4.0,
+                _ => 7.0,
+            };
+            assert!((entropy - ops.ln()).abs() < 1e-6, "{name}");
+        }
+        let alpha = zero(2);
+        // Row 1 is that of the up edge of node 0; row 0 of the up set is read by no edge.
+        let _ = alpha.logits[1].get(1).get(2).fill_(60.0);
+        let _ = alpha.logits[1].get(0).get(2).fill_(60.0);
+        assert!((entropies(&alpha)[1].1 - 4f64.ln() / 2.0).abs() < 1e-9);
     }
 
     fn zero(nodes: usize) -> Alpha {

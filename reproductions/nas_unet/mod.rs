@@ -1,5 +1,188 @@
-//! NAS-Unet: Neural Architecture Search for Medical Image Segmentation (Weng, Zhou, Li, Qiu 2019). Two cells, one that halves the maps and
-//! one that doubles them, are searched inside a U by gradients on mixed operations, as in DARTS of first order.
+//! NAS-Unet: Neural Architecture Search for Medical Image Segmentation (Weng, Zhou, Li, Qiu; IEEE Access 7, 2019; doi
+//! 10.1109/ACCESS.2019.2908991).
+//!
+//! A cell that halves the maps and one that doubles them stand in a U ([`supernet`]). Their edges mix three sets of operations by softmaxes
+//! over logits alpha; alpha and the weights take alternating gradient steps as in DARTS ([`bilevel`]), alpha only after some epochs; then
+//! every node keeps its two strongest edges ([`alpha`]).
 
 pub mod alpha;
 pub mod supernet;
+
+use crate::arch::nas_unet_space::{self, MOST_NODES};
+use crate::arch::{Architecture, InputShape, UnetSize};
+use crate::error::{Error, Result};
+use crate::lab::bilevel::{self, AlphaSteps, Alternation, Mixed, WeightSteps};
+use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::nn::{Loss, Pass, Table, Weights};
+use crate::seed::Streams;
+use crate::task::Augment;
+use crate::train::Order;
+use alpha::Alpha;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use supernet::NasUnetSupernet;
+use tch::{Kind, Tensor};
+
+/// The method's entry in the table.
+pub struct NasUnet;
+
+const CARD: Card = Card {
+    name: "nas_unet",
+    title: "NAS-Unet",
+    paper: "Weng, Zhou, Li, Qiu: NAS-Unet: Neural Architecture Search for Medical Image Segmentation. IEEE Access 7, 2019",
+    about: "gradient steps on mixed cells that halve and double the maps of a U, for segmentation",
+    presets: include_str!("presets.toml"),
+};
+
+/// Section `search` of the settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NasUnetSearch {
+    /// Whether alpha's gradient looks a weight step ahead.
+    pub order: Order,
+    /// Independent searches, of which the selection phase chooses one.
+    pub searches: u64,
+    /// Nodes of a cell.
+    pub nodes: usize,
+    /// Width of a cell.
+    pub channels: i64,
+    /// Cells on the way down.
+    pub depth: usize,
+    /// Passes over the training half.
+    pub epochs: u64,
+    /// Slices a step, of each half.
+    pub batch: usize,
+    /// Epochs before the first architecture step.
+    pub warm_up: u64,
+    /// The search ends when the architecture has stayed the same for so many epochs after that; 0 for never.
+    pub patience: u64,
+    /// Probability that a channel is dropped before the head.
+    pub dropout: f64,
+    /// What both steps minimise.
+    pub loss: Loss,
+    /// Weight steps.
+    pub weights: WeightSteps,
+    /// Architecture steps.
+    pub alpha: AlphaSteps,
+    /// Changes of the slices of both halves.
+    pub augment: Augment,
+}
+
+impl NasUnetSearch {
+    fn size(&self) -> UnetSize {
+        UnetSize { channels: self.channels, depth: self.depth }
+    }
+
+    fn alternation(&self) -> Alternation {
+        Alternation {
+            order: self.order,
+            searches: self.searches,
+            epochs: self.epochs,
+            batch: self.batch,
+            weights: self.weights.clone(),
+            alpha: self.alpha.clone(),
+            augment: self.augment.clone(),
+            loss: self.loss,
+            dropout: self.dropout,
+            warm_up: self.warm_up,
+            patience: self.patience,
+        }
+    }
+
+    fn mixed(&self, lab: &Lab, streams: Streams) -> Result<Box<dyn Mixed>> {
+        let net = NasUnetSupernet::declare(lab.input(), self.nodes, self.size())?;
+        let alpha = Alpha::initial(self.nodes, &mut streams.rng("alpha", 0), lab.device, Kind::Float);
+        Ok(Box::new(MixedUnet { net, alpha }))
+    }
+}
+
+/// The supernet with its logits.
+struct MixedUnet {
+    net: NasUnetSupernet,
+    alpha: Alpha,
+}
+
+impl Mixed for MixedUnet {
+    fn table(&self) -> &Table {
+        &self.net.table
+    }
+
+    fn alpha(&self) -> Vec<&Tensor> {
+        self.alpha.logits.iter().collect()
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Tensor {
+        self.net.forward(w, &self.alpha.softmax(), x, pass)
+    }
+
+    fn genotype(&self) -> Architecture {
+        alpha::genotype(&self.alpha)
+    }
+
+    fn figures(&self) -> BTreeMap<String, f64> {
+        alpha::entropies(&self.alpha).map(|(name, entropy)| (format!("alpha_entropy_{name}"), entropy)).into()
+    }
+}
+
+/// Settings, checked.
+struct Prepared {
+    search: NasUnetSearch,
+    how: Alternation,
+    protocol: Protocol,
+}
+
+impl Method for NasUnet {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
+        let (search, protocol): (NasUnetSearch, Protocol) = read_settings(CARD.name, settings)?;
+        at_least("search.nodes", search.nodes as u64, 1)?;
+        if search.nodes > MOST_NODES {
+            return Err(Error::Usage(format!("search.nodes = {}: must be at most {MOST_NODES}", search.nodes)));
+        }
+        search.size().check()?;
+        let how = search.alternation();
+        how.check()?;
+        if how.warm_up >= how.epochs {
+            return Err(Error::Usage(format!(
+                "search.warm_up = {} of search.epochs = {}: no epoch would be left for architecture steps",
+                how.warm_up, how.epochs
+            )));
+        }
+        Ok(Box::new(Prepared { search, how, protocol }))
+    }
+}
+
+impl Search for Prepared {
+    fn variant(&self) -> String {
+        self.search.order.name().into()
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn check(&self, input: InputShape) -> Result<()> {
+        self.search.augment.check("search.augment", input.height, input.width)?;
+        self.protocol.check(input)
+    }
+
+    fn run(&self, lab: &mut Lab) -> Result<Found> {
+        bilevel::search(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
+    }
+
+    fn keep(&self) -> u64 {
+        self.search.searches
+    }
+
+    fn example(&self) -> Architecture {
+        nas_unet_space::sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
+    }
+
+    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
+        bilevel::forecast(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
+    }
+}

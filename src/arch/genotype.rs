@@ -1,5 +1,6 @@
 //! Architectures as values: what a search returns, a file holds and a network is built from.
 
+use super::UnetSize;
 use super::enas_space::MacroNet;
 use super::nas_unet_space::UnetCells;
 use crate::error::{Error, Result};
@@ -57,6 +58,8 @@ pub enum Architecture {
     Ghn(Cell),
     /// The cells of NAS-Unet for segmentation: one halves the maps, one doubles them.
     NasUnet(UnetCells),
+    /// A U-Net, the usual network for segmentation: no cells, but a size.
+    Unet(UnetSize),
 }
 
 impl Architecture {
@@ -73,7 +76,7 @@ impl Architecture {
     pub fn pair(&self) -> &CellPair {
         match self {
             Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => pair,
-            Self::EnasMacro(_) | Self::Ghn(_) | Self::NasUnet(_) => panic!("only pairs of cells have two"),
+            Self::EnasMacro(_) | Self::Ghn(_) | Self::NasUnet(_) | Self::Unet(_) => panic!("only pairs of cells have two"),
         }
     }
 
@@ -84,8 +87,13 @@ impl Architecture {
             Self::Nasnet(_) => "nasnet",
             Self::EnasMicro(_) | Self::EnasMacro(_) => "enas",
             Self::Ghn(_) => "ghn",
-            Self::NasUnet(_) => "nas_unet",
+            Self::NasUnet(_) | Self::Unet(_) => "nas_unet",
         }
+    }
+
+    /// Whether its network classifies every pixel; the others classify the whole image.
+    pub fn classifies_pixels(&self) -> bool {
+        matches!(self, Self::NasUnet(_) | Self::Unet(_))
     }
 
     /// Checks that it belongs to its space, or says where it does not.
@@ -97,6 +105,7 @@ impl Architecture {
             Self::EnasMacro(net) => net.check(),
             Self::Ghn(cell) => super::ghn_space::check(cell),
             Self::NasUnet(cells) => cells.check(),
+            Self::Unet(size) => size.check(),
         }
     }
 
@@ -104,7 +113,7 @@ impl Architecture {
     pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
         match self {
             Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
-            Self::EnasMacro(_) | Self::NasUnet(_) => Vec::new(),
+            Self::EnasMacro(_) | Self::NasUnet(_) | Self::Unet(_) => Vec::new(),
             Self::Ghn(cell) => vec![("block", cell)],
         }
     }
@@ -118,6 +127,7 @@ impl Architecture {
             Self::EnasMacro(net) => Self::EnasMacro(net.clone()),
             Self::Ghn(cell) => Self::Ghn(cell.canonical()),
             Self::NasUnet(cells) => Self::NasUnet(cells.canonical()),
+            Self::Unet(size) => Self::Unet(*size),
         }
     }
 }

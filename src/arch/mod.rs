@@ -55,7 +55,8 @@ pub struct NetSize {
 }
 
 /// How large a U-shaped network is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UnetSize {
     /// Width of a cell, or of the first stage of a U-Net.
     pub channels: i64,
@@ -64,6 +65,9 @@ pub struct UnetSize {
 }
 
 impl UnetSize {
+    /// Ronneberger et al. 2015: 64, 128, ... 1024 channels.
+    pub const ORIGINAL_UNET: Self = Self { channels: 64, depth: 4 };
+
     /// Refuses what is no U.
     pub fn check(self) -> Result<()> {
         if self.channels < 1 || !(2..=8).contains(&self.depth) {
@@ -92,7 +96,7 @@ impl TryFrom<NetSize> for UnetSize {
     }
 }
 
-/// The network of an architecture, declared and without memory. That of NAS-Unet cells classifies every pixel, the others the whole image.
+/// The network of an architecture, declared and without memory. A U-Net has a size of its own; the others take `size`.
 pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
     if size.channels < 2 || size.cells < 3 {
         return Err(Error::Usage(format!("a network needs at least 2 channels and 3 cells, not {} and {}", size.channels, size.cells)));
@@ -104,6 +108,7 @@ pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> R
         Architecture::EnasMicro(pair) => Ok(Box::new(MicroNetwork::declare(pair, input, size)?)),
         Architecture::EnasMacro(net) => Ok(Box::new(MacroNetwork::declare(net, input, size, false)?)),
         Architecture::Ghn(cell) => Ok(Box::new(GhnNetwork::declare(cell, input, size, true)?)),
+        Architecture::Unet(size) => Ok(Box::new(UnetNetwork::declare(input, *size)?)),
         Architecture::NasUnet(cells) => Ok(Box::new(NasUnetNetwork::declare(cells, input, size.try_into()?)?)),
     }
 }
@@ -119,5 +124,10 @@ pub fn published(name: &str) -> Option<Architecture> {
 }
 
 fn all_published() -> impl Iterator<Item = &'static darts_space::Named> {
-    darts_space::PUBLISHED.iter().chain(&nasnet_space::PUBLISHED).chain(&enas_space::PUBLISHED)
+    darts_space::PUBLISHED
+        .iter()
+        .chain(&nasnet_space::PUBLISHED)
+        .chain(&enas_space::PUBLISHED)
+        .chain(&nas_unet_space::PUBLISHED)
+        .chain(&unet_network::PUBLISHED)
 }

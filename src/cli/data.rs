@@ -2,7 +2,7 @@
 
 use super::args::{DataAction, DataArguments};
 use super::show::{plain_table, print_out};
-use crate::data::{self, SEGMENTATION_SETS, SETS};
+use crate::data::{self, SEGMENTATION_SETS, SETS, is_segmentation, set_names};
 use crate::error::{Error, Result};
 use crate::units::show_bytes;
 use std::fmt::Write;
@@ -18,11 +18,10 @@ pub fn data(a: &DataArguments) -> Result<()> {
 
 fn list() -> Result<()> {
     let mut out = String::new();
-    let classification = SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, ""));
-    let note = "\n  segmentation: read and checked here, no search uses it yet";
-    let segmentation = SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, note));
-    for (name, title, summary, needs, folders, note) in classification.chain(segmentation) {
-        let _ = writeln!(out, "{name}: {title}\n  {summary}\n  {needs}{note}");
+    let classification = SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, "whole images"));
+    let segmentation = SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, "every pixel"));
+    for (name, title, summary, needs, folders, labelled) in classification.chain(segmentation) {
+        let _ = writeln!(out, "{name}: {title}\n  {summary}\n  {needs}\n  labelled: {labelled}");
         for folder in folders {
             let _ = writeln!(out, "  looked for in {folder}");
         }
@@ -31,18 +30,16 @@ fn list() -> Result<()> {
 }
 
 fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
-    let segmentation = || SEGMENTATION_SETS.iter().map(|s| s.name);
-    let all: Vec<String> = SETS.iter().map(|s| s.name).chain(segmentation()).map(String::from).collect();
-    if let Some(name) = names.iter().find(|n| !all.contains(n)) {
-        return Err(Error::Usage(format!("there is no data set '{name}'; the data sets are {}", all.join(", "))));
+    for name in names {
+        is_segmentation(name)?;
     }
-    let (names, wanted) = if names.is_empty() { (&all[..], false) } else { (names, true) };
+    let (names, wanted) = if names.is_empty() { (set_names(), false) } else { (names.iter().map(String::as_str).collect(), true) };
     let mut table = plain_table(&["set", "file", "size", "state"]);
     let mut bad = None;
     for name in names {
-        let found = if segmentation().any(|n| n == name) { data::check_segmentation(name, folder)? } else { data::check(name, folder)? };
+        let found = if is_segmentation(name)? { data::check_segmentation(name, folder)? } else { data::check(name, folder)? };
         for found in found {
-            table.add_row([name.clone(), found.file.display().to_string(), show_bytes(found.bytes), found.state.clone()]);
+            table.add_row([name.to_string(), found.file.display().to_string(), show_bytes(found.bytes), found.state.clone()]);
             if !found.ok && bad.is_none() {
                 bad = Some(Error::input(&found.file, found.state));
             }

@@ -17,7 +17,7 @@ pub fn plan(a: &PlanArguments) -> Result<()> {
     let order = order(method, &a.choices, 0, device)?;
     let ready = prepare(method, &order)?;
     print_out(&describe(&ready.manifest))?;
-    for note in &ready.notes {
+    for note in ready.notes() {
         print_out(&format!("note: {note}\n"))?;
     }
     let manners = Manners { quiet: true, checkpoint_every: "1d".into() };

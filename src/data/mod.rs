@@ -118,6 +118,22 @@ pub const SETS: &[SetInfo] = &[
     },
 ];
 
+/// Whether the pixels of a set have classes (or its images), by its name.
+pub fn is_segmentation(name: &str) -> Result<bool> {
+    if SEGMENTATION_SETS.iter().any(|s| s.name == name) {
+        return Ok(true);
+    }
+    if SETS.iter().any(|s| s.name == name) {
+        return Ok(false);
+    }
+    Err(Error::Usage(format!("there is no data set '{name}'; the data sets are {}", set_names().join(", "))))
+}
+
+/// Names of all data sets.
+pub fn set_names() -> Vec<&'static str> {
+    SETS.iter().map(|s| s.name).chain(SEGMENTATION_SETS.iter().map(|s| s.name)).collect()
+}
+
 /// What is known of a set by its name.
 pub fn info(name: &str) -> Result<&'static SetInfo> {
     SETS.iter().find(|s| s.name == name).ok_or_else(|| {

@@ -7,21 +7,22 @@ use crate::error::Result;
 use crate::nn::count;
 use crate::record::EndReason;
 use crate::seed::Streams;
-use crate::task::{Batch, Classification, Part, Score};
+use crate::task::{Batch, Part, Score, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::Device;
 
 /// What the data demand of a network.
-pub fn input(task: &Classification) -> InputShape {
-    InputShape { channels: task.channels, height: task.height, width: task.width, classes: task.classes }
+pub fn input(task: &dyn Task) -> InputShape {
+    let Shape { channels, height, width, classes } = task.shape();
+    InputShape { channels, height, width, classes }
 }
 
 /// A child, its images and its random streams.
 pub struct Child<'a> {
     pub search: &'a dyn Search,
-    pub task: &'a Classification,
+    pub task: &'a dyn Task,
     pub training: &'a ChildTraining,
     pub part: Part,
     pub streams: Streams,
@@ -111,7 +112,7 @@ impl Child<'_> {
             if self.training.early.contains(&step) {
                 let (score, reason) = self.score(&trainer, &go_on)?;
                 match score {
-                    Some(score) => early.insert(format!("step {step}"), score.accuracy),
+                    Some(score) => early.insert(format!("step {step}"), score.value),
                     None => return stopped(reason.unwrap_or(EndReason::BudgetReached), loss, early),
                 };
             }
@@ -124,11 +125,11 @@ impl Child<'_> {
     /// Score on the validation part, or why there is none.
     fn score(&self, trainer: &Trainer, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<(Option<Score>, Option<EndReason>)> {
         let mut reason = None;
-        let ask = || {
+        let mut ask = || {
             reason = go_on(None);
             Ok(reason.is_none())
         };
-        let score = self.task.score(Part::Valid, self.training.recipe.batch, |x| trainer.score(x), ask)?;
+        let score = self.task.score(Part::Valid, self.training.recipe.batch, &|x| trainer.score(x), &mut ask)?;
         Ok((score, reason))
     }
 }

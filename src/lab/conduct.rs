@@ -4,14 +4,15 @@ use super::child::Child;
 use super::lab::Lab;
 use super::memory::guard;
 use super::method::{Found, Search};
+use super::segmentation;
 use super::session::{Flow, Session};
 use super::trials::Trial;
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
-use crate::record::{Candidate, EndReason, FORMAT, FindingRecord, LedgerRecord, Manifest, Phase, RunResult};
+use crate::record::{Candidate, EndReason, FORMAT, FindingRecord, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord};
 use crate::seed::Streams;
-use crate::task::{Part, Score, TestSplit};
+use crate::task::{Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ struct Retrained {
     end: EndReason,
 }
 
-/// Does what is left of a run and returns its result.
-pub fn conduct(manifest: &Manifest, search: &dyn Search, test: TestSplit, lab: &mut Lab) -> Result<RunResult> {
+/// Does what is left of a run and returns its result. With the test come the names of the classes.
+pub fn conduct(manifest: &Manifest, search: &dyn Search, (test, classes): (Box<dyn Test>, &[String]), lab: &mut Lab) -> Result<RunResult> {
     let Decided { found, chosen } = decide(search, lab)?;
     let chosen = chosen.expect("the selection is over");
     let finding = FindingRecord {
@@ -40,11 +41,25 @@ pub fn conduct(manifest: &Manifest, search: &dyn Search, test: TestSplit, lab: &
     lab.session.run().write_finding(&finding)?;
     let architecture = &finding.candidates[chosen].architecture;
     let retrained = retrain(search, lab, architecture)?;
-    let score = final_test(lab, &retrained, test, search.protocol().retrain.recipe.batch)?;
+    let tested = final_test(lab, &retrained, test, search.protocol().retrain.recipe.batch)?;
+    let tested = tested.map(|score| Tested::of(score, classes, lab)).transpose()?;
     save_weights(lab, &retrained, architecture)?;
-    let result = result(manifest, &finding, &found, search, &retrained, score, lab.session);
+    let result = result(manifest, &finding, &found, search, &retrained, tested, lab);
     finish(lab.session, manifest, &result)?;
     Ok(result)
+}
+
+/// The score of the test, and its overlaps by class where every pixel has one.
+struct Tested {
+    score: Score,
+    segmentation: Option<SegmentationRecord>,
+}
+
+impl Tested {
+    fn of(score: Score, classes: &[String], lab: &Lab) -> Result<Self> {
+        let segmentation = score.overlaps.as_ref().map(|o| segmentation::record(o, classes, lab.input())).transpose()?;
+        Ok(Self { score, segmentation })
+    }
 }
 
 /// What search and selection came to. It is saved with every checkpoint, so that what is decided is never decided again.
@@ -173,14 +188,18 @@ fn train_to_end(lab: &mut Lab, search: &dyn Search, trainer: &mut Trainer, strea
     Ok(EndReason::Completed)
 }
 
-fn final_test(lab: &mut Lab, retrained: &Retrained, test: TestSplit, batch: usize) -> Result<Option<Score>> {
+fn final_test(lab: &mut Lab, retrained: &Retrained, test: Box<dyn Test>, batch: usize) -> Result<Option<Score>> {
     if retrained.end != EndReason::Completed {
         return Ok(None);
     }
     lab.session.begin(Phase::Test)?;
     let session = &mut *lab.session;
-    let go_on = || Ok(session.short_step(None)? == Flow::Continue);
-    let score = guard(|| test.score(batch, |x| retrained.trainer.score(x), go_on)).map_err(Error::Resource)??;
+    let mut go_on = || Ok(session.short_step(None)? == Flow::Continue);
+    let scored = guard(|| test.score(batch, &|x| retrained.trainer.score(x), &mut go_on)).map_err(Error::Resource)??;
+    let (score, examples) = scored.unzip();
+    if let Some(examples) = examples.filter(|e| !e.is_empty()) {
+        lab.session.run().write_examples(&examples)?;
+    }
     lab.session.end(if score.is_some() { EndReason::Completed } else { EndReason::OutOfMemory })?;
     Ok(score)
 }
@@ -204,9 +223,10 @@ fn result(
     found: &Found,
     search: &dyn Search,
     retrained: &Retrained,
-    score: Option<Score>,
-    session: &Session,
+    tested: Option<Tested>,
+    lab: &Lab,
 ) -> RunResult {
+    let score = tested.as_ref().map(|t| &t.score);
     let chosen = &finding.candidates[finding.chosen];
     let (parameters, auxiliary_parameters) = count(retrained.trainer.parts().0);
     RunResult {
@@ -221,18 +241,18 @@ fn result(
         architecture_hash: chosen.architecture.hash(),
         parameters,
         auxiliary_parameters,
-        metric: "accuracy".into(),
+        metric: lab.metric().into(),
         search_score: chosen.search_score,
         search_score_kind: finding.search_score_kind.clone(),
         select_score: chosen.select_score,
-        final_score: score.map(|s| s.accuracy),
+        final_score: score.map(|s| s.value),
         final_loss: score.map(|s| s.loss).filter(|l| l.is_finite()),
         retrain_epochs: search.protocol().retrain.recipe.epochs,
         search_end: finding.search_end,
         retrain_end: retrained.end,
-        trials: session.trial_ends(Phase::Search),
+        trials: lab.session.trial_ends(Phase::Search),
         extra: found.extra.clone(),
-        segmentation: None,
+        segmentation: tested.and_then(|t| t.segmentation),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::arch::{Architecture, InputShape};
 use crate::error::Result;
 use crate::record::{Event, Phase};
 use crate::seed::Streams;
-use crate::task::{Augment, Batch, Classification, Part, Score};
+use crate::task::{Augment, Batch, Part, Score, Task};
 use crate::train::Saved;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
@@ -37,7 +37,7 @@ pub struct Lab<'a> {
     pub device: Device,
     /// The run's random streams.
     pub streams: Streams,
-    pub(super) task: &'a Classification,
+    pub(super) task: &'a dyn Task,
     pub(super) session: &'a mut Session,
 }
 
@@ -45,6 +45,11 @@ impl Lab<'_> {
     /// What the data demand of a network.
     pub fn input(&self) -> InputShape {
         input(self.task)
+    }
+
+    /// What a score is: `accuracy` or `dice`.
+    pub fn metric(&self) -> &'static str {
+        self.task.metric()
     }
 
     /// Steps an epoch over `part`.
@@ -109,7 +114,7 @@ impl Lab<'_> {
     /// Scores `part` in batches of `batch`; `None` if a limit was reached before the end. A signal waits until the next step, which can save.
     pub fn score(&mut self, part: Part, batch: usize, logits: impl Fn(&Tensor) -> Tensor) -> Result<Option<Score>> {
         let session = &mut *self.session;
-        self.task.score(part, batch, logits, || Ok(session.flow()? == Flow::Continue))
+        self.task.score(part, batch, &logits, &mut || Ok(session.flow()? == Flow::Continue))
     }
 
     /// Tells whoever watches how far the present phase is.
@@ -140,7 +145,7 @@ impl Lab<'_> {
         let (task, streams, device) = (self.task.share(), self.streams.child("forecast", 0), self.device);
         let measure = move || {
             tch::set_num_threads(1);
-            Child { search, task: &task, training, part: Part::Train, streams, device }.forecast(architecture)
+            Child { search, task: &*task, training, part: Part::Train, streams, device }.forecast(architecture)
         };
         let one = std::thread::scope(|scope| match scope.spawn(measure).join() {
             Ok(seconds) => seconds,

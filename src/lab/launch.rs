@@ -1,19 +1,18 @@
 //! From what was asked to a run that is finished: plan, open or resume, conduct.
 
+use super::child::input;
 use super::conduct::conduct;
 use super::lab::Lab;
 use super::memory::guard;
 use super::method::{Method, Search};
+use super::open::{Opened, open};
 use super::session::{Manner, Session, Start};
 use super::settings::differences;
-use crate::arch::InputShape;
 use crate::budget::Probes;
-use crate::data::{self, DataSet};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
-use crate::task::{Classification, TestSplit};
 use crate::units::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -46,14 +45,11 @@ pub struct Order {
 /// A run that is ready to start: data read, sizes checked, nothing spent.
 pub struct Ready {
     search: Box<dyn Search>,
-    task: Classification,
-    test: TestSplit,
+    data: Opened,
     device: Device,
     start: Start,
     /// What the run directory will begin with.
     pub manifest: Manifest,
-    /// Remarks about the data.
-    pub notes: Vec<String>,
 }
 
 /// Device-seconds and memory that a run is expected to take.
@@ -73,15 +69,15 @@ pub struct Forecast {
 pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
     let start = Start::now(Box::new(Probes::new(order.device)));
     let search = method.prepare(&order.settings)?;
-    let data = data::open(&order.dataset, order.data_dir.as_deref())?;
-    let (task, test) = Classification::open(&data, search.protocol().limit(), order.device)?;
-    let input = InputShape { channels: task.channels, height: task.height, width: task.width, classes: task.classes };
+    let name = method.card().name;
+    let data = open(&*search, name, &order.dataset, order.data_dir.as_deref(), order.device)?;
+    let input = input(&*data.task);
     search.check(input)?;
-    for training in [&search.protocol().select, &search.protocol().retrain] {
-        search.build(&search.example(), input, training.size())?;
+    for (section, training) in [("select", &search.protocol().select), ("retrain", &search.protocol().retrain)] {
+        training.check_for(section, &*search, input)?;
     }
-    let manifest = manifest(method.card().name, &*search, order, &data, &task, &test);
-    Ok(Ready { search, task, test, device: order.device, start, manifest, notes: data.notes })
+    let manifest = manifest(name, &*search, order, &data);
+    Ok(Ready { search, data, device: order.device, start, manifest })
 }
 
 /// The order that a run directory was made by.
@@ -100,6 +96,11 @@ pub fn order_of(manifest: &Manifest, device: Device) -> Order {
 }
 
 impl Ready {
+    /// Remarks about the data.
+    pub fn notes(&self) -> &[String] {
+        &self.data.notes
+    }
+
     /// The run's directory below `out`.
     pub fn directory(&self, out: &Path) -> PathBuf {
         let m = &self.manifest;
@@ -119,7 +120,8 @@ impl Ready {
             RunDir::create(directory, &self.manifest)?
         };
         let manifest = run.manifest()?;
-        let Self { search, task, test, device, start, manifest: here, notes } = self;
+        let Self { search, data, device, start, manifest: here } = self;
+        let Opened { task, test, classes, notes, .. } = data;
         let mut session = Session::open(run, manner, start, device)?;
         for note in &notes {
             session.notice(note)?;
@@ -129,9 +131,9 @@ impl Ready {
             session
                 .notice(&format!("begun by naslab {} ({}), continued by {} ({})", then.version, then.commit, now.version, now.commit))?;
         }
-        let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &task, session: &mut session };
+        let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &*task, session: &mut session };
         warn_of_budget(&*search, &manifest, &mut lab)?;
-        let result = conduct(&manifest, &*search, test, &mut lab);
+        let result = conduct(&manifest, &*search, (test, &classes), &mut lab);
         if result.is_err() {
             // The error is what matters; the account of what led to it is written if it can be.
             session.ledger().settle();
@@ -153,7 +155,7 @@ impl Ready {
     }
 
     fn lab<'a>(&'a self, session: &'a mut Session) -> Lab<'a> {
-        Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &self.task, session }
+        Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &*self.data.task, session }
     }
 
     fn forecast_selection(&self, session: &mut Session) -> Result<f64> {
@@ -217,7 +219,8 @@ fn deciding(m: &Manifest) -> Value {
     })
 }
 
-fn manifest(method: &str, search: &dyn Search, order: &Order, data: &DataSet, task: &Classification, test: &TestSplit) -> Manifest {
+fn manifest(method: &str, search: &dyn Search, order: &Order, data: &Opened) -> Manifest {
+    let shape = data.task.shape();
     let device = device::describe(order.device);
     let mut manifest = Manifest {
         format: FORMAT,
@@ -243,12 +246,12 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &DataSet, ta
             // Absolute, so that a resume finds it from anywhere.
             folder: order.data_dir.as_deref().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.to_path_buf())),
             hash: data.hash.clone(),
-            split_hash: task.split_hash.clone(),
-            counts: task.counts(test),
-            channels: task.channels as u32,
-            height: task.height as u32,
-            width: task.width as u32,
-            classes: task.classes as u32,
+            split_hash: data.task.split_hash().to_string(),
+            counts: data.task.counts(&*data.test),
+            channels: shape.channels as u32,
+            height: shape.height as u32,
+            width: shape.width as u32,
+            classes: shape.classes as u32,
         },
         started: jiff::Timestamp::now().to_string(),
     };

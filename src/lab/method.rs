@@ -6,7 +6,7 @@ use crate::arch::{self, Architecture, InputShape, NetSize};
 use crate::error::{Error, Result};
 use crate::nn::Network;
 use crate::record::{Candidate, EndReason, TrialRecord};
-use crate::task::{Augment, Limit};
+use crate::task::{Augment, Limit, Window};
 use crate::train::Recipe;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -103,7 +103,7 @@ pub struct Protocol {
     pub retrain: ChildTraining,
 }
 
-/// How many images are used; 0 is all, or half for those that validate.
+/// How many images (or volumes, where every pixel has a class) are used; 0 is all, or half for those that validate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataUse {
@@ -113,6 +113,9 @@ pub struct DataUse {
     pub valid_images: usize,
     /// Images of the retraining.
     pub retrain_images: usize,
+    /// What slices of volumes are brought to.
+    #[serde(default)]
+    pub window: Window,
 }
 
 /// Size and training of one network.
@@ -138,9 +141,12 @@ impl ChildTraining {
         NetSize { channels: self.channels, cells: self.cells, auxiliary: self.recipe.auxiliary_weight > 0.0 }
     }
 
-    /// Refuses what cannot be trained on these images, and a size that the search's own networks do not have.
+    /// Refuses what cannot be trained on these images, a size that the search's own networks do not have, and a loss that does not fit them.
     pub fn check_for(&self, section: &str, search: &dyn Search, input: InputShape) -> Result<()> {
         self.check(section, input)?;
+        if self.recipe.loss.dice != 0.0 && !search.example().classifies_pixels() {
+            return Err(Error::Usage(format!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel")));
+        }
         search.build(&search.example(), input, self.size()).map(drop)
     }
 

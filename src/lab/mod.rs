@@ -1,5 +1,6 @@
 //! Methods, the lab that they work in, and the conduct of a run.
 
+pub mod bilevel;
 mod blobs;
 mod child;
 mod conduct;
@@ -10,7 +11,9 @@ mod lab;
 mod launch;
 mod memory;
 mod method;
+mod open;
 mod pool;
+mod segmentation;
 mod session;
 mod settings;
 mod signals;

@@ -9,7 +9,7 @@ use super::trials::{Duplicates, Evaluated, Proposals, Trial};
 use crate::error::{Error, Result};
 use crate::record::{EndReason, Phase, TrialRecord};
 use crate::seed::Streams;
-use crate::task::{Classification, Part};
+use crate::task::{Part, Task};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -110,7 +110,7 @@ struct Workers<'a> {
 }
 
 impl<'a> Workers<'a> {
-    fn start<'s>(self, scope: &'s Scope<'s, '_>, task: Classification, trial: Trial, sender: Sender<Message>)
+    fn start<'s>(self, scope: &'s Scope<'s, '_>, task: Box<dyn Task>, trial: Trial, sender: Sender<Message>)
     where
         'a: 's,
     {
@@ -120,7 +120,7 @@ impl<'a> Workers<'a> {
             let began = Instant::now();
             let streams = self.streams.child(self.phase.name(), trial.id);
             let child =
-                Child { search: self.search, task: &task, training: self.training, part: Part::Train, streams, device: self.device };
+                Child { search: self.search, task: &*task, training: self.training, part: Part::Train, streams, device: self.device };
             let go_on = |samples| {
                 // A coordinator that is gone has set `stop`.
                 let _ = sender.send(Message::Step(samples));
@@ -147,7 +147,7 @@ struct State<'a> {
     workers: Workers<'a>,
 }
 
-type Launch<'a> = &'a mut dyn FnMut(Classification, Trial);
+type Launch<'a> = &'a mut dyn FnMut(Box<dyn Task>, Trial);
 
 impl State<'_> {
     fn run(&mut self, lab: &mut Lab, duplicates: &mut Duplicates, proposals: &mut dyn Proposals, launch: Launch) -> Result<()> {
@@ -375,7 +375,7 @@ fn record_of(trial: &Trial, phase: Phase, child: &ChildEnd, device_seconds: f64)
         origin: trial.origin.clone(),
         reused: None,
         end: child.end,
-        score: child.score.map(|s| s.accuracy),
+        score: child.score.as_ref().map(|s| s.value),
         proxies: trial.proxies.iter().chain(&child.early).map(|(name, score)| (name.clone(), *score)).collect(),
         loss: child.loss.filter(|l| l.is_finite()),
         parameters: child.parameters,

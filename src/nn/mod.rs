@@ -2,6 +2,7 @@
 
 mod blocks;
 mod candidate;
+mod loss;
 mod network;
 mod norm;
 mod op;
@@ -14,6 +15,7 @@ mod weights;
 pub use crate::shim::pool;
 pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
 pub use candidate::{Candidate, Form, avg_pool_valid, global_average};
+pub use loss::{Loss, dice_loss, legacy_soft_dice};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;
 pub use op::Op;

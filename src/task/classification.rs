@@ -1,74 +1,27 @@
 //! Image classification: parts of a data set, batches, score.
 
 use super::augment::Augment;
-use super::batches;
+use super::part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
 use crate::data::{DataSet, Images};
 use crate::error::{Error, Result};
 use crate::nn::cross_entropy;
-use crate::seed::{Rng, Streams};
+use crate::record::Example;
+use crate::seed::Rng;
 use crate::units::hex;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// A part of the training images that a method may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The search images that train.
-    Train,
-    /// The search images that validate.
-    Valid,
-    /// All training images, for training the chosen architecture.
-    Retrain,
-}
-
-/// Images [N, C, H, W] normalised by channel, and labels `[N]`, or [N, H, W] where every pixel has one.
-#[derive(Debug)]
-pub struct Batch {
-    /// [N, C, H, W], float.
-    pub images: Tensor,
-    /// `[N]` or [N, H, W], integers.
-    pub labels: Tensor,
-}
-
-impl Batch {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.size()[0] as usize
-    }
-
-    /// True without images.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Score of some images.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// Fraction classified correctly.
-    pub accuracy: f64,
-    /// Mean cross-entropy.
-    pub loss: f64,
-}
-
-/// The training images of a data set on the device. The test images are in [`TestSplit`], which no method sees.
+/// The training images of a data set on the device.
 #[derive(Debug)]
 pub struct Classification {
     pixels: Pixels,
-    train: std::ops::Range<usize>,
-    valid: std::ops::Range<usize>,
-    retrain: std::ops::Range<usize>,
-    /// Channels of an image.
-    pub channels: i64,
-    /// Height in pixels.
-    pub height: i64,
-    /// Width in pixels.
-    pub width: i64,
-    /// Number of classes.
-    pub classes: i64,
+    train: Range<usize>,
+    valid: Range<usize>,
+    retrain: Range<usize>,
+    shape: Shape,
     /// SHA-256 over the parts' ranges.
-    pub split_hash: String,
+    split_hash: String,
 }
 
 /// The test images; they are scored once, by value.
@@ -87,17 +40,6 @@ struct Pixels {
     mean: Tensor,
     /// [1, C, 1, 1], of bytes.
     std: Tensor,
-}
-
-/// How many of the images, or of the volumes of a segmentation set, are used; 0 is all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limit {
-    /// Images for the search, training and validation part together.
-    pub search: usize,
-    /// Those of them that validate; 0 is half.
-    pub valid: usize,
-    /// Images for training the chosen architecture.
-    pub retrain: usize,
 }
 
 impl Classification {
@@ -123,10 +65,12 @@ impl Classification {
         let (mean, std) = statistics(&data.train);
         let task = Self {
             split_hash: hex(&Sha256::digest(text.as_bytes())),
-            channels: data.train.channels as i64,
-            height: data.train.height as i64,
-            width: data.train.width as i64,
-            classes: data.classes.len() as i64,
+            shape: Shape {
+                channels: data.train.channels as i64,
+                height: data.train.height as i64,
+                width: data.train.width as i64,
+                classes: data.classes.len() as i64,
+            },
             pixels: Pixels::new(&data.train, &mean, &std, device),
             train,
             valid,
@@ -134,82 +78,51 @@ impl Classification {
         };
         Ok((task, TestSplit { pixels: Pixels::new(&data.test, &mean, &std, device) }))
     }
+}
 
-    /// The same images once more, in the same memory, for another thread.
-    pub fn share(&self) -> Self {
+impl Task for Classification {
+    fn metric(&self) -> &'static str {
+        "accuracy"
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn split_hash(&self) -> &str {
+        &self.split_hash
+    }
+
+    fn share(&self) -> Box<dyn Task> {
         let (train, valid, retrain) = (self.train.clone(), self.valid.clone(), self.retrain.clone());
-        Self { pixels: self.pixels.share(), train, valid, retrain, split_hash: self.split_hash.clone(), ..*self }
+        Box::new(Self { pixels: self.pixels.share(), train, valid, retrain, shape: self.shape, split_hash: self.split_hash.clone() })
     }
 
-    /// Number of images in `part`.
-    pub fn len(&self, part: Part) -> usize {
-        self.range(part).len()
-    }
-
-    /// Images a part, by name, and those of the test split.
-    pub fn counts(&self, test: &TestSplit) -> BTreeMap<String, u64> {
-        let count = |name: &str, n: usize| (name.to_string(), n as u64);
-        [
-            count("train", self.train.len()),
-            count("valid", self.valid.len()),
-            count("retrain", self.retrain.len()),
-            count("test", test.len()),
-        ]
-        .into()
-    }
-
-    /// Steps an epoch over `part`; a last batch of one image joins the one before it.
-    pub fn steps(&self, part: Part, batch: usize) -> u64 {
-        batches::steps(self.len(part), batch)
-    }
-
-    /// Batch `index` of `epoch` in a shuffled order, augmented. Order and augmentation come from `streams` alone.
-    pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let (items, mut rng) = batches::of_epoch(self.range(part), epoch, index, size, streams);
-        self.pixels.batch(&items, augment, &mut rng)
-    }
-
-    /// A batch of `size` images drawn without replacement, independently for every `step`.
-    pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let (items, mut rng) = batches::at_random(self.range(part), step, size, streams);
-        self.pixels.batch(&items, augment, &mut rng)
-    }
-
-    /// Scores `part` by `logits` ([N, C, H, W] → [N, classes]); `go_on` is asked before every
-    /// batch; where it says no, there is no score.
-    pub fn score(
-        &self,
-        part: Part,
-        batch: usize,
-        logits: impl Fn(&Tensor) -> Tensor,
-        go_on: impl FnMut() -> Result<bool>,
-    ) -> Result<Option<Score>> {
-        self.pixels.score(self.range(part), batch, logits, go_on)
-    }
-
-    fn range(&self, part: Part) -> std::ops::Range<usize> {
+    fn range(&self, part: Part) -> Range<usize> {
         match part {
             Part::Train => self.train.clone(),
             Part::Valid => self.valid.clone(),
             Part::Retrain => self.retrain.clone(),
         }
     }
+
+    fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
+        self.pixels.batch(items, augment, rng)
+    }
+
+    fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
+        self.pixels.score(self.range(part), batch, logits, go_on)
+    }
 }
 
-impl TestSplit {
-    /// Number of test images.
-    pub fn len(&self) -> usize {
+impl Test for TestSplit {
+    fn items(&self) -> usize {
         self.pixels.labels.size()[0] as usize
     }
 
-    /// True without images.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Scores the test images.
-    pub fn score(self, batch: usize, logits: impl Fn(&Tensor) -> Tensor, go_on: impl FnMut() -> Result<bool>) -> Result<Option<Score>> {
-        self.pixels.score(0..self.len(), batch, logits, go_on)
+    fn score(self: Box<Self>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<(Score, Vec<Example>)>> {
+        let score = self.pixels.score(0..self.items(), batch, logits, go_on)?;
+        Ok(score.map(|score| (score, Vec::new())))
     }
 }
 
@@ -241,13 +154,7 @@ impl Pixels {
         Batch { images: augment.cut(&self.normalised(&moved), rng), labels: self.labels.index_select(0, &index) }
     }
 
-    fn score(
-        &self,
-        range: std::ops::Range<usize>,
-        batch: usize,
-        logits: impl Fn(&Tensor) -> Tensor,
-        mut go_on: impl FnMut() -> Result<bool>,
-    ) -> Result<Option<Score>> {
+    fn score(&self, range: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
         let (mut correct, mut loss) = (0i64, 0.0);
         for start in range.clone().step_by(batch) {
             if !go_on()? {
@@ -261,7 +168,7 @@ impl Pixels {
             loss += cross_entropy(&scores, &labels).double_value(&[]) * n as f64;
         }
         let n = range.len() as f64;
-        Ok(Some(Score { accuracy: correct as f64 / n, loss: loss / n }))
+        Ok(Some(Score { value: correct as f64 / n, loss: loss / n, overlaps: None }))
     }
 }
 
@@ -291,6 +198,7 @@ fn statistics(images: &Images) -> (Vec<f64>, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Streams;
 
     /// `n` training images whose first pixel is their number, and three test images.
     fn task(n: usize) -> (Classification, TestSplit) {
@@ -370,10 +278,10 @@ mod tests {
         assert_eq!(all.len(), 40);
         // Always "even": two of the three test images.
         let even = |x: &Tensor| Tensor::from_slice(&[9f32, -9.0]).expand([x.size()[0], 2], false);
-        let score = test.score(2, even, || Ok(true)).unwrap().unwrap();
-        assert!((score.accuracy - 2.0 / 3.0).abs() < 1e-12);
+        let (score, examples) = Box::new(test).score(2, &even, &mut || Ok(true)).unwrap().unwrap();
+        assert!((score.value - 2.0 / 3.0).abs() < 1e-12 && examples.is_empty());
         assert!((score.loss - 6.0).abs() < 1e-4, "a wrong answer costs 18");
-        assert_eq!(task.score(Part::Valid, 8, even, || Ok(false)).unwrap(), None);
+        assert_eq!(task.score(Part::Valid, 8, &even, &mut || Ok(false)).unwrap(), None);
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! What is learned: splits, batches, augmentation, losses, scores; of whole images, and of every pixel.
+//! What is learned: splits, batches, augmentation, scores; of whole images, and of every pixel.
 
 mod augment;
 mod batches;
 mod classification;
 mod confusion;
-mod loss;
+mod part;
 mod segmentation;
 
 pub use augment::Augment;
-pub use classification::{Batch, Classification, Limit, Part, Score, TestSplit};
+pub use classification::{Classification, TestSplit};
 pub use confusion::{Confusion, confusions};
-pub use loss::{SegmentationLoss, dice_loss, legacy_soft_dice};
-pub use segmentation::{Segmentation, SegmentationScore, SegmentationTest};
+pub use part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
+pub use segmentation::{Fit, Segmentation, SegmentationScore, SegmentationTest, Window};

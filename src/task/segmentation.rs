@@ -1,21 +1,43 @@
 //! Segmentation: the slices of volumes in a window of one size, parts, batches, score.
 
 use super::augment::Augment;
-use super::batches;
-use super::classification::{Batch, Limit, Part, cut};
+use super::classification::cut;
 use super::confusion::{Confusion, confusions};
-use super::loss::legacy_soft_dice;
+use super::part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
 use crate::data::{SegmentationSet, Volume};
 use crate::error::{Error, Result};
-use crate::seed::{Rng, Streams};
+use crate::nn::legacy_soft_dice;
+use crate::record::{Example, ExampleInfo, PADDING};
+use crate::seed::Rng;
 use crate::units::hex;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tch::{Device, Kind, Reduction, Tensor};
 
-/// What a mask holds where the window is larger than the slice.
-const PADDING: u8 = 255;
+/// The size that all slices are brought to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// How.
+    pub fit: Fit,
+}
+
+/// How slices are brought to the size of the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// Cut or padded around their middle. A score counts the pixels of the slices: what is cut off is predicted background.
+    #[default]
+    Crop,
+    /// Resized to the nearest pixel, as in the public code of NAS-Unet. A score counts the pixels of the window.
+    Resize,
+}
 
 /// Score of some volumes.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +45,6 @@ pub struct SegmentationScore {
     /// Name and confusion of every volume, over all its pixels: padding is left out, what the window cuts off counts as predicted
     /// background.
     pub volumes: Vec<(String, Confusion)>,
-    /// Mean cross-entropy a pixel within the windows, padding left out.
-    pub loss: f64,
     /// [`legacy_soft_dice`], averaged over the slices; padding counts as background.
     pub legacy_soft_dice: f64,
 }
@@ -52,8 +72,7 @@ impl SegmentationScore {
     }
 }
 
-/// The training volumes of a segmentation set on the device, slice by slice. The test volumes are in [`SegmentationTest`], which no method
-/// sees.
+/// The training volumes of a segmentation set on the device, slice by slice.
 #[derive(Debug)]
 pub struct Segmentation {
     slices: Slices,
@@ -61,16 +80,9 @@ pub struct Segmentation {
     train: Range<usize>,
     valid: Range<usize>,
     retrain: Range<usize>,
-    /// Channels of a slice.
-    pub channels: i64,
-    /// Height of the window in pixels.
-    pub height: i64,
-    /// Width of the window in pixels.
-    pub width: i64,
-    /// Number of classes, background included.
-    pub classes: i64,
+    shape: Shape,
     /// SHA-256 over the window and the names of the volumes of every part.
-    pub split_hash: String,
+    split_hash: String,
 }
 
 /// The test volumes; they are scored once, by value.
@@ -102,15 +114,15 @@ struct Span {
 
 impl Segmentation {
     /// Moves the slices to `device` and fixes the parts, volume by volume: the last of the search volumes validate, those before them
-    /// train; a subject with several volumes is in one of both. Slices are cut or padded around their middle to `window`, height and width
-    /// in pixels. `limit` counts volumes.
-    pub fn open(data: &SegmentationSet, window: [usize; 2], limit: Limit, device: Device) -> Result<(Self, SegmentationTest)> {
+    /// train; a subject with several volumes is in one of both. `limit` counts volumes.
+    pub fn open(data: &SegmentationSet, window: Window, limit: Limit, device: Device) -> Result<(Self, SegmentationTest)> {
         let volumes = by_subject(&data.train);
         let (search, retrain) = (cut(volumes.len(), limit.search), cut(volumes.len(), limit.retrain));
         let refuse = |what: String| Err(Error::Usage(format!("{}: {what}", data.name)));
         let classes = data.classes.len();
-        if !(2..=usize::from(PADDING)).contains(&classes) || window.contains(&0) {
-            return refuse(format!("a segmentation needs 2 to 255 classes and a window, not {classes} and {window:?} pixels"));
+        let [height, width] = [window.height, window.width];
+        if !(2..=usize::from(PADDING)).contains(&classes) || height == 0 || width == 0 {
+            return refuse(format!("a segmentation needs 2 to 255 classes and a data.window, not {classes} and {height}x{width} pixels"));
         }
         if search < 2 || retrain < 1 || data.test.is_empty() {
             return refuse(format!(
@@ -130,14 +142,12 @@ impl Segmentation {
         let names = |range: &Range<usize>| volumes[range.clone()].iter().map(|v| v.name.as_str()).collect::<Vec<_>>();
         let test: Vec<&str> = data.test.iter().map(|v| v.name.as_str()).collect();
         let [a, b, c] = [&train, &valid, &retrain].map(names);
-        let text = format!("window {window:?} train {a:?} valid {b:?} retrain {c:?} test {test:?}");
+        let fit = if window.fit == Fit::Crop { "" } else { "resized to " };
+        let text = format!("{fit}window {:?} train {a:?} valid {b:?} retrain {c:?} test {test:?}", [height, width]);
         let scale = statistics(&data.train);
         let task = Self {
             split_hash: hex(&Sha256::digest(text.as_bytes())),
-            channels: 1,
-            height: window[0] as i64,
-            width: window[1] as i64,
-            classes: classes as i64,
+            shape: Shape { channels: 1, height: height as i64, width: width as i64, classes: classes as i64 },
             slices: Slices::new(&volumes, window, classes, scale, device),
             train,
             valid,
@@ -147,58 +157,6 @@ impl Segmentation {
         Ok((task, SegmentationTest { slices: test }))
     }
 
-    /// The same slices once more, in the same memory, for another thread.
-    pub fn share(&self) -> Self {
-        let (train, valid, retrain) = (self.train.clone(), self.valid.clone(), self.retrain.clone());
-        Self { slices: self.slices.share(), train, valid, retrain, split_hash: self.split_hash.clone(), ..*self }
-    }
-
-    /// Number of slices in `part`.
-    pub fn len(&self, part: Part) -> usize {
-        self.range(part).len()
-    }
-
-    /// Number of volumes in `part`.
-    pub fn volumes(&self, part: Part) -> usize {
-        self.spans(part).len()
-    }
-
-    /// Slices a part, by name, and those of the test split.
-    pub fn counts(&self, test: &SegmentationTest) -> BTreeMap<String, u64> {
-        let part = |name: &str, part| (name.to_string(), self.len(part) as u64);
-        [part("train", Part::Train), part("valid", Part::Valid), part("retrain", Part::Retrain), ("test".to_string(), test.len() as u64)]
-            .into()
-    }
-
-    /// Steps an epoch over `part`; a last batch of one slice joins the one before it.
-    pub fn steps(&self, part: Part, batch: usize) -> u64 {
-        batches::steps(self.len(part), batch)
-    }
-
-    /// Batch `index` of `epoch` in a shuffled order of slices, augmented. Order and augmentation come from `streams` alone.
-    pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let (items, mut rng) = batches::of_epoch(self.range(part), epoch, index, size, streams);
-        self.slices.batch(&items, augment, &mut rng)
-    }
-
-    /// A batch of `size` slices drawn without replacement, independently for every `step`.
-    pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let (items, mut rng) = batches::at_random(self.range(part), step, size, streams);
-        self.slices.batch(&items, augment, &mut rng)
-    }
-
-    /// Scores `part` by `logits` ([N, 1, H, W] → [N, classes, H, W]) in batches of `batch` slices; `go_on` is asked before every batch;
-    /// where it says no, there is no score.
-    pub fn score(
-        &self,
-        part: Part,
-        batch: usize,
-        logits: impl Fn(&Tensor) -> Tensor,
-        go_on: impl FnMut() -> Result<bool>,
-    ) -> Result<Option<SegmentationScore>> {
-        self.slices.score(self.spans(part), batch, logits, go_on)
-    }
-
     fn spans(&self, part: Part) -> Range<usize> {
         match part {
             Part::Train => self.train.clone(),
@@ -206,41 +164,68 @@ impl Segmentation {
             Part::Retrain => self.retrain.clone(),
         }
     }
+}
+
+impl Task for Segmentation {
+    fn metric(&self) -> &'static str {
+        "dice"
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn split_hash(&self) -> &str {
+        &self.split_hash
+    }
+
+    fn share(&self) -> Box<dyn Task> {
+        let (train, valid, retrain) = (self.train.clone(), self.valid.clone(), self.retrain.clone());
+        Box::new(Self { slices: self.slices.share(), train, valid, retrain, shape: self.shape, split_hash: self.split_hash.clone() })
+    }
 
     fn range(&self, part: Part) -> Range<usize> {
         self.slices.range(&self.spans(part))
     }
+
+    fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
+        self.slices.batch(items, augment, rng)
+    }
+
+    fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
+        self.slices.score(self.spans(part), batch, logits, go_on)
+    }
 }
 
-impl SegmentationTest {
-    /// Number of test slices.
-    pub fn len(&self) -> usize {
-        self.slices.range(&(0..self.volumes())).len()
+impl Test for SegmentationTest {
+    fn items(&self) -> usize {
+        self.slices.range(&(0..self.slices.spans.len())).len()
     }
 
-    /// Number of test volumes.
-    pub fn volumes(&self) -> usize {
-        self.slices.spans.len()
+    fn score(self: Box<Self>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<(Score, Vec<Example>)>> {
+        let score = self.slices.score(0..self.slices.spans.len(), batch, logits, go_on)?;
+        Ok(score.map(|score| {
+            let overlaps = score.overlaps.as_ref().expect("slices have overlaps");
+            let examples = ranked(overlaps).iter().map(|(volume, rank)| self.slices.example(*volume, rank, overlaps, logits)).collect();
+            (score, examples)
+        }))
     }
+}
 
-    /// True without slices.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Scores the test volumes.
-    pub fn score(
-        self,
-        batch: usize,
-        logits: impl Fn(&Tensor) -> Tensor,
-        go_on: impl FnMut() -> Result<bool>,
-    ) -> Result<Option<SegmentationScore>> {
-        self.slices.score(0..self.volumes(), batch, logits, go_on)
+/// The volumes that are shown: worst, median and best by Dice, the earlier first among equals.
+fn ranked(overlaps: &SegmentationScore) -> Vec<(usize, &'static str)> {
+    let dice = |i: &usize| overlaps.volumes[*i].1.foreground_dice();
+    let mut order: Vec<usize> = (0..overlaps.volumes.len()).collect();
+    order.sort_by(|a, b| dice(a).total_cmp(&dice(b)));
+    match order[..] {
+        [only] => vec![(only, "only")],
+        [worst, best] => vec![(worst, "worst"), (best, "best")],
+        _ => vec![(order[0], "worst"), (order[order.len() / 2], "median"), (order[order.len() - 1], "best")],
     }
 }
 
 impl Slices {
-    fn new(volumes: &[&Volume], window: [usize; 2], classes: usize, (mean, std): (f64, f64), device: Device) -> Self {
+    fn new(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64, f64), device: Device) -> Self {
         let (mut images, mut masks, mut spans) = (Vec::new(), Vec::new(), Vec::new());
         let mut start = 0;
         for volume in volumes {
@@ -248,7 +233,7 @@ impl Slices {
             spans.push(Span { name: volume.name.clone(), slices: start..start + volume.depth, outside });
             start += volume.depth;
         }
-        let [n, h, w] = [start, window[0], window[1]].map(|s| s as i64);
+        let [n, h, w] = [start, window.height, window.width].map(|s| s as i64);
         Self {
             images: Tensor::from_slice(&images).view([n, 1, h, w]).to_device(device),
             masks: Tensor::from_slice(&masks).view([n, h, w]).to_device(device),
@@ -278,13 +263,34 @@ impl Slices {
         Batch { images: augment.cut(&self.normalised(&images), rng), labels: classes_of(&masks) }
     }
 
-    fn score(
-        &self,
-        volumes: Range<usize>,
-        batch: usize,
-        logits: impl Fn(&Tensor) -> Tensor,
-        mut go_on: impl FnMut() -> Result<bool>,
-    ) -> Result<Option<SegmentationScore>> {
+    /// The slice of a volume that has most foreground (the first of equals), with the answer to it.
+    fn example(&self, volume: usize, rank: &str, overlaps: &SegmentationScore, logits: Logits) -> Example {
+        let (span, (name, confusion)) = (&self.spans[volume], &overlaps.volumes[volume]);
+        let masks = self.masks.narrow(0, span.slices.start as i64, span.slices.len() as i64);
+        let foreground = classes_of(&masks).ne(0).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Int64);
+        let sizes = Vec::<i64>::try_from(&foreground).expect("a flat tensor of integers");
+        let slice = (1..sizes.len()).fold(0, |best, i| if sizes[i] > sizes[best] { i } else { best });
+        let at = |x: &Tensor| x.narrow(0, (span.slices.start + slice) as i64, 1);
+        let bytes = |x: &Tensor| Vec::<u8>::try_from(&x.to_kind(Kind::Uint8).reshape([-1])).expect("a flat tensor of bytes");
+        let image = at(&self.images);
+        let predicted = logits(&self.normalised(&image)).argmax(1, false);
+        let size = image.size();
+        Example {
+            about: ExampleInfo {
+                volume: name.clone(),
+                slice: slice as u64,
+                rank: rank.to_string(),
+                dice: confusion.foreground_dice(),
+                height: size[2] as usize,
+                width: size[3] as usize,
+            },
+            image: bytes(&(image * 255.0).round()),
+            truth: bytes(&at(&self.masks)),
+            predicted: bytes(&predicted),
+        }
+    }
+
+    fn score(&self, volumes: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
         let (range, spans) = (self.range(&volumes), &self.spans[volumes]);
         let mut found: Vec<(String, Confusion)> = spans.iter().map(|s| (s.name.clone(), Confusion::missed(&s.outside))).collect();
         let (mut loss, mut soft, mut pixels) = (0.0, 0.0, 0);
@@ -306,7 +312,8 @@ impl Slices {
             loss += scores.cross_entropy_loss(&exact, None::<&Tensor>, Reduction::Sum, i64::from(PADDING), 0.0).double_value(&[]);
             soft += legacy_soft_dice(&scores, &classes_of(&masks)) * (end - start) as f64;
         }
-        Ok(Some(SegmentationScore { volumes: found, loss: loss / pixels as f64, legacy_soft_dice: soft / range.len() as f64 }))
+        let overlaps = SegmentationScore { volumes: found, legacy_soft_dice: soft / range.len() as f64 };
+        Ok(Some(Score { value: overlaps.dice(), loss: loss / pixels as f64, overlaps: Some(overlaps) }))
     }
 }
 
@@ -333,21 +340,27 @@ fn statistics(volumes: &[Volume]) -> (f64, f64) {
 }
 
 /// Appends the slices of a volume in the window; gives the pixels a class that lie outside of it.
-fn append(volume: &Volume, window: [usize; 2], classes: usize, images: &mut Vec<f32>, masks: &mut Vec<u8>) -> Vec<u64> {
+fn append(volume: &Volume, window: Window, classes: usize, images: &mut Vec<f32>, masks: &mut Vec<u8>) -> Vec<u64> {
     let mut outside = vec![0u64; classes];
-    volume.mask.iter().for_each(|c| outside[usize::from(*c)] += 1);
-    let size = [volume.height, volume.width];
-    // Where window pixel i of an axis lies in the slice: both have their middle in one place.
-    let source = |axis: usize, i: usize| {
-        let inner = i + size[axis].saturating_sub(window[axis]) / 2;
-        inner.checked_sub(window[axis].saturating_sub(size[axis]) / 2).filter(|at| *at < size[axis])
+    if window.fit == Fit::Crop {
+        volume.mask.iter().for_each(|c| outside[usize::from(*c)] += 1);
+    }
+    let (size, target) = ([volume.height, volume.width], [window.height, window.width]);
+    // Where window pixel i of an axis lies in the slice.
+    let source = |axis: usize, i: usize| match window.fit {
+        // Both have their middle in one place.
+        Fit::Crop => {
+            let inner = i + size[axis].saturating_sub(target[axis]) / 2;
+            inner.checked_sub(target[axis].saturating_sub(size[axis]) / 2).filter(|at| *at < size[axis])
+        }
+        Fit::Resize => Some((2 * i + 1) * size[axis] / (2 * target[axis])),
     };
     for slice in 0..volume.depth {
-        for (y, x) in (0..window[0]).flat_map(|y| (0..window[1]).map(move |x| (y, x))) {
+        for (y, x) in (0..target[0]).flat_map(|y| (0..target[1]).map(move |x| (y, x))) {
             let at = source(0, y).zip(source(1, x)).map(|(y, x)| (slice * size[0] + y) * size[1] + x);
             images.push(at.map_or(0.0, |at| volume.intensities[at]));
             masks.push(at.map_or(PADDING, |at| volume.mask[at]));
-            if let Some(at) = at {
+            if let Some(at) = at.filter(|_| window.fit == Fit::Crop) {
                 outside[usize::from(volume.mask[at])] -= 1;
             }
         }

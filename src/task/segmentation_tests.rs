@@ -1,6 +1,7 @@
 //! Tests of the segmentation task, on volumes whose pixels say where they come from.
 
 use super::*;
+use crate::seed::Streams;
 
 /// A volume whose slices have the intensities `number / 100`, `(number + 1) / 100`, ..., and a square of class 1 or 2 in their middle.
 fn volume(name: &str, subject: &str, [depth, height, width]: [usize; 3], number: usize) -> Volume {
@@ -27,7 +28,11 @@ fn set() -> SegmentationSet {
 }
 
 fn task(limit: Limit) -> (Segmentation, SegmentationTest) {
-    Segmentation::open(&set(), [8, 8], limit, Device::Cpu).unwrap()
+    Segmentation::open(&set(), crop(8, 8), limit, Device::Cpu).unwrap()
+}
+
+fn crop(height: usize, width: usize) -> Window {
+    Window { height, width, fit: Fit::Crop }
 }
 
 /// Numbers of the slices of a batch, read back from the middle pixel.
@@ -54,9 +59,9 @@ fn parts_are_whole_subjects_and_the_subjects_volumes_stand_together() {
     assert_eq!(all.counts(&test), [("train", 12), ("valid", 12), ("retrain", 24), ("test", 5)].map(|(n, c)| (n.to_string(), c)).into());
     // Two volumes are to validate; the second of c draws the first with it.
     let (some, _) = task(Limit { search: 6, valid: 2, retrain: 4 });
-    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| some.volumes(p)), [3, 3, 4]);
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| some.spans(p).len()), [3, 3, 4]);
     assert_ne!(some.split_hash, all.split_hash);
-    assert_eq!(all.share().split_hash, all.split_hash);
+    assert_eq!(all.share().split_hash(), all.split_hash);
     assert_eq!(all.share().len(Part::Train), 12);
 }
 
@@ -118,7 +123,7 @@ fn slices_are_cut_and_padded_around_their_middle() {
 fn intensities_are_normalised_by_the_training_volumes() {
     let one = |i: usize| volume("v", &i.to_string(), [4, 8, 8], 4 * i);
     let data = SegmentationSet { train: (0..6).map(one).collect(), ..set() };
-    let (task, _) = Segmentation::open(&data, [8, 8], Limit::default(), Device::Cpu).unwrap();
+    let (task, _) = Segmentation::open(&data, crop(8, 8), Limit::default(), Device::Cpu).unwrap();
     let all = task.batch(Part::Retrain, 0, 0, 24, &Augment::NONE, Streams::new(1));
     assert!(all.images.mean(Kind::Double).double_value(&[]).abs() < 1e-5);
     assert!((all.images.std(false).double_value(&[]) - 1.0).abs() < 1e-4);
@@ -130,7 +135,7 @@ fn image_and_mask_of_a_batch_move_together_by_the_streams_alone() {
     for volume in &mut data.train {
         volume.intensities = volume.mask.iter().map(|c| f32::from(*c) / 2.0).collect();
     }
-    let (task, _) = Segmentation::open(&data, [8, 8], Limit::default(), Device::Cpu).unwrap();
+    let (task, _) = Segmentation::open(&data, crop(8, 8), Limit::default(), Device::Cpu).unwrap();
     let augment = Augment { crop_padding: 3, flip: true, cutout: 0 };
     let batch = |epoch, index, seed| task.batch(Part::Train, epoch, index, 4, &augment, Streams::new(seed));
     let mut moved = 0;
@@ -155,14 +160,14 @@ fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
         at.set(start + n);
         certain(&masks.narrow(0, start, n), 3)
     };
-    let score = task.score(Part::Valid, 5, perfect, || Ok(true)).unwrap().unwrap();
+    let score = task.score(Part::Valid, 5, &perfect, &mut || Ok(true)).unwrap().unwrap();
     assert_eq!(score.volumes.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["c1", "c2", "d1"]);
     assert_eq!((score.dice(), score.iou(), score.pooled().accuracy()), (1.0, 1.0, 1.0));
     assert!(score.loss < 1e-6 && score.legacy_soft_dice > 0.999);
     assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [4 * 64, 4 * 7 * 16, 4 * 25]);
     // Always background: the foreground has no overlap, and no volume is without foreground.
     let background = |x: &Tensor| certain(&Tensor::zeros([x.size()[0], 8, 8], (Kind::Int64, Device::Cpu)), 3);
-    let score = test.score(2, background, || Ok(true)).unwrap().unwrap();
+    let score = Box::new(test).score(2, &background, &mut || Ok(true)).unwrap().unwrap();
     assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [3 * 64, 2 * 72]);
     assert_eq!((score.dice(), score.iou()), (0.0, 0.0));
     let pooled = score.pooled();
@@ -170,12 +175,12 @@ fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
     assert!((pooled.legacy_background_iou() - pooled.iou(0) / 2.0).abs() < 1e-12);
     // 45 of the 5 x 64 - 2 x 16 pixels in the windows are wrong and cost 20 each.
     assert!((score.loss - 20.0 * 45.0 / 288.0).abs() < 1e-4, "{}", score.loss);
-    assert_eq!(task.score(Part::Valid, 5, background, || Ok(false)).unwrap(), None);
+    assert_eq!(task.score(Part::Valid, 5, &background, &mut || Ok(false)).unwrap(), None);
 }
 
 #[test]
 fn foreground_outside_the_window_is_missed_however_good_the_answer() {
-    let (task, _) = Segmentation::open(&set(), [2, 8], Limit::default(), Device::Cpu).unwrap();
+    let (task, _) = Segmentation::open(&set(), crop(2, 8), Limit::default(), Device::Cpu).unwrap();
     let masks = classes_of(&task.slices.masks);
     let at = std::cell::Cell::new(0i64);
     let perfect = |x: &Tensor| {
@@ -183,7 +188,7 @@ fn foreground_outside_the_window_is_missed_however_good_the_answer() {
         at.set(start + n);
         certain(&masks.narrow(0, start, n), 3)
     };
-    let score = task.score(Part::Train, 7, perfect, || Ok(true)).unwrap().unwrap();
+    let score = task.score(Part::Train, 7, &perfect, &mut || Ok(true)).unwrap().unwrap();
     for (_, confusion) in &score.volumes {
         // Two of the three rows of a square are in the window.
         assert_eq!([confusion.count(1, 1), confusion.count(1, 0), confusion.count(2, 2), confusion.count(2, 0)], [12, 6, 12, 6]);
@@ -209,20 +214,20 @@ fn splits_that_cannot_be_are_refused() {
         assert!(error.contains(says), "{error}");
     };
     let all = Limit::default();
-    refused(&set(), [0, 8], all, "a window");
-    refused(&set(), [8, 8], Limit { search: 1, ..all }, "at least 2 volumes");
-    refused(&set(), [8, 8], Limit { valid: 6, ..all }, "none of another subject");
-    refused(&set(), [8, 8], Limit { search: 2, valid: 1, ..all }, "none of another subject");
-    refused(&SegmentationSet { test: Vec::new(), ..set() }, [8, 8], all, "1 for the test");
-    refused(&SegmentationSet { classes: vec!["background".into()], ..set() }, [8, 8], all, "2 to 255 classes");
+    refused(&set(), crop(0, 8), all, "a window");
+    refused(&set(), crop(8, 8), Limit { search: 1, ..all }, "at least 2 volumes");
+    refused(&set(), crop(8, 8), Limit { valid: 6, ..all }, "none of another subject");
+    refused(&set(), crop(8, 8), Limit { search: 2, valid: 1, ..all }, "none of another subject");
+    refused(&SegmentationSet { test: Vec::new(), ..set() }, crop(8, 8), all, "1 for the test");
+    refused(&SegmentationSet { classes: vec!["background".into()], ..set() }, crop(8, 8), all, "2 to 255 classes");
 }
 
 #[test]
 fn the_shipped_canvases_make_a_task() {
     let data = crate::data::open_segmentation("digit-canvas", None).unwrap();
-    let (task, test) = Segmentation::open(&data, [64, 64], Limit { search: 40, valid: 10, retrain: 50 }, Device::Cpu).unwrap();
+    let (task, test) = Segmentation::open(&data, crop(64, 64), Limit { search: 40, valid: 10, retrain: 50 }, Device::Cpu).unwrap();
     assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), [30, 10, 50]);
-    assert_eq!((task.classes, test.volumes()), (11, test.len()));
+    assert_eq!((task.shape().classes, test.slices.spans.len()), (11, test.items()));
     let batch = task.batch(Part::Train, 0, 0, 8, &Augment::NONE, Streams::new(1));
     assert_eq!(batch.images.size(), [8, 1, 64, 64]);
     assert!(batch.labels.max().int64_value(&[]) > 0);

@@ -7,7 +7,7 @@ mod saved;
 mod trainer;
 
 pub use bilevel::{Ahead, Order, RADIUS};
-pub use optim::{Adam, Sgd, clip, cosine, restarted};
+pub use optim::{Adam, Optimizer, OptimizerKind, Sgd, clip, cosine, restarted};
 pub use recipe::{MOST_EPOCHS, Recipe};
 pub use saved::Saved;
 pub use trainer::{Progress, Step, Trainer};

@@ -1,5 +1,6 @@
 //! Optimisers over flat weight vectors, with their state in the open.
 
+use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
 /// Stochastic gradient descent with momentum and without dampening:
@@ -81,6 +82,65 @@ impl Adam {
             let denominator = (&self.square / c2).sqrt() + self.epsilon;
             let _ = flat.shallow_clone().g_sub_(&(&self.mean / denominator * (self.learning_rate / c1)));
         });
+    }
+}
+
+/// What makes steps of gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// [`Sgd`]
+    #[default]
+    Sgd,
+    /// [`Adam`]
+    Adam,
+}
+
+/// Second beta of Adam where weights are trained.
+const BETA2: f64 = 0.999;
+
+/// One of the optimisers.
+#[derive(Debug)]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
+    /// Adam.
+    Adam(Adam),
+}
+
+impl Optimizer {
+    /// For weights in the layout of `flat`.
+    pub fn new(rule: OptimizerKind, flat: &Tensor, momentum: f64, weight_decay: f64) -> Self {
+        match rule {
+            OptimizerKind::Sgd => Self::Sgd(Sgd::new(flat, momentum, weight_decay)),
+            OptimizerKind::Adam => Self::Adam(Adam::new(flat, 0.0, (momentum, BETA2), weight_decay)),
+        }
+    }
+
+    /// One step on `flat` in place with learning rate `eta`.
+    pub fn step(&mut self, flat: &Tensor, gradient: &Tensor, eta: f64) {
+        match self {
+            Self::Sgd(sgd) => sgd.step(flat, gradient, eta),
+            Self::Adam(adam) => {
+                adam.learning_rate = eta;
+                adam.step(flat, gradient);
+            }
+        }
+    }
+
+    /// What it remembers, by name.
+    pub fn memory(&self) -> Vec<(&'static str, &Tensor)> {
+        match self {
+            Self::Sgd(sgd) => vec![("velocity", &sgd.velocity)],
+            Self::Adam(adam) => vec![("mean", &adam.mean), ("square", &adam.square)],
+        }
+    }
+
+    /// Goes on after so many steps, once its memory is restored.
+    pub fn resume(&mut self, steps: u64) {
+        if let Self::Adam(adam) = self {
+            adam.steps = steps;
+        }
     }
 }
 

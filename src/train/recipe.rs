@@ -1,6 +1,8 @@
 //! How a network is trained from scratch.
 
+use super::optim::OptimizerKind;
 use crate::error::{Error, Result};
+use crate::nn::Loss;
 use serde::{Deserialize, Serialize};
 
 /// Far more than anyone trains, and few enough that steps can be counted.
@@ -18,7 +20,10 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Where the cosine ends.
     pub learning_rate_end: f64,
-    /// Momentum of SGD.
+    /// What makes steps of gradients.
+    #[serde(default)]
+    pub optimizer: OptimizerKind,
+    /// Momentum of SGD; the first of Adam's betas (the second is 0.999).
     pub momentum: f64,
     /// Coupled weight decay.
     pub weight_decay: f64,
@@ -42,6 +47,9 @@ pub struct Recipe {
     pub drop_path: f64,
     /// Whether it also rises linearly with a cell's depth, to its full height in the last cell (NASNet space only).
     pub drop_by_depth: bool,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: Loss,
 }
 
 impl Recipe {
@@ -71,6 +79,12 @@ impl Recipe {
         if self.restart > 0 && self.by_step {
             return Err(Error::Usage(format!("{section}: a cosine that restarts changes by epoch; set by_step to false")));
         }
+        if self.optimizer == OptimizerKind::Adam && (self.momentum >= 1.0 || self.nesterov || !self.decay_all) {
+            return Err(Error::Usage(format!(
+                "{section}: Adam takes momentum as its first beta, below 1, decays all weights and does not look ahead (nesterov)"
+            )));
+        }
+        self.loss.check(&format!("{section}.loss"))?;
         at_least("auxiliary_weight", self.auxiliary_weight, 0.0)?;
         at_least("drop_path", self.drop_path, 0.0)?;
         if self.drop_path >= 1.0 {

@@ -1,10 +1,10 @@
 //! Training of one network from scratch, step by step, so that the caller can charge, save and stop between steps.
 
-use super::optim::{Sgd, clip, cosine, restarted};
+use super::optim::{Optimizer, clip, cosine, restarted};
 use super::recipe::Recipe;
 use super::saved::Saved;
 use crate::error::{Error, Result};
-use crate::nn::{Network, Pass, Weights, cross_entropy};
+use crate::nn::{Network, Pass, Weights};
 use crate::seed::Streams;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -22,7 +22,7 @@ pub enum Step {
 pub struct Trainer {
     network: Box<dyn Network>,
     weights: Weights,
-    sgd: Sgd,
+    optimizer: Optimizer,
     recipe: Recipe,
     streams: Streams,
     steps_per_epoch: u64,
@@ -45,8 +45,11 @@ impl Trainer {
     pub fn new(network: Box<dyn Network>, recipe: &Recipe, steps_per_epoch: u64, streams: Streams, device: Device) -> Self {
         let weights = Weights::init(network.table(), &mut streams.rng("init", 0), device, Kind::Float);
         let decays = (!recipe.decay_all).then(|| network.table().matrices(device, Kind::Float));
-        let sgd = Sgd { decays, nesterov: recipe.nesterov, ..Sgd::new(weights.flat(), recipe.momentum, recipe.weight_decay) };
-        Self { network, weights, sgd, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
+        let mut optimizer = Optimizer::new(recipe.optimizer, weights.flat(), recipe.momentum, recipe.weight_decay);
+        if let Optimizer::Sgd(sgd) = &mut optimizer {
+            (sgd.decays, sgd.nesterov) = (decays, recipe.nesterov);
+        }
+        Self { network, weights, optimizer, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
     }
 
     /// Where it stands.
@@ -85,16 +88,16 @@ impl Trainer {
         }
     }
 
-    /// One step on images [N, C, H, W] with labels `[N]`.
+    /// One step on images [N, C, H, W] with labels `[N]` or [N, H, W].
     pub fn step(&mut self, images: &Tensor, labels: &Tensor) -> Step {
         let (done, all) = self.schedule();
         let drop_path = self.recipe.drop_path * done as f64 / all as f64;
         let rng = self.streams.rng("drop path", self.progress.step);
         let mut pass = Pass::training(drop_path, rng).by_depth(self.recipe.drop_by_depth).with_dropout(self.recipe.dropout);
         let out = self.network.forward(&self.weights, images, &mut pass);
-        let mut loss = cross_entropy(&out.logits, labels);
+        let mut loss = self.recipe.loss.of(&out.logits, labels);
         if let Some(auxiliary) = out.auxiliary {
-            loss += cross_entropy(&auxiliary, labels) * self.recipe.auxiliary_weight;
+            loss += self.recipe.loss.of(&auxiliary, labels) * self.recipe.auxiliary_weight;
         }
         let value = loss.double_value(&[]);
         if !value.is_finite() {
@@ -106,14 +109,14 @@ impl Trainer {
             first => restarted(self.epoch(), first, self.recipe.restart_factor),
         };
         let eta = cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, done, all);
-        self.sgd.step(self.weights.flat(), &gradient, eta);
+        self.optimizer.step(self.weights.flat(), &gradient, eta);
         self.progress.step += 1;
         self.progress.loss_sum += value;
         self.progress.loss_steps += 1;
         Step::Done(value)
     }
 
-    /// Scores images [N, C, H, W] → logits [N, classes], with running statistics and without gradient.
+    /// Scores images [N, C, H, W] → logits [N, classes] or [N, classes, H, W], with running statistics and without gradient.
     pub fn score(&self, images: &Tensor) -> Tensor {
         no_grad(|| self.network.forward(&self.weights, images, &mut Pass::evaluation()).logits)
     }
@@ -125,8 +128,8 @@ impl Trainer {
 
     /// All that the next step depends on.
     pub fn save(&self) -> Saved {
-        let tensors = [("weights", self.weights.flat()), ("statistics", self.weights.flat_stats()), ("velocity", &self.sgd.velocity)];
-        Saved::new(&self.progress, &tensors)
+        let weights = [("weights", self.weights.flat()), ("statistics", self.weights.flat_stats())];
+        Saved::new(&self.progress, &[&weights[..], &self.optimizer.memory()].concat())
     }
 
     /// Goes on from what [`Trainer::save`] returned.
@@ -134,6 +137,8 @@ impl Trainer {
         self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", e.to_string()))?;
         saved.copy_to("weights", self.weights.flat())?;
         saved.copy_to("statistics", self.weights.flat_stats())?;
-        saved.copy_to("velocity", &self.sgd.velocity)
+        self.optimizer.memory().iter().try_for_each(|(name, memory)| saved.copy_to(name, memory))?;
+        self.optimizer.resume(self.progress.step);
+        Ok(())
     }
 }

@@ -50,6 +50,7 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Option<S
             vec![labelled(&Graph::of_cell(block, &name)?, &name, foot)]
         }
         Architecture::NasUnet(cells) => unet(cells, title)?,
+        Architecture::Unet(_) => return Ok(None),
     };
     let width = parts.iter().map(|p| p.width).fold(0.0, f64::max);
     let mut page = Scene::new(title, width, parts.iter().map(|p| p.height).sum());

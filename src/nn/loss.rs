@@ -1,7 +1,8 @@
-//! Losses of a segmentation: logits [N, classes, H, W] against masks [N, H, W] of class numbers (integers; 0 is the background).
+//! Losses: logits [N, classes] against labels `[N]`, or logits [N, classes, H, W] against masks [N, H, W] of class numbers (integers; 0 is
+//! the background).
 
+use super::network::cross_entropy;
 use crate::error::{Error, Result};
-use crate::nn::cross_entropy;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -11,14 +12,20 @@ const SMOOTH: f64 = 1.0;
 /// Weights of the parts of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SegmentationLoss {
-    /// Of the mean cross-entropy a pixel, background included.
+pub struct Loss {
+    /// Of the mean cross-entropy, of an image or of a pixel, background included.
     pub cross_entropy: f64,
-    /// Of [`dice_loss`].
+    /// Of [`dice_loss`]; 0 where whole images have a class.
     pub dice: f64,
 }
 
-impl SegmentationLoss {
+impl Default for Loss {
+    fn default() -> Self {
+        Self { cross_entropy: 1.0, dice: 0.0 }
+    }
+}
+
+impl Loss {
     /// Refuses weights that are negative, not finite or both zero.
     pub fn check(&self, section: &str) -> Result<()> {
         let weights = [self.cross_entropy, self.dice];
@@ -34,6 +41,7 @@ impl SegmentationLoss {
     /// The weighted sum, a scalar in the kind of the logits.
     pub fn of(&self, logits: &Tensor, masks: &Tensor) -> Tensor {
         match (self.cross_entropy, self.dice) {
+            (1.0, 0.0) => cross_entropy(logits, masks),
             (entropy, 0.0) => cross_entropy(logits, masks) * entropy,
             (0.0, dice) => dice_loss(logits, masks) * dice,
             (entropy, dice) => cross_entropy(logits, masks) * entropy + dice_loss(logits, masks) * dice,
@@ -90,10 +98,10 @@ mod tests {
         close(dice_loss(&x, &truth).double_value(&[]), 1.0 - foreground);
         close(legacy_soft_dice(&x, &truth), f64::midpoint(foreground, background));
         let entropy = -(0.5f64.ln() + 0.75f64.ln() + 0.75f64.ln() + 0.5f64.ln()) / 4.0;
-        let both = SegmentationLoss { cross_entropy: 2.0, dice: 0.7 };
+        let both = Loss { cross_entropy: 2.0, dice: 0.7 };
         close(both.of(&x, &truth).double_value(&[]), 2.0 * entropy + 0.7 * (1.0 - foreground));
-        close(SegmentationLoss { cross_entropy: 1.0, dice: 0.0 }.of(&x, &truth).double_value(&[]), entropy);
-        close(SegmentationLoss { cross_entropy: 0.0, dice: 1.0 }.of(&x, &truth).double_value(&[]), 1.0 - foreground);
+        close(Loss { cross_entropy: 1.0, dice: 0.0 }.of(&x, &truth).double_value(&[]), entropy);
+        close(Loss { cross_entropy: 0.0, dice: 1.0 }.of(&x, &truth).double_value(&[]), 1.0 - foreground);
     }
 
     #[test]
@@ -117,7 +125,7 @@ mod tests {
     fn the_gradient_agrees_with_central_differences() {
         let x = Tensor::rand([2, 3, 3, 2], (Kind::Double, Device::Cpu)).set_requires_grad(true);
         let truth = masks(&[0, 1, 2, 2, 1, 0, 0, 0, 0, 0, 0, 1], [2, 3, 2]);
-        let loss = |x: &Tensor| SegmentationLoss { cross_entropy: 1.0, dice: 0.2 }.of(x, &truth);
+        let loss = |x: &Tensor| Loss { cross_entropy: 1.0, dice: 0.2 }.of(x, &truth);
         let gradient = Tensor::run_backward(&[loss(&x)], &[&x], false, false)[0].reshape([-1]);
         for i in 0..36 {
             let at = |step: f64| {
@@ -132,8 +140,8 @@ mod tests {
     #[test]
     fn weights_that_make_no_loss_are_refused() {
         for (cross_entropy, dice) in [(0.0, 0.0), (-1.0, 1.0), (1.0, f64::NAN), (f64::INFINITY, 0.0)] {
-            assert!(SegmentationLoss { cross_entropy, dice }.check("search.loss").is_err());
+            assert!(Loss { cross_entropy, dice }.check("search.loss").is_err());
         }
-        SegmentationLoss { cross_entropy: 0.0, dice: 1.0 }.check("search.loss").unwrap();
+        Loss { cross_entropy: 0.0, dice: 1.0 }.check("search.loss").unwrap();
     }
 }

@@ -1,0 +1,47 @@
+//! The data of a run: of the kind that its search works on.
+
+use super::method::Search;
+use crate::data::{self, SEGMENTATION_SETS, SETS};
+use crate::error::{Error, Result};
+use crate::task::{Classification, Segmentation, Task, Test, Window};
+use std::path::Path;
+use tch::Device;
+
+/// A data set, split.
+pub struct Opened {
+    /// What the search sees.
+    pub task: Box<dyn Task>,
+    /// What it does not.
+    pub test: Box<dyn Test>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// SHA-256 over the content.
+    pub hash: String,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+/// Reads `dataset` for `search`; a set of the other kind is refused.
+pub fn open(search: &dyn Search, method: &str, dataset: &str, folder: Option<&Path>, device: Device) -> Result<Opened> {
+    let (protocol, pixels) = (search.protocol(), search.example().classifies_pixels());
+    if data::is_segmentation(dataset)? != pixels {
+        let names: Vec<&str> =
+            if pixels { SEGMENTATION_SETS.iter().map(|s| s.name).collect() } else { SETS.iter().map(|s| s.name).collect() };
+        let (wanted, given) = if pixels { ("every pixel", "whole images") } else { ("whole images", "every pixel") };
+        return Err(Error::Usage(format!(
+            "{method} classifies {wanted}, and '{dataset}' has classes of {given}; choose --dataset {}",
+            names.join(", ")
+        )));
+    }
+    if pixels {
+        let set = data::open_segmentation(dataset, folder)?;
+        let (task, test) = Segmentation::open(&set, protocol.data.window, protocol.limit(), device)?;
+        return Ok(Opened { task: Box::new(task), test: Box::new(test), classes: set.classes, hash: set.hash, notes: set.notes });
+    }
+    if protocol.data.window != Window::default() {
+        return Err(Error::Usage("data.window is for slices of volumes; whole images are taken as they are".into()));
+    }
+    let set = data::open(dataset, folder)?;
+    let (task, test) = Classification::open(&set, protocol.limit(), device)?;
+    Ok(Opened { task: Box::new(task), test: Box::new(test), classes: set.classes, hash: set.hash, notes: set.notes })
+}
