@@ -202,14 +202,14 @@ fn classes_have_names() {
 #[test]
 fn digit_canvases_are_the_same_every_time() {
     let set = open_segmentation("digit-canvas", None).unwrap();
-    assert_eq!((set.train.len(), set.test.len(), set.classes.len()), (400, 100, 11));
+    assert_eq!((set.train.len(), set.test.len(), set.classes.len()), (40, 10, 11));
     assert_eq!(set.hash, CANVAS_HASH);
     assert!(
-        check_segmentation("digit-canvas", None).unwrap()[0].state.contains("500 volumes of 1 x 64 x 64 voxels, 100 of them for the test")
+        check_segmentation("digit-canvas", None).unwrap()[0].state.contains("50 volumes of 10 x 64 x 64 voxels, 10 of them for the test")
     );
 }
 
-const CANVAS_HASH: &str = "2cb875c2f691403874e3c494d9933de2b7af1c255540abe77c965732fbe75b94";
+const CANVAS_HASH: &str = "ee7f2dd7322cadb0253dcf2e5d386db8e7b4b4d5fd211de861add98d901655b6";
 
 #[test]
 fn an_msd_folder_that_is_not_what_it_claims_is_named() {

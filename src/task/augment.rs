@@ -1,12 +1,13 @@
 //! Random changes of training images, a whole batch at a time.
 
+use super::elastic::deform;
 use crate::error::{Error, Result};
 use crate::seed::Rng;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-/// Zero-padded random crop, horizontal flip, cutout (DeVries and Taylor 2017).
+/// Zero-padded random crop, flips, elastic deformation, cutout (DeVries and Taylor 2017), in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
@@ -16,11 +17,17 @@ pub struct Augment {
     pub flip: bool,
     /// Side of the square set to the mean colour, pixels, clipped at the borders; 0 for none.
     pub cutout: u32,
+    /// Mirror top and bottom with probability 1/2.
+    #[serde(default)]
+    pub flip_vertical: bool,
+    /// Probability of an elastic deformation.
+    #[serde(default)]
+    pub elastic: f64,
 }
 
 impl Augment {
     /// No change.
-    pub const NONE: Self = Self { crop_padding: 0, flip: false, cutout: 0 };
+    pub const NONE: Self = Self { crop_padding: 0, flip: false, cutout: 0, flip_vertical: false, elastic: 0.0 };
 
     /// Refuses what makes no sense for images of this size.
     pub fn check(&self, section: &str, height: i64, width: i64) -> Result<()> {
@@ -31,12 +38,20 @@ impl Augment {
                 self.crop_padding, self.cutout
             )));
         }
+        if !(0.0..=1.0).contains(&self.elastic) {
+            return Err(Error::Usage(format!("{section}.elastic = {}: a probability is from 0 to 1", self.elastic)));
+        }
         Ok(())
     }
 
-    /// Crop and flip: [N, C, H, W] of any kind → the same shape. Shifted-in pixels are 0.
+    /// Crop, flips, deformation: [N, C, H, W] of bytes or floats → the same shape. Shifted-in pixels are 0.
     pub fn move_pixels(&self, images: &Tensor, rng: &mut Rng) -> Tensor {
-        if self.crop_padding == 0 && !self.flip {
+        let moved = self.crop_and_flip(images, rng);
+        if self.elastic > 0.0 { deform(&moved, None, self.elastic, rng).0 } else { moved }
+    }
+
+    fn crop_and_flip(&self, images: &Tensor, rng: &mut Rng) -> Tensor {
+        if self.crop_padding == 0 && !self.flip && !self.flip_vertical {
             return images.shallow_clone();
         }
         let (n, c, h, w) = images.size4().expect("images have four dimensions");
@@ -46,11 +61,16 @@ impl Augment {
         padded.gather(2, &index.view([n, 1, h * w]).expand([n, c, h * w], false), false).view([n, c, h, w])
     }
 
-    /// Crop and flip of images [N, C, H, W] and their masks [N, H, W] (class numbers up to 255) alike. Shifted-in pixels are 0 in both.
+    /// The same of images [N, C, H, W] and their masks [N, H, W] (class numbers up to 255). Shifted-in pixels are 0 in both.
     pub fn move_pair(&self, images: &Tensor, masks: &Tensor, rng: &mut Rng) -> (Tensor, Tensor) {
         let channels = images.size()[1];
-        let both = self.move_pixels(&Tensor::cat(&[images, &masks.unsqueeze(1).to_kind(images.kind())], 1), rng);
-        (both.narrow(1, 0, channels), both.select(1, channels).to_kind(masks.kind()))
+        let both = self.crop_and_flip(&Tensor::cat(&[images, &masks.unsqueeze(1).to_kind(images.kind())], 1), rng);
+        let (images, masks) = (both.narrow(1, 0, channels), both.select(1, channels).to_kind(masks.kind()));
+        if self.elastic == 0.0 {
+            return (images, masks);
+        }
+        let (images, masks) = deform(&images, Some(&masks), self.elastic, rng);
+        (images, masks.expect("masks go in and come out"))
     }
 
     /// Cutout on normalised images, where 0 is the mean colour.
@@ -72,16 +92,19 @@ impl Augment {
         let mut tops = Vec::new();
         let mut lefts = Vec::new();
         let mut steps = Vec::new();
+        let mut falls = Vec::new();
         for _ in 0..n {
             let (top, left) = (rng.random_range(0..=span), rng.random_range(0..=span));
             let flipped = self.flip && rng.random::<bool>();
-            tops.push(top);
+            let upside_down = self.flip_vertical && rng.random::<bool>();
+            tops.push(if upside_down { top + h - 1 } else { top });
+            falls.push(if upside_down { -1i64 } else { 1 });
             lefts.push(if flipped { left + w - 1 } else { left });
             steps.push(if flipped { -1i64 } else { 1 });
         }
         let column = |v: &[i64]| Tensor::from_slice(v).view([n, 1, 1]);
         let arange = |size: i64, shape: [i64; 3]| Tensor::arange(size, (Kind::Int64, Device::Cpu)).view(shape);
-        let rows = column(&tops) + arange(h, [1, h, 1]);
+        let rows = column(&tops) + column(&falls) * arange(h, [1, h, 1]);
         let columns = column(&lefts) + column(&steps) * arange(w, [1, 1, w]);
         rows * (w + span) + columns
     }
@@ -152,8 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn all_four_turns_come_about_equally_often() {
+        let augment = Augment { flip: true, flip_vertical: true, ..Augment::NONE };
+        let x = picture();
+        let turned = [x.shallow_clone(), x.flip([3]), x.flip([2]), x.flip([2, 3])];
+        let mut seen = [0; 4];
+        for step in 0..200 {
+            let y = augment.move_pixels(&x, &mut rng(step));
+            for n in 0..2 {
+                seen[turned.iter().position(|t| t.narrow(0, n, 1).equal(&y.narrow(0, n, 1))).expect("one of four")] += 1;
+            }
+        }
+        assert!(seen.iter().all(|n| (70..130).contains(n)), "{seen:?} of 400");
+    }
+
+    #[test]
     fn image_and_mask_move_together() {
-        let augment = Augment { crop_padding: 2, flip: true, cutout: 0 };
+        let augment = Augment { crop_padding: 2, flip: true, ..Augment::NONE };
         let masks = (Tensor::arange(2 * 5 * 7, (Kind::Int64, Device::Cpu)) + 186).to_kind(Kind::Uint8).view([2, 5, 7]);
         let images = Tensor::stack(&[masks.to_kind(Kind::Float), masks.to_kind(Kind::Float) * 2.0], 1);
         let mut seen = std::collections::HashSet::new();
@@ -180,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_same_stream_gives_the_same_images() {
-        let augment = Augment { crop_padding: 1, flip: true, cutout: 2 };
+        let augment = Augment { crop_padding: 1, flip: true, cutout: 2, flip_vertical: true, elastic: 0.5 };
         let run = |step| augment.cut(&augment.move_pixels(&picture(), &mut rng(step)), &mut rng(step));
         assert!(run(3).equal(&run(3)));
         assert!(!run(3).equal(&run(4)));

@@ -4,6 +4,7 @@ mod augment;
 mod batches;
 mod classification;
 mod confusion;
+mod elastic;
 mod part;
 mod segmentation;
 

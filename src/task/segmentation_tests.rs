@@ -136,7 +136,7 @@ fn image_and_mask_of_a_batch_move_together_by_the_streams_alone() {
         volume.intensities = volume.mask.iter().map(|c| f32::from(*c) / 2.0).collect();
     }
     let (task, _) = Segmentation::open(&data, crop(8, 8), Limit::default(), Device::Cpu).unwrap();
-    let augment = Augment { crop_padding: 3, flip: true, cutout: 0 };
+    let augment = Augment { crop_padding: 3, flip: true, ..Augment::NONE };
     let batch = |epoch, index, seed| task.batch(Part::Train, epoch, index, 4, &augment, Streams::new(seed));
     let mut moved = 0;
     for (epoch, index) in [(0, 0), (0, 1), (0, 2), (1, 0), (7, 2)] {
@@ -161,20 +161,32 @@ fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
         certain(&masks.narrow(0, start, n), 3)
     };
     let score = task.score(Part::Valid, 5, &perfect, &mut || Ok(true)).unwrap().unwrap();
+    let (dice, loss) = (score.value, score.loss);
+    let score = score.overlaps.unwrap();
+    assert_eq!(dice, score.dice());
     assert_eq!(score.volumes.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["c1", "c2", "d1"]);
     assert_eq!((score.dice(), score.iou(), score.pooled().accuracy()), (1.0, 1.0, 1.0));
-    assert!(score.loss < 1e-6 && score.legacy_soft_dice > 0.999);
+    assert!(loss < 1e-6 && score.legacy_soft_dice > 0.999);
     assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [4 * 64, 4 * 7 * 16, 4 * 25]);
     // Always background: the foreground has no overlap, and no volume is without foreground.
     let background = |x: &Tensor| certain(&Tensor::zeros([x.size()[0], 8, 8], (Kind::Int64, Device::Cpu)), 3);
-    let score = Box::new(test).score(2, &background, &mut || Ok(true)).unwrap().unwrap();
+    let (score, examples) = Box::new(test).score(2, &background, &mut || Ok(true)).unwrap().unwrap();
+    let about: Vec<_> = examples.iter().map(|e| (e.about.volume.as_str(), e.about.slice, e.about.rank.as_str(), e.about.dice)).collect();
+    assert_eq!(about, [("t1", 0, "worst", 0.0), ("u1", 0, "best", 0.0)]);
+    assert_eq!((examples[0].about.height, examples[0].about.width), (8, 8));
+    assert!(examples[0].image.iter().all(|p| *p == 128), "0.50 of 255, rounded");
+    assert_eq!(examples[0].truth.iter().filter(|c| **c == 1).count(), 9);
+    assert_eq!(examples[1].truth.iter().filter(|c| **c == PADDING).count(), 16);
+    assert!(examples[0].predicted.iter().all(|c| *c == 0));
+    let loss = score.loss;
+    let score = score.overlaps.unwrap();
     assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [3 * 64, 2 * 72]);
     assert_eq!((score.dice(), score.iou()), (0.0, 0.0));
     let pooled = score.pooled();
     assert_eq!((pooled.count(1, 0), pooled.count(2, 0)), (9 * 3, 9 * 2));
     assert!((pooled.legacy_background_iou() - pooled.iou(0) / 2.0).abs() < 1e-12);
     // 45 of the 5 x 64 - 2 x 16 pixels in the windows are wrong and cost 20 each.
-    assert!((score.loss - 20.0 * 45.0 / 288.0).abs() < 1e-4, "{}", score.loss);
+    assert!((loss - 20.0 * 45.0 / 288.0).abs() < 1e-4, "{loss}");
     assert_eq!(task.score(Part::Valid, 5, &background, &mut || Ok(false)).unwrap(), None);
 }
 
@@ -188,7 +200,7 @@ fn foreground_outside_the_window_is_missed_however_good_the_answer() {
         at.set(start + n);
         certain(&masks.narrow(0, start, n), 3)
     };
-    let score = task.score(Part::Train, 7, &perfect, &mut || Ok(true)).unwrap().unwrap();
+    let score = task.score(Part::Train, 7, &perfect, &mut || Ok(true)).unwrap().unwrap().overlaps.unwrap();
     for (_, confusion) in &score.volumes {
         // Two of the three rows of a square are in the window.
         assert_eq!([confusion.count(1, 1), confusion.count(1, 0), confusion.count(2, 2), confusion.count(2, 0)], [12, 6, 12, 6]);
@@ -197,10 +209,44 @@ fn foreground_outside_the_window_is_missed_however_good_the_answer() {
 }
 
 #[test]
+fn resized_slices_fill_the_window_and_are_scored_there() {
+    let window = Window { height: 16, width: 16, fit: Fit::Resize };
+    let (task, _) = Segmentation::open(&set(), window, Limit::default(), Device::Cpu).unwrap();
+    assert_eq!(task.slices.masks.eq(i64::from(PADDING)).any().int64_value(&[]), 0);
+    assert!(task.slices.spans.iter().all(|s| s.outside == [0, 0, 0]));
+    // c1 is 8x8: every pixel becomes four. a2 is 20x5: rows and columns as the nearest.
+    let start = |name: &str| task.slices.spans.iter().find(|s| s.name == name).unwrap().slices.start as i64;
+    let (c1, a2) = (task.slices.masks.get(start("c1")), task.slices.masks.get(start("a2")));
+    let data = set();
+    let mask = |i: usize| Tensor::from_slice(&data.train[i].mask[..data.train[i].height * data.train[i].width]);
+    assert!(c1.equal(&mask(3).view([8, 8]).repeat_interleave_self_int(2, 0, None).repeat_interleave_self_int(2, 1, None)));
+    let rows: Vec<i64> = (0..16).map(|i| (2 * i + 1) * 20 / 32).collect();
+    let columns: Vec<i64> = (0..16).map(|i| (2 * i + 1) * 5 / 32).collect();
+    let expected = mask(2).view([20, 5]).index_select(0, &Tensor::from_slice(&rows)).index_select(1, &Tensor::from_slice(&columns));
+    assert!(a2.equal(&expected));
+    assert_ne!(task.split_hash(), Segmentation::open(&set(), crop(16, 16), Limit::default(), Device::Cpu).unwrap().0.split_hash());
+}
+
+#[test]
+fn the_volumes_that_are_shown_are_the_worst_the_median_and_the_best() {
+    let volume = |hit: i64| {
+        let truth = Tensor::from_slice(&[0i64, 0, 1, 1, 1, 1]);
+        let predicted = Tensor::from_slice(&[0i64, 0, i64::from(hit > 0), i64::from(hit > 1), i64::from(hit > 2), i64::from(hit > 3)]);
+        (format!("v{hit}"), Confusion::of(&truth, &predicted, 2))
+    };
+    let shown = |hits: &[i64]| {
+        let score = SegmentationScore { volumes: hits.iter().map(|h| volume(*h)).collect(), legacy_soft_dice: 0.0 };
+        ranked(&score)
+    };
+    assert_eq!(shown(&[3, 1, 4, 0, 2]), [(3, "worst"), (4, "median"), (2, "best")]);
+    assert_eq!(shown(&[3, 1]), [(1, "worst"), (0, "best")]);
+    assert_eq!(shown(&[3]), [(0, "only")]);
+}
+
+#[test]
 fn the_mean_over_volumes_is_not_the_pooled_value() {
     let score = SegmentationScore {
         volumes: vec![("good".into(), Confusion::missed(&[90, 0])), ("bad".into(), Confusion::missed(&[0, 10]))],
-        loss: 0.0,
         legacy_soft_dice: 0.0,
     };
     assert_eq!((score.dice(), score.iou()), (0.5, 0.5), "two empty masks agree");
@@ -214,7 +260,7 @@ fn splits_that_cannot_be_are_refused() {
         assert!(error.contains(says), "{error}");
     };
     let all = Limit::default();
-    refused(&set(), crop(0, 8), all, "a window");
+    refused(&set(), crop(0, 8), all, "a data.window");
     refused(&set(), crop(8, 8), Limit { search: 1, ..all }, "at least 2 volumes");
     refused(&set(), crop(8, 8), Limit { valid: 6, ..all }, "none of another subject");
     refused(&set(), crop(8, 8), Limit { search: 2, valid: 1, ..all }, "none of another subject");
@@ -225,9 +271,9 @@ fn splits_that_cannot_be_are_refused() {
 #[test]
 fn the_shipped_canvases_make_a_task() {
     let data = crate::data::open_segmentation("digit-canvas", None).unwrap();
-    let (task, test) = Segmentation::open(&data, crop(64, 64), Limit { search: 40, valid: 10, retrain: 50 }, Device::Cpu).unwrap();
-    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), [30, 10, 50]);
-    assert_eq!((task.shape().classes, test.slices.spans.len()), (11, test.items()));
+    let (task, test) = Segmentation::open(&data, crop(64, 64), Limit { search: 8, valid: 2, retrain: 5 }, Device::Cpu).unwrap();
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), [60, 20, 50]);
+    assert_eq!((task.shape().classes, test.slices.spans.len(), test.items()), (11, 10, 100));
     let batch = task.batch(Part::Train, 0, 0, 8, &Augment::NONE, Streams::new(1));
     assert_eq!(batch.images.size(), [8, 1, 64, 64]);
     assert!(batch.labels.max().int64_value(&[]) > 0);

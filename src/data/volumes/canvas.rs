@@ -1,4 +1,5 @@
 //! Canvases of 64x64 pixels with several of the shipped digits among faint fragments of others: a segmentation set that needs no files.
+//! Ten of them make a volume, so that most volumes have every class.
 
 use super::Volume;
 use super::grid::scale;
@@ -11,8 +12,11 @@ use std::path::{Path, PathBuf};
 
 /// Side of a canvas in pixels.
 const SIDE: usize = 64;
-const TRAIN: u64 = 400;
-const TEST: u64 = 100;
+/// Canvases of a volume.
+const DEPTH: u64 = 10;
+/// Volumes of the training and of the test.
+const TRAIN: u64 = 40;
+const TEST: u64 = 10;
 /// Fewest and most digits on a canvas.
 const DIGITS: [usize; 2] = [2, 5];
 /// Smallest and largest side of a digit. Two of the largest always find room, wherever the first is.
@@ -37,18 +41,33 @@ pub fn find(_folders: &[PathBuf]) -> Result<Option<Listing>> {
     let mut cases = Vec::new();
     for (split, images, number) in [("train", &digits.train, TRAIN), ("test", &digits.test, TEST)] {
         for i in 0..number {
-            let volume = canvas(format!("{split}-{i:03}"), images, &mut Streams::new(0).rng(&format!("digit canvas {split}"), i))?;
+            let volume = volume(format!("{split}-{i:02}"), images, |slice| {
+                Streams::new(0).rng(&format!("digit canvas {split}"), i * DEPTH + slice)
+            })?;
             cases.push(Case { name: volume.name.clone(), subject: volume.subject.clone(), source: Source::Ready(Box::new(volume)) });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    let test = Test::Subjects((0..TEST).map(|i| format!("test-{i:03}")).collect());
+    let test = Test::Subjects((0..TEST).map(|i| format!("test-{i:02}")).collect());
     let classes = std::iter::once("background".to_string()).chain(digits.classes).collect();
     Ok(Some(Listing { folder: "digit-canvas".into(), classes: Some(classes), cases, test, notes: Vec::new() }))
 }
 
-/// One canvas; every canvas is a subject of its own.
-fn canvas(name: String, images: &Images, rng: &mut Rng) -> Result<Volume> {
+/// One volume, a subject of its own; each canvas has random numbers of its own.
+fn volume(name: String, images: &Images, rng: impl Fn(u64) -> Rng) -> Result<Volume> {
+    let (mut pixels, mut mask) = (Vec::new(), Vec::new());
+    for slice in 0..DEPTH {
+        let (canvas, classes) = canvas(images, &mut rng(slice));
+        pixels.extend(canvas);
+        mask.extend(classes);
+    }
+    let depth = DEPTH as usize;
+    let intensities = scale(Path::new(&name), [depth, SIDE, SIDE], pixels)?;
+    Ok(Volume { subject: name.clone(), name, depth, height: SIDE, width: SIDE, intensities, mask, spacing: None })
+}
+
+/// Ink and class of every pixel of one canvas.
+fn canvas(images: &Images, rng: &mut Rng) -> (Vec<f32>, Vec<u8>) {
     let mut pixels: Vec<f32> = (0..SIDE * SIDE).map(|_| rng.random_range(0.0..NOISE)).collect();
     let mut mask = vec![0; SIDE * SIDE];
     for _ in 0..rng.random_range(FRAGMENTS[0]..=FRAGMENTS[1]) {
@@ -74,8 +93,7 @@ fn canvas(name: String, images: &Images, rng: &mut Rng) -> Result<Volume> {
             }
         }
     }
-    let intensities = scale(Path::new(&name), [1, SIDE, SIDE], pixels)?;
-    Ok(Volume { subject: name.clone(), name, depth: 1, height: SIDE, width: SIDE, intensities, mask, spacing: None })
+    (pixels, mask)
 }
 
 /// Draws a piece of a random digit, twice as large, anywhere.
@@ -114,21 +132,24 @@ fn enlarged(image: &[u8], width: usize, side: usize, y: usize, x: usize) -> f32 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn canvases_have_two_to_five_digits_that_do_not_touch_their_squares() {
         let listing = find(&[]).unwrap().unwrap();
         assert_eq!(listing.cases.len(), (TRAIN + TEST) as usize);
-        let mut seen = [0usize; 11];
+        let (mut seen, mut missing) = ([0usize; 11], 0);
         for case in &listing.cases {
             let volume = case.read(listing.classes.as_deref()).unwrap();
-            let mut classes = volume.mask.clone();
-            classes.sort();
-            classes.dedup();
-            assert!((2..=6).contains(&classes.len()), "{classes:?} on {}", volume.name);
+            for canvas in volume.mask.chunks_exact(SIDE * SIDE) {
+                let classes: BTreeSet<u8> = canvas.iter().copied().collect();
+                assert!((2..=6).contains(&classes.len()), "{classes:?} on {}", volume.name);
+            }
+            missing += 11 - volume.mask.iter().collect::<BTreeSet<_>>().len();
             assert!(volume.intensities.iter().all(|v| (0.0..=1.0).contains(v)));
             volume.mask.iter().for_each(|c| seen[usize::from(*c)] += 1);
         }
+        assert!(missing < listing.cases.len() / 2, "{missing} classes are missing in {} volumes", listing.cases.len());
         let foreground: usize = seen[1..].iter().sum();
         assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
         assert!((0.05..0.25).contains(&(foreground as f64 / seen.iter().sum::<usize>() as f64)), "{seen:?}");

@@ -92,7 +92,7 @@ pub const SEGMENTATION_SETS: &[SegmentationInfo] = &[
     SegmentationInfo {
         name: "digit-canvas",
         title: "Digits on a cluttered canvas",
-        summary: "500 images of 64x64 pixels, 11 classes; made of the UCI optical digits, CC BY 4.0, Alpaydin and Kaynak",
+        summary: "50 volumes of ten 64x64 canvases, 11 classes; made of the UCI optical digits, CC BY 4.0, Alpaydin and Kaynak",
         needs: "nothing: it is made by the program",
         folders: &[],
         sign: "digit-canvas",
