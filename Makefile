@@ -26,9 +26,10 @@ build: setup
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
 demo: build
-	$(NASLAB) run darts enas ghn amoebanet nasnet random --preset smoke --seeds 0..3 --threads 1 --out runs
+	$(NASLAB) run darts enas ghn nas_unet amoebanet nasnet random --preset smoke --seeds 0..3 --threads 1 --out runs
 	$(NASLAB) run random --preset smoke-darts --seeds 0..3 --threads 1 --out runs
 	$(NASLAB) run random --preset smoke-ghn --seeds 0..3 --threads 1 --out runs
+	$(NASLAB) run random --preset smoke-nas-unet --seeds 0..3 --threads 1 --out runs
 	$(NASLAB) run ghn --preset smoke --set 'search.experiment="correlation"' --seeds 0..2 --threads 1 --out runs
 	$(NASLAB) run random --preset smoke --set 'search.space="amoebanet"' --seeds 0..3 --threads 1 --out runs
 	$(NASLAB) report runs --out reports

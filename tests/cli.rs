@@ -29,7 +29,7 @@ fn data_lists_and_checks_sets_of_both_kinds() {
         naslab::data::SETS.iter().map(|s| s.name).chain(naslab::data::SEGMENTATION_SETS.iter().map(|s| s.name)).collect();
     assert!(names.iter().all(|name| listed.contains(&format!("{name}: "))), "{listed}");
     let check = naslab().args(["data", "check", "digits", "digit-canvas"]).assert().success();
-    check.stdout(predicate::str::contains("1797 images").and(predicate::str::contains("500 volumes")));
+    check.stdout(predicate::str::contains("1797 images").and(predicate::str::contains("50 volumes")));
     let folder = tempfile::tempdir().unwrap();
     let check = |set: &str| naslab().args(["data", "check", set, "--data-dir"]).arg(folder.path()).assert();
     check("msd").code(3).stderr(predicate::str::contains("missing; looked in"));
@@ -42,7 +42,7 @@ fn what_is_unknown_is_refused_with_exit_code_2() {
     let refused = |arguments: &[&str], says: &str| {
         naslab().current_dir(folder.path()).args(arguments).assert().code(2).stderr(predicate::str::contains(says));
     };
-    refused(&["run", "dart"], "the methods are amoebanet, nasnet, enas, ghn, darts, random");
+    refused(&["run", "dart"], "the methods are amoebanet, nasnet, enas, ghn, darts, nas_unet, random");
     refused(&["run", "darts", "--preset", "huge"], "paper, smoke, small");
     refused(&["run", "darts", "--set", "search.epoch=3"], "there is no setting 'search.epoch'");
     refused(&["run", "darts", "--set", "search.epochs=0"], "search.epochs = 0");
@@ -51,6 +51,16 @@ fn what_is_unknown_is_refused_with_exit_code_2() {
     refused(&["run", "darts", "--dataset", "mnist"], "digits, fashion-mnist, cifar10");
     refused(&["run", "darts", "--device", "gpu"], "gpu");
     refused(&["run", "darts", "--set", "retrain.recipe.auxiliary_weight=0.4"], "auxiliary head needs a map");
+    refused(&["run", "darts", "--dataset", "msd"], "darts classifies whole images, and 'msd' has classes of every pixel");
+    refused(&["run", "nas_unet", "--dataset", "digits"], "choose --dataset digit-canvas, msd");
+    refused(&["run", "nas_unet", "--set", "data.window.height=0"], "a data.window, not 11 and 0x32 pixels");
+    refused(&["run", "nas_unet", "--set", "search.warm_up=4"], "no epoch would be left");
+    refused(&["run", "nas_unet", "--set", "retrain.cells=6"], "2 depth + 1 cells");
+    refused(&["run", "nas_unet", "--set", "search.nodes=9"], "at most 8");
+    refused(&["run", "nas_unet", "--set", "retrain.recipe.loss.cross_entropy=0.0"], "give one a positive weight");
+    refused(&["run", "nas_unet", "--set", "retrain.recipe.optimizer=\"lion\""], "sgd");
+    refused(&["run", "random", "--set", "search.child.recipe.loss.dice=1.0"], "needs a class for every pixel");
+    refused(&["run", "random", "--set", "data.window.height=8"], "for slices of volumes");
     refused(&["run"], "METHODS");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a refusal leaves nothing behind");
 }

@@ -5,6 +5,7 @@ mod common;
 
 use common::{assert_same, only_run, run_arguments, spawn, unbroken};
 use naslab::arch::InputShape;
+use naslab::data::is_segmentation;
 use naslab::lab::{preset_names, resolve};
 use naslab::reproductions::METHODS;
 use std::path::Path;
@@ -21,12 +22,18 @@ fn presets_resolve_and_suit_their_data() {
         assert!(["paper", "small", "smoke"].iter().all(|p| names.iter().any(|n| n == p)), "{}: {names:?}", card.name);
         for preset in names {
             let resolved = resolve(card, &preset, &[]).unwrap();
+            let search = method.prepare(&resolved.settings).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            let window = search.protocol().data.window;
+            let slices = |classes| InputShape { channels: 1, height: window.height as i64, width: window.width as i64, classes };
             let input = match resolved.dataset.as_str() {
+                "digit-canvas" => slices(11),
+                "msd" => slices(3),
+                "promise12" => slices(2),
                 "digits" => InputShape { channels: 1, height: 8, width: 8, classes: 10 },
                 "fashion-mnist" => InputShape { channels: 1, height: 28, width: 28, classes: 10 },
                 _ => InputShape { channels: 3, height: 32, width: 32, classes: 10 },
             };
-            let search = method.prepare(&resolved.settings).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            assert_eq!(is_segmentation(&resolved.dataset).unwrap(), search.example().classifies_pixels(), "{} {preset}", card.name);
             search.check(input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
             assert_eq!(resolved.shrunk.is_empty(), preset == "paper", "{} {preset}", card.name);
         }
@@ -75,16 +82,22 @@ fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
 
 #[test]
 fn a_second_order_search_killed_anywhere_ends_like_an_unbroken_one() {
+    for (method, name) in [("darts", "darts-second-order-digits-smoke-s0"), ("nas_unet", "nas_unet-second-order-digit-canvas-smoke-s0")] {
+        second_order(method, name);
+    }
+}
+
+fn second_order(method: &str, name: &str) {
     let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let second = ["--set", "search.order=\"second\"", "--set", "search.searches=1"];
-    let arguments = |out: &Path| run_arguments("darts", out).into_iter().chain(second.map(String::from)).collect::<Vec<_>>();
+    let arguments = |out: &Path| run_arguments(method, out).into_iter().chain(second.map(String::from)).collect::<Vec<_>>();
     common::naslab().args(arguments(whole.path())).assert().success();
     for number in 0..3 {
         assert!(kill_in("search", &arguments(broken.path()), broken.path(), number), "it ended before it was killed");
     }
     let run = only_run(broken.path());
     common::naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
-    assert!(run.ends_with("darts-second-order-digits-smoke-s0"), "{}", run.display());
+    assert!(run.ends_with(name), "{}", run.display());
     assert_same(&only_run(whole.path()), &run, "second order");
 }
 
@@ -94,7 +107,7 @@ fn a_limited_run_killed_after_its_budget_keeps_what_it_found() {
         let name = method.card().name;
         let out = tempfile::tempdir().unwrap();
         let mut arguments = run_arguments(name, out.path());
-        let long = if ["darts", "enas", "ghn"].contains(&name) { "search.epochs=10000" } else { "search.trials=100000" };
+        let long = if ["darts", "enas", "ghn", "nas_unet"].contains(&name) { "search.epochs=10000" } else { "search.trials=100000" };
         arguments.extend(["--set", long, "--budget", "2s", "--set", "retrain.recipe.epochs=60"].map(String::from));
         let mut child = spawn(&arguments);
         while !reached(out.path(), "select") {

@@ -1,7 +1,8 @@
 //! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
 //! scored on validation images; the best go on. The same child training and the same budget as every other method.
 
-use crate::arch::{Architecture, InputShape, darts_space, ghn_space, nasnet_space};
+use crate::arch::nas_unet_space::MOST_NODES;
+use crate::arch::{Architecture, InputShape, darts_space, ghn_space, nas_unet_space, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
 use crate::record::TrialRecord;
@@ -33,12 +34,16 @@ pub enum Space {
     Darts,
     /// One block, eight operations with two distinct sources each.
     Ghn,
+    /// A cell that halves the maps and one that doubles them, for segmentation.
+    #[serde(rename = "nas-unet")]
+    NasUnet,
 }
 
 impl Space {
     fn sample(self, nodes: usize, rng: &mut Rng) -> Architecture {
         match self {
             Self::Ghn => ghn_space::sample(nodes, rng),
+            Self::NasUnet => nas_unet_space::sample(nodes, rng),
             Self::Nasnet => nasnet_space::sample(&nasnet_space::NASNET_OPS, true, rng),
             Self::Amoebanet => nasnet_space::sample(&nasnet_space::AMOEBANET_OPS, false, rng),
             Self::Darts => darts_space::sample(rng),
@@ -51,6 +56,7 @@ impl Space {
             Self::Amoebanet => "amoebanet-space",
             Self::Darts => "darts-space",
             Self::Ghn => "ghn-space",
+            Self::NasUnet => "nas-unet-space",
         }
     }
 }
@@ -61,7 +67,7 @@ impl Space {
 pub struct RandomSearch {
     /// What is drawn from.
     pub space: Space,
-    /// Nodes of a block; the cells of the other spaces have a fixed number.
+    /// Nodes of a block of GHN or of a cell of NAS-Unet; the cells of the other spaces have a fixed number.
     pub nodes: usize,
     /// Children to draw.
     pub trials: u64,
@@ -89,6 +95,9 @@ impl Method for Random {
         if search.trials == 0 || search.keep == 0 || search.nodes == 0 {
             return Err(Error::Usage("search.trials, search.keep and search.nodes must be at least 1".into()));
         }
+        if search.space == Space::NasUnet && search.nodes > MOST_NODES {
+            return Err(Error::Usage(format!("search.nodes = {}: cells of NAS-Unet have at most {MOST_NODES}", search.nodes)));
+        }
         Ok(Box::new(Prepared { search, protocol }))
     }
 }
@@ -111,7 +120,8 @@ impl Search for Prepared {
         let mut duplicates = Duplicates::new(self.search.duplicates);
         let mut draws = Draws(&self.search);
         let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut draws)?;
-        Ok(Found::of_trials(&history, self.search.keep, stop))
+        let found = Found::of_trials(&history, self.search.keep, stop);
+        Ok(Found { score_kind: format!("validation {} of briefly trained children", lab.metric()), ..found })
     }
 
     fn keep(&self) -> u64 {

@@ -6,15 +6,13 @@ use std::process::Stdio;
 
 /// Settings that keep a method's steps and shrink its sizes until a run takes a few seconds.
 pub fn tiny(method: &str) -> Vec<&'static str> {
-    let mut set = vec![
-        "data.search_images=128",
-        "data.valid_images=0",
-        "data.retrain_images=160",
-        "select.channels=4",
-        "select.recipe.epochs=1",
-        "retrain.channels=4",
-        "retrain.recipe.epochs=3",
-    ];
+    let images = if method == "nas_unet" {
+        ["data.search_images=24", "data.valid_images=0", "data.retrain_images=40"]
+    } else {
+        ["data.search_images=128", "data.valid_images=0", "data.retrain_images=160"]
+    };
+    let mut set = images.to_vec();
+    set.extend(["select.channels=4", "select.recipe.epochs=1", "retrain.channels=4", "retrain.recipe.epochs=3"]);
     let cells =
         if ["darts", "ghn"].contains(&method) { ["select.cells=3", "retrain.cells=3"] } else { ["select.cells=5", "retrain.cells=5"] };
     set.extend(cells);
@@ -24,6 +22,7 @@ pub fn tiny(method: &str) -> Vec<&'static str> {
         "amoebanet" => set.extend(["search.trials=8", "search.population=3", "search.sample=2"]),
         "nasnet" => set.extend(["search.trials=6", "search.batch=2"]),
         "enas" => set.extend(["search.epochs=2", "search.derive=4", "search.controller.updates=2", "search.controller.aggregate=2"]),
+        "nas_unet" => set.extend(["search.channels=2", "search.epochs=3", "search.searches=2", "search.batch=4"]),
         "ghn" => set.extend(["search.epochs=2", "search.batch=32", "search.candidates=6", "search.keep=2", "search.probes=1"]),
         other => panic!("tests/common: give tiny settings for '{other}'"),
     }
