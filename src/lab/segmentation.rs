@@ -25,7 +25,7 @@ pub fn record(score: &SegmentationScore, classes: &[String], input: InputShape) 
         classes: classes.iter().enumerate().map(one).collect(),
         iou: score.iou(),
         pixel_accuracy: pooled.accuracy(),
-        legacy_soft_dice: score.legacy_soft_dice,
+        legacy_soft_dice: Some(score.legacy_soft_dice).filter(|d| d.is_finite()),
         legacy_background_iou: pooled.legacy_background_iou(),
         volumes: score.volumes.len() as u64,
         unet_parameters: UnetNetwork::declare(input, UnetSize::ORIGINAL_UNET)?.table().count(),
@@ -62,7 +62,11 @@ mod tests {
         close(r.classes[0].pooled_iou, 0.8);
         close(r.pixel_accuracy, 0.8);
         close(r.legacy_background_iou, 0.8);
-        assert_eq!((r.iou, r.legacy_soft_dice, r.volumes, r.unet_parameters), (0.5, 0.25, 2, 31_030_658));
+        assert_eq!((r.iou, r.legacy_soft_dice, r.volumes, r.unet_parameters), (0.5, Some(0.25), 2, 31_030_658));
         assert_eq!(r.classes[1].name, "organ");
+        let weights_that_broke = SegmentationScore { legacy_soft_dice: f64::NAN, ..score };
+        let r = record(&weights_that_broke, &["background".into(), "organ".into()], input).unwrap();
+        let text = serde_json::to_string(&r).unwrap();
+        assert_eq!(serde_json::from_str::<SegmentationRecord>(&text).unwrap(), r, "a result can be read, whatever it is");
     }
 }

@@ -21,8 +21,9 @@ pub struct SegmentationRecord {
     pub iou: f64,
     /// Fraction of all pixels that were predicted right.
     pub pixel_accuracy: f64,
-    /// What the public code of NAS-Unet calls DSC: Dice of probabilities, all classes, averaged over slices.
-    pub legacy_soft_dice: f64,
+    /// What the public code of NAS-Unet calls DSC: Dice of probabilities, all classes, averaged over slices; `None` where they are no
+    /// numbers.
+    pub legacy_soft_dice: Option<f64>,
     /// What the public code of NAS-Unet calls mIoU: without the last class.
     pub legacy_background_iou: f64,
     /// Test volumes.
@@ -68,7 +69,7 @@ pub struct ExampleInfo {
     pub volume: String,
     /// Slice in the volume, from 0: the one with most foreground.
     pub slice: u64,
-    /// Place of the volume among all by Dice: `worst`, `median` or `best`.
+    /// Place of the volume among all by Dice: `worst`, `median` or `best`; `only` for one volume.
     pub rank: String,
     /// Foreground Dice of the whole volume.
     pub dice: f64,

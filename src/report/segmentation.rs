@@ -37,7 +37,7 @@ pub(super) fn whole(rows: &[Row], summary: &[SummaryRow]) -> Grid {
             g.spread(|result, _| result.final_score),
             g.spread(|_, s| Some(s.iou)),
             g.spread(|_, s| Some(s.pixel_accuracy)),
-            g.spread(|_, s| Some(s.legacy_soft_dice)),
+            g.spread(|_, s| s.legacy_soft_dice),
             g.spread(|_, s| Some(s.legacy_background_iou)),
         ];
         let ratio = g.spread(|result, s| (s.unet_parameters > 0).then(|| result.parameters as f64 / s.unet_parameters as f64)).mean;
@@ -167,7 +167,7 @@ fn fields(row: &Row, r: &RunResult, s: &SegmentationRecord, (i, class): (usize, 
         class.pooled_iou.to_string(),
         s.iou.to_string(),
         s.pixel_accuracy.to_string(),
-        s.legacy_soft_dice.to_string(),
+        s.legacy_soft_dice.map_or_else(String::new, |d| d.to_string()),
         s.legacy_background_iou.to_string(),
         s.volumes.to_string(),
         s.unet_parameters.to_string(),

@@ -28,7 +28,7 @@ fn segmented(seed: u64, dice: f64) -> (Fixture, Value) {
         classes: vec![class("background", 0.99, 0.98), class("even", dice, dice + 0.05), class("odd <1>", dice + 0.2, dice + 0.25)],
         iou: dice - 0.1,
         pixel_accuracy: 0.95,
-        legacy_soft_dice: 0.75,
+        legacy_soft_dice: Some(0.75),
         legacy_background_iou: 0.875,
         volumes: 5,
         unet_parameters: 1_829_300,

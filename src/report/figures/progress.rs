@@ -13,10 +13,13 @@ const PLOT_HEIGHT: f64 = 250.0;
 const TOP: f64 = 34.0;
 
 /// Figures that have an area of their own, with the label of their axis.
-const KNOWN: [(&str, &str); 4] = [
+const KNOWN: [(&str, &str); 7] = [
     ("controller_entropy", "mean entropy of the controller's decisions (nats)"),
     ("baseline", "baseline of the rewards"),
     ("alpha_entropy", "mean entropy of alpha (nats)"),
+    ("alpha_entropy_down", "mean entropy of alpha, operations that halve (nats)"),
+    ("alpha_entropy_up", "mean entropy of alpha, operations that double (nats)"),
+    ("alpha_entropy_normal", "mean entropy of alpha, operations that keep the size (nats)"),
     ("normal_skips", "skip connections in the normal cell"),
 ];
 /// Lines that are drawn over the scores of trials, and what they are.
