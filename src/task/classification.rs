@@ -1,7 +1,7 @@
 //! Image classification: parts of a data set, batches, score.
 
 use super::augment::Augment;
-use super::part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
+use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, Test};
 use crate::data::{DataSet, Images};
 use crate::error::{Error, Result};
 use crate::nn::cross_entropy;
@@ -16,9 +16,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Debug)]
 pub struct Classification {
     pixels: Pixels,
-    train: Range<usize>,
-    valid: Range<usize>,
-    retrain: Range<usize>,
+    parts: Parts,
     shape: Shape,
     /// SHA-256 over the parts' ranges.
     split_hash: String,
@@ -72,9 +70,7 @@ impl Classification {
                 classes: data.classes.len() as i64,
             },
             pixels: Pixels::new(&data.train, &mean, &std, device),
-            train,
-            valid,
-            retrain,
+            parts: Parts { train, valid, retrain },
         };
         Ok((task, TestSplit { pixels: Pixels::new(&data.test, &mean, &std, device) }))
     }
@@ -94,16 +90,11 @@ impl Task for Classification {
     }
 
     fn share(&self) -> Box<dyn Task> {
-        let (train, valid, retrain) = (self.train.clone(), self.valid.clone(), self.retrain.clone());
-        Box::new(Self { pixels: self.pixels.share(), train, valid, retrain, shape: self.shape, split_hash: self.split_hash.clone() })
+        Box::new(Self { pixels: self.pixels.share(), parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
     }
 
     fn range(&self, part: Part) -> Range<usize> {
-        match part {
-            Part::Train => self.train.clone(),
-            Part::Valid => self.valid.clone(),
-            Part::Retrain => self.retrain.clone(),
-        }
+        self.parts.of(part)
     }
 
     fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {

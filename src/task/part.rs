@@ -21,6 +21,24 @@ pub enum Part {
     Retrain,
 }
 
+/// What is in which part: ranges of images, or of volumes.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    pub train: Range<usize>,
+    pub valid: Range<usize>,
+    pub retrain: Range<usize>,
+}
+
+impl Parts {
+    pub fn of(&self, part: Part) -> Range<usize> {
+        match part {
+            Part::Train => self.train.clone(),
+            Part::Valid => self.valid.clone(),
+            Part::Retrain => self.retrain.clone(),
+        }
+    }
+}
+
 /// Images [N, C, H, W] normalised by channel, and labels `[N]`, or [N, H, W] where every pixel has one.
 #[derive(Debug)]
 pub struct Batch {

@@ -3,7 +3,7 @@
 use super::augment::Augment;
 use super::classification::cut;
 use super::confusion::{Confusion, confusions};
-use super::part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
+use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, Test};
 use crate::data::{SegmentationSet, Volume};
 use crate::error::{Error, Result};
 use crate::nn::legacy_soft_dice;
@@ -77,9 +77,7 @@ impl SegmentationScore {
 pub struct Segmentation {
     slices: Slices,
     /// Ranges of volumes.
-    train: Range<usize>,
-    valid: Range<usize>,
-    retrain: Range<usize>,
+    parts: Parts,
     shape: Shape,
     /// SHA-256 over the window and the names of the volumes of every part.
     split_hash: String,
@@ -149,20 +147,14 @@ impl Segmentation {
             split_hash: hex(&Sha256::digest(text.as_bytes())),
             shape: Shape { channels: 1, height: height as i64, width: width as i64, classes: classes as i64 },
             slices: Slices::new(&volumes, window, classes, scale, device),
-            train,
-            valid,
-            retrain,
+            parts: Parts { train, valid, retrain },
         };
         let test = Slices::new(&data.test.iter().collect::<Vec<_>>(), window, classes, scale, device);
         Ok((task, SegmentationTest { slices: test }))
     }
 
     fn spans(&self, part: Part) -> Range<usize> {
-        match part {
-            Part::Train => self.train.clone(),
-            Part::Valid => self.valid.clone(),
-            Part::Retrain => self.retrain.clone(),
-        }
+        self.parts.of(part)
     }
 }
 
@@ -180,8 +172,7 @@ impl Task for Segmentation {
     }
 
     fn share(&self) -> Box<dyn Task> {
-        let (train, valid, retrain) = (self.train.clone(), self.valid.clone(), self.retrain.clone());
-        Box::new(Self { slices: self.slices.share(), train, valid, retrain, shape: self.shape, split_hash: self.split_hash.clone() })
+        Box::new(Self { slices: self.slices.share(), parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
     }
 
     fn range(&self, part: Part) -> Range<usize> {
