@@ -57,6 +57,9 @@ fn what_is_unknown_is_refused_with_exit_code_2() {
     refused(&["run", "nas_unet", "--set", "search.warm_up=4"], "no epoch would be left");
     refused(&["run", "nas_unet", "--set", "retrain.cells=6"], "2 depth + 1 cells");
     refused(&["run", "nas_unet", "--set", "search.nodes=9"], "at most 8");
+    refused(&["run", "nas_unet", "--set", "search.channels=1000000"], "1 to 4096 channels");
+    refused(&["run", "nas_unet", "--set", "retrain.recipe.drop_path=0.2"], "have no drop path");
+    refused(&["run", "darts", "--set", "search.alpha.beta1=1.0"], "search.alpha.beta1 = 1");
     refused(&["run", "nas_unet", "--set", "retrain.recipe.loss.cross_entropy=0.0"], "give one a positive weight");
     refused(&["run", "nas_unet", "--set", "retrain.recipe.optimizer=\"lion\""], "sgd");
     refused(&["run", "random", "--set", "search.child.recipe.loss.dice=1.0"], "needs a class for every pixel");
@@ -207,6 +210,15 @@ fn training_a_published_cell_needs_no_search() {
     let out = tempfile::tempdir().unwrap();
     let folder = out.path().display().to_string();
     let sizes = ["--set", "retrain.recipe.epochs=1", "--set", "data.retrain_images=64", "--quiet", "--out", &folder];
+    for name in ["nas-unet-v3", "unet-8"] {
+        let out = tempfile::tempdir().unwrap();
+        let sizes = ["--set", "retrain.recipe.epochs=1", "--set", "data.retrain_images=1", "--quiet", "--out"];
+        naslab().args(["train", name]).args(sizes).arg(out.path()).assert().success();
+        let run = only_run(out.path());
+        let result: RunResult = read(&run, "result.json");
+        assert_eq!((result.metric.as_str(), result.segmentation.as_ref().map(|s| s.classes.len())), ("dice", Some(11)));
+        assert_eq!(naslab::record::RunDir::open(&run).unwrap().examples().unwrap().len(), 3);
+    }
     naslab().args(["train", "darts-v2"]).args(sizes).assert().success().stdout(predicate::str::contains("train darts-v2"));
     let result: RunResult = read(&only_run(out.path()), "result.json");
     assert_eq!(result.search_score, None, "nothing was searched");

@@ -35,6 +35,10 @@ fn presets_resolve_and_suit_their_data() {
             };
             assert_eq!(is_segmentation(&resolved.dataset).unwrap(), search.example().classifies_pixels(), "{} {preset}", card.name);
             search.check(input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            let protocol = search.protocol();
+            for (section, training) in [("select", &protocol.select), ("retrain", &protocol.retrain)] {
+                training.check_for(section, &*search, input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            }
             assert_eq!(resolved.shrunk.is_empty(), preset == "paper", "{} {preset}", card.name);
         }
     }
@@ -85,6 +89,27 @@ fn a_second_order_search_killed_anywhere_ends_like_an_unbroken_one() {
     for (method, name) in [("darts", "darts-second-order-digits-smoke-s0"), ("nas_unet", "nas_unet-second-order-digit-canvas-smoke-s0")] {
         second_order(method, name);
     }
+}
+
+#[test]
+fn a_search_that_settles_ends_early_and_is_the_same_after_a_kill() {
+    let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let patience = ["--set", "search.patience=2", "--set", "search.epochs=400", "--set", "search.alpha.learning_rate=1e-6"];
+    let arguments = |out: &Path| run_arguments("nas_unet", out).into_iter().chain(patience.map(String::from)).collect::<Vec<_>>();
+    common::naslab().args(arguments(whole.path())).assert().success();
+    for number in 0..2 {
+        assert!(kill_in("search", &arguments(broken.path()), broken.path(), number), "it ended before it was killed");
+    }
+    let run = only_run(broken.path());
+    common::naslab().arg("resume").arg(&run).arg("--quiet").assert().success();
+    assert_same(&only_run(whole.path()), &run, "patience");
+    let (events, _) = naslab::record::read_events(&run.join("events.jsonl")).unwrap();
+    let epochs = events.iter().filter_map(|e| match &e.event {
+        naslab::record::Event::Progress { phase: naslab::record::Phase::Search, part: 0, epoch, .. } => Some(*epoch),
+        _ => None,
+    });
+    // One epoch of warm-up, one to compare with, two without change.
+    assert_eq!(epochs.max(), Some(4));
 }
 
 fn second_order(method: &str, name: &str) {

@@ -110,7 +110,7 @@ impl Search for Prepared {
         let mut cycles = Cycles::new(&self.search);
         let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut cycles)?;
         // The best of the history, not of the last population.
-        Ok(Found::of_trials(&history, self.search.keep, stop))
+        Ok(Found::of_trials(&history, self.search.keep, stop, lab.metric()))
     }
 
     fn keep(&self) -> u64 {

@@ -293,7 +293,8 @@ pub fn run(search: &dyn Search, s: &Ghn, lab: &mut Lab) -> Result<Found> {
             let mut controls = Controls { state: &mut state };
             let mut duplicates = Duplicates::new(Policy::Train);
             let (history, stop) = lab.stream(search, 0..s.control.nets, &s.control.child, &mut duplicates, &mut controls)?;
-            let mut found = Found::of_trials(&history, s.keep, stop.or((trained != EndReason::Completed).then_some(trained)));
+            let end = stop.or((trained != EndReason::Completed).then_some(trained));
+            let mut found = Found::of_trials(&history, s.keep, end, lab.metric());
             found.extra.extend(epochs);
             Ok(found)
         }

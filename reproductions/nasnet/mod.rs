@@ -139,7 +139,7 @@ impl Search for Prepared {
             let rewards: Vec<f64> = history[first as usize..].iter().map(|t| t.score.unwrap_or(s.failed_reward)).collect();
             ppo::update(&controller, &w, &mut adam, &mut baseline, &walk, &rewards, &s.ppo);
         }
-        Ok(Found::of_trials(&history, s.keep, end))
+        Ok(Found::of_trials(&history, s.keep, end, lab.metric()))
     }
 
     fn keep(&self) -> u64 {

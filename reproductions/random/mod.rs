@@ -120,8 +120,7 @@ impl Search for Prepared {
         let mut duplicates = Duplicates::new(self.search.duplicates);
         let mut draws = Draws(&self.search);
         let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut draws)?;
-        let found = Found::of_trials(&history, self.search.keep, stop);
-        Ok(Found { score_kind: format!("validation {} of briefly trained children", lab.metric()), ..found })
+        Ok(Found::of_trials(&history, self.search.keep, stop, lab.metric()))
     }
 
     fn keep(&self) -> u64 {

@@ -70,9 +70,9 @@ impl UnetSize {
 
     /// Refuses what is no U.
     pub fn check(self) -> Result<()> {
-        if self.channels < 1 || !(2..=8).contains(&self.depth) {
+        if !(1..=4096).contains(&self.channels) || !(2..=8).contains(&self.depth) {
             return Err(Error::Usage(format!(
-                "a U-shaped network has at least 1 channel and a depth of 2 to 8, not {} and {}",
+                "a U-shaped network has 1 to 4096 channels and a depth of 2 to 8, not {} and {}",
                 self.channels, self.depth
             )));
         }

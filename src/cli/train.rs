@@ -34,7 +34,7 @@ pub struct Named {
     pub method: Option<String>,
 }
 
-/// A published architecture by name (which begins with that of its method), or one from a file.
+/// A published architecture by name, or one from a file. Where a name begins with that of a method, the method published it.
 pub fn architecture(text: &str) -> Result<Named> {
     if let Some(architecture) = arch::published(text) {
         let method = text.split('-').next().map(String::from);

@@ -105,6 +105,21 @@ impl Alternation {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::Usage(format!("search.dropout = {}: must be at least 0 and below 1", self.dropout)));
         }
+        let (w, a) = (&self.weights, &self.alpha);
+        let checks = [
+            ("weights.learning_rate", w.learning_rate, f64::INFINITY),
+            ("weights.learning_rate_end", w.learning_rate_end, f64::INFINITY),
+            ("weights.momentum", w.momentum, f64::INFINITY),
+            ("weights.weight_decay", w.weight_decay, f64::INFINITY),
+            ("weights.clip", w.clip, f64::INFINITY),
+            ("alpha.learning_rate", a.learning_rate, f64::INFINITY),
+            ("alpha.beta1", a.beta1, 1.0),
+            ("alpha.beta2", a.beta2, 1.0),
+            ("alpha.weight_decay", a.weight_decay, f64::INFINITY),
+        ];
+        if let Some((key, value, below)) = checks.into_iter().find(|(_, value, below)| !(0.0..*below).contains(value)) {
+            return Err(Error::Usage(format!("search.{key} = {value}: must be at least 0 and below {below}")));
+        }
         self.loss.check("search.loss")
     }
 }
@@ -152,6 +167,9 @@ pub fn search(how: &Alternation, lab: &mut Lab, make: Make) -> Result<Found> {
     };
     loop {
         let end = state.run(lab)?;
+        if state.progress.step > 0 && state.progress.alpha_steps == 0 {
+            lab.session.notice("the search ended before its first architecture step: its cells are those of the random start")?;
+        }
         if state.progress.step > 0 && end != EndReason::Diverged {
             let candidate = state.candidate();
             state.progress.candidates.push(candidate);
@@ -308,7 +326,7 @@ impl<'a> State<'a> {
         ahead.gradient(self.how.order, &self.net.alpha(), &train, &valid)
     }
 
-    /// What is dropped is the same wherever the weights are in one step.
+    /// What is dropped is the same for all losses of a step, wherever the weights are.
     fn loss(&self, weights: &Weights, batch: &Batch) -> Tensor {
         let mut pass = Pass::training(0.0, self.streams.rng("dropout", self.progress.step)).with_dropout(self.how.dropout);
         self.how.loss.of(&self.net.forward(weights, &batch.images, &mut pass), &batch.labels)
@@ -321,12 +339,17 @@ impl<'a> State<'a> {
         (self.progress.loss_sum, self.progress.loss_steps) = (0.0, 0);
         let Some(score) = score else { return Ok(()) };
         self.progress.score = Some(score.value);
+        self.compare();
+        self.report(lab, Some(loss))
+    }
+
+    /// Counts the epochs after the warm-up in which the architecture stays the same.
+    fn compare(&mut self) {
         if self.epoch() > self.how.warm_up {
             let now = self.net.genotype();
             let epochs = self.progress.settled.take().map_or(0, |(before, epochs)| if before == now { epochs + 1 } else { 0 });
             self.progress.settled = Some((now, epochs));
         }
-        self.report(lab, Some(loss))
     }
 
     /// A point on the curves; the first, before any step, shows where alpha starts.
@@ -358,3 +381,7 @@ impl<'a> State<'a> {
         Found { candidates, score_kind: format!("supernet validation {metric}"), end, extra: BTreeMap::new() }
     }
 }
+
+#[cfg(test)]
+#[path = "bilevel_tests.rs"]
+mod tests;

@@ -82,10 +82,10 @@ pub struct Found {
 
 impl Found {
     /// What a search by trials returns: the best `keep` of all that were ever trained.
-    pub fn of_trials(history: &[TrialRecord], keep: usize, stop: Option<EndReason>) -> Self {
+    pub fn of_trials(history: &[TrialRecord], keep: usize, stop: Option<EndReason>, metric: &str) -> Self {
         Self {
             candidates: best(history, keep),
-            score_kind: "validation accuracy of briefly trained children".into(),
+            score_kind: format!("validation {metric} of briefly trained children"),
             end: stop.unwrap_or(EndReason::Completed),
             extra: tally(history),
         }
@@ -144,8 +144,15 @@ impl ChildTraining {
     /// Refuses what cannot be trained on these images, a size that the search's own networks do not have, and a loss that does not fit them.
     pub fn check_for(&self, section: &str, search: &dyn Search, input: InputShape) -> Result<()> {
         self.check(section, input)?;
-        if self.recipe.loss.dice != 0.0 && !search.example().classifies_pixels() {
+        let (recipe, pixels) = (&self.recipe, search.example().classifies_pixels());
+        if recipe.loss.dice != 0.0 && !pixels {
             return Err(Error::Usage(format!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel")));
+        }
+        if pixels && (recipe.drop_path > 0.0 || recipe.drop_by_depth) {
+            return Err(Error::Usage(format!("{section}.recipe.drop_path: networks that classify every pixel have no drop path")));
+        }
+        if recipe.dropout > 0.0 && matches!(search.example(), Architecture::Unet(_)) {
+            return Err(Error::Usage(format!("{section}.recipe.dropout: a U-Net has none")));
         }
         search.build(&search.example(), input, self.size()).map(drop)
     }

@@ -39,7 +39,7 @@ pub struct Recipe {
     pub restart: u64,
     /// By how much each period is longer than the one before.
     pub restart_factor: u64,
-    /// Dropout of the features before the classifier (ENAS networks only).
+    /// Dropout before the classifier: of features in ENAS networks, of channels in NAS-Unet's.
     pub dropout: f64,
     /// Weight of the auxiliary head's loss; 0 builds no head.
     pub auxiliary_weight: f64,

@@ -22,7 +22,15 @@ pub fn tiny(method: &str) -> Vec<&'static str> {
         "amoebanet" => set.extend(["search.trials=8", "search.population=3", "search.sample=2"]),
         "nasnet" => set.extend(["search.trials=6", "search.batch=2"]),
         "enas" => set.extend(["search.epochs=2", "search.derive=4", "search.controller.updates=2", "search.controller.aggregate=2"]),
-        "nas_unet" => set.extend(["search.channels=2", "search.epochs=3", "search.searches=2", "search.batch=4"]),
+        "nas_unet" => set.extend([
+            "search.channels=2",
+            "search.epochs=3",
+            "search.searches=2",
+            "search.augment.elastic=0.5",
+            "retrain.augment.elastic=0.5",
+            "retrain.augment.crop_padding=2",
+            "retrain.augment.flip_vertical=true",
+        ]),
         "ghn" => set.extend(["search.epochs=2", "search.batch=32", "search.candidates=6", "search.keep=2", "search.probes=1"]),
         other => panic!("tests/common: give tiny settings for '{other}'"),
     }
@@ -88,4 +96,6 @@ pub fn assert_same(a: &Path, b: &Path, what: &str) {
         let read = |run: &Path| std::fs::read(run.join(name)).unwrap_or_else(|e| panic!("{what}: {}: {e}", run.join(name).display()));
         assert!(read(a) == read(b), "{what}: {name} differs between {} and {}", a.display(), b.display());
     }
+    let examples = |run: &Path| std::fs::read(run.join("examples.safetensors")).ok();
+    assert!(examples(a) == examples(b), "{what}: examples.safetensors differs between {} and {}", a.display(), b.display());
 }
