@@ -1,10 +1,7 @@
 //! How well one score of an architecture predicts another: Pearson, Spearman, Kendall, each with a bootstrap interval.
 
-use crate::seed::Streams;
-use rand::RngExt;
+use super::statistics::{self, ranks, resample};
 
-/// Resamples behind an interval.
-const RESAMPLES: usize = 2000;
 /// Fewer pairs than this get no interval.
 const LEAST: usize = 5;
 
@@ -40,12 +37,7 @@ fn bootstrap(pairs: &[(f64, f64)], f: fn(&[(f64, f64)]) -> Option<f64>) -> Optio
     if pairs.len() < LEAST || f(pairs).is_none() {
         return None;
     }
-    let mut rng = Streams::new(0).rng("bootstrap", pairs.len() as u64);
-    let mut values: Vec<f64> =
-        (0..RESAMPLES).filter_map(|_| f(&(0..pairs.len()).map(|_| pairs[rng.random_range(0..pairs.len())]).collect::<Vec<_>>())).collect();
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-    (values.len() > RESAMPLES / 2).then(|| (at(0.025), at(0.975)))
+    statistics::bootstrap(pairs.len(), |rng| f(&resample(pairs, rng)))
 }
 
 /// Product-moment correlation.
@@ -65,17 +57,6 @@ fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
 fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     let (x, y) = (ranks(pairs.iter().map(|p| p.0)), ranks(pairs.iter().map(|p| p.1)));
     pearson(&x.into_iter().zip(y).collect::<Vec<_>>())
-}
-
-/// Ranks from 1, equal values share the mean of theirs.
-fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let values: Vec<f64> = values.collect();
-    let rank = |v: f64| {
-        let (below, equal) =
-            values.iter().fold((0.0, 0.0), |(b, e), w| (b + f64::from(u8::from(*w < v)), e + f64::from(u8::from(*w == v))));
-        below + (equal + 1.0) / 2.0
-    };
-    values.iter().map(|v| rank(*v)).collect()
 }
 
 /// Tau-b: concordant less discordant pairs of pairs over the geometric mean of those that are not tied.

@@ -13,6 +13,7 @@ mod load;
 mod proxies;
 mod segmentation;
 mod spread;
+mod statistics;
 mod table;
 mod text;
 mod trials;
@@ -23,5 +24,8 @@ pub use correlation::{Coefficient, Correlation, correlate};
 pub use frame::{PhaseSeconds, Row, cost_unit, frame, rows};
 pub use load::{CurvePoint, Loaded, Reported, Run, Status, load_runs};
 pub use spread::Spread;
+pub use statistics::{
+    Interval, LEAST, Sample, Tested, difference_interval, equivalence, holm, mann_whitney, mean_interval, welch_interval,
+};
 pub use table::{SummaryRow, summarise};
 pub use write::{Summary, draw_architecture, draw_cell, write_report};

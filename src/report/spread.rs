@@ -1,5 +1,6 @@
 //! A figure over the seeds of an experiment, and how numbers are printed.
 
+use super::statistics::{deviation, mean};
 use super::table::NONE;
 
 /// Mean over the search seeds, with its sample standard deviation (n - 1) and its extremes.
@@ -21,16 +22,10 @@ impl Spread {
     /// Of these values.
     pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
-        if values.is_empty() {
-            return Self::default();
-        }
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
         Self {
             n: values.len() as u64,
-            mean: Some(mean),
-            deviation: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
+            mean: mean(&values),
+            deviation: deviation(&values),
             low: values.iter().copied().reduce(f64::min),
             high: values.iter().copied().reduce(f64::max),
         }
