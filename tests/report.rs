@@ -19,6 +19,7 @@ struct Fixture {
     variant: &'static str,
     kind: &'static str,
     dataset: &'static str,
+    preset: &'static str,
     seed: u64,
     final_score: Option<f64>,
     search_score: Option<f64>,
@@ -34,6 +35,7 @@ impl Default for Fixture {
             variant: "first-order",
             kind: "supernet validation accuracy",
             dataset: "digits",
+            preset: "smoke",
             seed: 0,
             final_score: Some(0.97),
             search_score: Some(0.61),
@@ -80,13 +82,13 @@ fn ledger_row(phase: &str, attempt: u32, seconds: f64, cuda: bool) -> Value {
 
 impl Fixture {
     fn identity(&self) -> String {
-        format!("id-{}-{}-{}-{}", self.method, self.dataset, self.seed, self.cuda)
+        format!("id-{}-{}-{}-{}-{}", self.method, self.dataset, self.preset, self.seed, self.cuda)
     }
 
     fn manifest(&self) -> Value {
         let device = if self.cuda { ("cuda", "NVIDIA H100") } else { ("cpu", "Example CPU") };
         json!({
-            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": "smoke", "seed": self.seed,
+            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
             "settings": {"search": {"epochs": 3}},
             "shrunk": [{"key": "search.epochs", "paper": 50, "here": 3}],
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
@@ -99,7 +101,7 @@ impl Fixture {
 
     fn result(&self) -> Value {
         json!({
-            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": "smoke", "seed": self.seed,
+            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
             "identity": self.identity(), "architecture": architecture(), "architecture_hash": "abc", "parameters": 36_586 + 100 * (self.seed % 2),
             "auxiliary_parameters": 0, "metric": "accuracy", "search_score": self.search_score, "search_score_kind": self.kind,
             "select_score": null, "final_score": self.final_score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
@@ -121,7 +123,8 @@ impl Fixture {
     }
 
     fn write(&self, root: &Path) -> PathBuf {
-        let folder = root.join(format!("{}-{}-s{}{}", self.method, self.dataset, self.seed, if self.cuda { "-cuda" } else { "" }));
+        let preset = self.preset.trim_start_matches("smoke");
+        let folder = root.join(format!("{}-{}{preset}-s{}{}", self.method, self.dataset, self.seed, if self.cuda { "-cuda" } else { "" }));
         fs::create_dir_all(&folder).unwrap();
         let put = |name: &str, value: Value| fs::write(folder.join(name), serde_json::to_string_pretty(&value).unwrap()).unwrap();
         put("manifest.json", self.manifest());
@@ -248,6 +251,33 @@ fn means_are_over_seeds_with_the_sample_deviation() {
     assert_eq!((darts.parameters.low, darts.parameters.high), (Some(36_586.0), Some(36_686.0)));
     assert_eq!(darts.claim.as_ref().unwrap().value, Some(97.0));
     assert_eq!(darts.select_days.mean, None);
+}
+
+#[test]
+fn a_method_is_tested_against_its_control() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    two_methods(&folder);
+    let control = |seed: u64, score: f64| Fixture { preset: "smoke-darts", ..random(seed, score) }.write(&folder);
+    for seed in 0..2 {
+        control(seed, 0.94 + 0.001 * seed as f64);
+    }
+    let (_, out) = report(&root);
+    let few = read(out.join("results.md"));
+    assert!(few.contains("| random (darts-space), smoke-darts | 3 | 2 | +2.95 | n &lt; 3: not tested |"), "{few}");
+    assert!(read(out.join("report.html")).contains("<td class=\"n\">n &lt; 3: not tested</td>"));
+    control(2, 0.942);
+    let (_, out) = report(&root);
+    // Interval: quantiles of all 27 x 27 resamples. Last column: two one-sided Welch tests by scipy give 0.99047.
+    let line = "| darts (first-order) | digits | smoke | accuracy | random (darts-space), smoke-darts | 3 | 3 | \
+                +2.90 [+2.43, +3.37] | 0.1000 | 0.1000 | 0.9905 |";
+    let text = read(out.join("results.md"));
+    assert!(text.contains(line), "{text}");
+    let summary = records(out.join("results-summary.csv"));
+    let darts = summary.iter().find(|r| r["method"] == "darts").unwrap();
+    assert_eq!([&darts["final_score_mean_ci95_low"], &darts["final_score_mean_ci95_high"]], ["0.965", "0.975"]);
+    let random = summary.iter().find(|r| r["preset"] == "smoke-darts").unwrap();
+    assert_eq!((random["final_score_n"].as_str(), random["final_score_mean_ci95_low"].as_str()), ("3", "0.94"));
 }
 
 #[test]

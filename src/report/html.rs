@@ -1,6 +1,7 @@
 //! `report.html`: one file with all tables and figures in it; it works offline, in light and dark, and printed.
 
 use super::claims::{Claim, Cutout, Metric};
+use super::control;
 use super::drawings::{Drawing, Overlay};
 use super::frame::Row;
 use super::table::SummaryRow;
@@ -46,6 +47,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], table
         &figures.cost,
         "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
     );
+    out += &optional(&control::table(summary));
     tables.segmentation.iter().for_each(|grid| out += &optional(grid));
     if !figures.overlays.is_empty() {
         out += "<h2>Test slices</h2>\n";
@@ -55,7 +57,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], table
     out += &figure(&figures.anytime, "Best search score so far against device time.");
     out += &table(&cost(summary), "No finished run.");
     out += "<h2>How to read this</h2>\n<ul>\n";
-    for line in reading(rows) {
+    for line in reading(rows, summary) {
         let _ = writeln!(out, "<li>{}</li>", escape(&line));
     }
     out += "</ul>\n";

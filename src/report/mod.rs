@@ -4,6 +4,7 @@
 //! written ([`write_report`]). The same inputs give the same bytes.
 
 mod claims;
+mod control;
 mod correlation;
 mod drawings;
 mod figures;
@@ -20,6 +21,7 @@ mod trials;
 mod write;
 
 pub use claims::{Claim, Cutout, Metric, SpreadKind, claims};
+pub use control::{Comparison, MARGIN, comparisons};
 pub use correlation::{Coefficient, Correlation, correlate};
 pub use frame::{PhaseSeconds, Row, cost_unit, frame, rows};
 pub use load::{CurvePoint, Loaded, Reported, Run, Status, load_runs};

@@ -3,6 +3,7 @@
 use super::claims::{Claim, beside, beside_dice};
 use super::frame::{DICE, trouble};
 use super::spread::{Spread, significant};
+use super::statistics::{Interval, mean_interval};
 use crate::error::{Error, Result};
 use crate::units::{show_bytes, show_count, show_seconds};
 use polars::prelude::*;
@@ -28,7 +29,7 @@ const KEYS: [&str; 11] = [
 ];
 
 /// A row of the summary.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SummaryRow {
     /// Data set.
     pub dataset: String,
@@ -50,6 +51,10 @@ pub struct SummaryRow {
     pub seeds: u64,
     /// Score on the test split after retraining, a fraction. Never filled from another score.
     pub final_score: Spread,
+    /// The scores behind it, ascending.
+    pub final_scores: Vec<f64>,
+    /// 95 % interval of its mean; `None` for fewer than three seeds.
+    pub final_interval: Option<Interval>,
     /// Score at search time, a fraction.
     pub search_score: Spread,
     /// Validation score in the selection, a fraction.
@@ -76,6 +81,8 @@ pub struct SummaryRow {
 
 /// Column with the place of a run in the list of all.
 const PLACE: &str = "place";
+/// Column with the final scores of a group.
+const SCORES: &str = "final_scores";
 
 /// The columns that are summarised.
 const FIGURES: [&str; 9] = [
@@ -100,7 +107,7 @@ pub fn summarise(runs: &DataFrame, claims: &[Claim]) -> Result<Vec<SummaryRow>> 
 }
 
 fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
-    let mut figures = vec![col("run").count().alias("seeds"), col(PLACE)];
+    let mut figures = vec![col("run").count().alias("seeds"), col(PLACE), col("final_score").cast(DataType::Float64).alias(SCORES)];
     for name in FIGURES {
         let values = || col(name).cast(DataType::Float64);
         figures.extend([
@@ -133,6 +140,7 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
     let (metric, dataset) = (word("metric")?, word("dataset")?);
     let claim = if metric == DICE { beside_dice(claims, &method, &dataset) } else { beside(claims, &method, &variant) };
     let peak = if word("device_kind")? == "cuda" { bytes("peak_device_allocated_bytes")? } else { bytes("peak_host_bytes")? };
+    let final_scores = read_scores(frame, i)?;
     Ok(SummaryRow {
         dataset,
         preset: word("preset")?,
@@ -142,6 +150,8 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
         search_score_kind: word("search_score_kind")?,
         seeds: u64::from(frame.column("seeds")?.u32()?.get(i).unwrap_or(0)),
         final_score: spread("final_score")?,
+        final_interval: mean_interval(&final_scores),
+        final_scores,
         search_score: spread("search_score")?,
         select_score: spread("select_score")?,
         parameters: spread("parameters")?,
@@ -161,6 +171,14 @@ fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<Summa
 fn read_members(frame: &DataFrame, i: usize) -> PolarsResult<Vec<usize>> {
     let Some(places) = frame.column(PLACE)?.list()?.get_as_series(i) else { return Ok(Vec::new()) };
     Ok(places.u32()?.iter().flatten().map(|place| place as usize).collect())
+}
+
+/// Sorted, so that nothing computed from them depends on the names of folders.
+fn read_scores(frame: &DataFrame, i: usize) -> PolarsResult<Vec<f64>> {
+    let Some(scores) = frame.column(SCORES)?.list()?.get_as_series(i) else { return Ok(Vec::new()) };
+    let mut scores: Vec<f64> = scores.f64()?.iter().flatten().filter(|s| s.is_finite()).collect();
+    scores.sort_by(f64::total_cmp);
+    Ok(scores)
 }
 
 fn read_spread(frame: &DataFrame, name: &str, i: usize) -> PolarsResult<Spread> {
@@ -185,6 +203,11 @@ impl SummaryRow {
     /// Method and variant in words.
     pub fn name(&self) -> String {
         if self.variant.is_empty() { self.method.clone() } else { format!("{} ({})", self.method, self.variant) }
+    }
+
+    /// The preset's own name, without the digits of a protocol.
+    pub fn plain_preset(&self) -> &str {
+        self.preset.split(" [").next().unwrap_or_default()
     }
 
     /// Number of seeds; says so where some have no final score.
@@ -272,6 +295,8 @@ pub fn summary_csv(rows: &[SummaryRow]) -> Result<Vec<u8>> {
             "claim_params_millions",
             "claim_gpu_days",
             "claim_gpu_model",
+            "final_score_mean_ci95_low",
+            "final_score_mean_ci95_high",
         ]
         .map(String::from),
     );
@@ -309,5 +334,6 @@ fn csv_fields(row: &SummaryRow) -> Vec<String> {
         [claim.and_then(|c| c.value), claim.and_then(|c| c.spread), claim.and_then(|c| c.params), claim.and_then(|c| c.gpu_days)].map(real),
     );
     out.push(claim.and_then(|c| c.gpu_model.clone()).unwrap_or_default());
+    out.extend([row.final_interval.map(|i| i.0), row.final_interval.map(|i| i.1)].map(real));
     out
 }

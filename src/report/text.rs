@@ -1,5 +1,6 @@
 //! The tables as Markdown, LaTeX and plain text.
 
+use super::control;
 use super::frame::{Row, metric_name};
 use super::spread::percent;
 use super::table::{NONE, SummaryRow};
@@ -141,7 +142,7 @@ pub(super) fn left_out(rows: &[Row]) -> Grid {
 }
 
 /// How to read the tables.
-pub(super) fn reading(rows: &[Row]) -> Vec<String> {
+pub(super) fn reading(rows: &[Row], summary: &[SummaryRow]) -> Vec<String> {
     let mut lines: Vec<String> = vec![
         "Scores are means over search seeds, ± the sample standard deviation (n − 1) over seeds. \
          The test score is that of the retrained network on the test split; where there is none the field is empty, \
@@ -155,6 +156,7 @@ pub(super) fn reading(rows: &[Row]) -> Vec<String> {
         "The paper's numbers are for the data set named with them; other data sets cannot be compared with them.".into(),
         "Peak memory is that of the device allocator on CUDA and of the process on a CPU, the largest over the runs.".into(),
     ];
+    lines.extend(control::reading(summary));
     if rows.iter().any(|r| r.result.as_ref().is_some_and(|r| r.segmentation.is_some())) {
         lines.push(
             "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, foreground means \
@@ -170,7 +172,7 @@ pub(super) fn reading(rows: &[Row]) -> Vec<String> {
 pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], segmentation: &[Grid; 2], [relations, collapsed]: [&Grid; 2]) -> String {
     let mut out = String::from("# Results\n");
     let [whole, by_class] = segmentation;
-    let first = [&outcome(summary), whole, by_class, &search_time(summary), &cost(summary)];
+    let first = [&outcome(summary), &control::table(summary), whole, by_class, &search_time(summary), &cost(summary)];
     for grid in first.into_iter().chain([relations, collapsed, &shrunk(rows), &left_out(rows)]) {
         if grid.rows.is_empty() && grid.title != "Outcome" {
             continue;
@@ -179,7 +181,7 @@ pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], segmentation: &[Gri
         out += &markdown_table(grid);
     }
     out += "\n## How to read this\n\n";
-    for line in reading(rows) {
+    for line in reading(rows, summary) {
         let _ = writeln!(out, "- {line}");
     }
     out
