@@ -19,6 +19,7 @@ mod settings;
 mod signals;
 mod trials;
 
+pub use crate::budget::calibrate;
 pub use conduct::conduct;
 pub use fixed::Fixed;
 pub use lab::{Lab, Point};
