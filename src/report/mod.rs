@@ -1,7 +1,7 @@
 //! Tables, figures and a page, from recorded files and `data/claims.csv` alone.
 //!
 //! Runs are loaded ([`load_runs`]), turned into one row each ([`rows`], [`frame()`]), summarised over seeds ([`summarise`]) and
-//! written ([`write_report`]). The same inputs give the same bytes.
+//! written ([`write_report`]); [`gate`] compares them with a baseline. The same inputs give the same bytes.
 
 mod claims;
 mod control;
@@ -9,6 +9,7 @@ mod correlation;
 mod drawings;
 mod figures;
 mod frame;
+pub mod gate;
 mod html;
 mod load;
 mod proxies;
