@@ -8,6 +8,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What can go wrong. Each kind has one exit code, see [`Error::exit_code`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Recorded runs are worse than the baseline.
+    #[error("{0}")]
+    Regression(String),
     /// The request makes no sense: unknown name, contradictory options.
     #[error("{0}")]
     Usage(String),
@@ -60,6 +63,7 @@ impl Error {
     /// The documented exit code of the binary for this error.
     pub fn exit_code(&self) -> i32 {
         match self {
+            Self::Regression(_) => 1,
             Self::Usage(_) => 2,
             Self::Input { .. } => 3,
             Self::NoResult(_) => 4,

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
+#[cfg(feature = "report")]
+use clap::ValueEnum;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -34,6 +36,9 @@ pub enum Command {
     /// Tables, figures and report.html from recorded runs.
     #[cfg(feature = "report")]
     Report(ReportArguments),
+    /// Compares recorded runs with a baseline; exit code 1 if something is worse.
+    #[cfg(feature = "report")]
+    Check(CheckArguments),
     /// Draws an architecture as SVG or PNG.
     #[cfg(feature = "report")]
     Draw(DrawArguments),
@@ -166,6 +171,49 @@ pub struct ReportArguments {
     /// Folder of the tables and figures.
     #[arg(long, default_value = "reports")]
     pub out: PathBuf,
+}
+
+/// `naslab check`
+#[cfg(feature = "report")]
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    /// Folders with run directories.
+    #[arg(default_value = "runs")]
+    pub runs: Vec<PathBuf>,
+    /// The baseline, a CSV file.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: PathBuf,
+    /// Writes the baseline from the runs.
+    #[arg(long, conflicts_with_all = ["mode", "margin", "time_ratio", "memory_ratio", "junit"])]
+    pub update: bool,
+    /// How findings and scores are compared: exact on a CPU with the baseline's number of threads, else statistical.
+    #[arg(long, value_enum)]
+    pub mode: Option<CheckMode>,
+    /// Percentage points by which a mean score may be lower, in the statistical mode.
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub margin: f64,
+    /// Longest time of a phase relative to the baseline's.
+    #[arg(long, value_name = "RATIO", default_value_t = 1.3)]
+    pub time_ratio: f64,
+    /// Largest peak memory relative to the baseline's.
+    #[arg(long, value_name = "RATIO", default_value_t = 1.2)]
+    pub memory_ratio: f64,
+    /// Takes processor seconds as they are, without measuring how fast the machine is.
+    #[arg(long)]
+    pub no_calibration: bool,
+    /// Writes the outcome as JUnit XML too.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// How findings and scores are compared.
+#[cfg(feature = "report")]
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CheckMode {
+    /// Identical, seed by seed.
+    Exact,
+    /// Not lower by more than the margin, over the seeds.
+    Statistical,
 }
 
 /// `naslab draw`

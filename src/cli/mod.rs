@@ -9,6 +9,8 @@ mod show;
 mod train;
 
 #[cfg(feature = "report")]
+mod check;
+#[cfg(feature = "report")]
 mod draw;
 #[cfg(feature = "report")]
 mod report;
@@ -45,6 +47,8 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Data(a) => data::data(&a),
         #[cfg(feature = "report")]
         Command::Report(a) => report::report(&a),
+        #[cfg(feature = "report")]
+        Command::Check(a) => check::check(&a),
         #[cfg(feature = "report")]
         Command::Draw(a) => draw::draw(&a),
     }
