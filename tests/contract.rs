@@ -6,7 +6,7 @@ mod common;
 use common::{assert_same, only_run, run_arguments, spawn, unbroken};
 use naslab::arch::InputShape;
 use naslab::data::is_segmentation;
-use naslab::lab::{preset_names, resolve};
+use naslab::lab::{check, preset_names, resolve};
 use naslab::reproductions::METHODS;
 use std::path::Path;
 use std::time::Duration;
@@ -34,11 +34,7 @@ fn presets_resolve_and_suit_their_data() {
                 _ => InputShape { channels: 3, height: 32, width: 32, classes: 10 },
             };
             assert_eq!(is_segmentation(&resolved.dataset).unwrap(), search.example().classifies_pixels(), "{} {preset}", card.name);
-            search.check(input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
-            let protocol = search.protocol();
-            for (section, training) in [("select", &protocol.select), ("retrain", &protocol.retrain)] {
-                training.check_for(section, &*search, input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
-            }
+            check(&*search, input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
             assert_eq!(resolved.shrunk.is_empty(), preset == "paper", "{} {preset}", card.name);
         }
     }

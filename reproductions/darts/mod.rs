@@ -1,15 +1,15 @@
 //! DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang; ICLR 2019; arXiv 1806.09055), first and second order.
 //!
 //! Every edge of a cell mixes eight operations by a softmax over logits alpha ([`supernet`]); alpha and the weights take alternating
-//! gradient steps on validation and training images ([`bilevel`]); then every node keeps its two strongest sources ([`alpha`]).
+//! gradient steps on validation and training images ([`crate::lab::bilevel`]); then every node keeps its two strongest sources ([`alpha`]).
 
 pub mod alpha;
 pub mod supernet;
 
-use crate::arch::{Architecture, InputShape, darts_space};
+use crate::arch::{Architecture, darts_space};
 use crate::error::Result;
-use crate::lab::bilevel::{self, AlphaSteps, Alternation, Mixed, WeightSteps};
-use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
+use crate::lab::{Card, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
 use crate::task::Augment;
@@ -53,13 +53,6 @@ pub struct DartsSearch {
     pub alpha: AlphaSteps,
     /// Changes of the images of both halves.
     pub augment: Augment,
-}
-
-/// Settings, checked.
-struct Prepared {
-    search: DartsSearch,
-    how: Alternation,
-    protocol: Protocol,
 }
 
 /// The supernet with its logits.
@@ -126,37 +119,7 @@ impl Method for Darts {
         at_least("search.cells", search.cells as u64, 3)?;
         let how = search.alternation();
         how.check()?;
-        Ok(Box::new(Prepared { search, how, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        self.search.order.name().into()
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.augment.check("search.augment", input.height, input.width)?;
-        self.protocol.check(input)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        bilevel::search(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.searches
-    }
-
-    fn example(&self) -> Architecture {
-        darts_space::sample(&mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        bilevel::forecast(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
+        let example = darts_space::sample(&mut Streams::new(0).rng("example", 0));
+        Ok(Box::new(MixedSearch { how, protocol, example, make: Box::new(move |lab, streams| search.mixed(lab, streams)) }))
     }
 }

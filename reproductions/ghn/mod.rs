@@ -161,8 +161,7 @@ impl Search for Prepared {
         self.search.augment.check("search.augment", input.height, input.width)?;
         let size = NetSize { channels: self.search.channels, cells: self.search.cells, auxiliary: false };
         self.build(&self.example(), input, size)?;
-        self.search.control.child.check_for("search.control.child", self, input)?;
-        self.protocol.check(input)
+        self.search.control.child.check_for("search.control.child", self, input)
     }
 
     fn run(&self, lab: &mut Lab) -> Result<Found> {

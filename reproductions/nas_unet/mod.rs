@@ -2,17 +2,17 @@
 //! 10.1109/ACCESS.2019.2908991).
 //!
 //! A cell that halves the maps and one that doubles them stand in a U ([`supernet`]). Their edges mix three sets of operations by softmaxes
-//! over logits alpha; alpha and the weights take alternating gradient steps as in DARTS ([`bilevel`]), alpha only after some epochs; then
+//! over logits alpha; alpha and the weights take alternating gradient steps as in DARTS ([`crate::lab::bilevel`]), alpha only after some epochs; then
 //! every node keeps its two strongest edges ([`alpha`]).
 
 pub mod alpha;
 pub mod supernet;
 
 use crate::arch::nas_unet_space::{self, MOST_NODES};
-use crate::arch::{Architecture, InputShape, UnetSize};
+use crate::arch::{Architecture, UnetSize};
 use crate::error::{Error, Result};
-use crate::lab::bilevel::{self, AlphaSteps, Alternation, Mixed, WeightSteps};
-use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
+use crate::lab::{Card, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
 use crate::task::Augment;
@@ -125,13 +125,6 @@ impl Mixed for MixedUnet {
     }
 }
 
-/// Settings, checked.
-struct Prepared {
-    search: NasUnetSearch,
-    how: Alternation,
-    protocol: Protocol,
-}
-
 impl Method for NasUnet {
     fn card(&self) -> &'static Card {
         &CARD
@@ -152,37 +145,7 @@ impl Method for NasUnet {
                 how.warm_up, how.epochs
             )));
         }
-        Ok(Box::new(Prepared { search, how, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        self.search.order.name().into()
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.augment.check("search.augment", input.height, input.width)?;
-        self.protocol.check(input)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        bilevel::search(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.searches
-    }
-
-    fn example(&self) -> Architecture {
-        nas_unet_space::sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        bilevel::forecast(&self.how, lab, &|lab, streams| self.search.mixed(lab, streams))
+        let example = nas_unet_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0));
+        Ok(Box::new(MixedSearch { how, protocol, example, make: Box::new(move |lab, streams| search.mixed(lab, streams)) }))
     }
 }

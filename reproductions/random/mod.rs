@@ -112,8 +112,7 @@ impl Search for Prepared {
     }
 
     fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check_for("search.child", self, input)?;
-        self.protocol.check(input)
+        self.search.child.check_for("search.child", self, input)
     }
 
     fn run(&self, lab: &mut Lab) -> Result<Found> {

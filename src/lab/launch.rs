@@ -4,7 +4,7 @@ use super::child::input;
 use super::conduct::conduct;
 use super::lab::Lab;
 use super::memory::guard;
-use super::method::{Method, Search};
+use super::method::{Method, Search, check};
 use super::open::{Opened, open};
 use super::session::{Manner, Session, Start};
 use super::settings::differences;
@@ -72,10 +72,7 @@ pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
     let name = method.card().name;
     let data = open(&*search, name, &order.dataset, order.data_dir.as_deref(), order.device)?;
     let input = input(&*data.task);
-    search.check(input)?;
-    for (section, training) in [("select", &search.protocol().select), ("retrain", &search.protocol().retrain)] {
-        training.check_for(section, &*search, input)?;
-    }
+    check(&*search, input)?;
     let manifest = manifest(name, &*search, order, &data);
     Ok(Ready { search, data, device: order.device, start, manifest })
 }

@@ -44,9 +44,9 @@ pub trait Search: Sync {
     /// How candidates are trained after the search.
     fn protocol(&self) -> &Protocol;
 
-    /// Refuses images that these settings cannot take, before anything is spent.
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.protocol().check(input)
+    /// Refuses images that the search's own settings cannot take; see [`check`] for the whole.
+    fn check(&self, _input: InputShape) -> Result<()> {
+        Ok(())
     }
 
     /// Searches until done or until the lab says stop, and returns the best so far.
@@ -65,6 +65,14 @@ pub trait Search: Sync {
     fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
         arch::build(architecture, input, size)
     }
+}
+
+/// Refuses images that a run of these settings cannot take, before anything is spent.
+pub fn check(search: &dyn Search, input: InputShape) -> Result<()> {
+    search.check(input)?;
+    let Protocol { select, retrain, .. } = search.protocol();
+    select.check_for("select", search, input)?;
+    retrain.check_for("retrain", search, input)
 }
 
 /// What a search returns.
@@ -158,7 +166,7 @@ impl ChildTraining {
     }
 
     /// Refuses what cannot be trained on these images; `section` names the settings at fault.
-    pub fn check(&self, section: &str, input: InputShape) -> Result<()> {
+    fn check(&self, section: &str, input: InputShape) -> Result<()> {
         if self.channels < 2 || self.cells < 3 {
             return Err(Error::Usage(format!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells)));
         }
@@ -168,12 +176,6 @@ impl ChildTraining {
 }
 
 impl Protocol {
-    /// Refuses what cannot be done with these images.
-    pub fn check(&self, input: InputShape) -> Result<()> {
-        self.select.check("select", input)?;
-        self.retrain.check("retrain", input)
-    }
-
     /// The limits on the images.
     pub fn limit(&self) -> Limit {
         Limit { search: self.data.search_images, valid: self.data.valid_images, retrain: self.data.retrain_images }

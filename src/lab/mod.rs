@@ -1,5 +1,6 @@
 //! Methods, the lab that they work in, and the conduct of a run.
 
+mod alternation;
 pub mod bilevel;
 mod blobs;
 mod child;
@@ -25,7 +26,7 @@ pub use fixed::Fixed;
 pub use lab::{Lab, Point};
 pub use launch::{Forecast, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
-pub use method::{Card, ChildTraining, DataUse, Found, Method, Protocol, Search, at_least, read_settings};
+pub use method::{Card, ChildTraining, DataUse, Found, Method, Protocol, Search, at_least, check, read_settings};
 pub use session::{Flow, Manner, Session, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};
 pub use signals::Signals;

@@ -4,19 +4,19 @@ use crate::arch::{InputShape, UnetNetwork, UnetSize};
 use crate::error::Result;
 use crate::nn::Network;
 use crate::record::{ClassScore, SegmentationRecord};
-use crate::task::{Confusion, SegmentationScore};
+use crate::task::SegmentationScore;
 
 /// Means over the volumes and pooled figures, class by class.
 pub fn record(score: &SegmentationScore, classes: &[String], input: InputShape) -> Result<SegmentationRecord> {
-    let pooled = score.pooled();
+    let (pooled, volumes) = (score.pooled(), score.volumes.len());
     let one = |(class, name): (usize, &String)| {
-        let over = |of: &dyn Fn(&Confusion) -> f64| score.volumes.iter().map(|(_, c)| of(c)).collect::<Vec<f64>>();
-        let dice = over(&|c| c.dice(class));
+        let dice = score.mean(|c| c.dice(class));
+        let squares = score.volumes.iter().map(|(_, c)| (c.dice(class) - dice).powi(2)).sum::<f64>();
         ClassScore {
             name: name.clone(),
-            dice: mean(&dice),
-            dice_deviation: deviation(&dice),
-            iou: mean(&over(&|c| c.iou(class))),
+            dice,
+            dice_deviation: (volumes > 1).then(|| (squares / (volumes - 1) as f64).sqrt()),
+            iou: score.mean(|c| c.iou(class)),
             pooled_dice: pooled.dice(class),
             pooled_iou: pooled.iou(class),
         }
@@ -27,24 +27,15 @@ pub fn record(score: &SegmentationScore, classes: &[String], input: InputShape) 
         pixel_accuracy: pooled.accuracy(),
         legacy_soft_dice: Some(score.legacy_soft_dice).filter(|d| d.is_finite()),
         legacy_background_iou: pooled.legacy_background_iou(),
-        volumes: score.volumes.len() as u64,
+        volumes: volumes as u64,
         unet_parameters: UnetNetwork::declare(input, UnetSize::ORIGINAL_UNET)?.table().count(),
     })
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Of a sample (n - 1).
-fn deviation(values: &[f64]) -> Option<f64> {
-    let squares = values.iter().map(|v| (v - mean(values)).powi(2)).sum::<f64>();
-    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Confusion;
 
     #[test]
     fn figures_of_two_volumes_by_hand() {

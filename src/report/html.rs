@@ -1,11 +1,10 @@
 //! `report.html`: one file with all tables and figures in it; it works offline, in light and dark, and printed.
 
 use super::claims::{Claim, Cutout, Metric};
-use super::control;
 use super::drawings::{Drawing, Overlay};
 use super::frame::Row;
 use super::table::SummaryRow;
-use super::text::{Grid, cost, left_out, outcome, reading, search_time, shrunk};
+use super::text::{Grid, Tables, cost, left_out, outcome, reading, search_time, shrunk};
 use super::trials;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,16 +26,8 @@ pub(super) struct Figures {
     pub overlays: Vec<Overlay>,
 }
 
-/// Tables that are made elsewhere; an empty one is not shown.
-pub(super) struct Tables<'a> {
-    /// Overlaps of segmentations.
-    pub segmentation: &'a [Grid; 2],
-    /// What stands after the searches.
-    pub more: [&'a Grid; 2],
-}
-
 /// The page.
-pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], tables: Tables, figures: &Figures) -> String {
+pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], tables: &Tables, figures: &Figures) -> String {
     let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>naslab report</title>\n";
     let _ = write!(out, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Architecture searches under one measured budget</h1>\n");
@@ -47,7 +38,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], table
         &figures.cost,
         "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
     );
-    out += &optional(&control::table(summary));
+    out += &optional(&tables.control);
     tables.segmentation.iter().for_each(|grid| out += &optional(grid));
     if !figures.overlays.is_empty() {
         out += "<h2>Test slices</h2>\n";
@@ -57,7 +48,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], table
     out += &figure(&figures.anytime, "Best search score so far against device time.");
     out += &table(&cost(summary), "No finished run.");
     out += "<h2>How to read this</h2>\n<ul>\n";
-    for line in reading(rows, summary) {
+    for line in reading(tables) {
         let _ = writeln!(out, "<li>{}</li>", escape(&line));
     }
     out += "</ul>\n";
@@ -69,7 +60,7 @@ pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], table
         out += &optional(&counts);
         trials::best(rows).iter().for_each(|grid| out += &folded(grid));
     }
-    tables.more.iter().for_each(|grid| out += &optional(grid));
+    [&tables.relations, &tables.collapsed].into_iter().for_each(|grid| out += &optional(grid));
     if !figures.cells.is_empty() {
         out += "<h2>Cells found</h2>\n";
         figures.cells.iter().for_each(|c| out += &figure(&c.svg, ""));

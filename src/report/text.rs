@@ -21,6 +21,18 @@ pub(super) struct Grid {
     pub left: usize,
 }
 
+/// Tables that more than one file of a report shows and that cost something to make; an empty one is not shown.
+pub(super) struct Tables {
+    /// Methods against random search.
+    pub control: Grid,
+    /// Overlaps of segmentations: of all classes, and class by class.
+    pub segmentation: [Grid; 2],
+    /// What early scores say about late ones.
+    pub relations: Grid,
+    /// Searches that collapsed.
+    pub collapsed: Grid,
+}
+
 /// Scores and sizes, with what the paper reported.
 pub(super) fn outcome(summary: &[SummaryRow]) -> Grid {
     let row = |r: &SummaryRow| {
@@ -142,7 +154,7 @@ pub(super) fn left_out(rows: &[Row]) -> Grid {
 }
 
 /// How to read the tables.
-pub(super) fn reading(rows: &[Row], summary: &[SummaryRow]) -> Vec<String> {
+pub(super) fn reading(tables: &Tables) -> Vec<String> {
     let mut lines: Vec<String> = vec![
         "Scores are means over search seeds, ± the sample standard deviation (n − 1) over seeds. \
          The test score is that of the retrained network on the test split; where there is none the field is empty, \
@@ -156,8 +168,10 @@ pub(super) fn reading(rows: &[Row], summary: &[SummaryRow]) -> Vec<String> {
         "The paper's numbers are for the data set named with them; other data sets cannot be compared with them.".into(),
         "Peak memory is that of the device allocator on CUDA and of the process on a CPU, the largest over the runs.".into(),
     ];
-    lines.extend(control::reading(summary));
-    if rows.iter().any(|r| r.result.as_ref().is_some_and(|r| r.segmentation.is_some())) {
+    if !tables.control.rows.is_empty() {
+        lines.push(control::READING.into());
+    }
+    if !tables.segmentation[0].rows.is_empty() {
         lines.push(
             "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, foreground means \
              all classes but the background, and of two empty masks both are 1. What the public code of NAS-Unet prints as Dice is computed from \
@@ -169,11 +183,11 @@ pub(super) fn reading(rows: &[Row], summary: &[SummaryRow]) -> Vec<String> {
 }
 
 /// `results.md`.
-pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], segmentation: &[Grid; 2], [relations, collapsed]: [&Grid; 2]) -> String {
+pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], tables: &Tables) -> String {
     let mut out = String::from("# Results\n");
-    let [whole, by_class] = segmentation;
-    let first = [&outcome(summary), &control::table(summary), whole, by_class, &search_time(summary), &cost(summary)];
-    for grid in first.into_iter().chain([relations, collapsed, &shrunk(rows), &left_out(rows)]) {
+    let [whole, by_class] = &tables.segmentation;
+    let first = [&outcome(summary), &tables.control, whole, by_class, &search_time(summary), &cost(summary)];
+    for grid in first.into_iter().chain([&tables.relations, &tables.collapsed, &shrunk(rows), &left_out(rows)]) {
         if grid.rows.is_empty() && grid.title != "Outcome" {
             continue;
         }
@@ -181,7 +195,7 @@ pub(super) fn markdown(rows: &[Row], summary: &[SummaryRow], segmentation: &[Gri
         out += &markdown_table(grid);
     }
     out += "\n## How to read this\n\n";
-    for line in reading(rows, summary) {
+    for line in reading(tables) {
         let _ = writeln!(out, "- {line}");
     }
     out
@@ -203,10 +217,10 @@ fn markdown_table(grid: &Grid) -> String {
 }
 
 /// `results.tex`: tables for `booktabs`; those of segmentations only where there are some.
-pub(super) fn latex(summary: &[SummaryRow], segmentation: &[Grid; 2]) -> String {
+pub(super) fn latex(summary: &[SummaryRow], tables: &Tables) -> String {
     let mut out = String::from("% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n");
     let first = [&outcome(summary), &search_time(summary), &cost(summary)];
-    for grid in first.into_iter().chain(segmentation.iter().filter(|g| !g.rows.is_empty())) {
+    for grid in first.into_iter().chain(tables.segmentation.iter().filter(|g| !g.rows.is_empty())) {
         let columns: String = (0..grid.head.len()).map(|i| if i < grid.left { 'l' } else { 'r' }).collect();
         let line = |cells: &[String]| format!("{} \\\\\n", cells.iter().map(|c| latex_escape(c)).collect::<Vec<_>>().join(" & "));
         let head: Vec<String> = grid.head.iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use super::figures::{self, Scene};
 use super::frame::{csv, frame, rows};
 use super::load::load_runs;
 use super::table::{SummaryRow, summarise, summary_csv};
-use super::{drawings, html, proxies, segmentation, text, trials};
+use super::{control, drawings, html, proxies, segmentation, text, trials};
 use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
@@ -36,17 +36,21 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let summary = summarise(&table, &claims)?;
     let mut warnings = loaded.notices.clone();
     warnings.extend(all.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{} is {}: {n}", r.run, r.status))));
-    let collapsed = text::collapsed(&all);
+    let groups = figures::experiments(&all);
+    let pairs = proxies::pairs(&groups);
+    let tables = text::Tables {
+        control: control::table(&summary),
+        segmentation: [segmentation::whole(&all, &summary), segmentation::by_class(&all, &summary)],
+        relations: proxies::table(&pairs),
+        collapsed: text::collapsed(&all),
+    };
     warnings.extend(
-        collapsed
+        tables
+            .collapsed
             .rows
             .iter()
             .map(|r| format!("{}: {} of {} edges of its normal cell are skip connections; the search collapsed", r[0], r[1], r[2])),
     );
-    let groups = figures::experiments(&all);
-    let pairs = proxies::pairs(&groups);
-    let relations = proxies::table(&pairs);
-    let overlaps = [segmentation::whole(&all, &summary), segmentation::by_class(&all, &summary)];
     let cost = figures::accuracy_cost(&all, &claims);
     let anytime = figures::anytime(&all);
     let cells = drawings::cells(&all, &mut warnings)?;
@@ -59,8 +63,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let mut put = |name: &str, bytes: &[u8]| write_file(out, name, bytes).map(|path| files.push(path));
     put("results.csv", &csv(&mut table)?)?;
     put("results-summary.csv", &summary_csv(&summary)?)?;
-    put("results.md", text::markdown(&all, &summary, &overlaps, [&relations, &collapsed]).as_bytes())?;
-    put("results.tex", text::latex(&summary, &overlaps).as_bytes())?;
+    put("results.md", text::markdown(&all, &summary, &tables).as_bytes())?;
+    put("results.tex", text::latex(&summary, &tables).as_bytes())?;
     let (cost_svg, anytime_svg) = (figures::svg(&cost)?, figures::svg(&anytime)?);
     put("accuracy-cost.svg", cost_svg.as_bytes())?;
     put("accuracy-cost.png", &figures::png(&cost)?)?;
@@ -88,14 +92,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     }
     put(
         "report.html",
-        html::page(
-            &all,
-            &summary,
-            &claims,
-            html::Tables { segmentation: &overlaps, more: [&relations, &collapsed] },
-            &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells, overlays },
-        )
-        .as_bytes(),
+        html::page(&all, &summary, &claims, &tables, &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells, overlays })
+            .as_bytes(),
     )?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }

@@ -23,8 +23,7 @@ pub fn deform(images: &Tensor, masks: Option<&Tensor>, probability: f64, rng: &m
     if chosen.is_empty() {
         return (images.shallow_clone(), masks.map(Tensor::shallow_clone));
     }
-    let fields: Vec<Tensor> = chosen.iter().map(|_| displacement(h, w, rng)).collect();
-    let grid = grid(&Tensor::cat(&fields, 0), h, w).to_device(images.device());
+    let grid = grid(&displacements(chosen.len() as i64, h, w, rng), h, w).to_device(images.device());
     let index = Tensor::from_slice(&chosen).to_device(images.device());
     let sample = |x: &Tensor, mode| {
         let sampled = x.index_select(0, &index).to_kind(Kind::Float).grid_sampler(&grid, mode, REFLECTION, false);
@@ -34,10 +33,10 @@ pub fn deform(images: &Tensor, masks: Option<&Tensor>, probability: f64, rng: &m
     (sample(images, BILINEAR), masks.map(|m| sample(&m.unsqueeze(1), NEAREST).squeeze_dim(1)))
 }
 
-/// How far each pixel's source is away, in pixels along width and height: [1, 2, H, W].
-fn displacement(h: i64, w: i64, rng: &mut Rng) -> Tensor {
-    let noise: Vec<f32> = (0..2 * h * w).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let noise = Tensor::from_slice(&noise).view([2, 1, h, w]);
+/// How far each pixel's source is away, in pixels along width and height: [n, 2, H, W].
+fn displacements(n: i64, h: i64, w: i64, rng: &mut Rng) -> Tensor {
+    let noise: Vec<f32> = (0..2 * n * h * w).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let noise = Tensor::from_slice(&noise).view([2 * n, 1, h, w]);
     let sigma = SMOOTHNESS * h as f64;
     let half = (REACH * sigma + 0.5).floor() as i64;
     let at = Tensor::arange(2 * half + 1, (Kind::Float, Device::Cpu)) - half;
@@ -46,7 +45,7 @@ fn displacement(h: i64, w: i64, rng: &mut Rng) -> Tensor {
     let smooth =
         |x: &Tensor, shape: [i64; 4], padding: [i64; 2]| x.conv2d(&kernel.view(shape), None::<&Tensor>, [1, 1], padding, [1, 1], 1);
     let rows = smooth(&noise, [1, 1, 2 * half + 1, 1], [half, 0]);
-    (smooth(&rows, [1, 1, 1, 2 * half + 1], [0, half]) * (STRENGTH * h as f64)).view([1, 2, h, w])
+    (smooth(&rows, [1, 1, 1, 2 * half + 1], [0, half]) * (STRENGTH * h as f64)).view([n, 2, h, w])
 }
 
 /// Sources in the sampler's units, where the borders of the image are -1 and 1: [N, 2, H, W] → [N, H, W, 2].
@@ -79,8 +78,7 @@ mod tests {
 
     #[test]
     fn fields_are_smooth_and_of_the_stated_size() {
-        let fields: Vec<Tensor> = (0..20).map(|step| displacement(64, 48, &mut rng(step))).collect();
-        let all = Tensor::cat(&fields, 0);
+        let all = displacements(20, 64, 48, &mut rng(0));
         // Uniform noise has variance 1/3; smoothing by a Gaussian divides it by 4 π σ². Away from the border, where zeros are smoothed in.
         let inner = all.narrow(2, 16, 32).narrow(3, 16, 16);
         let sigma = SMOOTHNESS * 64.0;

@@ -67,7 +67,8 @@ impl SegmentationScore {
         self.mean(Confusion::foreground_iou)
     }
 
-    fn mean(&self, of: impl Fn(&Confusion) -> f64) -> f64 {
+    /// Mean over the volumes of any figure.
+    pub fn mean(&self, of: impl Fn(&Confusion) -> f64) -> f64 {
         self.volumes.iter().map(|(_, c)| of(c)).sum::<f64>() / self.volumes.len() as f64
     }
 }

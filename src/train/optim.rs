@@ -1,5 +1,6 @@
 //! Optimisers over flat weight vectors, with their state in the open.
 
+use super::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
@@ -109,11 +110,12 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// For weights in the layout of `flat`.
-    pub fn new(rule: OptimizerKind, flat: &Tensor, momentum: f64, weight_decay: f64) -> Self {
-        match rule {
-            OptimizerKind::Sgd => Self::Sgd(Sgd::new(flat, momentum, weight_decay)),
-            OptimizerKind::Adam => Self::Adam(Adam::new(flat, 0.0, (momentum, BETA2), weight_decay)),
+    /// As the recipe says, for weights in the layout of `flat`. `decays` is 1 where they decay; all do if it is `None`.
+    pub fn new(recipe: &Recipe, flat: &Tensor, decays: Option<Tensor>) -> Self {
+        let (momentum, weight_decay) = (recipe.momentum, recipe.weight_decay);
+        match recipe.optimizer {
+            OptimizerKind::Sgd => Self::Sgd(Sgd { decays, nesterov: recipe.nesterov, ..Sgd::new(flat, momentum, weight_decay) }),
+            OptimizerKind::Adam => Self::Adam(Adam::new(flat, recipe.learning_rate, (momentum, BETA2), weight_decay)),
         }
     }
 

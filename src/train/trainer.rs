@@ -45,10 +45,7 @@ impl Trainer {
     pub fn new(network: Box<dyn Network>, recipe: &Recipe, steps_per_epoch: u64, streams: Streams, device: Device) -> Self {
         let weights = Weights::init(network.table(), &mut streams.rng("init", 0), device, Kind::Float);
         let decays = (!recipe.decay_all).then(|| network.table().matrices(device, Kind::Float));
-        let mut optimizer = Optimizer::new(recipe.optimizer, weights.flat(), recipe.momentum, recipe.weight_decay);
-        if let Optimizer::Sgd(sgd) = &mut optimizer {
-            (sgd.decays, sgd.nesterov) = (decays, recipe.nesterov);
-        }
+        let optimizer = Optimizer::new(recipe, weights.flat(), decays);
         Self { network, weights, optimizer, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
     }
 

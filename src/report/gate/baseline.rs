@@ -114,8 +114,7 @@ impl Key {
 
     /// The same experiment but for settings, data or device.
     pub fn resembles(&self, other: &Self) -> bool {
-        let name = |k: &Self| (k.dataset.clone(), k.preset.clone(), k.method.clone(), k.variant.clone());
-        name(self) == name(other)
+        (&self.dataset, &self.preset, &self.method, &self.variant) == (&other.dataset, &other.preset, &other.method, &other.variant)
     }
 }
 

@@ -212,14 +212,13 @@ impl Group<'_> {
 
     fn same<T: PartialEq>(&mut self, name: &'static str, get: impl Fn(&Entry) -> T, show: impl Fn(&Entry) -> String) {
         let other: Vec<&Pair> = self.pairs.iter().filter(|p| get(p.then) != get(p.now)).collect();
-        let list =
-            |of: fn(&Pair) -> Entry| other.iter().map(|p| format!("seed {}: {}", p.then.seed, show(&of(p)))).collect::<Vec<_>>().join("; ");
+        let list = |entries: Vec<&Entry>| entries.iter().map(|e| format!("seed {}: {}", e.seed, show(e))).collect::<Vec<_>>().join("; ");
         let equal = "identical".to_string();
         let cells = if other.is_empty() {
             let count = self.pairs.len();
             [format!("{count} {}", if count == 1 { "run" } else { "runs" }), equal.clone(), equal]
         } else {
-            [list(|p| p.then.clone()), list(|p| p.now.clone()), equal]
+            [list(other.iter().map(|p| p.then).collect()), list(other.iter().map(|p| p.now).collect()), equal]
         };
         let outcome = worse(!other.is_empty());
         self.put(name, cells, outcome);

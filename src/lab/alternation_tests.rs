@@ -1,9 +1,11 @@
 //! Tests of the alternating steps, on two linear layers that alpha mixes.
 
+use super::super::bilevel::{AlphaSteps, WeightSteps};
 use super::*;
 use crate::arch::darts_space;
-use crate::nn::{Init, ParamId};
-use tch::Device;
+use crate::nn::{Init, Loss, ParamId, Table};
+use crate::task::Augment;
+use crate::train::Order;
 
 struct Toy {
     table: Table,
@@ -62,20 +64,7 @@ fn how() -> Alternation {
 }
 
 fn state(how: &Alternation) -> State<'_> {
-    let net = Box::new(Toy::new());
-    let streams = Streams::new(5);
-    let weights = Weights::init(net.table(), &mut streams.rng("init", 0), Device::Cpu, Kind::Float);
-    let adam = Adam::new(&net.alpha, how.alpha.learning_rate, (how.alpha.beta1, how.alpha.beta2), how.alpha.weight_decay);
-    State {
-        weight_steps: Sgd::new(weights.flat(), how.weights.momentum, how.weights.weight_decay),
-        alpha_steps: vec![adam],
-        steps_per_epoch: 3,
-        how,
-        net,
-        weights,
-        streams,
-        progress: Progress::default(),
-    }
+    State::with(how, Box::new(Toy::new()), Streams::new(5), Device::Cpu, 3, Progress::default())
 }
 
 fn batch(seed: f64) -> Batch {
