@@ -37,11 +37,48 @@ fn version(folder: &Path) -> Option<String> {
     Some(format!("{}.{}.{}", number("MAJOR")?, number("MINOR")?, number("PATCH")?))
 }
 
+/// The commit is noted with every commit, so this script runs often; the C++, which takes a minute, is compiled only when something that it is made
+/// of has changed.
 fn compile_shim(libtorch: &Path) {
     println!("cargo:rerun-if-changed=src/shim");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let made_of = shim_ingredients(libtorch);
+    let stamp = out.join("shim.stamp");
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&made_of) {
+        let _ = std::fs::remove_file(&stamp);
+        build_shim(libtorch);
+        std::fs::write(&stamp, made_of).unwrap_or_else(|e| fail(&format!("cannot write {}: {e}", stamp.display())));
+    }
+    println!("cargo:rustc-link-search=native={}", out.display());
+    println!("cargo:rustc-link-lib=static=naslab_shim");
+    println!("cargo:rustc-link-lib=stdc++");
+    let lib = libtorch.join("lib");
+    println!("cargo:rustc-link-search=native={}", lib.display());
+    println!("cargo:rustc-link-lib=c10");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}
+
+/// Everything that the compiled shim depends on, as text: sources, libtorch, compiler.
+fn shim_ingredients(libtorch: &Path) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir("src/shim").map(|d| d.flatten().map(|e| e.path()).collect()).unwrap_or_default();
+    files.retain(|f| f.extension().is_some_and(|e| e == "cpp" || e == "h"));
+    files.sort();
+    let mut text = format!("{}\n", libtorch.display());
+    for name in ["CXX", "CXXFLAGS", "HOST", "TARGET"] {
+        println!("cargo:rerun-if-env-changed={name}");
+        text += &format!("{name}={}\n", std::env::var(name).unwrap_or_default());
+    }
+    for file in files {
+        text += &format!("{}\n{}\n", file.display(), std::fs::read_to_string(&file).unwrap_or_default());
+    }
+    text
+}
+
+fn build_shim(libtorch: &Path) {
     cc::Build::new()
         .cpp(true)
         .std("c++20")
+        .cargo_metadata(false)
         // The kernels are arithmetic, whatever the profile.
         .opt_level(3)
         .flag("-isystem")
@@ -52,10 +89,6 @@ fn compile_shim(libtorch: &Path) {
         .file("src/shim/depthwise.cpp")
         .file("src/shim/stage.cpp")
         .compile("naslab_shim");
-    let lib = libtorch.join("lib");
-    println!("cargo:rustc-link-search=native={}", lib.display());
-    println!("cargo:rustc-link-lib=c10");
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }
 
 /// The commit and whether tracked files differ from it. Only this package's own repository counts, not one that it was unpacked into.
