@@ -36,6 +36,14 @@ pub enum Error {
         /// The run directory to resume.
         dir: PathBuf,
     },
+    /// Some of several runs failed.
+    #[error("{what}")]
+    Suite {
+        /// Which, and how.
+        what: String,
+        /// Exit code of the first of them.
+        code: i32,
+    },
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -69,6 +77,7 @@ impl Error {
             Self::NoResult(_) => 4,
             Self::Resource(_) | Self::Torch(_) => 5,
             Self::Interrupted { signal, .. } => 128 + signal,
+            Self::Suite { code, .. } => *code,
         }
     }
 }

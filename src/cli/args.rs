@@ -61,7 +61,7 @@ pub struct Choices {
     /// Changes one setting, such as retrain.recipe.epochs=5; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Device time for search and selection: 90s, 10m, 2h, 0.5d.
+    /// Device time for search and selection: 90s, 10m, 2h, 0.5d. Several runs of one command share it equally.
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
     /// Most trials of a search by trials.
@@ -103,12 +103,9 @@ pub struct PlanArguments {
     pub choices: Choices,
 }
 
-/// `naslab run`
-#[derive(Args, Debug)]
-pub struct RunArguments {
-    /// Names of methods, or all.
-    #[arg(required = true)]
-    pub methods: Vec<String>,
+/// What `run` and `train` have in common: one run or several, and their place.
+#[derive(Args, Debug, Clone)]
+pub struct Runs {
     /// Settings and limits.
     #[command(flatten)]
     pub choices: Choices,
@@ -121,6 +118,20 @@ pub struct RunArguments {
     /// How it talks.
     #[command(flatten)]
     pub manners: Manners,
+    /// Its place among the runs of a command, such as 2/21: it is one of several and prints its directory alone.
+    #[arg(long, hide = true)]
+    pub member: Option<String>,
+}
+
+/// `naslab run`
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// Names of methods, or all.
+    #[arg(required = true)]
+    pub methods: Vec<String>,
+    /// How and where.
+    #[command(flatten)]
+    pub runs: Runs,
 }
 
 /// `naslab resume`
@@ -147,18 +158,9 @@ pub struct ResumeArguments {
 pub struct TrainArguments {
     /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
     pub architecture: String,
-    /// Settings and limits.
+    /// How and where.
     #[command(flatten)]
-    pub choices: Choices,
-    /// Seeds: 0..3 (0, 1, 2), 7, or 1,4,9.
-    #[arg(long, default_value = "0")]
-    pub seeds: String,
-    /// Folder of the run directories.
-    #[arg(long, default_value = "runs")]
-    pub out: PathBuf,
-    /// How it talks.
-    #[command(flatten)]
-    pub manners: Manners,
+    pub runs: Runs,
 }
 
 /// `naslab report`

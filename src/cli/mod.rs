@@ -6,6 +6,7 @@ mod list;
 mod plan;
 mod run;
 mod show;
+mod suite;
 mod train;
 
 #[cfg(feature = "report")]

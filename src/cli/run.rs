@@ -1,7 +1,8 @@
 //! `naslab run` and `naslab resume`.
 
-use super::args::{Choices, Manners, ResumeArguments, RunArguments, parse_seeds};
+use super::args::{Choices, Manners, ResumeArguments, RunArguments, Runs, parse_seeds};
 use super::show;
+use super::suite::{Member, become_member, finished, share_budget, suite, tell_directory};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, guard, order_of, prepare, resolve};
@@ -10,18 +11,18 @@ use crate::reproductions::{METHODS, method};
 use crate::units::parse_duration;
 use std::path::{Path, PathBuf};
 
-/// Runs every method with every seed; a failure is shown and does not stop the others.
+/// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
 pub fn run(a: &RunArguments) -> Result<()> {
-    let methods = chosen(&a.methods)?;
-    let device = open_device(&a.choices)?;
-    let signals = catch_signals()?;
-    let mut orders = Vec::new();
-    for method in &methods {
-        for seed in parse_seeds(&a.seeds)? {
-            orders.push((*method, order(*method, &a.choices, seed, device)?));
+    let (methods, seeds) = (chosen(&a.methods)?, parse_seeds(&a.runs.seeds)?);
+    let runs = share_budget(&a.runs, methods.len() * seeds.len())?;
+    let device = open_device(&runs.choices)?;
+    let mut orders: Vec<(&'static dyn Method, Order)> = Vec::new();
+    for seed in seeds {
+        for method in &methods {
+            orders.push((*method, order(*method, &runs.choices, seed, device)?));
         }
     }
-    run_all(orders, &a.out, &a.manners, &signals)
+    run_all(&orders, &runs, |method| ["run".into(), method.card().name.into()])
 }
 
 /// Goes on with one run.
@@ -46,30 +47,30 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
         order.jobs = self::jobs(Some(jobs), device)?;
     }
     let method = by_name(&manifest.method)?;
-    let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &catch_signals()?)?;
+    let label = format!("{} seed {}", manifest.method, order.seed);
+    let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &label, &catch_signals()?)?;
     show::results(&[finished(&directory)?])
 }
 
-/// Runs `orders` one after the other and prints what came out.
-pub fn run_all(orders: Vec<(&'static dyn Method, Order)>, out: &Path, manners: &Manners, signals: &Signals) -> Result<()> {
-    let (mut rows, mut failure) = (Vec::new(), None);
-    for (method, order) in orders {
-        let run = || one(method, &order, Place::Below(out), manners, signals).and_then(|directory| finished(&directory));
-        match guard(run).unwrap_or_else(|message| Err(Error::Resource(message))) {
-            Ok(row) => rows.push(row),
-            Err(error) => {
-                let stop = matches!(error, Error::Interrupted { .. });
-                if let Some(earlier) = failure.replace(error) {
-                    eprintln!("naslab: {earlier}");
-                }
-                if stop {
-                    break;
-                }
-            }
-        }
+/// Runs one order here, or several as members that `command` starts, and prints what came out.
+pub fn run_all(orders: &[(&'static dyn Method, Order)], runs: &Runs, command: impl Fn(&dyn Method) -> [String; 2]) -> Result<()> {
+    let signals = catch_signals()?;
+    if let [(method, order)] = orders {
+        return alone(*method, order, runs, &signals);
     }
-    let shown = if rows.is_empty() { Ok(()) } else { show::results(&rows) };
-    failure.map_or(shown, Err)
+    let members = orders.iter().map(|(method, order)| Member { command: command(*method), seed: order.seed });
+    suite(&members.collect::<Vec<_>>(), runs, &signals)
+}
+
+fn alone(method: &dyn Method, order: &Order, runs: &Runs, signals: &Signals) -> Result<()> {
+    let name = format!("{} seed {}", method.card().name, order.seed);
+    let label = runs.member.as_ref().map_or_else(|| name.clone(), |place| format!("[{place}] {name}"));
+    let run = || one(method, order, Place::Below(&runs.out), &runs.manners, &label, signals);
+    if runs.member.is_some() {
+        become_member();
+    }
+    let directory = guard(run).unwrap_or_else(|message| Err(Error::Resource(message)))?;
+    if runs.member.is_some() { tell_directory(&directory) } else { show::results(&[finished(&directory)?]) }
 }
 
 /// Where a run's directory is.
@@ -78,14 +79,13 @@ enum Place<'a> {
     Exactly(&'a Path),
 }
 
-fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, signals: &Signals) -> Result<PathBuf> {
+fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, label: &str, signals: &Signals) -> Result<PathBuf> {
     let ready = prepare(method, order)?;
     let directory = match place {
         Place::Below(out) => ready.directory(out),
         Place::Exactly(directory) => directory.to_path_buf(),
     };
-    let label = format!("{} seed {}", method.card().name, order.seed);
-    let manner = manner(manners, order.limits.clone(), order.jobs, show::watch(&label, manners.quiet), signals)?;
+    let manner = manner(manners, order.limits.clone(), order.jobs, show::watch(label, manners.quiet), signals)?;
     if directory.join("result.json").exists() && ready.is_same(&directory)? {
         if !manners.quiet {
             eprintln!("{label}: {} is finished, nothing to do", directory.display());
@@ -94,12 +94,6 @@ fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, sign
     }
     ready.run(&directory, manner)?;
     Ok(directory)
-}
-
-fn finished(directory: &Path) -> Result<show::Row> {
-    let run = RunDir::open(directory)?;
-    let missing = || Error::input(directory, "the run has no result");
-    Ok(show::Row { result: run.result()?.ok_or_else(missing)?, ledger: run.ledger()?.ok_or_else(missing)? })
 }
 
 /// Everything resolved but the data.

@@ -121,8 +121,13 @@ fn numbers(cells: &[String], left: &[usize]) -> Vec<Cell> {
 
 /// Writes to standard output; a reader that went away (such as `head`) has seen enough.
 pub fn print_out(text: &str) -> Result<()> {
+    write_out(text.as_bytes())
+}
+
+/// The same for bytes.
+pub fn write_out(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Resource(format!("cannot write to standard output: {e}"))),
         _ => Ok(()),
     }

@@ -1,7 +1,8 @@
 //! `naslab train`, and reading an architecture by name or file.
 
 use super::args::{TrainArguments, parse_seeds};
-use super::run::{catch_signals, open_device, order, run_all};
+use super::run::{open_device, order, run_all};
+use super::suite::share_budget;
 use crate::arch::{self, Architecture};
 use crate::error::{Error, Result};
 use crate::lab::{Fixed, Method};
@@ -13,15 +14,17 @@ use std::path::Path;
 pub fn train(a: &TrainArguments) -> Result<()> {
     let Named { name, architecture, method: found_by } = architecture(&a.architecture)?;
     let home = found_by.and_then(|m| method(&m).ok()).map_or_else(|| method(architecture.home()), Ok)?;
-    let device = open_device(&a.choices)?;
+    let seeds = parse_seeds(&a.runs.seeds)?;
+    let runs = share_budget(&a.runs, seeds.len())?;
+    let device = open_device(&runs.choices)?;
     let mut orders: Vec<(&'static dyn Method, _)> = Vec::new();
-    for seed in parse_seeds(&a.seeds)? {
-        let mut order = order(home, &a.choices, seed, device)?;
+    for seed in seeds {
+        let mut order = order(home, &runs.choices, seed, device)?;
         order.settings = Fixed::settings(order.settings, &name, &architecture);
         order.shrunk.retain(|s| !s.key.starts_with("search."));
         orders.push((&Fixed, order));
     }
-    run_all(orders, &a.out, &a.manners, &catch_signals()?)
+    run_all(&orders, &runs, |_| ["train".into(), a.architecture.clone()])
 }
 
 /// An architecture, its short name, and the method that found it, where that is known.
