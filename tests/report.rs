@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+#[path = "report/page.rs"]
+mod page;
 #[path = "report/segmentation.rs"]
 mod segmentation;
 
@@ -278,6 +280,34 @@ fn a_method_is_tested_against_its_control() {
     assert_eq!([&darts["final_score_mean_ci95_low"], &darts["final_score_mean_ci95_high"]], ["0.965", "0.975"]);
     let random = summary.iter().find(|r| r["preset"] == "smoke-darts").unwrap();
     assert_eq!((random["final_score_n"].as_str(), random["final_score_mean_ci95_low"].as_str()), ("3", "0.94"));
+}
+
+#[test]
+fn the_checklist_is_answered_from_what_was_recorded() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    two_methods(&folder);
+    let (_, out) = report(&root);
+    let answers = |out: &Path| {
+        let text = read(out.join("results.md"));
+        let answer = |line: &str| {
+            let cells: Vec<String> = line.split('|').map(|c| c.trim().to_string()).collect();
+            (cells.len() == 6 && cells[1].starts_with("digits, smoke")).then(|| (cells[2].clone(), format!("{}: {}", cells[3], cells[4])))
+        };
+        text.lines().filter_map(answer).collect::<std::collections::BTreeMap<String, String>>()
+    };
+    let first = answers(&out);
+    assert_eq!(first.len(), 13, "{first:?}");
+    assert!(first["several runs, with their seeds"].starts_with("met"));
+    assert_eq!(first["compared with random search in the same space"], "not met: no control of: darts (first-order)");
+    assert!(first["ablations of the method's parts"].starts_with("not measured"));
+    for seed in 0..2 {
+        Fixture { preset: "smoke-darts", ..random(seed, 0.9) }.write(&folder);
+        Fixture { method: "train", variant: "darts-v2", seed, ..Fixture::default() }.write(&folder);
+    }
+    let second = answers(&report(&root).1);
+    assert!(second["compared with random search in the same space"].starts_with("met"), "{second:?}");
+    assert_eq!(second["several runs, with their seeds"], "not met: fewer than three seeds of: train (darts-v2) (n = 2)");
 }
 
 #[test]

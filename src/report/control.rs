@@ -1,9 +1,10 @@
 //! Every method against random search of the same space, preset and data: is it better than chance, or at least as good?
 
 use super::frame::metric_name;
+use super::grid::Grid;
+use super::outcome::TRAIN;
 use super::statistics::{Interval, Tested, difference_interval, equivalence, holm, mann_whitney, mean};
-use super::table::{NONE, SummaryRow};
-use super::text::Grid;
+use super::summary::{NONE, SummaryRow};
 
 /// Scores that differ by less count as equally good: one percentage point.
 pub const MARGIN: f64 = 0.01;
@@ -88,8 +89,13 @@ fn correct(all: &mut [Comparison]) {
     }
 }
 
+/// Whether a method should have a control at all: random search is one, and a training of one architecture is no search.
+pub(super) fn needs_control(method: &str) -> bool {
+    method != RANDOM && method != TRAIN
+}
+
 /// The table; empty where no row has a control.
-pub(super) fn table(summary: &[SummaryRow]) -> Grid {
+pub(super) fn table(comparisons: &[Comparison]) -> Grid {
     let p = |value: Option<f64>| value.map_or_else(|| NOT_TESTED.into(), |p| format!("{p:.4}"));
     let line = |c: &Comparison| {
         vec![
@@ -121,8 +127,9 @@ pub(super) fn table(summary: &[SummaryRow]) -> Grid {
             "the same, Holm",
             "equivalence p (margin 1 point)",
         ],
-        rows: comparisons(summary).iter().map(line).collect(),
+        rows: comparisons.iter().map(line).collect(),
         left: 5,
+        ..Grid::default()
     }
 }
 
@@ -208,9 +215,9 @@ mod tests {
     fn too_few_seeds_are_not_tested_and_the_difference_stands() {
         let summary =
             [row("random", "nasnet-space", "smoke", &LOW), row("nasnet", "ppo", "smoke", &HIGH[..2]), row("enas", "micro", "smoke", &[])];
-        let grid = table(&summary);
+        let grid = table(&comparisons(&summary));
         assert_eq!(grid.rows[0][5..], ["2", "3", "+9.50", NOT_TESTED, NOT_TESTED, NOT_TESTED]);
         assert_eq!(grid.rows[1][5..8], ["0", "3", NONE]);
-        assert!(table(&summary[1..]).rows.is_empty());
+        assert!(table(&comparisons(&summary[1..])).rows.is_empty());
     }
 }

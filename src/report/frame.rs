@@ -43,6 +43,8 @@ pub struct Row {
     pub result: Option<RunResult>,
     /// First 8 hexadecimal digits of a SHA-256 over settings, limits and data: equal if runs differ in seed (and device) alone.
     pub protocol: Option<String>,
+    /// Candidates that the search handed to the selection.
+    pub candidates: Option<usize>,
     /// Device-seconds a phase.
     pub seconds: PhaseSeconds,
     /// Seconds of the search before it began to rank, where it has both parts.
@@ -141,6 +143,7 @@ fn row(run: &Run) -> Row {
         result: run.result.clone(),
         protocol: run.manifest.as_ref().map(protocol),
         cost_unit: run.manifest.as_ref().map(|m| cost_unit(&m.device)),
+        candidates: run.finding.as_ref().map(|f| f.candidates.len()),
         curve: run.curve.clone(),
         trials,
         other_trials,

@@ -3,14 +3,15 @@
 use super::claims::{Claim, Cutout, Metric};
 use super::drawings::{Drawing, Overlay};
 use super::frame::Row;
-use super::table::SummaryRow;
-use super::text::{Grid, Tables, cost, left_out, outcome, reading, search_time, shrunk};
+use super::grid::{Grid, unmark};
+use super::tables::{Tables, reading};
 use super::trials;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
+const SCRIPT: &str = include_str!("report.js");
 
 /// Figures, as SVG where they are lines.
 pub(super) struct Figures {
@@ -27,74 +28,97 @@ pub(super) struct Figures {
 }
 
 /// The page.
-pub(super) fn page(rows: &[Row], summary: &[SummaryRow], claims: &[Claim], tables: &Tables, figures: &Figures) -> String {
+pub(super) fn page(rows: &[Row], claims: &[Claim], tables: &Tables, figures: &Figures) -> String {
+    let sections: Vec<Section> = sections(rows, claims, tables, figures).into_iter().filter(|s| !s.content.is_empty()).collect();
     let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>naslab report</title>\n";
-    let _ = write!(out, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Architecture searches under one measured budget</h1>\n");
+    out +=
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n";
+    let _ = write!(out, "<title>naslab report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n");
+    out += "<h1>Architecture searches under one measured budget</h1>\n";
     let finished = rows.iter().filter(|r| r.counts()).count();
-    let _ = writeln!(out, "<p>{finished} finished runs in {} groups; {} left out.</p>", summary.len(), rows.len() - finished);
-    out += &table(&outcome(summary), "No finished run.");
-    out += &figure(
-        &figures.cost,
-        "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.",
-    );
-    out += &optional(&tables.control);
-    tables.segmentation.iter().for_each(|grid| out += &optional(grid));
-    if !figures.overlays.is_empty() {
-        out += "<h2>Test slices</h2>\n";
-        figures.overlays.iter().for_each(|o| out += &figure(&picture(o), ""));
+    let _ = writeln!(out, "<p>{finished} finished runs in {} groups; {} left out.</p>", tables.outcome.rows.len(), rows.len() - finished);
+    out += "<nav>\n";
+    sections.iter().for_each(|s| out += &format!("<a href=\"#{}\">{}</a>\n", slug(s.title), escape(s.title)));
+    out += "</nav>\n";
+    for s in &sections {
+        let _ = write!(out, "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n", slug(s.title), escape(s.title), s.content);
     }
-    out += &table(&search_time(summary), "No finished run.");
-    out += &figure(&figures.anytime, "Best search score so far against device time.");
-    out += &table(&cost(summary), "No finished run.");
-    out += "<h2>How to read this</h2>\n<ul>\n";
-    for line in reading(tables) {
-        let _ = writeln!(out, "<li>{}</li>", escape(&line));
-    }
-    out += "</ul>\n";
-    out += &optional(&shrunk(rows));
-    let counts = trials::counts(rows);
-    if !figures.progress.is_empty() || !counts.rows.is_empty() {
-        out += "<h2>How the searches went</h2>\n";
-        figures.progress.iter().for_each(|svg| out += &figure(svg, ""));
-        out += &optional(&counts);
-        trials::best(rows).iter().for_each(|grid| out += &folded(grid));
-    }
-    [&tables.relations, &tables.collapsed].into_iter().for_each(|grid| out += &optional(grid));
-    if !figures.cells.is_empty() {
-        out += "<h2>Cells found</h2>\n";
-        figures.cells.iter().for_each(|c| out += &figure(&c.svg, ""));
-    }
-    out += &optional(&left_out(rows));
-    out += &table(&runs(rows), "No run.");
-    out += &table(&reported(claims), "No claim.");
-    out += "</main>\n</body>\n</html>\n";
+    let _ = write!(out, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
     out
 }
 
-fn optional(grid: &Grid) -> String {
-    if grid.rows.is_empty() { String::new() } else { table(grid, "") }
+/// A part of the page; one without content is not shown.
+struct Section {
+    title: &'static str,
+    content: String,
+}
+
+fn sections(rows: &[Row], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Section> {
+    let section = |title, parts: Vec<String>| Section { title, content: parts.concat() };
+    let cost_caption =
+        "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.";
+    let outcome = if t.outcome.rows.is_empty() { "<p>No finished run.</p>\n".into() } else { body(&t.outcome) };
+    let progress = f.progress.iter().map(|svg| figure(svg, ""));
+    let best = trials::best(rows);
+    vec![
+        section("Outcome", vec![outcome, table(&t.spreads)]),
+        section("Accuracy and cost", vec![figure(&f.cost, cost_caption)]),
+        section("Against random search", vec![body(&t.control)]),
+        section("Segmentation", vec![table(&t.segmentation), table(&t.classes)]),
+        section("Test slices", f.overlays.iter().map(|o| figure(&picture(o), "")).collect()),
+        section("Over time", vec![figure(&f.anytime, "Best search score so far against device time."), table(&t.search_time)]),
+        section("Cost", vec![body(&t.cost), table(&t.normalised)]),
+        section("How to read this", vec![list(&reading(t))]),
+        section("What differs from the paper\u{2019}s settings", vec![folded(&t.shrunk)]),
+        section("How the searches went", progress.chain([table(&trials::counts(rows))]).chain(best.iter().map(folded)).collect()),
+        section("Early and late scores", vec![body(&t.relations)]),
+        section("Collapsed searches", vec![body(&t.collapsed)]),
+        section("Cells found", side_by_side(f.cells.iter().map(|c| figure(&c.svg, "")))),
+        section("Checklist of best practices", vec![body(&t.checklist)]),
+        section("Provenance", vec![body(&t.provenance), folded(&runs(rows))]),
+        section("Runs left out", vec![body(&t.left_out)]),
+        section("Reported by papers", vec![folded(&reported(claims))]),
+    ]
+}
+
+/// Small figures, as many in a row as there is room for; nothing where there are none.
+fn side_by_side(figures: impl Iterator<Item = String>) -> Vec<String> {
+    let all: String = figures.collect();
+    if all.is_empty() { Vec::new() } else { vec![format!("<div class=\"many\">\n{all}</div>\n")] }
+}
+
+/// What a section's address is called.
+fn slug(title: &str) -> String {
+    let dashed: String = title.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    dashed.split('-').filter(|w| !w.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+fn list(lines: &[String]) -> String {
+    let items: String = lines.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
+    format!("<ul>\n{items}</ul>\n")
+}
+
+/// A table with its title; nothing where it has no rows.
+fn table(grid: &Grid) -> String {
+    if grid.rows.is_empty() { String::new() } else { format!("<h3>{}</h3>\n{}", escape(&grid.title), body(grid)) }
 }
 
 /// A table that opens on a click; it is open in print.
 fn folded(grid: &Grid) -> String {
-    format!("<details><summary>{}</summary>\n{}</details>\n", escape(&grid.title), body(grid))
-}
-
-fn table(grid: &Grid, empty: &str) -> String {
-    let mut out = format!("<h2>{}</h2>\n", escape(&grid.title));
     if grid.rows.is_empty() {
-        let _ = writeln!(out, "<p>{}</p>", escape(empty));
-        return out;
+        return String::new();
     }
-    out += &body(grid);
-    out
+    format!("<details><summary>{} ({} rows)</summary>\n{}</details>\n", escape(&grid.title), grid.rows.len(), body(grid))
 }
 
+/// A table and its footnotes without the title.
 fn body(grid: &Grid) -> String {
-    let mut out = String::new();
+    if grid.rows.is_empty() {
+        return String::new();
+    }
     let class = |i: usize| if i < grid.left { "" } else { " class=\"n\"" };
-    out += "<div class=\"wide\"><table>\n<thead><tr>";
+    let name = slug(&grid.title);
+    let mut out = String::from("<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>");
     for (i, head) in grid.head.iter().enumerate() {
         let _ = write!(out, "<th scope=\"col\"{}>{}</th>", class(i), escape(head));
     }
@@ -102,11 +126,18 @@ fn body(grid: &Grid) -> String {
     for row in &grid.rows {
         out += "<tr>";
         for (i, cell) in row.iter().enumerate() {
-            let _ = write!(out, "<td{}>{}</td>", class(i), escape(cell));
+            let (text, note) = unmark(cell);
+            let link = note.map_or_else(String::new, |n| format!("<sup><a href=\"#{name}-{n}\">{n}</a></sup>"));
+            // A number and its spread stay on one line.
+            let _ = write!(out, "<td{}>{}{link}</td>", class(i), escape(text).replace(" ± ", "\u{a0}±\u{a0}"));
         }
         out += "</tr>\n";
     }
     out += "</tbody>\n</table></div>\n";
+    if !grid.notes.is_empty() {
+        let note = |(i, text): (usize, &String)| format!("<li id=\"{name}-{}\">{}</li>\n", i + 1, escape(text));
+        let _ = write!(out, "<ol class=\"notes\">\n{}</ol>\n", grid.notes.iter().enumerate().map(note).collect::<String>());
+    }
     out
 }
 
@@ -140,10 +171,11 @@ fn runs(rows: &[Row]) -> Grid {
         ])
     };
     Grid {
-        title: "Runs".into(),
+        title: "All finished runs".into(),
         head: vec!["run", "commit", "search ended", "seed", "test score (%)", "search score (%)", "parameters", "search", "retraining"],
         rows: rows.iter().filter(|r| r.counts()).filter_map(row).collect(),
         left: 3,
+        ..Grid::default()
     }
 }
 
@@ -189,6 +221,7 @@ fn reported(claims: &[Claim]) -> Grid {
         ],
         rows: shown.map(row).collect(),
         left: 7,
+        ..Grid::default()
     }
 }
 

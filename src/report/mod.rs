@@ -3,6 +3,8 @@
 //! Runs are loaded ([`load_runs`]), turned into one row each ([`rows`], [`frame()`]), summarised over seeds ([`summarise`]) and
 //! written ([`write_report`]); [`gate`] compares them with a baseline. The same inputs give the same bytes.
 
+mod cards;
+mod checklist;
 mod claims;
 mod control;
 mod correlation;
@@ -10,13 +12,17 @@ mod drawings;
 mod figures;
 mod frame;
 pub mod gate;
+mod grid;
 mod html;
 mod load;
+mod outcome;
+mod provenance;
 mod proxies;
 mod segmentation;
 mod spread;
 mod statistics;
-mod table;
+mod summary;
+mod tables;
 mod text;
 mod trials;
 mod write;
@@ -30,5 +36,5 @@ pub use spread::Spread;
 pub use statistics::{
     Interval, LEAST, Sample, Tested, difference_interval, equivalence, holm, mann_whitney, mean_interval, welch_interval,
 };
-pub use table::{SummaryRow, summarise};
+pub use summary::{SummaryRow, summarise};
 pub use write::{Summary, draw_architecture, draw_cell, write_report};

@@ -2,8 +2,8 @@
 
 use super::correlation::{Coefficient, Correlation, correlate};
 use super::figures::{Experiment, Series};
-use super::table::NONE;
-use super::text::Grid;
+use super::grid::Grid;
+use super::summary::NONE;
 use crate::error::{Error, Result};
 use crate::record::{Phase, TrialRecord};
 use std::collections::BTreeSet;
@@ -88,6 +88,7 @@ pub(super) fn table(pairs: &[Pairs]) -> Grid {
         head: vec!["method", "data set", "preset", "early", "late", "n", "Pearson", "Spearman", "Kendall"],
         rows: pairs.iter().map(line).collect(),
         left: 5,
+        ..Grid::default()
     }
 }
 

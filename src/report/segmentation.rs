@@ -1,9 +1,9 @@
 //! Overlaps of segmentations: two tables for a reader, and a long CSV file with one row a run and class.
 
 use super::frame::Row;
+use super::grid::Grid;
 use super::spread::{Spread, percent, significant};
-use super::table::{NONE, SummaryRow};
-use super::text::Grid;
+use super::summary::{NONE, SummaryRow};
 use crate::error::{Error, Result};
 use crate::record::{ClassScore, RunResult, SegmentationRecord};
 
@@ -67,6 +67,7 @@ pub(super) fn whole(rows: &[Row], summary: &[SummaryRow]) -> Grid {
         ],
         rows: groups(rows, summary).iter().map(line).collect(),
         left: 3,
+        ..Grid::default()
     }
 }
 
@@ -94,6 +95,7 @@ pub(super) fn by_class(rows: &[Row], summary: &[SummaryRow]) -> Grid {
         ],
         rows: groups(rows, summary).iter().flat_map(lines).collect(),
         left: 4,
+        ..Grid::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A figure over the seeds of an experiment, and how numbers are printed.
 
 use super::statistics::{deviation, mean};
-use super::table::NONE;
+use super::summary::NONE;
 
 /// Mean over the search seeds, with its sample standard deviation (n - 1) and its extremes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -122,14 +122,15 @@ fn exact(n: usize, m: usize, u: f64) -> f64 {
     (2.0 * tail as f64 / all as f64).min(1.0)
 }
 
-/// Welch's view of two samples: difference of means (`a` less `b`), its standard error and its degrees of freedom.
-struct Welch {
+/// A difference of means with its standard error and its degrees of freedom: of two samples (Welch), or of one and a value.
+struct Difference {
     difference: f64,
     error: f64,
     freedom: f64,
 }
 
-impl Welch {
+impl Difference {
+    /// `a` less `b`.
     fn of(a: Sample, b: Sample) -> Option<Self> {
         if a.len().min(b.len()) < LEAST {
             return None;
@@ -138,6 +139,28 @@ impl Welch {
         let (x, y) = (square(a)?, square(b)?);
         let freedom = (x + y).powi(2) / (x * x / (a.len() as f64 - 1.0) + y * y / (b.len() as f64 - 1.0));
         Some(Self { difference: mean(a)? - mean(b)?, error: (x + y).sqrt(), freedom })
+    }
+
+    /// The sample less the value.
+    fn to(a: Sample, value: f64) -> Option<Self> {
+        if a.len() < LEAST {
+            return None;
+        }
+        let n = a.len() as f64;
+        Some(Self { difference: mean(a)? - value, error: deviation(a)? / n.sqrt(), freedom: n - 1.0 })
+    }
+
+    /// Two one-sided tests.
+    fn equivalence(&self, margin: f64) -> f64 {
+        self.tail(self.difference + margin).max(self.tail(margin - self.difference))
+    }
+
+    fn interval(&self) -> Interval {
+        let reach = match StudentsT::new(0.0, 1.0, self.freedom) {
+            Ok(t) if self.error > 0.0 => t.inverse_cdf(0.975) * self.error,
+            _ => 0.0,
+        };
+        (self.difference - reach, self.difference + reach)
     }
 
     /// Probability of a larger t. Samples without any spread give 0 or 1.
@@ -152,18 +175,22 @@ impl Welch {
 /// Two one-sided Welch tests: the probability of means that look as equal if they differ by `margin` (unit of the values) or more; small means
 /// "as good, within the margin". `None` if either sample has fewer than three values.
 pub fn equivalence(a: Sample, b: Sample, margin: f64) -> Option<f64> {
-    let w = Welch::of(a, b)?;
-    Some(w.tail(w.difference + margin).max(w.tail(margin - w.difference)))
+    Some(Difference::of(a, b)?.equivalence(margin))
+}
+
+/// The same for one sample and a fixed value, such as a reported one.
+pub fn equivalence_to(a: Sample, value: f64, margin: f64) -> Option<f64> {
+    Some(Difference::to(a, value)?.equivalence(margin))
 }
 
 /// Welch's 95 % interval of the difference of means, `a` less `b`; `None` if either sample has fewer than three values.
 pub fn welch_interval(a: Sample, b: Sample) -> Option<Interval> {
-    let w = Welch::of(a, b)?;
-    let reach = match StudentsT::new(0.0, 1.0, w.freedom) {
-        Ok(t) if w.error > 0.0 => t.inverse_cdf(0.975) * w.error,
-        _ => 0.0,
-    };
-    Some((w.difference - reach, w.difference + reach))
+    Some(Difference::of(a, b)?.interval())
+}
+
+/// Student's 95 % interval of the mean less a fixed value; `None` for fewer than three values.
+pub fn interval_to(a: Sample, value: f64) -> Option<Interval> {
+    Some(Difference::to(a, value)?.interval())
 }
 
 fn normal_tail(z: f64) -> f64 {
@@ -261,6 +288,19 @@ mod tests {
             assert_eq!(difference_interval(a, b), Some(resampled));
         }
         assert_eq!(welch_interval(&[0.5; 3], &[0.25; 3]), Some((0.25, 0.25)));
+    }
+
+    #[test]
+    fn a_sample_against_a_value() {
+        near(equivalence_to(&C, 0.94, 0.05).unwrap(), 0.01525540629016563);
+        near(equivalence_to(&A, 0.86, 0.03).unwrap(), 0.03708995011372434);
+        for (sample, value, low, high) in
+            [(&C[..], 0.94, -0.04355584589398742, 0.02755584589398763), (&A, 0.86, -0.03677792796450463, 0.03277792796450463)]
+        {
+            let found = interval_to(sample, value).unwrap();
+            assert!((found.0 - low).abs() < 1e-9 && (found.1 - high).abs() < 1e-9, "{found:?}");
+        }
+        assert_eq!((equivalence_to(&C[..2], 0.9, 0.1), interval_to(&C[..2], 0.9)), (None, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The trials of all runs: a long table as CSV, and the best of each run for a reader.
 
 use super::frame::{Row, csv, trouble};
-use super::text::Grid;
+use super::grid::Grid;
 use crate::error::Result;
 use crate::record::TrialRecord;
 use crate::units::{show_count, show_seconds};
@@ -64,6 +64,7 @@ pub(super) fn counts(rows: &[Row]) -> Grid {
         head: vec!["run", "how they ended", "trials", "different architectures", "trained again", "score reused"],
         rows: rows.iter().filter(|r| r.counts() && !r.trials.is_empty()).collect::<Vec<_>>().iter().map(row).collect(),
         left: 2,
+        ..Grid::default()
     }
 }
 
@@ -80,10 +81,10 @@ fn best_of(row: &Row) -> Grid {
             t.id.to_string(),
             t.hash.chars().take(DIGITS).collect(),
             t.origin.clone(),
-            t.parent.map_or_else(|| super::table::NONE.into(), |p| p.to_string()),
+            t.parent.map_or_else(|| super::summary::NONE.into(), |p| p.to_string()),
             t.score.map_or_else(String::new, |s| format!("{:.2}", 100.0 * s)),
-            t.parameters.map_or_else(|| super::table::NONE.into(), show_count),
-            if t.reused.is_some() { super::table::NONE.into() } else { show_seconds(t.device_seconds) },
+            t.parameters.map_or_else(|| super::summary::NONE.into(), show_count),
+            if t.reused.is_some() { super::summary::NONE.into() } else { show_seconds(t.device_seconds) },
         ]
     };
     Grid {
@@ -91,5 +92,6 @@ fn best_of(row: &Row) -> Grid {
         head: vec!["trial", "architecture", "origin", "parent", "score (%)", "parameters", "cost"],
         rows: trials.iter().take(SHOWN).map(line).collect(),
         left: 3,
+        ..Grid::default()
     }
 }

@@ -4,8 +4,9 @@ use super::claims::claims;
 use super::figures::{self, Scene};
 use super::frame::{csv, frame, rows};
 use super::load::load_runs;
-use super::table::{SummaryRow, summarise, summary_csv};
-use super::{control, drawings, html, proxies, segmentation, text, trials};
+use super::summary::{SummaryRow, summarise, summary_csv};
+use super::tables::Tables;
+use super::{drawings, html, proxies, segmentation, text, trials};
 use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
@@ -38,12 +39,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     warnings.extend(all.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{} is {}: {n}", r.run, r.status))));
     let groups = figures::experiments(&all);
     let pairs = proxies::pairs(&groups);
-    let tables = text::Tables {
-        control: control::table(&summary),
-        segmentation: [segmentation::whole(&all, &summary), segmentation::by_class(&all, &summary)],
-        relations: proxies::table(&pairs),
-        collapsed: text::collapsed(&all),
-    };
+    let tables = Tables::new(&all, &summary, &groups, &pairs);
     warnings.extend(
         tables
             .collapsed
@@ -63,8 +59,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let mut put = |name: &str, bytes: &[u8]| write_file(out, name, bytes).map(|path| files.push(path));
     put("results.csv", &csv(&mut table)?)?;
     put("results-summary.csv", &summary_csv(&summary)?)?;
-    put("results.md", text::markdown(&all, &summary, &tables).as_bytes())?;
-    put("results.tex", text::latex(&summary, &tables).as_bytes())?;
+    put("results.md", text::markdown(&tables).as_bytes())?;
+    put("results.tex", text::latex(&tables).as_bytes())?;
     let (cost_svg, anytime_svg) = (figures::svg(&cost)?, figures::svg(&anytime)?);
     put("accuracy-cost.svg", cost_svg.as_bytes())?;
     put("accuracy-cost.png", &figures::png(&cost)?)?;
@@ -92,8 +88,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     }
     put(
         "report.html",
-        html::page(&all, &summary, &claims, &tables, &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells, overlays })
-            .as_bytes(),
+        html::page(&all, &claims, &tables, &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells, overlays }).as_bytes(),
     )?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }

@@ -69,7 +69,7 @@ fn tables_and_the_long_file_hold_every_class_and_the_seeds_means() {
     assert_eq!(markdown.matches("| background |").count(), 1, "a classification has no row");
     assert!(markdown.contains("of two empty masks both are 1"));
     let html = read(out.join("report.html"));
-    assert!(html.contains("<h2>Segmentation, whole</h2>") && html.contains("<td>odd &lt;1&gt;</td><td class=\"n\">2</td>"));
+    assert!(html.contains("<h3>Segmentation, whole</h3>") && html.contains("<td>odd &lt;1&gt;</td><td class=\"n\">2</td>"));
     assert!(read(out.join("results.tex")).contains("\\caption{Segmentation by class}"));
 
     let listed = records(out.join("segmentation.csv"));

@@ -232,6 +232,12 @@ impl SummaryRow {
         format!("{whole}: {} training, {} ranking", seconds(training), seconds(all - training))
     }
 
+    /// The search's cost in this unit, and in seconds.
+    pub fn search_cost_in(&self, unit: &str) -> String {
+        let show = |d: f64| format!("{} {unit} ({})", significant(d), show_seconds(d * crate::units::SECONDS_PER_DAY));
+        self.search_days.mean.map_or_else(|| NONE.into(), show)
+    }
+
     /// Weights: one number, or mean and range.
     pub fn parameters_text(&self) -> String {
         let p = self.parameters;
