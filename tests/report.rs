@@ -283,6 +283,17 @@ fn a_method_is_tested_against_its_control() {
 }
 
 #[test]
+fn a_missing_seed_and_a_missing_method_are_named() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    two_methods(&folder);
+    Fixture { seed: 4, ..Fixture::default() }.write(&folder);
+    let text = read(report(&root).1.join("results.md"));
+    assert!(text.contains("| digits, smoke, accuracy | no finished run | amoebanet, nasnet, enas, ghn |"), "{text}");
+    assert!(text.contains("| digits, smoke, accuracy | seeds that others have | random (darts-space) seed 4 |"), "{text}");
+}
+
+#[test]
 fn the_checklist_is_answered_from_what_was_recorded() {
     let root = TempDir::new().unwrap();
     let folder = runs(&root);
@@ -356,6 +367,9 @@ fn unfinished_damaged_foreign_and_repeated_runs_are_named_and_left_out() {
     let log = read(middle.join("events.jsonl")).replacen("{\"v\":1,\"n\":3", "{\"v\":1,#", 1);
     fs::write(middle.join("events.jsonl"), log).unwrap();
     Fixture::default().write(&folder.join("again"));
+    let later = Fixture { seed: 5, ..Fixture::default() }.write(&folder);
+    let log = read(later.join("events.jsonl")).replacen("{\"v\":1,", "{\"v\":2,", 1);
+    fs::write(later.join("events.jsonl"), log).unwrap();
 
     let (summary, out) = report(&root);
     assert_eq!((summary.rows.len(), summary.rows[0].seeds), (1, 1));
@@ -363,12 +377,13 @@ fn unfinished_damaged_foreign_and_repeated_runs_are_named_and_left_out() {
     let named = |run: &str, what: &str| summary.warnings.iter().any(|w| w.starts_with(run) && w.contains(what));
     assert!(named("darts-digits-s1", "unfinished"), "{:?}", summary.warnings);
     assert!(named("darts-digits-s2", "result.json: line 1"), "{:?}", summary.warnings);
+    assert!(named("darts-digits-s5", "event lines of version 2, this naslab reads 1"), "{:?}", summary.warnings);
     assert!(named("darts-digits-s3", "format 99"), "{:?}", summary.warnings);
     assert!(named("darts-digits-s4", "events.jsonl"), "{:?}", summary.warnings);
     assert!(summary.warnings.iter().any(|w| w.contains("the same run as")), "{:?}", summary.warnings);
     let statuses: Vec<String> = records(out.join("results.csv")).into_iter().map(|r| r["status"].clone()).collect();
-    assert_eq!(statuses.iter().filter(|s| *s == "damaged").count(), 3);
-    assert_eq!(statuses.len(), 6);
+    assert_eq!(statuses.iter().filter(|s| *s == "damaged").count(), 4);
+    assert_eq!(statuses.len(), 7);
 }
 
 #[test]

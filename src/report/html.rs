@@ -76,7 +76,7 @@ fn sections(rows: &[Row], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Sect
         section("Cells found", side_by_side(f.cells.iter().map(|c| figure(&c.svg, "")))),
         section("Checklist of best practices", vec![body(&t.checklist)]),
         section("Provenance", vec![body(&t.provenance), folded(&runs(rows))]),
-        section("Runs left out", vec![body(&t.left_out)]),
+        section("Left out and missing", vec![table(&t.left_out), table(&t.missing)]),
         section("Reported by papers", vec![folded(&reported(claims))]),
     ]
 }

@@ -1,9 +1,10 @@
 //! The tables of a report, but for those that have files of their own.
 
 use super::checklist::checklist;
+use super::claims::METHODS;
 use super::control;
-use super::figures::Experiment;
-use super::frame::Row;
+use super::figures::{Experiment, Series};
+use super::frame::{DICE, Row, metric_name};
 use super::grid::Grid;
 use super::outcome;
 use super::provenance::provenance;
@@ -12,7 +13,7 @@ use super::segmentation;
 use super::spread::percent;
 use super::summary::{NONE, SummaryRow};
 use crate::arch::Architecture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All tables of a report; one without rows is not shown.
 pub(super) struct Tables {
@@ -44,6 +45,8 @@ pub(super) struct Tables {
     pub provenance: Grid,
     /// Runs that are in no mean.
     pub left_out: Grid,
+    /// Methods and seeds that one would expect beside the others.
+    pub missing: Grid,
 }
 
 impl Tables {
@@ -65,11 +68,12 @@ impl Tables {
             checklist: checklist(experiments, &comparisons),
             provenance: provenance(rows),
             left_out: left_out(rows),
+            missing: missing(experiments),
         }
     }
 
     /// In the order of a reader.
-    pub fn all(&self) -> [&Grid; 14] {
+    pub fn all(&self) -> [&Grid; 15] {
         [
             &self.outcome,
             &self.spreads,
@@ -85,6 +89,7 @@ impl Tables {
             &self.checklist,
             &self.provenance,
             &self.left_out,
+            &self.missing,
         ]
     }
 }
@@ -184,6 +189,29 @@ fn left_out(rows: &[Row]) -> Grid {
         left: 3,
         ..Grid::default()
     }
+}
+
+/// Methods without a finished run where others have some, and seeds that others have.
+fn missing(experiments: &[Experiment]) -> Grid {
+    let segmenters = ["nas_unet", "random"];
+    let mut rows = Vec::new();
+    for e in experiments {
+        let mut put = |what: &str, missing: Vec<String>| {
+            if !missing.is_empty() {
+                let about = format!("{}, {}, {}", e.dataset, e.preset, metric_name(e.metric));
+                rows.push(vec![about, what.to_string(), missing.join(", ")]);
+            }
+        };
+        let expected = METHODS.into_iter().filter(|m| if e.metric == DICE { segmenters.contains(m) } else { *m != segmenters[0] });
+        put("no finished run", expected.filter(|m| e.series.iter().all(|s| s.method != *m)).map(String::from).collect());
+        let seeds = |s: &Series| s.rows.iter().filter_map(|r| r.manifest.as_ref()).map(|m| m.seed).collect::<BTreeSet<u64>>();
+        let all: BTreeSet<u64> = e.series.iter().flat_map(seeds).collect();
+        for series in &e.series {
+            let lacking = all.difference(&seeds(series)).map(u64::to_string).collect::<Vec<_>>();
+            put("seeds that others have", lacking.into_iter().map(|seed| format!("{} seed {seed}", series.name)).collect());
+        }
+    }
+    Grid { title: "What is missing".into(), head: vec!["experiment", "what", "which"], rows, left: 3, ..Grid::default() }
 }
 
 /// How to read the tables.
