@@ -36,8 +36,9 @@ demo: build
 
 # One thread an operation: the tests run side by side, and threads that wait for each other would slow them down on a busy machine.
 test: setup
+	@$(PYTHON) scripts/setup.py --tests
 	$(PYTHON) -m unittest discover -s scripts
-	OMP_NUM_THREADS=1 $(CARGO) test --locked
+	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 $(CARGO) test --locked
 
 ci:
 	.ci/run

@@ -4,6 +4,8 @@
 A LIBTORCH that is set is used as it is and nothing is downloaded. Otherwise the PyTorch wheel is unpacked to .libtorch/: with only the two
 small CUDA packages that libtorch_cpu.so loads, or with everything that the wheel requires where an NVIDIA card is present. All packages are
 pinned by version and hash.
+
+With --tests it also puts the Python packages of the tests into .python/. Without them the tests that need them are skipped.
 """
 
 import os
@@ -18,6 +20,9 @@ VERSION = "2.11.0"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOME = ROOT / ".libtorch"
 PARTIAL = ROOT / ".libtorch.tmp"
+# Packages of the tests, beside those of the system.
+PACKAGES = ROOT / ".python"
+PACKAGES_PARTIAL = ROOT / ".python.tmp"
 # The wheel for one Python serves all: nothing of Python in it is used.
 WHEEL = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp", "--abi", "cp312", "--abi", "abi3", "--abi", "none"]
 # Named one by one: pip takes only what is listed, and the packages are built for different ones.
@@ -92,6 +97,43 @@ def install(card):
     PARTIAL.rename(HOME)
 
 
+def package_list():
+    return ROOT / "scripts" / "test-packages.txt"
+
+
+def package_stamp():
+    """What the installed packages are made of: the list, and the Python that they are for."""
+    return f"Python {sys.version_info.major}.{sys.version_info.minor} {platform.machine()}\n{package_list().read_text()}"
+
+
+def package_arguments():
+    """Arguments of `pip install` for the packages of the tests."""
+    return ["--disable-pip-version-check", "--target", str(PACKAGES_PARTIAL), "--only-binary=:all:", "--no-deps", "--require-hashes", "-r", str(package_list())]
+
+
+def install_packages():
+    """Installs the packages of the tests; a test says itself what it misses, but where CI is set it must not miss anything."""
+    shutil.rmtree(PACKAGES_PARTIAL, ignore_errors=True)
+    print(f"setup: installing Python packages of the tests (60 MB to download, 200 MB on disk) to {PACKAGES.name}/", flush=True)
+    quiet = dict(os.environ, PIP_ROOT_USER_ACTION="ignore")
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *package_arguments()], env=quiet).returncode != 0:
+        shutil.rmtree(PACKAGES_PARTIAL, ignore_errors=True)
+        what = "pip could not install the Python packages of the tests (see above); they are for Python 3.11 to 3.14 on x86_64"
+        if os.environ.get("CI"):
+            fail(what)
+        print(f"setup: {what}; the tests that read ONNX models and event files are skipped", file=sys.stderr)
+        return
+    stamp_file(PACKAGES_PARTIAL).write_text(package_stamp())
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    PACKAGES_PARTIAL.rename(PACKAGES)
+
+
+def setup_packages():
+    done = stamp_file(PACKAGES)
+    if not done.is_file() or done.read_text() != package_stamp():
+        install_packages()
+
+
 def stamp_file(folder):
     return folder / "naslab-setup"
 
@@ -114,5 +156,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
+        if "--tests" in sys.argv[1:]:
+            setup_packages()
     except KeyboardInterrupt:
         fail("interrupted; run it again")

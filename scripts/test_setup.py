@@ -74,6 +74,35 @@ class Setup(unittest.TestCase):
                 setup.main()
             self.assertEqual(calls, [False, False])
 
+    def test_packages_of_the_tests_are_pinned_by_version_and_hashes(self):
+        lines = [line for line in setup.package_list().read_text().splitlines() if not line.startswith("#")]
+        self.assertIn("--no-deps", setup.package_arguments())
+        self.assertIn("--require-hashes", setup.package_arguments())
+        for line in lines:
+            self.assertRegex(line, r"^[a-z0-9-]+==[0-9][0-9.]*( --hash=sha256:[0-9a-f]{64})+$")
+        self.assertTrue({"onnx", "onnxruntime", "tensorboard"} <= {line.split("==")[0] for line in lines})
+
+    def test_packages_are_installed_again_for_another_list_or_python(self):
+        with tempfile.TemporaryDirectory() as folder:
+            home, calls = pathlib.Path(folder), []
+            with mock.patch.multiple(setup, PACKAGES=home, install_packages=lambda: calls.append(1)):
+                setup.setup_packages()
+                setup.stamp_file(home).write_text(setup.package_stamp() + "more")
+                setup.setup_packages()
+                setup.stamp_file(home).write_text(setup.package_stamp())
+                setup.setup_packages()
+            self.assertEqual(len(calls), 2)
+
+    def test_packages_that_cannot_be_installed_are_an_error_in_ci_only(self):
+        with tempfile.TemporaryDirectory() as folder:
+            refused = mock.Mock(returncode=1)
+            partial = pathlib.Path(folder) / "partial"
+            with mock.patch.multiple(setup, PACKAGES_PARTIAL=partial), mock.patch.object(subprocess, "run", return_value=refused):
+                with mock.patch.dict(os.environ, {"CI": ""}), mock.patch("builtins.print"):
+                    setup.install_packages()
+                with mock.patch.dict(os.environ, {"CI": "true"}), mock.patch("builtins.print"), self.assertRaises(SystemExit):
+                    setup.install_packages()
+
 
 if __name__ == "__main__":
     unittest.main()
