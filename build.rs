@@ -88,6 +88,7 @@ fn build_shim(libtorch: &Path) {
         .file("src/shim/shim.cpp")
         .file("src/shim/depthwise.cpp")
         .file("src/shim/stage.cpp")
+        .file("src/shim/trace.cpp")
         .compile("naslab_shim");
 }
 

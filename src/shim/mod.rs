@@ -1,8 +1,10 @@
 //! The few things of libtorch that tch does not reach, through a little C++, and kernels where libtorch's are slow.
 
 mod planes;
+mod trace;
 
 pub use planes::{Stage, depthwise, pool};
+pub use trace::{Argument, Traced, TracedNode, TracedValue, is_tracing, trace};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 use std::ffi::{CStr, c_char, c_int};

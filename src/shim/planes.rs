@@ -1,5 +1,6 @@
 //! Depthwise convolution and pooling by kernels of our own, where libtorch's are slow: small maps on a processor.
 
+use super::trace::is_tracing;
 use std::ffi::{CStr, c_char, c_void};
 use tch::{Device, Kind, Tensor};
 
@@ -23,9 +24,9 @@ unsafe extern "C" {
     ) -> *mut c_void;
 }
 
-/// Whether the kernels take such a tensor: single or double precision in the memory of the processor.
+/// Whether the kernels take such a tensor: single or double precision in the memory of the processor, while nobody records libtorch's operations.
 fn takes(x: &Tensor) -> bool {
-    x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double) && x.numel() > 0
+    !is_tracing() && x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double) && x.numel() > 0
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].
@@ -109,7 +110,7 @@ impl Stage<'_> {
     }
 }
 
-fn last_error() -> String {
+pub(super) fn last_error() -> String {
     // SAFETY: the text belongs to this thread and is copied at once.
     unsafe { CStr::from_ptr(naslab_last_error()) }.to_string_lossy().into_owned()
 }
