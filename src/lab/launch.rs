@@ -230,11 +230,7 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &Opened) -> 
         shrunk: order.shrunk.clone(),
         limits: order.limits.clone(),
         identity: String::new(),
-        program: Program {
-            version: env!("CARGO_PKG_VERSION").into(),
-            commit: env!("NASLAB_COMMIT").into(),
-            dirty: env!("NASLAB_DIRTY") == "true",
-        },
+        program: Program::current(),
         libtorch: crate::shim::libtorch_version(),
         clock: clock_rule(order.device).into(),
         jobs: order.jobs,
@@ -249,6 +245,7 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &Opened) -> 
             height: shape.height as u32,
             width: shape.width as u32,
             classes: shape.classes as u32,
+            normalisation: Some(data.task.normalisation()),
         },
         started: jiff::Timestamp::now().to_string(),
     };

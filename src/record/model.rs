@@ -90,6 +90,13 @@ pub struct Program {
     pub dirty: bool,
 }
 
+impl Program {
+    /// The one that runs.
+    pub fn current() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), commit: env!("NASLAB_COMMIT").into(), dirty: env!("NASLAB_DIRTY") == "true" }
+    }
+}
+
 /// The device and its host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceRecord {
@@ -129,6 +136,20 @@ pub struct DataRecord {
     pub width: u32,
     /// Number of classes.
     pub classes: u32,
+    /// How pixels become what a network is given; runs of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
+}
+
+/// What a network is given of a pixel: (pixel - mean) / deviation, channel by channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// What the pixels are, in words.
+    pub pixels: String,
+    /// Mean of every channel.
+    pub mean: Vec<f64>,
+    /// Deviation of every channel.
+    pub std: Vec<f64>,
 }
 
 /// The parts of a run. Their times add up to the run's wall time.
@@ -331,4 +352,18 @@ pub struct RunResult {
     /// Overlaps by class, where every pixel was classified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<SegmentationRecord>,
+}
+
+/// `architecture.json`: an architecture on its own, as `naslab export` writes it and every command that takes an architecture reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchitectureRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Method whose retraining protocol belongs to it.
+    pub method: String,
+    /// The architecture.
+    pub architecture: Architecture,
+    /// SHA-256 of its canonical form.
+    pub hash: String,
 }

@@ -5,7 +5,7 @@ use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, T
 use crate::data::{DataSet, Images};
 use crate::error::{Error, Result};
 use crate::nn::cross_entropy;
-use crate::record::Example;
+use crate::record::{Example, Normalisation};
 use crate::seed::Rng;
 use crate::units::hex;
 use sha2::{Digest, Sha256};
@@ -83,6 +83,12 @@ impl Task for Classification {
 
     fn shape(&self) -> Shape {
         self.shape
+    }
+
+    fn normalisation(&self) -> Normalisation {
+        let [mean, std] = [&self.pixels.mean, &self.pixels.std].map(|t| Vec::<f64>::try_from(&t.reshape([-1]).to_kind(Kind::Double)));
+        let (mean, std) = (mean.expect("a flat tensor"), std.expect("a flat tensor"));
+        Normalisation { pixels: "bytes as in the data set's files, from 0 to 255 at the most".into(), mean, std }
     }
 
     fn split_hash(&self) -> &str {

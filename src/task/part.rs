@@ -4,7 +4,7 @@ use super::augment::Augment;
 use super::batches;
 use super::segmentation::SegmentationScore;
 use crate::error::Result;
-use crate::record::Example;
+use crate::record::{Example, Normalisation};
 use crate::seed::{Rng, Streams};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -107,6 +107,9 @@ pub trait Task: Send {
 
     /// What the items are like.
     fn shape(&self) -> Shape;
+
+    /// How its pixels become what a network is given.
+    fn normalisation(&self) -> Normalisation;
 
     /// SHA-256 over what is in which part.
     fn split_hash(&self) -> &str;

@@ -7,7 +7,7 @@ use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, T
 use crate::data::{SegmentationSet, Volume};
 use crate::error::{Error, Result};
 use crate::nn::legacy_soft_dice;
-use crate::record::{Example, ExampleInfo, PADDING};
+use crate::record::{Example, ExampleInfo, Normalisation, PADDING};
 use crate::seed::Rng;
 use crate::units::hex;
 use serde::{Deserialize, Serialize};
@@ -166,6 +166,11 @@ impl Task for Segmentation {
 
     fn shape(&self) -> Shape {
         self.shape
+    }
+
+    fn normalisation(&self) -> Normalisation {
+        let pixels = "intensities from 0 to 1: the volume's 1st percentile is 0, its 99th is 1, what lies beyond is clamped, padding is 0";
+        Normalisation { pixels: pixels.into(), mean: vec![self.slices.mean], std: vec![self.slices.std] }
     }
 
     fn split_hash(&self) -> &str {
