@@ -4,7 +4,7 @@
 //! Read from the bottom up: [`nn`] has operations on explicit weights, [`arch`] architectures as values and their networks,
 //! [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
 //! run directory, and [`lab`] conducts a run: search, select, retrain, test. Each paper is one folder of [`reproductions`].
-//! [`report`] turns recorded runs into tables and figures, and [`cli`] is what was typed.
+//! [`report`] turns recorded runs into tables and figures, [`export`] hands networks to other programs, and [`cli`] is what was typed.
 
 pub mod arch;
 pub mod budget;
@@ -12,6 +12,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod export;
 pub mod lab;
 pub mod nn;
 pub mod record;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A part, and the parts that it may use. `error`, `units` and `seed` may be used by all.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("nn", &["shim"]),
     ("arch", &["nn"]),
     ("record", &["arch"]),
@@ -17,8 +17,10 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("lab", &["train", "task", "data", "arch", "nn", "budget", "device", "shim", "record"]),
     // Recorded files and architectures as data: no tensors, no methods.
     ("report", &["record", "arch"]),
+    // Networks for other programs: built by the lab, whatever the method.
+    ("export", &["lab", "arch", "nn", "shim", "record"]),
     ("reproductions", &["lab", "train", "task", "arch", "nn", "record"]),
-    ("cli", &["reproductions", "report", "lab", "data", "device", "arch", "record"]),
+    ("cli", &["reproductions", "report", "export", "lab", "data", "device", "arch", "nn", "record"]),
     ("lib", &[]),
 ];
 

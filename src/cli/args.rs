@@ -3,9 +3,7 @@
 use crate::error::{Error, Result};
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
-#[cfg(feature = "report")]
-use clap::ValueEnum;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Re-runs neural-architecture searches under one measured budget.
@@ -33,6 +31,8 @@ pub enum Command {
     Resume(ResumeArguments),
     /// Trains a saved or published architecture from scratch.
     Train(TrainArguments),
+    /// Writes a network for other programs: its architecture, its weights, an ONNX model.
+    Export(ExportArguments),
     /// Tables, figures and report.html from recorded runs.
     #[cfg(feature = "report")]
     Report(ReportArguments),
@@ -161,6 +161,66 @@ pub struct TrainArguments {
     /// How and where.
     #[command(flatten)]
     pub runs: Runs,
+}
+
+/// `naslab export`
+#[derive(Args, Debug)]
+pub struct ExportArguments {
+    /// The folder of a finished run, a published name (see `naslab list`), or a JSON file: an architecture, or a finding.json.
+    pub source: String,
+    /// Folder to write into; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What to write, separated by commas; export.json, which says what the network expects, is always written.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "architecture,weights,onnx")]
+    pub format: Vec<ExportFormat>,
+    /// Weights of an architecture, a safetensors file; without it they are initialised, not trained.
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Seed of the initialisation [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Named settings, from which the size of an architecture's network comes [default: smoke].
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// Data set, from which the images' size and the classes come; the preset names one.
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// Folder with the data set's files.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Changes one setting, such as retrain.channels=16; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What an export writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// architecture.json
+    Architecture,
+    /// weights.safetensors
+    Weights,
+    /// model.onnx
+    Onnx,
+}
+
+impl ExportArguments {
+    /// The settings as `naslab train` takes them; an export works on the processor.
+    pub fn choices(&self) -> Choices {
+        Choices {
+            preset: self.preset.clone().unwrap_or_else(|| "smoke".into()),
+            dataset: self.dataset.clone(),
+            data_dir: self.data_dir.clone(),
+            set: self.set.clone(),
+            budget: None,
+            max_trials: None,
+            max_memory: None,
+            device: "cpu".into(),
+            threads: None,
+            jobs: None,
+        }
+    }
 }
 
 /// `naslab report`

@@ -2,6 +2,7 @@
 
 mod args;
 mod data;
+mod export;
 mod list;
 mod plan;
 mod run;
@@ -46,6 +47,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Resume(a) => run::resume(&a),
         Command::Train(a) => train::train(&a),
         Command::Data(a) => data::data(&a),
+        Command::Export(a) => export::export(&a),
         #[cfg(feature = "report")]
         Command::Report(a) => report::report(&a),
         #[cfg(feature = "report")]

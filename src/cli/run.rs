@@ -157,6 +157,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static dyn Method>> {
     names.iter().map(|n| method(n)).collect()
 }
 
-fn by_name(name: &str) -> Result<&'static dyn Method> {
-    if name == Fixed.card().name { Ok(&Fixed) } else { method(name) }
+/// A method, or the training of a given architecture.
+pub fn by_name(name: &str) -> Result<&'static dyn Method> {
+    if name == Fixed::NAME { Ok(&Fixed) } else { method(name) }
 }

@@ -6,8 +6,9 @@ use super::suite::share_budget;
 use crate::arch::{self, Architecture};
 use crate::error::{Error, Result};
 use crate::lab::{Fixed, Method};
+use crate::record::{ArchitectureRecord, read_json};
 use crate::reproductions::method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
@@ -54,13 +55,14 @@ pub fn architecture(text: &str) -> Result<Named> {
     let content = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
     let value: Value = serde_json::from_str(&content).map_err(|e| Error::input(path, format!("not JSON: {e}")))?;
     let method = value["method"].as_str().map(String::from);
-    // A finding names its candidates and which of them was chosen.
-    let inner = match (&value["candidates"], value["chosen"].as_u64()) {
-        (Value::Array(candidates), Some(chosen)) => candidates.get(chosen as usize).map_or(Value::Null, |c| c["architecture"].clone()),
+    // A finding names its candidates and which of them was chosen; an exported document holds one.
+    let inner = match (&value["candidates"], value["chosen"].as_u64(), &value["architecture"]) {
+        (Value::Array(candidates), Some(chosen), _) => candidates.get(chosen as usize).map_or(Value::Null, |c| c["architecture"].clone()),
+        (_, _, Value::Object(_)) => read_json::<ArchitectureRecord>(path).map(|record| json!(record.architecture))?,
         _ => value,
     };
-    let architecture: Architecture =
-        serde_json::from_value(inner).map_err(|e| Error::input(path, format!("not an architecture or a finding.json: {e}")))?;
+    let architecture: Architecture = serde_json::from_value(inner)
+        .map_err(|e| Error::input(path, format!("not an architecture, an architecture.json or a finding.json: {e}")))?;
     architecture.check().map_err(|e| Error::input(path, e.to_string()))?;
     Ok(Named { name: format!("file-{}", &architecture.hash()[..8]), architecture, method })
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Stage name of the retraining's checkpoints.
-const RETRAIN: &str = "retrain";
+pub(super) const RETRAIN: &str = "retrain";
 
 /// How the retraining went.
 struct Retrained {
@@ -206,15 +206,8 @@ fn final_test(lab: &mut Lab, retrained: &Retrained, test: Box<dyn Test>, batch: 
 
 fn save_weights(lab: &mut Lab, retrained: &Retrained, architecture: &Architecture) -> Result<()> {
     let (network, weights) = retrained.trainer.parts();
-    let blobs = network
-        .table()
-        .names()
-        .zip(weights.params())
-        .chain(network.table().stat_names().zip(weights.stats()))
-        .map(|(name, tensor)| super::blobs::to_blob(name, tensor))
-        .collect::<Result<Vec<_>>>()?;
-    let metadata = BTreeMap::from([("architecture".to_string(), serde_json::to_string(architecture).expect("plain data"))]);
-    lab.session.run().write_weights(&blobs, &metadata)
+    let blobs = super::network::blobs(network.table(), weights)?;
+    lab.session.run().write_weights(&blobs, &super::network::metadata(architecture))
 }
 
 fn result(

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct Fixed;
 
 const CARD: Card = Card {
-    name: "train",
+    name: Fixed::NAME,
     title: "Training from scratch",
     paper: "no search: a saved or published architecture",
     about: "trains a given architecture by the retraining protocol of its space",
@@ -33,6 +33,9 @@ struct Prepared {
 }
 
 impl Fixed {
+    /// Name of the method in records.
+    pub const NAME: &'static str = "train";
+
     /// Turns the settings of the method whose space `architecture` belongs to into settings of its training alone.
     pub fn settings(mut of_method: Value, name: &str, architecture: &Architecture) -> Value {
         of_method["search"] = json!({ "name": name, "architecture": architecture });

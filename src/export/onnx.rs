@@ -1,0 +1,89 @@
+//! The ONNX model of a network.
+
+use super::convert::Converter;
+use super::graph::record;
+use super::parts::tensor;
+use super::proto::{DataKind, Dimension, Entry, Graph, Model, OperatorSet, Shape, Size, Tensor, TensorKind, ValueInfo, ValueKind};
+use crate::arch::InputShape;
+use crate::error::{Error, Result};
+use crate::lab::{Built, blobs};
+use crate::record::Blob;
+use prost::Message;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Version of the operators.
+pub const OPSET: i64 = 17;
+/// Version of the file's form that belongs to [`OPSET`].
+const IR: i64 = 8;
+/// Name of the input: normalised images, [batch, channels, height, width].
+pub const IMAGES: &str = "images";
+/// Name of the output: [batch, classes], or [batch, classes, height, width] where every pixel is classified.
+pub const LOGITS: &str = "logits";
+/// Name of the size that is free.
+const BATCH: &str = "batch";
+/// A protocol buffer may not be longer.
+const LONGEST: usize = i32::MAX as usize;
+
+/// The network that scores, for any number of images of this size, with its weights under their own names. `facts` stand in the file's metadata.
+///
+/// # Errors
+/// [`Error::Resource`] for a network with an operation that has no translation, or with too many weights for one file.
+pub fn onnx(built: &Built, input: InputShape, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let traced = record(built, input, IMAGES)?;
+    let images = vec![input.channels, input.height, input.width];
+    let weights = blobs(built.network.table(), &built.weights)?;
+    let mut shapes: HashMap<String, Vec<i64>> = weights.iter().map(|w| (w.name.clone(), sizes(w))).collect();
+    shapes.insert(IMAGES.into(), [&[1], &images[..]].concat());
+    let mut converter = Converter { nodes: Vec::new(), constants: Vec::new(), shapes };
+    traced.nodes.iter().try_for_each(|node| converter.convert(node))?;
+    let logits = converter.shapes.get(&traced.output).map(|s| s[1..].to_vec());
+    let logits = logits.ok_or_else(|| Error::Resource("this network cannot be exported: it gives its input back".into()))?;
+    let Converter { mut nodes, constants, .. } = converter;
+    for name in nodes.iter_mut().flat_map(|n| n.input.iter_mut().chain(&mut n.output)).filter(|name| **name == traced.output) {
+        *name = LOGITS.into();
+    }
+    let used: HashSet<String> = nodes.iter().flat_map(|n| n.input.iter().cloned()).collect();
+    let weights = weights.into_iter().filter(|w| used.contains(&w.name)).map(initializer);
+    let graph = Graph {
+        name: "network".into(),
+        initializer: weights.chain(constants).collect(),
+        input: vec![value(IMAGES, &images, "normalised images")],
+        output: vec![value(LOGITS, &logits, "unnormalised scores of the classes")],
+        node: nodes,
+    };
+    encode(graph, facts)
+}
+
+fn encode(graph: Graph, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let model = Model {
+        ir_version: IR,
+        opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
+        producer_name: "naslab".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        doc_string: String::new(),
+        graph: Some(graph),
+        metadata_props: facts.iter().map(|(key, value)| Entry { key: key.clone(), value: value.clone() }).collect(),
+    };
+    let length = model.encoded_len();
+    if length > LONGEST {
+        return Err(Error::Resource(format!(
+            "the network takes {length} bytes, an ONNX file holds {LONGEST} at the most; export its weights only, with --format weights"
+        )));
+    }
+    Ok(model.encode_to_vec())
+}
+
+fn sizes(blob: &Blob) -> Vec<i64> {
+    blob.shape.iter().map(|side| *side as i64).collect()
+}
+
+fn initializer(blob: Blob) -> Tensor {
+    tensor(&blob.name, &sizes(&blob), DataKind::Float, blob.bytes)
+}
+
+fn value(name: &str, map: &[i64], doc: &str) -> ValueInfo {
+    let named = std::iter::once(Size::Named(BATCH.into()));
+    let dim = named.chain(map.iter().map(|side| Size::Fixed(*side))).map(|size| Dimension { size: Some(size) }).collect();
+    let tensor = TensorKind { elem_type: DataKind::Float as i32, shape: Some(Shape { dim }) };
+    ValueInfo { name: name.into(), value: Some(ValueKind { tensor: Some(tensor) }), doc_string: doc.into() }
+}
