@@ -5,12 +5,13 @@ PYTHON ?= python3
 # One profile for both: the arithmetic is libtorch's (see Cargo.toml).
 NASLAB = target/debug/naslab
 
-.PHONY: help setup build demo test ci tools
+.PHONY: help setup build demo gate-runs gate baseline test ci tools
 
 help:
 	@echo "make demo    set up, build, run every method on the digits, write reports/"
 	@echo "make test    set up, build, run the whole test suite"
-	@echo "make ci      all that has to hold before a change lands: tests, format, lints, documentation, dependencies"
+	@echo "make gate    the smoke suite with one seed against .ci/baseline.csv; make baseline writes that file anew"
+	@echo "make ci      all that has to hold before a change lands: tests, gate, format, lints, documentation, dependencies"
 	@echo "make setup   libtorch only (a LIBTORCH that is set is used as it is)"
 
 tools:
@@ -25,14 +26,26 @@ build: setup
 	$(CARGO) build --locked
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
+DEMO = runs/demo
 demo: build
-	$(NASLAB) run darts enas ghn nas_unet amoebanet nasnet random --preset smoke --seeds 0..3 --threads 1 --out runs
-	$(NASLAB) run random --preset smoke-darts --seeds 0..3 --threads 1 --out runs
-	$(NASLAB) run random --preset smoke-ghn --seeds 0..3 --threads 1 --out runs
-	$(NASLAB) run random --preset smoke-nas-unet --seeds 0..3 --threads 1 --out runs
-	$(NASLAB) run ghn --preset smoke --set 'search.experiment="correlation"' --seeds 0..2 --threads 1 --out runs
-	$(NASLAB) run random --preset smoke --set 'search.space="amoebanet"' --seeds 0..3 --threads 1 --out runs
-	$(NASLAB) report runs --out reports
+	$(NASLAB) run all --preset smoke --seeds 0..3 --budget 10m --threads 1 --out $(DEMO)
+	$(NASLAB) report $(DEMO) --out reports
+
+# The smoke suite against the committed baseline, exactly. The libraries are held to kernels that processors of several generations have.
+GATE = target/gate
+gate baseline: export ATEN_CPU_CAPABILITY = avx2
+gate baseline: export ONEDNN_MAX_CPU_ISA = AVX2
+gate baseline: export MKL_CBWR = COMPATIBLE
+
+gate-runs: build
+	rm -rf $(GATE)
+	$(NASLAB) run all --preset smoke --seeds 0 --threads 1 --device cpu --quiet --out $(GATE)
+
+gate: gate-runs
+	$(NASLAB) check --baseline .ci/baseline.csv --time-ratio 2 --memory-ratio 1.5 $(GATE)
+
+baseline: gate-runs
+	$(NASLAB) check --baseline .ci/baseline.csv --update $(GATE)
 
 # One thread an operation: the tests run side by side, and threads that wait for each other would slow them down on a busy machine.
 test: setup

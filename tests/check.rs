@@ -1,5 +1,8 @@
 //! The regression gate over recorded runs made by hand: what it catches, what it lets pass, and what it refuses to judge.
 
+#[allow(dead_code, reason = "not every test binary needs all of it")]
+mod common;
+
 use assert_cmd::Command;
 use naslab::Error;
 use naslab::arch::{Architecture, Cell, CellPair, Edge};
@@ -8,6 +11,8 @@ use naslab::report::gate::{Mode, Options, Outcome, Verdict, check, junit, update
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 /// A finished run of two-phase cost.
@@ -402,6 +407,59 @@ fn the_binary_tells_by_table_exit_code_and_junit() {
     fs::write(&baseline, "").unwrap();
     let (code, _, err) = run(&["--no-calibration"]);
     assert!(code == 3 && err.contains("the baseline is empty"), "{err}");
+}
+
+/// Keeps every core busy until it is dropped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let work = |stop: Arc<AtomicBool>| {
+            let mut numbers = vec![1.0_f64; 1 << 16];
+            while !stop.load(Ordering::Relaxed) {
+                numbers.iter_mut().for_each(|x| *x = std::hint::black_box(*x * 1.000_001));
+            }
+        };
+        let workers = (0..cores)
+            .map(|_| {
+                std::thread::spawn({
+                    let stop = stop.clone();
+                    move || work(stop)
+                })
+            })
+            .collect();
+        Self { stop, workers }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.workers.drain(..).for_each(|w| w.join().unwrap());
+    }
+}
+
+#[test]
+fn an_unchanged_rerun_on_a_loaded_machine_passes() {
+    let root = TempDir::new().unwrap();
+    let (first, second) = (root.path().join("first"), root.path().join("second"));
+    let baseline = root.path().join("baseline.csv");
+    let gate = |runs: &Path, more: &[&str]| {
+        naslab().arg("check").args(more).args([runs.as_os_str(), "--baseline".as_ref(), baseline.as_os_str()]).output().unwrap()
+    };
+    common::unbroken("random", &first);
+    assert!(gate(&first, &["--update"]).status.success());
+    let load = Load::start();
+    common::unbroken("random", &second);
+    let output = gate(&second, &[]);
+    drop(load);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("finding") && text.contains(" 0 regressions"), "{text}");
 }
 
 #[test]
