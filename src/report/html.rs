@@ -8,19 +8,19 @@ use super::tables::{Tables, reading};
 use super::trials;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
-/// Figures, as SVG where they are lines.
+/// Charts as SVG, by the names of their files.
+pub(super) type Charts = BTreeMap<&'static str, String>;
+
+/// What is drawn.
 pub(super) struct Figures {
-    /// Test score against cost.
-    pub cost: String,
-    /// Anytime curves.
-    pub anytime: String,
-    /// How the searches went, where there is something to show.
-    pub progress: Vec<String>,
+    /// Charts; one that is not there had nothing to show.
+    pub charts: Charts,
     /// The cells found.
     pub cells: Vec<Drawing>,
     /// Test slices of segmentations.
@@ -55,23 +55,32 @@ struct Section {
 
 fn sections(rows: &[Row], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Section> {
     let section = |title, parts: Vec<String>| Section { title, content: parts.concat() };
-    let cost_caption =
-        "Test score against search cost. Left or above: measured here. Last area: reported by the papers, on axes of its own.";
+    let chart = |name: &str, caption: &str| f.charts.get(name).map_or_else(String::new, |svg| figure(svg, caption));
+    let areas = "Left or above: measured here. Last area: reported by the papers, on axes of its own.";
+    let against = |what: &str| format!("Test score against {what}. {areas}");
     let outcome = if t.outcome.rows.is_empty() { "<p>No finished run.</p>\n".into() } else { body(&t.outcome) };
-    let progress = f.progress.iter().map(|svg| figure(svg, ""));
     let best = trials::best(rows);
     vec![
         section("Outcome", vec![outcome, table(&t.spreads)]),
-        section("Accuracy and cost", vec![figure(&f.cost, cost_caption)]),
+        section(
+            "Accuracy, cost and size",
+            vec![chart("accuracy-cost", &against("search cost")), chart("accuracy-parameters", &against("weights"))],
+        ),
         section("Against random search", vec![body(&t.control)]),
         section("Segmentation", vec![table(&t.segmentation), table(&t.classes)]),
         section("Test slices", f.overlays.iter().map(|o| figure(&picture(o), "")).collect()),
-        section("Over time", vec![figure(&f.anytime, "Best search score so far against device time."), table(&t.search_time)]),
-        section("Cost", vec![body(&t.cost), table(&t.normalised)]),
+        section("Over time", vec![chart("anytime", "Best search score so far against device time."), table(&t.search_time)]),
+        section("Cost", vec![body(&t.cost), chart("phases", ""), chart("memory", ""), table(&t.normalised)]),
         section("How to read this", vec![list(&reading(t))]),
         section("What differs from the paper\u{2019}s settings", vec![folded(&t.shrunk)]),
-        section("How the searches went", progress.chain([table(&trials::counts(rows))]).chain(best.iter().map(folded)).collect()),
-        section("Early and late scores", vec![body(&t.relations)]),
+        section(
+            "How the searches went",
+            [chart("trials", ""), chart("diagnostics", ""), table(&trials::counts(rows))]
+                .into_iter()
+                .chain(best.iter().map(folded))
+                .collect(),
+        ),
+        section("Early and late scores", vec![body(&t.relations), chart("predicted", "")]),
         section("Collapsed searches", vec![body(&t.collapsed)]),
         section("Cells found", side_by_side(f.cells.iter().map(|c| figure(&c.svg, "")))),
         section("Checklist of best practices", vec![body(&t.checklist)]),

@@ -47,12 +47,18 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
             .iter()
             .map(|r| format!("{}: {} of {} edges of its normal cell are skip connections; the search collapsed", r[0], r[1], r[2])),
     );
-    let cost = figures::accuracy_cost(&all, &claims);
-    let anytime = figures::anytime(&all);
     let cells = drawings::cells(&all, &mut warnings)?;
     let overlays = drawings::overlays(&all, &mut warnings)?;
-    let searches =
+    let always = [
+        ("accuracy-cost", figures::accuracy_cost(&all, &claims)),
+        ("accuracy-parameters", figures::accuracy_parameters(&all, &claims)),
+        ("anytime", figures::anytime(&all)),
+        ("phases", figures::phases(&all)),
+        ("memory", figures::memory(&all)),
+    ];
+    let if_any =
         [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all)), ("predicted", figures::predicted(&pairs))];
+    let scenes = always.into_iter().chain(if_any.into_iter().filter_map(|(name, scene)| Some((name, scene?))));
 
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
@@ -61,23 +67,17 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     put("results-summary.csv", &summary_csv(&summary)?)?;
     put("results.md", text::markdown(&tables).as_bytes())?;
     put("results.tex", text::latex(&tables).as_bytes())?;
-    let (cost_svg, anytime_svg) = (figures::svg(&cost)?, figures::svg(&anytime)?);
-    put("accuracy-cost.svg", cost_svg.as_bytes())?;
-    put("accuracy-cost.png", &figures::png(&cost)?)?;
-    put("anytime.svg", anytime_svg.as_bytes())?;
-    put("anytime.png", &figures::png(&anytime)?)?;
     put("trials.csv", &trials::trials_csv(&all)?)?;
     put("correlations.csv", &proxies::correlations_csv(&pairs)?)?;
     if let Some(bytes) = segmentation::segmentation_csv(&all)? {
         put("segmentation.csv", &bytes)?;
     }
-    let mut progress = Vec::new();
-    for (name, scene) in searches {
-        let Some(scene) = scene else { continue };
+    let mut charts = html::Charts::new();
+    for (name, scene) in scenes {
         let svg = figures::svg(&scene)?;
         put(&format!("{name}.svg"), svg.as_bytes())?;
         put(&format!("{name}.png"), &figures::png(&scene)?)?;
-        progress.push(svg);
+        charts.insert(name, svg);
     }
     for cell in &cells {
         put(&format!("{}.svg", cell.name), cell.svg.as_bytes())?;
@@ -86,10 +86,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     for overlay in &overlays {
         put(&format!("{}.png", overlay.name), &overlay.png)?;
     }
-    put(
-        "report.html",
-        html::page(&all, &claims, &tables, &html::Figures { cost: cost_svg, anytime: anytime_svg, progress, cells, overlays }).as_bytes(),
-    )?;
+    put("report.html", html::page(&all, &claims, &tables, &html::Figures { charts, cells, overlays }).as_bytes())?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }
 

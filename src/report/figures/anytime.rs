@@ -1,40 +1,69 @@
 //! Best search score so far against device time: how good the answer would have been at any time.
 
 use super::axis::Axis;
-use super::panel::{Entry, Panel, small_print};
+use super::few::{Few, condense};
+use super::missing::missing;
+use super::panel::{Entry, HEAD, Panel, small_print};
 use super::scene::{Frame, Point, Scene};
-use super::series::{Experiment, Series, experiments};
+use super::series::{Experiment, Series};
 use super::style::marker;
 use crate::report::frame::Row;
 use crate::report::load::CurvePoint;
+use crate::units::show_count;
+use std::collections::BTreeSet;
 
 const WIDTH: f64 = 780.0;
 const PLOT_HEIGHT: f64 = 330.0;
-const TOP: f64 = 34.0;
 
-/// One area for each data set, preset and unit of cost; one line a run.
+/// One area for each data set, preset, unit of cost and metric, whatever the method; one line a run.
 pub fn anytime(rows: &[Row]) -> Scene {
-    let groups = experiments(rows);
+    let few = Few::of(rows);
     let mut page = Scene::new("Best search score so far against device time", WIDTH, 0.0);
     let mut top = 10.0;
-    for group in &groups {
-        top = draw_group(&mut page, group, top);
+    for group in &few.groups {
+        top = draw_group(&mut page, group, few.curves(), top);
     }
-    if groups.is_empty() {
+    if few.groups.is_empty() {
         top = draw_empty(&mut page, top);
     }
-    let notes = [
-        "Search scores are scores on validation images while searching. They are of different kinds (see the legend) and are not final scores: compare the shape of curves, and heights only within one kind."
-            .to_string(),
-        "Device time of the search, all attempts; one line a search seed, with a mark at its end.".to_string(),
-    ];
-    top += small_print(&mut page, &notes, 24.0, top, WIDTH - 48.0);
+    top += small_print(&mut page, &notes(&few), 24.0, top, WIDTH - 48.0);
     page.height = (top + 14.0).ceil();
     page
 }
 
+fn notes(few: &Few) -> Vec<String> {
+    let mut notes: Vec<String> = few.groups.iter().filter_map(kinds_note).collect();
+    notes.push("Search scores are scores on validation images while searching, not final scores.".into());
+    notes.push("Device time of the search, all attempts; one line a search seed, with a mark at its end.".into());
+    let all = few.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s)));
+    notes.extend(missing("No line", all, |r| r.curve.is_empty().then(|| "no search score was recorded".to_string())));
+    notes.extend(few.notes.iter().cloned());
+    notes
+}
+
+/// What a reader of an area with several kinds of scores must know.
+fn kinds_note(group: &Experiment) -> Option<String> {
+    let kinds: BTreeSet<&str> = group.series.iter().flat_map(kinds).collect();
+    let listed = kinds.iter().copied().collect::<Vec<_>>().join("; ");
+    (kinds.len() > 1).then(|| {
+        format!(
+            "{}, preset {}: the curves show {} kinds of search score, which are not the same quantity ({listed}). Compare heights within one \
+             kind alone; between kinds, compare when curves rise. How briefly children are trained differs between methods too.",
+            group.dataset,
+            group.preset,
+            kinds.len()
+        )
+    })
+}
+
+/// What the search scores of a group are; more than one only if its runs differ.
+fn kinds<'a>(series: &'a Series) -> BTreeSet<&'a str> {
+    let named = series.rows.iter().filter(|r| !r.curve.is_empty()).filter_map(|r| r.result.as_ref());
+    named.map(|r| r.search_score_kind.as_str()).filter(|kind| !kind.is_empty()).collect()
+}
+
 /// Seconds in the unit that suits the longest curve.
-fn unit(seconds: f64) -> (f64, &'static str) {
+pub fn unit(seconds: f64) -> (f64, &'static str) {
     match seconds {
         s if s > 3.0 * 86_400.0 => (86_400.0, "days"),
         s if s > 3.0 * 3600.0 => (3600.0, "hours"),
@@ -44,10 +73,10 @@ fn unit(seconds: f64) -> (f64, &'static str) {
 }
 
 fn plot_frame(top: f64) -> Frame {
-    Frame { x0: 76.0, y0: top + TOP, x1: WIDTH - 30.0, y1: top + TOP + PLOT_HEIGHT }
+    Frame { x0: 86.0, y0: top + HEAD, x1: WIDTH - 30.0, y1: top + HEAD + PLOT_HEIGHT }
 }
 
-fn draw_group(page: &mut Scene, group: &Experiment, top: f64) -> f64 {
+fn draw_group(page: &mut Scene, group: &Experiment, most: usize, top: f64) -> f64 {
     let curve_points = || group.rows().flat_map(|r| &r.curve);
     let longest = curve_points().map(|p| p.seconds).fold(0.0, f64::max);
     let (scale, unit) = unit(longest);
@@ -55,24 +84,24 @@ fn draw_group(page: &mut Scene, group: &Experiment, top: f64) -> f64 {
     let y = Axis::linear(curve_points().map(|p| 100.0 * p.best), 1.0).within_percent();
     let panel = Panel { frame: plot_frame(top), x, y };
     let title = format!("Anytime curves: {}, preset {}", group.dataset, group.preset);
-    let device = group.cost_unit.split_once("-days ").map_or(group.cost_unit, |(_, device)| device);
     let used = panel.axes(
         page,
         &title,
-        &format!("device time spent on the search, {unit} {device}"),
+        &format!("device time spent on the search, {unit} {}", group.device()),
         &format!("best search score so far ({})", group.unit()),
     );
     if curve_points().next().is_none() {
         panel.empty(page, "no search score was recorded");
     }
-    let entries: Vec<Entry> = group.series.iter().flat_map(|s| draw_series(page, &panel, s, scale)).collect();
+    let entries: Vec<Entry> = group.series.iter().map(|s| draw_series(page, &panel, s, scale, most)).collect();
     panel.legend(page, &entries, used)
 }
 
-fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64) -> Vec<Entry> {
+/// The curves of the first `most` seeds.
+fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64, most: usize) -> Entry {
     let look = series.look();
     let curves: Vec<&Row> = series.rows.iter().copied().filter(|r| !r.curve.is_empty()).collect();
-    for row in &curves {
+    for row in curves.iter().take(most) {
         let path = steps(&row.curve, panel, scale);
         if look.dashed {
             page.dashes(&path, 1.3, look.colour, 5.0);
@@ -83,12 +112,14 @@ fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64) -> 
             marker(page, look, *end, 4.0, true);
         }
     }
-    let kind = series.rows.iter().find_map(|r| r.result.as_ref()).map_or("", |r| r.search_score_kind.as_str());
-    let words = format!("{}, n = {}: {kind}", series.name, curves.len());
-    vec![Entry { look, radius: 5.0, filled: true, lined: true, words }]
+    let words = |n: usize| show_count(n as u64);
+    let drawn = if curves.len() > most { format!(" (the first {} drawn)", words(most)) } else { String::new() };
+    let kind = kinds(series).into_iter().collect::<Vec<_>>().join(" or ");
+    let kind = if kind.is_empty() { "no search score".into() } else { kind };
+    Entry { look, radius: 5.0, filled: true, lined: true, words: format!("{}, n = {}{drawn}: {kind}", series.name, words(curves.len())) }
 }
 
-/// The curve as steps: the score holds until a better one is found. Points that a pixel cannot show are left out.
+/// The curve as steps: the score holds until a better one is found. Of points that a pixel cannot show some are left out.
 fn steps(curve: &[CurvePoint], panel: &Panel, scale: f64) -> Vec<Point> {
     let mut path: Vec<Point> = Vec::new();
     for point in curve {
@@ -102,7 +133,7 @@ fn steps(curve: &[CurvePoint], panel: &Panel, scale: f64) -> Vec<Point> {
         }
         path.push(at);
     }
-    path
+    condense(&path)
 }
 
 fn draw_empty(page: &mut Scene, top: f64) -> f64 {

@@ -9,9 +9,16 @@ pub struct Axis {
     high: f64,
     /// Logarithmic.
     log: bool,
+    /// On a log axis: zero has a place of its own, before the scale.
+    zero: bool,
     /// Value and words of each tick.
     pub ticks: Vec<(f64, String)>,
 }
+
+/// Share of a log axis that is given to zero, if there is one; the scale begins after it.
+const ZERO_ROOM: f64 = 0.1;
+/// Where zero stands.
+const ZERO_AT: f64 = 0.04;
 
 /// Finite bounds with `low < high` around the finite values: at least `least` wide, 6 % free at both ends.
 pub fn safe_range(values: impl IntoIterator<Item = f64>, least: f64) -> (f64, f64) {
@@ -22,7 +29,9 @@ pub fn safe_range(values: impl IntoIterator<Item = f64>, least: f64) -> (f64, f6
     if low > high {
         return (0.0, least.max(1.0));
     }
-    let least = least.max(1e-9 * low.abs().max(high.abs())).max(f64::MIN_POSITIVE);
+    // Wide enough for numbers of few digits.
+    let largest = low.abs().max(high.abs());
+    let least = least.max(largest * if largest < 1e6 { 1e-3 } else { 0.5 }).max(f64::MIN_POSITIVE);
     let missing = (least - (high - low)).max(0.0) / 2.0;
     let free = 0.06 * (high - low + 2.0 * missing);
     (low - missing - free, high + missing + free)
@@ -32,44 +41,72 @@ impl Axis {
     /// A linear axis around `values`, at least `least` wide.
     pub fn linear(values: impl IntoIterator<Item = f64>, least: f64) -> Self {
         let (low, high) = safe_range(values, least);
-        Self { low, high, log: false, ticks: linear_ticks(low, high) }
+        Self { low, high, log: false, zero: false, ticks: linear_ticks(low, high) }
     }
 
     /// A linear axis that begins at zero.
     pub fn from_zero(values: impl IntoIterator<Item = f64>, least: f64) -> Self {
         let (_, high) = safe_range(values.into_iter().chain([0.0]), least);
         let high = high.max(least);
-        Self { low: 0.0, high, log: false, ticks: linear_ticks(0.0, high) }
+        Self { low: 0.0, high, log: false, zero: false, ticks: linear_ticks(0.0, high) }
     }
 
-    /// A logarithmic axis around those `values` that are above zero, at least one decade wide.
+    /// A logarithmic axis around those `values` that are above zero, at least one decade wide. If there is a zero among them it has a
+    /// place before the scale.
     pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
-        let (low, high) = safe_range(values.into_iter().filter(|v| *v > 0.0).map(f64::log10), 1.0);
-        Self { low, high, log: true, ticks: log_ticks(low, high) }
+        let mut zero = false;
+        let values = values.into_iter().inspect(|v| zero |= *v == 0.0);
+        let (low, high) = safe_range(values.filter(|v| *v > 0.0).map(f64::log10), 1.0);
+        let mut ticks = log_ticks(low, high);
+        if !zero {
+            return Self { low, high, log: true, zero, ticks };
+        }
+        ticks.insert(0, (0.0, "0".into()));
+        Self { low: low - (high - low) * ZERO_ROOM / (1.0 - ZERO_ROOM), high, log: true, zero, ticks }
+    }
+
+    /// Where the scale is broken, because zero stands before it.
+    pub fn broken_at(&self) -> Option<f64> {
+        self.zero.then_some((ZERO_AT + ZERO_ROOM) / 2.0)
     }
 
     /// Keeps a percentage axis from running past 100 and below 0.
     pub fn within_percent(mut self) -> Self {
         (self.low, self.high) = (self.low.max(0.0), self.high.min(100.4));
-        self.ticks.retain(|(v, _)| (0.0..=100.0).contains(v) && *v >= self.low);
+        self.ticks = linear_ticks(self.low, self.high);
+        self.ticks.retain(|(v, _)| *v <= 100.0);
         self
     }
 
     /// Where `value` is: 0 at the low end, 1 at the high end; `None` if it is nowhere on this axis.
     pub fn place(&self, value: f64) -> Option<f64> {
+        if self.zero && value == 0.0 {
+            return Some(ZERO_AT);
+        }
         let position = if self.log { value.log10() } else { value };
         position.is_finite().then(|| (position - self.low) / (self.high - self.low))
     }
 }
 
+/// About five round numbers.
 fn linear_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
-    let rough = (high - low) / 5.0;
+    let rough = (high - low) / 6.5;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999).unwrap_or(10.0 * power);
-    let digits = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
     let first = (low / step).ceil();
     let ticks = (0..12).map(|i| (first + f64::from(i)) * step).take_while(|v| *v <= high + 1e-9 * step);
-    ticks.map(|v| (v, if v.abs() >= 1e7 { format!("{v:e}") } else { format!("{:.*}", digits, v + 0.0) })).collect()
+    let largest = low.abs().max(high.abs());
+    ticks.map(|v| (v, number(v + 0.0, step, largest))).collect()
+}
+
+/// A multiple of `step` with no more digits than that needs; very large and very small ones with an exponent, all of an axis alike.
+fn number(value: f64, step: f64, largest: f64) -> String {
+    let decade = (step.log10() + 1e-9).floor();
+    if (1e-3..1e6).contains(&largest) && decade > -5.0 {
+        return format!("{value:.*}", (-decade).max(0.0) as usize);
+    }
+    let digits = if value == 0.0 { 0.0 } else { (value.abs().log10() + 1e-9).floor() - decade };
+    if value.abs() < step / 2.0 { "0".into() } else { format!("{value:.*e}", digits.clamp(0.0, 9.0) as usize) }
 }
 
 fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
@@ -151,16 +188,29 @@ mod tests {
     #[test]
     fn zero_and_nan_are_nowhere_on_a_log_axis() {
         let axis = Axis::log([1.0, 100.0]);
-        assert_eq!((axis.place(0.0), axis.place(-1.0), axis.place(f64::NAN)), (None, None, None));
+        assert_eq!((axis.place(0.0), axis.place(-1.0), axis.place(f64::NAN), axis.broken_at()), (None, None, None, None));
         assert!(axis.place(10.0).is_some());
+    }
+
+    #[test]
+    fn a_zero_among_the_values_has_a_place_before_a_log_scale() {
+        let axis = Axis::log([0.0, 1.0, 100.0]);
+        let places = [axis.place(0.0), axis.broken_at(), axis.place(1.0), axis.place(100.0)].map(Option::unwrap);
+        assert!(places.is_sorted() && places[0] > 0.0 && places[3] < 1.0, "{places:?}");
+        assert_eq!(axis.ticks[0], (0.0, "0".to_string()));
+        assert_eq!(axis.place(f64::NAN), None);
+        assert!(Axis::log([0.0]).place(0.0).is_some());
     }
 
     #[test]
     fn ticks_read_well() {
         let words = |axis: &Axis| axis.ticks.iter().map(|t| t.1.clone()).collect::<Vec<_>>();
+        assert_eq!(words(&Axis::linear([5.0, 95.0], 1.0).within_percent()), ["0", "20", "40", "60", "80", "100"]);
+        assert_eq!(words(&Axis::from_zero([3e-7], 1e-9)), ["0", "5e-8", "1.0e-7", "1.5e-7", "2.0e-7", "2.5e-7", "3.0e-7"]);
+        assert_eq!(words(&Axis::from_zero([4.1e9], 1.0)), ["0", "1e9", "2e9", "3e9", "4e9"]);
         assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
-        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.5", "100.0"]);
+        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.6", "99.8", "100.0"]);
     }
 }

@@ -3,8 +3,9 @@
 use super::graph::{Graph, Input};
 use super::layout::{Heights, Item, Placed, layers};
 use super::render::text_width;
-use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic, wrap};
+use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
+use super::words::{fitted, wrap};
 use crate::arch::{Architecture, Cell, Direction, UnetCells};
 use crate::error::Result;
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ const GAP: f64 = 74.0;
 const END_WIDTH: f64 = 58.0;
 const MARGIN: f64 = 18.0;
 const TITLE: f64 = 27.0;
+/// A title that is longer than the drawing and than this is cut.
+const LONGEST: f64 = 900.0;
 /// Height of a line of small print.
 const FOOT: f64 = 14.0;
 const SUM: &str = "a node adds its two operations";
@@ -92,6 +95,7 @@ fn labelled(cell: &Graph, title: &str, foot: &str) -> Scene {
     let extents = columns.iter().flat_map(|c| c.items.iter().map(|i| (i.y - half(cell, i.item), i.y + half(cell, i.item))));
     let (top, bottom) = extents.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (t, u)| (a.min(t), b.max(u)));
     let right = columns.last().map_or(0.0, |c| c.right);
+    let title = &fitted(title, TEXT + 1.5, true, right.max(LONGEST));
     let width = (right + MARGIN).max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN);
     let feet = wrap(foot, TEXT - 2.0, width - 2.0 * MARGIN);
     let mut scene = Scene::new(title, width.ceil(), (bottom - top + TITLE + 2.0 * MARGIN + FOOT * feet.len() as f64).ceil());
@@ -283,20 +287,12 @@ mod tests {
         Cell::new(nodes, concat)
     }
 
-    fn assert_clean(scene: &Scene) {
-        let frames: Vec<Frame> = scene.texts().map(super::super::scene::Text::frame).collect();
-        for (i, f) in frames.iter().enumerate() {
-            assert!(f.x0 >= 0.0 && f.y0 >= 0.0 && f.x1 <= scene.width && f.y1 <= scene.height, "{}: text {i} is cut: {f:?}", scene.title);
-            assert!(!frames[i + 1..].iter().any(|g| f.overlaps(g)), "{}: text {i} covers another", scene.title);
-        }
-    }
-
     #[test]
     fn no_label_is_cut_or_covered_in_cells_of_one_to_seven_nodes() {
         for nodes in 1..=7 {
             for seed in 0..40 {
                 let scene = cell(&random_cell(nodes, seed), "a cell drawn at random").unwrap();
-                assert_clean(&scene);
+                scene.assert_sound();
                 // Two operations and a number a node; c and its index three times; the title; a foot of one to three lines.
                 let texts = scene.texts().count();
                 assert!((3 * nodes + 8..=3 * nodes + 10).contains(&texts), "{texts} texts for {nodes} nodes");
@@ -311,7 +307,7 @@ mod tests {
         for net in published.chain(sampled) {
             let Architecture::NasUnet(cells) = &net else { panic!("cells of a NAS-Unet") };
             let scene = architecture(&net, "a U").unwrap().unwrap();
-            assert_clean(&scene);
+            scene.assert_sound();
             let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
             assert_eq!((count("a U: down cell"), count("a U: up cell")), (1, 1));
             // Down: k-2, k-1, k. Up: skip, k-1, k.

@@ -3,6 +3,7 @@
 use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
+use super::words::fitted;
 use crate::arch::enas_space::MacroNet;
 use crate::error::Result;
 
@@ -12,6 +13,8 @@ const BOX: f64 = 23.0;
 const MARGIN: f64 = 18.0;
 const NUMBER: f64 = 30.0;
 const TITLE: f64 = 44.0;
+/// A title that is longer is cut.
+const LONGEST: f64 = 900.0;
 /// The network from top to bottom: stem, layers, classifier.
 ///
 /// # Errors
@@ -22,6 +25,7 @@ pub fn chain(net: &MacroNet, title: &str) -> Result<Scene> {
     let (left, right) = (MARGIN + NUMBER, MARGIN + NUMBER + widest + 20.0);
     let reach = (0..net.layers.len()).flat_map(|l| net.layers[l].skips.iter().map(move |s| bulge(l + 1 - s))).fold(40.0, f64::max);
     let foot = "an arc carries an earlier output to a layer; after a dashed line the maps are half as large";
+    let title = &fitted(title, TEXT + 1.5, true, LONGEST);
     let width = (right + reach + MARGIN)
         .max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN)
         .max(text_width(foot, TEXT - 2.0, false) + 2.0 * MARGIN);

@@ -2,8 +2,9 @@
 
 use super::panel::small_print;
 use super::render::{PNG_SCALE, text_width};
-use super::scene::{Align, Colour, Frame, INK, Picture, Point, Scene, wrap};
+use super::scene::{Align, Colour, Frame, INK, Picture, Point, Scene};
 use super::style::class_colour;
+use super::words::{clip, fitted};
 use crate::error::{Error, Result};
 use crate::record::{Example, PADDING};
 
@@ -39,7 +40,7 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
     let width = 2.0 * MARGIN + WORDS + 3.0 * side + 2.0 * GAP;
     let mut scene = Scene::new(title, width.ceil(), 0.0);
     let mut top = 12.0;
-    for line in wrap(title, 1.2 * TEXT, width - 2.0 * MARGIN) {
+    for line in clip(title, TEXT + 1.5, true, width - 2.0 * MARGIN, 3) {
         top += LINE;
         scene.bold(line, (MARGIN, top), TEXT + 1.5, Align::Left, INK);
     }
@@ -112,8 +113,8 @@ fn row(scene: &mut Scene, example: &Example, lefts: [f64; 3], top: f64) -> f64 {
 fn words(scene: &mut Scene, example: &Example, top: f64) -> f64 {
     let about = &example.about;
     let mut y = top + 14.0;
-    scene.bold(fitted(&format!("{} volume", about.rank), WORDS - GAP, true), (MARGIN, y), TEXT, Align::Left, INK);
-    let name = broken(&about.volume, WORDS - GAP, 3);
+    scene.bold(fitted(&format!("{} volume", about.rank), TEXT, true, WORDS - GAP), (MARGIN, y), TEXT, Align::Left, INK);
+    let name = clip(&about.volume, TEXT, false, WORDS - GAP, 3);
     let rest = [format!("slice {}", about.slice), format!("Dice {:.2} %", 100.0 * about.dice)];
     for line in name.into_iter().chain(rest) {
         y += LINE;
@@ -174,7 +175,7 @@ fn legend(scene: &mut Scene, classes: &[&str], top: f64, width: f64) -> f64 {
     const SWATCH: f64 = 22.0;
     let (mut x, mut y) = (MARGIN, top + 14.0);
     for (i, name) in classes.iter().enumerate().skip(1) {
-        let name = fitted(name, width - SWATCH - 8.0, false);
+        let name = fitted(name, TEXT, false, width - SWATCH - 8.0);
         let wide = SWATCH + 8.0 + text_width(&name, TEXT, false);
         if x > MARGIN && x + wide > MARGIN + width {
             (x, y) = (MARGIN, y + LINE + 3.0);
@@ -199,39 +200,6 @@ fn notes(examples: &[Example]) -> Vec<String> {
         notes.push("A light pattern is outside of the slice: the window is larger.".into());
     }
     notes
-}
-
-/// Breaks words at any letter into lines no wider than `width`; where there are more than `most`, the last ends in an ellipsis.
-fn broken(words: &str, width: f64, most: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for letter in words.chars() {
-        let last = lines.len() - 1;
-        if !lines[last].is_empty() && text_width(&format!("{}{letter}", lines[last]), TEXT, false) > width {
-            if lines.len() == most {
-                lines[last] = fitted(&format!("{}{letter}…", lines[last]), width, false);
-                return lines;
-            }
-            lines.push(String::new());
-        }
-        let last = lines.len() - 1;
-        lines[last].push(letter);
-    }
-    lines
-}
-
-/// Words cut to `width`, with an ellipsis if something is missing.
-fn fitted(words: &str, width: f64, bold: bool) -> String {
-    if text_width(words, TEXT, bold) <= width {
-        return words.into();
-    }
-    let mut kept: String = words.trim_end_matches('…').into();
-    while kept.pop().is_some() {
-        let cut = format!("{kept}…");
-        if text_width(&cut, TEXT, bold) <= width {
-            return cut;
-        }
-    }
-    String::new()
 }
 
 #[cfg(test)]
@@ -272,12 +240,7 @@ mod tests {
             let names: Vec<&str> = many[..classes].iter().map(String::as_str).collect();
             let scene =
                 overlay(&[slice.clone(), slice], &names, "a method on a data set with a very long name, seed 12345: test slices").unwrap();
-            let frames: Vec<Frame> = scene.texts().map(super::super::scene::Text::frame).collect();
-            for (i, f) in frames.iter().enumerate() {
-                let words = &scene.texts().nth(i).unwrap().words;
-                assert!(f.x0 >= 0.0 && f.y0 >= 0.0 && f.x1 <= scene.width && f.y1 <= scene.height, "'{words}' is cut: {f:?}");
-                assert!(!frames[i + 1..].iter().any(|g| f.overlaps(g)), "'{words}' covers another");
-            }
+            scene.assert_sound();
             assert!(names[1..].iter().all(|name| scene.texts().any(|t| t.words == *name)));
         }
     }

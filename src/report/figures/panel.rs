@@ -1,20 +1,26 @@
 //! A plot area with axes, title and legend.
 
 use super::axis::Axis;
-use super::scene::{Align, FAINT, Frame, GRID, INK, Point, Scene, wrap};
+use super::render::text_width;
+use super::scene::{Align, FAINT, Frame, GRID, INK, Point, Scene};
 use super::style::{Look, marker};
+use super::words::{clip, fitted, wrap};
 
 /// Size of ordinary text.
 pub const TEXT: f64 = 12.0;
 /// Height of a line of text.
 pub const LINE: f64 = 17.0;
+/// Room above a plot area, for a title of two lines.
+pub const HEAD: f64 = 46.0;
+/// Lines that a title, the label of an axis and an entry of a legend may have.
+const LINES: usize = 2;
 
 /// An entry of a legend.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Of its mark.
     pub look: Look,
-    /// Of the mark.
+    /// Of the mark; 0 for no mark.
     pub radius: f64,
     /// Filled or hollow mark.
     pub filled: bool,
@@ -36,9 +42,12 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// The place of a point; `None` if it has none (NaN, or zero on a log axis).
+    /// The place of a point; `None` if it has none (NaN, zero on a log axis, outside of the axes).
     pub fn at(&self, x: f64, y: f64) -> Option<Point> {
         let (right, up) = (self.x.place(x)?, self.y.place(y)?);
+        if ![right, up].iter().all(|share| (-1e-6..=1.000_001).contains(share)) {
+            return None;
+        }
         Some((self.frame.x0 + right * (self.frame.x1 - self.frame.x0), self.frame.y1 - up * (self.frame.y1 - self.frame.y0)))
     }
 
@@ -46,17 +55,19 @@ impl Panel {
     pub fn axes(&self, scene: &mut Scene, title: &str, x_label: &str, y_label: &str) -> f64 {
         self.grid(scene);
         let f = self.frame;
-        let titles = wrap(title, TEXT + 1.0, f.x1 - f.x0 + 40.0);
+        let titles = clip(title, TEXT + 0.5, true, f.x1 - f.x0 + 16.0, LINES);
         let first = f.y0 - 14.0 - LINE * (titles.len() as f64 - 1.0);
         for (i, line) in titles.into_iter().enumerate() {
             scene.bold(line, (f.x0, first + LINE * i as f64), TEXT + 0.5, Align::Left, INK);
         }
-        let labels = wrap(x_label, TEXT, f.x1 - f.x0 + 20.0);
+        let labels = clip(x_label, TEXT, false, f.x1 - f.x0 + 20.0, LINES);
         let used = 36.0 + LINE * labels.len() as f64;
         for (i, line) in labels.into_iter().enumerate() {
             scene.text(line, ((f.x0 + f.x1) / 2.0, f.y1 + 36.0 + LINE * i as f64), TEXT, Align::Centre, INK);
         }
-        scene.upward(y_label, (f.x0 - 46.0, (f.y0 + f.y1) / 2.0), TEXT, INK);
+        let widest = self.y.ticks.iter().map(|(_, words)| text_width(words, TEXT - 1.0, false)).fold(0.0, f64::max);
+        let left = f.x0 - (widest + 15.0).max(46.0);
+        scene.upward(fitted(y_label, TEXT, false, f.y1 - f.y0 + 40.0), (left, (f.y0 + f.y1) / 2.0), TEXT, INK);
         used
     }
 
@@ -76,6 +87,11 @@ impl Panel {
             scene.text(words, (f.x0 - 7.0, y + 4.0), TEXT - 1.0, Align::Right, INK);
         }
         scene.line(vec![(f.x0, f.y0), (f.x0, f.y1), (f.x1, f.y1)], 1.1, INK);
+        if let Some(share) = self.x.broken_at() {
+            for x in [-2.5, 2.5].map(|shift| f.x0 + share * (f.x1 - f.x0) + shift) {
+                scene.line(vec![(x - 2.0, f.y1 + 5.0), (x + 2.0, f.y1 - 5.0)], 1.1, INK);
+            }
+        }
     }
 
     /// Draws the legend below the axes, which use `used` pixels there; returns where the next thing may begin.
@@ -106,8 +122,10 @@ pub fn legend(scene: &mut Scene, entries: &[Entry], left: f64, top: f64, width: 
                 scene.line(ends.to_vec(), 1.6, entry.look.colour);
             }
         }
-        marker(scene, entry.look, middle, entry.radius, entry.filled);
-        for line in wrap(&entry.words, TEXT, width - 40.0) {
+        if entry.radius > 0.0 {
+            marker(scene, entry.look, middle, entry.radius, entry.filled);
+        }
+        for line in clip(&entry.words, TEXT, false, width - 40.0, LINES) {
             scene.text(line, (left + 38.0, y + 12.0), TEXT, Align::Left, INK);
             y += LINE;
         }
@@ -117,7 +135,7 @@ pub fn legend(scene: &mut Scene, entries: &[Entry], left: f64, top: f64, width: 
 
 /// Height that [`legend`] will use.
 pub fn legend_height(entries: &[Entry], width: f64) -> f64 {
-    entries.iter().map(|e| wrap(&e.words, TEXT, width - 40.0).len() as f64 * LINE).sum()
+    entries.iter().map(|e| clip(&e.words, TEXT, false, width - 40.0, LINES).len() as f64 * LINE).sum()
 }
 
 /// Draws small print from `top` on; returns the height used.

@@ -1,16 +1,23 @@
 //! How a search went: the score of every trial, and the figures that methods report about themselves.
 
 use super::axis::Axis;
-use super::panel::{Entry, Panel, small_print};
+use super::few::{Few, OWN_AREAS, condense, note, thin};
+use super::panel::{Entry, HEAD, Panel, small_print};
 use super::scene::{Frame, Point, Scene};
-use super::series::{Experiment, Series, experiments};
+use super::series::{Experiment, Series};
 use super::style::{Look, marker};
 use crate::report::frame::Row;
+use crate::units::show_count;
 use std::collections::BTreeSet;
 
 const WIDTH: f64 = 780.0;
 const PLOT_HEIGHT: f64 = 250.0;
-const TOP: f64 = 34.0;
+/// Marks of trials in an area.
+const MARKS: usize = 500;
+/// Areas of the figure of what methods report: their legends name groups, so they are higher.
+const FIGURES: usize = 16;
+/// Curves of a group in an area.
+const CURVES: usize = 12;
 
 /// Figures that have an area of their own, with the label of their axis.
 const KNOWN: [(&str, &str); 7] = [
@@ -28,8 +35,9 @@ const TRIAL_LINES: [(&str, &str); 2] =
 
 /// Scores of all trials, one area for each method; `None` if no run has trials.
 pub fn trials(rows: &[Row]) -> Option<Scene> {
-    let groups = experiments(rows);
-    let searched: Vec<(&Experiment, &Series)> = groups
+    let few = Few::of(rows);
+    let searched: Vec<(&Experiment, &Series)> = few
+        .groups
         .iter()
         .flat_map(|g| g.series.iter().map(move |s| (g, s)))
         .filter(|(_, s)| s.rows.iter().any(|r| !r.trials.is_empty()))
@@ -39,34 +47,47 @@ pub fn trials(rows: &[Row]) -> Option<Scene> {
     }
     let mut page = Scene::new("Score of every trial", WIDTH, 0.0);
     let mut top = 10.0;
-    for (group, series) in searched {
+    for (group, series) in searched.iter().take(OWN_AREAS) {
         top = trial_panel(&mut page, group, series, top);
     }
-    let notes = ["Validation scores of briefly trained children in the order of their numbers, all seeds; a trial without a score is not shown. The areas of a data set and preset share their axes.".to_string()];
+    let mut notes = vec![
+        "Validation scores of briefly trained children in the order of their numbers, all seeds; a trial without a score is not shown. The areas of a data set and preset share their axes.".to_string(),
+    ];
+    if searched.iter().any(|(_, s)| scores(s).count() > MARKS) {
+        notes.push("Where many marks lie close together, some are left out.".into());
+    }
+    notes.extend(note("areas", OWN_AREAS, searched.len()));
+    notes.extend(few.notes);
     top += small_print(&mut page, &notes, 24.0, top, WIDTH - 48.0);
     page.height = (top + 14.0).ceil();
     Some(page)
 }
 
+/// Number of a trial, counted from 1, and its score in per cent.
+fn scores<'a>(series: &'a Series) -> impl Iterator<Item = (f64, f64)> + 'a {
+    let trials = series.rows.iter().flat_map(|r| &r.trials);
+    trials.filter_map(|t| Some((t.id as f64 + 1.0, 100.0 * t.score.filter(|s| s.is_finite())?)))
+}
+
 fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) -> f64 {
     let all = || group.rows().flat_map(|r| &r.trials);
-    let x = Axis::from_zero(all().map(|t| (t.id + 1) as f64), 1.0);
+    let x = Axis::from_zero(all().map(|t| t.id as f64 + 1.0), 1.0);
     let y = Axis::linear(all().filter_map(|t| t.score).map(|s| 100.0 * s), 1.0).within_percent();
     let panel = Panel { frame: plot_frame(top), x, y };
     let title = format!("{}: {}, preset {}", series.name, group.dataset, group.preset);
     let used = panel.axes(page, &title, "trial", &format!("score of the trial ({})", group.unit()));
     let look = series.look();
-    for trial in series.rows.iter().flat_map(|r| &r.trials) {
-        if let Some(at) = trial.score.and_then(|s| panel.at((trial.id + 1) as f64, 100.0 * s)) {
-            marker(page, look, at, 2.6, false);
-        }
+    let marks: Vec<Point> = scores(series).filter_map(|(x, y)| panel.at(x, y)).collect();
+    if marks.is_empty() {
+        panel.empty(page, "no trial has a score");
     }
+    thin(marks, MARKS).into_iter().for_each(|at| marker(page, look, at, 2.6, false));
     let plain = |words: String, filled, lined| Entry { look, radius: 3.5, filled, lined, words };
-    let mut entries = vec![plain(format!("a trial; {} seeds", series.rows.len()), false, false)];
+    let mut entries = vec![plain(format!("a trial; {}", counted(series.rows.len(), "seed")), false, false)];
     for (key, words) in TRIAL_LINES {
         let curves: Vec<Vec<Point>> = series.rows.iter().map(|r| curve(r, key, &panel, 100.0)).filter(|c| c.len() > 1).collect();
         if !curves.is_empty() {
-            entries.push(plain(format!("{words}, one line a seed"), true, true));
+            entries.push(plain(format!("{words}, one line a seed{}", first(curves.len())), true, true));
         }
         draw(page, look, curves, 1.6);
     }
@@ -75,17 +96,24 @@ fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) 
 
 /// What methods report about themselves while they search, one area for each figure; `None` if there is nothing.
 pub fn diagnostics(rows: &[Row]) -> Option<Scene> {
-    let groups = experiments(rows);
+    let few = Few::of(rows);
     let mut page = Scene::new("What the searches report about themselves", WIDTH, 0.0);
-    let mut top = 10.0;
-    for group in &groups {
+    let mut areas: Vec<(&Experiment, &str, &str)> = Vec::new();
+    for group in &few.groups {
         let keys: BTreeSet<&str> = group.rows().flat_map(|r| &r.points).flat_map(|p| p.extra.keys()).map(String::as_str).collect();
-        for (key, label) in KNOWN.iter().filter(|(key, _)| keys.contains(key)) {
-            top = figure_panel(&mut page, group, key, label, top);
-        }
+        areas.extend(KNOWN.iter().filter(|(key, _)| keys.contains(key)).map(|(key, label)| (group, *key, *label)));
     }
-    page.height = (top + 4.0).ceil();
-    (!page.marks.is_empty()).then_some(page)
+    if areas.is_empty() {
+        return None;
+    }
+    let mut top = 10.0;
+    for (group, key, label) in areas.iter().take(FIGURES) {
+        top = figure_panel(&mut page, group, key, label, top);
+    }
+    let notes: Vec<String> = note("areas", FIGURES, areas.len()).into_iter().chain(few.notes.iter().cloned()).collect();
+    top += small_print(&mut page, &notes, 24.0, top, WIDTH - 48.0);
+    page.height = (top + 10.0).ceil();
+    Some(page)
 }
 
 fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, top: f64) -> f64 {
@@ -97,6 +125,9 @@ fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, to
     };
     let title = format!("{label}: {}, preset {}", group.dataset, group.preset);
     let used = panel.axes(page, &title, "trials, or steps of the search", short(label));
+    if values().all(|(_, v)| !v.is_finite()) {
+        panel.empty(page, "no finite value was recorded");
+    }
     let mut entries = Vec::new();
     for series in &group.series {
         let look = series.look();
@@ -104,19 +135,36 @@ fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, to
         if curves.is_empty() {
             continue;
         }
-        entries.push(Entry { look, radius: 4.0, filled: true, lined: true, words: format!("{}, {} searches", series.name, curves.len()) });
+        let words = format!("{}, {}{}", series.name, counted(curves.len(), "search"), first(curves.len()));
+        entries.push(Entry { look, radius: 4.0, filled: true, lined: true, words });
         draw(page, look, curves, 1.4);
     }
     panel.legend(page, &entries, used)
 }
 
-/// Curves, each with a mark at its end.
+/// The first curves, each with a mark at its end.
 fn draw(page: &mut Scene, look: Look, curves: Vec<Vec<Point>>, width: f64) {
-    for path in curves {
+    for path in curves.into_iter().take(CURVES) {
         let end = path[path.len() - 1];
-        page.line(path, width, look.colour);
+        page.line(condense(&path), width, look.colour);
         marker(page, look, end, 3.5, true);
     }
+}
+
+/// Says that not all curves are drawn, if so.
+fn first(curves: usize) -> String {
+    if curves > CURVES { format!(" (the first {CURVES} drawn)") } else { String::new() }
+}
+
+fn counted(n: usize, what: &str) -> String {
+    let plural = if n == 1 {
+        ""
+    } else if what.ends_with("ch") {
+        "es"
+    } else {
+        "s"
+    };
+    format!("{} {what}{plural}", show_count(n as u64))
 }
 
 /// What stands before the first "of": an upright axis has little room.
@@ -125,7 +173,7 @@ fn short(label: &str) -> &str {
 }
 
 fn plot_frame(top: f64) -> Frame {
-    Frame { x0: 76.0, y0: top + TOP, x1: WIDTH - 30.0, y1: top + TOP + PLOT_HEIGHT }
+    Frame { x0: 86.0, y0: top + HEAD, x1: WIDTH - 30.0, y1: top + HEAD + PLOT_HEIGHT }
 }
 
 fn curve(row: &Row, key: &str, panel: &Panel, scale: f64) -> Vec<Point> {

@@ -16,6 +16,8 @@ const SVG_UNITS: f64 = 10.0;
 pub const PNG_SCALE: usize = 2;
 /// The PNG is drawn this much larger and then averaged, which smooths all edges.
 const OVERSAMPLE: usize = 2;
+/// Pixels of a PNG above which it is not drawn larger first, which would take hundreds of MiB.
+const LARGE: usize = 24_000_000;
 /// Plotters divides a font size by this for SVG.
 const SVG_EM: f64 = 1.24;
 /// Ascent plus descent of the embedded font in ems: what `ab_glyph` scales to the font size.
@@ -64,7 +66,7 @@ pub fn svg(scene: &Scene) -> Result<String> {
         draw(&area, scene, SVG_INK)?;
     }
     let plain = format!("<svg width=\"{}\" height=\"{}\"", size.0, size.1);
-    let label = scene.title.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let label = printable(&scene.title).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     let sized = format!("<svg role=\"img\" aria-label=\"{label}\" width=\"{}\" height=\"{}\"", scene.width.round(), scene.height.round());
     Ok(out.replacen(&plain, &sized, 1))
 }
@@ -72,13 +74,14 @@ pub fn svg(scene: &Scene) -> Result<String> {
 /// The scene as a PNG file at twice the scene's size.
 pub fn png(scene: &Scene) -> Result<Vec<u8>> {
     let (width, height) = (scene.width.round() as usize * PNG_SCALE, scene.height.round() as usize * PNG_SCALE);
-    let (large_width, large_height) = (width * OVERSAMPLE, height * OVERSAMPLE);
-    let mut large = vec![255u8; large_width * large_height * 3];
+    let times = if width * height > LARGE { 1 } else { OVERSAMPLE };
+    let mut large = vec![255u8; width * height * times * times * 3];
     {
-        let area = BitMapBackend::with_buffer(&mut large, (large_width as u32, large_height as u32)).into_drawing_area();
-        draw(&area, scene, PNG_INK)?;
+        let size = ((width * times) as u32, (height * times) as u32);
+        let area = BitMapBackend::with_buffer(&mut large, size).into_drawing_area();
+        draw(&area, scene, Ink { units: (PNG_SCALE * times) as f64, ..PNG_INK })?;
     }
-    let small = average(&large, large_width, width, height);
+    let small = average(&large, width, times);
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
@@ -91,17 +94,22 @@ pub fn png(scene: &Scene) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Averages squares of [`OVERSAMPLE`] pixels.
-fn average(large: &[u8], large_width: usize, width: usize, height: usize) -> Vec<u8> {
-    let mut small = Vec::with_capacity(width * height * 3);
-    for y in 0..height {
-        for x in 0..width {
-            for channel in 0..3 {
-                let pixels = (0..OVERSAMPLE * OVERSAMPLE).map(|i| (y * OVERSAMPLE + i / OVERSAMPLE, x * OVERSAMPLE + i % OVERSAMPLE));
-                let sum: usize = pixels.map(|(y, x)| usize::from(large[(y * large_width + x) * 3 + channel])).sum();
-                small.push((sum / (OVERSAMPLE * OVERSAMPLE)) as u8);
+/// Averages squares of `times` pixels, row by row, to rows of `width` pixels.
+fn average(large: &[u8], width: usize, times: usize) -> Vec<u8> {
+    let mut small = Vec::with_capacity(large.len() / (times * times));
+    let mut sums = vec![0u16; width * 3];
+    for rows in large.chunks_exact(width * times * 3 * times) {
+        sums.fill(0);
+        for row in rows.chunks_exact(width * times * 3) {
+            for (sum, square) in sums.chunks_exact_mut(3).zip(row.chunks_exact(3 * times)) {
+                for pixel in square.chunks_exact(3) {
+                    sum[0] += u16::from(pixel[0]);
+                    sum[1] += u16::from(pixel[1]);
+                    sum[2] += u16::from(pixel[2]);
+                }
             }
         }
+        small.extend(sums.iter().map(|sum| (sum / (times * times) as u16) as u8));
     }
     small
 }
@@ -169,7 +177,12 @@ fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink
     };
     let colour = rgb(text.colour);
     let style = TextStyle::from(font).color(&colour).pos(Pos::new(across, VPos::Top));
-    area.draw_text(&text.words, &style, whole(&[at], ink)[0]).map_err(|e| e.to_string())
+    area.draw_text(&printable(&text.words), &style, whole(&[at], ink)[0]).map_err(|e| e.to_string())
+}
+
+/// A control character has no shape, and most of them may not stand in an XML document.
+fn printable(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') { ' ' } else { c }).collect()
 }
 
 /// A thick segment with square ends; nothing if its ends are one point.
@@ -191,4 +204,21 @@ fn whole(points: &[Point], ink: Ink) -> Vec<(i32, i32)> {
 
 fn rgb(c: Colour) -> RGBColor {
     RGBColor(c.0, c.1, c.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_of_pixels_are_averaged() {
+        let large: Vec<u8> = [[10, 20, 30, 40], [50, 60, 70, 90]].concat().into_iter().flat_map(|v| [v, v / 10, 0]).collect();
+        assert_eq!(average(&large, 2, 2), [35, 3, 0, 57, 5, 0]);
+        assert_eq!(average(&large, 4, 1), large);
+    }
+
+    #[test]
+    fn what_may_not_stand_in_a_document_is_a_space() {
+        assert_eq!(printable("a\u{0}b\u{1b}[1m\n\u{ffff}ß"), "a b [1m  ß");
+    }
 }

@@ -1,5 +1,6 @@
 //! A page of marks, in pixels of a 96-dpi screen with the origin at the top left.
 
+#[cfg(test)]
 use super::render::text_width;
 
 /// x to the right, y down.
@@ -233,12 +234,6 @@ impl Scene {
         self.marks.push(Mark::Picture { picture, at, side });
     }
 
-    /// All texts.
-    #[cfg(test)]
-    pub fn texts(&self) -> impl Iterator<Item = &Text> {
-        self.marks.iter().filter_map(|m| if let Mark::Text(t) = m { Some(t) } else { None })
-    }
-
     /// Puts another page on this one with its top left corner at `at`.
     pub fn place(&mut self, other: Self, at: Point) {
         let moved = |points: Vec<Point>| points.into_iter().map(|(x, y)| (x + at.0, y + at.1)).collect();
@@ -267,17 +262,32 @@ pub fn cubic(from: Point, leaves: f64, arrives: f64, to: Point) -> Vec<Point> {
     (0..=28).map(|i| at(f64::from(i) / 28.0)).collect()
 }
 
-/// Breaks `words` into lines no wider than `width` where there are spaces.
-pub fn wrap(words: &str, size: f64, width: f64) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if text_width(&format!("{line} {word}"), size, false) <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_string()),
+#[cfg(test)]
+impl Scene {
+    /// All texts.
+    pub fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.marks.iter().filter_map(|m| if let Mark::Text(t) = m { Some(t) } else { None })
+    }
+
+    /// All coordinates of lines and areas.
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        self.marks.iter().flat_map(|m| match m {
+            Mark::Line { points, .. } | Mark::Area { points, .. } => points.as_slice(),
+            Mark::Text(_) | Mark::Picture { .. } => &[],
+        })
+    }
+
+    /// Panics unless everything is on the page and no text covers another.
+    pub fn assert_sound(&self) {
+        let title = &self.title;
+        assert!(self.width.is_finite() && self.height.is_finite() && self.width >= 1.0 && self.height >= 1.0, "{title}");
+        let outside = self.points().find(|(x, y)| !(0.0..=self.width).contains(x) || !(0.0..=self.height).contains(y));
+        assert_eq!(outside, None, "{title}: off the page of {} x {}", self.width, self.height);
+        let frames: Vec<(&str, Frame)> = self.texts().map(|t| (t.words.as_str(), t.frame())).collect();
+        for (i, (words, f)) in frames.iter().enumerate() {
+            assert!(f.x0 >= 0.0 && f.y0 >= 0.0 && f.x1 <= self.width && f.y1 <= self.height, "{title}: '{words}' is cut: {f:?}");
+            let covered = frames[i + 1..].iter().find(|(_, g)| f.overlaps(g));
+            assert_eq!(covered, None, "{title}: '{words}' {f:?} covers it");
         }
     }
-    lines
 }

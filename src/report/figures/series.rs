@@ -11,13 +11,20 @@ pub struct Series<'a> {
     /// Method, variant and, where it is needed to tell two apart, protocol.
     pub name: String,
     protocol: &'a str,
-    /// One a seed.
+    /// How many before it in its experiment would look the same.
+    nth: usize,
+    /// One a seed, by seed.
     pub rows: Vec<&'a Row>,
 }
 
 impl Series<'_> {
-    /// The look of its method; random search has a shape for each space, and so has an experiment that is no search.
+    /// The look of its method; random search has a shape for each space, and so have an experiment that is no search and further
+    /// groups of one method.
     pub fn look(&self) -> Look {
+        self.base().other(self.nth)
+    }
+
+    fn base(&self) -> Look {
         let look = look(self.method);
         match self.method {
             "random" if self.name.contains("darts") => Look { shape: Shape::Square, ..look },
@@ -50,6 +57,11 @@ impl Experiment<'_> {
         format!("{}, %", metric_name(self.metric))
     }
 
+    /// The device, as it stands in the unit of cost, such as `(2 cores, AMD EPYC)`.
+    pub fn device(&self) -> &str {
+        self.cost_unit.split_once("-days ").map_or(self.cost_unit, |(_, device)| device)
+    }
+
     /// All runs of all series.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.series.iter().flat_map(|s| s.rows.iter().copied())
@@ -73,7 +85,7 @@ pub fn experiments(rows: &[Row]) -> Vec<Experiment<'_>> {
         let name = if m.variant.is_empty() { m.method.clone() } else { format!("{} ({})", m.method, m.variant) };
         match out[at].series.iter_mut().find(|s| s.name == name && s.protocol == protocol) {
             Some(series) => series.rows.push(row),
-            None => out[at].series.push(Series { method: &m.method, name, protocol, rows: vec![row] }),
+            None => out[at].series.push(Series { method: &m.method, name, protocol, nth: 0, rows: vec![row] }),
         }
     }
     out.iter_mut().for_each(tell_apart);
@@ -88,5 +100,10 @@ fn tell_apart(experiment: &mut Experiment) {
         if names.iter().filter(|n| **n == series.name).count() > 1 {
             series.name = format!("{} [{}]", series.name, series.protocol);
         }
+        series.rows.sort_by_key(|r| (r.manifest.as_ref().map(|m| m.seed), r.run.as_str()));
+    }
+    let looks: Vec<Look> = experiment.series.iter().map(Series::base).collect();
+    for (i, series) in experiment.series.iter_mut().enumerate() {
+        series.nth = looks[..i].iter().filter(|l| **l == looks[i]).count();
     }
 }

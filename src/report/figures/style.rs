@@ -1,7 +1,7 @@
 //! Colour and shape of each method. Colours are those of Okabe and Ito, told apart by colour-blind readers; shapes tell the
 //! methods apart in grey print.
 
-use super::scene::{Colour, PAPER, Point, Scene, polar};
+use super::scene::{Colour, Frame, INK, PAPER, Point, Scene, polar};
 
 /// Colours of lines by the state that they leave.
 const LINES: [Colour; 8] = [
@@ -70,6 +70,10 @@ pub enum Shape {
     Plus,
 }
 
+/// All shapes, round ones and crosses apart.
+const SHAPES: [Shape; 8] =
+    [Shape::Circle, Shape::Square, Shape::Diamond, Shape::Triangle, Shape::Wedge, Shape::Star, Shape::Cross, Shape::Plus];
+
 /// How a method looks in all figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
@@ -79,6 +83,15 @@ pub struct Look {
     pub shape: Shape,
     /// Lines are dashed.
     pub dashed: bool,
+}
+
+impl Look {
+    /// The look of another group of the same method: another shape, and darker.
+    pub fn other(self, nth: usize) -> Self {
+        let at = SHAPES.iter().position(|s| *s == self.shape).unwrap_or(0);
+        let colour = if nth == 0 { self.colour } else { self.colour.mixed(INK, 0.4) };
+        Self { colour, shape: SHAPES[(at + nth) % SHAPES.len()], ..self }
+    }
 }
 
 /// The look of a method.
@@ -135,5 +148,80 @@ fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
         Shape::Star => (0..10).map(|i| polar(x, y, if i % 2 == 0 { 1.4 * r } else { 0.62 * r }, -90.0 + 36.0 * f64::from(i))).collect(),
         Shape::Cross => cross(45.0),
         Shape::Plus => cross(0.0),
+    }
+}
+
+/// What a bar is filled with, to be told apart in grey print.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fill {
+    /// Of the ground.
+    pub colour: Colour,
+    /// Lines on it.
+    pub hatch: Hatch,
+}
+
+/// Lines on a ground.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hatch {
+    /// None.
+    Plain,
+    /// From the lower left to the upper right.
+    Rising,
+    /// From the upper left to the lower right.
+    Falling,
+}
+
+/// A framed rectangle.
+pub fn filled(scene: &mut Scene, f: Frame, fill: Fill) {
+    const APART: f64 = 6.0;
+    let corners = vec![(f.x0, f.y0), (f.x1, f.y0), (f.x1, f.y1), (f.x0, f.y1)];
+    scene.area(corners.clone(), fill.colour);
+    let height = f.y1 - f.y0;
+    // How far a line leans to the right on its way down.
+    let lean = match fill.hatch {
+        Hatch::Plain => None,
+        Hatch::Rising => Some(-height),
+        Hatch::Falling => Some(height),
+    };
+    if let Some(lean) = lean {
+        let mut x = f.x0 + APART / 2.0 - lean.max(0.0);
+        while x < f.x1 - lean.min(0.0) {
+            // The part of the way down on which the line is within the rectangle.
+            let [a, b] = [f.x0, f.x1].map(|edge| ((edge - x) / lean).clamp(0.0, 1.0));
+            let at = |t: f64| (x + lean * t, f.y0 + height * t);
+            scene.line(vec![at(a.min(b)), at(a.max(b))], 0.9, INK);
+            x += APART;
+        }
+    }
+    scene.line([corners.as_slice(), &corners[..1]].concat(), 0.9, INK);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::figures::scene::Mark;
+
+    #[test]
+    fn hatching_stays_within_its_bar() {
+        for hatch in [Hatch::Plain, Hatch::Rising, Hatch::Falling] {
+            for width in [0.5, 4.0, 90.0] {
+                let mut scene = Scene::new("", 100.0, 30.0);
+                filled(&mut scene, Frame { x0: 5.0, y0: 5.0, x1: 5.0 + width, y1: 21.0 }, Fill { colour: ORANGE, hatch });
+                let lines = scene.marks.iter().filter_map(|m| if let Mark::Line { points, .. } = m { Some(points) } else { None });
+                let all: Vec<Point> = lines.flatten().copied().collect();
+                let inside = |(x, y): &Point| (5.0 - 1e-9..=5.0 + width + 1e-9).contains(x) && (5.0 - 1e-9..=21.0 + 1e-9).contains(y);
+                assert!(all.iter().all(inside), "{hatch:?}: {all:?}");
+                assert!(if hatch == Hatch::Plain { all.len() == 5 } else { width < 3.0 || all.len() > 5 }, "{hatch:?} {width}: {all:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_of_one_method_look_different() {
+        let looks: Vec<Look> = (0..8).map(|n| look("darts").other(n)).collect();
+        assert_eq!(looks[0], look("darts"));
+        for (i, a) in looks.iter().enumerate() {
+            assert!(!looks[i + 1..].iter().any(|b| a.shape == b.shape));
+        }
     }
 }

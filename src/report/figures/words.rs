@@ -1,0 +1,104 @@
+//! Words that fit their room: broken into lines, or cut with an ellipsis.
+
+use super::render::text_width;
+
+/// Breaks `words` into lines no wider than `width`: where there are spaces, and within a word that is wider than a line.
+pub fn wrap(words: &str, size: f64, width: f64) -> Vec<String> {
+    lines(words, size, false, width, usize::MAX)
+}
+
+/// As [`wrap`], in bold or not, but at most `most` lines; the last ends in an ellipsis if there would be more.
+pub fn clip(words: &str, size: f64, bold: bool, width: f64, most: usize) -> Vec<String> {
+    let mut lines = lines(words, size, bold, width, most + 1);
+    if lines.len() > most {
+        lines.truncate(most);
+        if let Some(last) = lines.last_mut() {
+            *last = fitted(&format!("{last}…"), size, bold, width);
+        }
+    }
+    lines
+}
+
+/// Words cut to `width`, with an ellipsis if something is missing.
+pub fn fitted(words: &str, size: f64, bold: bool, width: f64) -> String {
+    let letters: Vec<(usize, char)> = words.char_indices().collect();
+    // A text of this many letters is wider than any room; measuring all of a longer one would be wasted.
+    const LETTERS: usize = 400;
+    if letters.len() <= LETTERS && text_width(words, size, bold) <= width {
+        return words.into();
+    }
+    let kept = words.trim_end_matches('…');
+    let ends = letters.iter().take(LETTERS).map(|(at, _)| *at).filter(|at| *at <= kept.len()).rev();
+    ends.map(|end| format!("{}…", &kept[..end])).find(|cut| text_width(cut, size, bold) <= width).unwrap_or_default()
+}
+
+/// The first `most` lines.
+fn lines(words: &str, size: f64, bold: bool, width: f64, most: usize) -> Vec<String> {
+    let fits = |line: &str| text_width(line, size, bold) <= width;
+    let mut lines: Vec<String> = Vec::new();
+    for word in words.split_whitespace() {
+        if lines.len() > most {
+            break;
+        }
+        match lines.last_mut() {
+            Some(line) if fits(&format!("{line} {word}")) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ if fits(word) => lines.push(word.to_string()),
+            _ => lines.extend(broken(word, size, bold, width, most - lines.len().min(most))),
+        }
+    }
+    lines.truncate(most);
+    lines
+}
+
+/// Breaks a word at any letter; stops after `most` lines.
+fn broken(word: &str, size: f64, bold: bool, width: f64, most: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for letter in word.chars() {
+        let line = &mut lines.last_mut().expect("there is a first line");
+        line.push(letter);
+        if line.chars().nth(1).is_some() && text_width(line, size, bold) > width {
+            line.pop();
+            if lines.len() > most {
+                break;
+            }
+            lines.push(letter.to_string());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_wider_than_its_room_and_no_letter_is_lost() {
+        for words in [
+            "",
+            "a",
+            "two words",
+            "one_word_that_is_much_wider_than_the_room it stands in",
+            "größe größer Größtes",
+            "名前が長い長い長い長い",
+        ] {
+            let lines = wrap(words, 12.0, 80.0);
+            assert!(lines.iter().all(|l| text_width(l, 12.0, false) <= 80.0), "{lines:?}");
+            let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            assert_eq!(letters(&lines.concat()), letters(words));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_ends_in_an_ellipsis() {
+        let long = "a_very_long_name_".repeat(1000);
+        assert!(fitted(&long, 12.0, false, 100.0).ends_with('…') && fitted("short", 12.0, false, 100.0) == "short");
+        let lines = clip(&long, 12.0, true, 100.0, 2);
+        assert!(lines.len() == 2 && lines[1].ends_with('…'), "{lines:?}");
+        assert!(lines.iter().all(|l| text_width(l, 12.0, true) <= 100.0));
+        assert_eq!(clip("two words", 12.0, false, 1000.0, 2), ["two words"]);
+        assert_eq!(fitted("wide", 12.0, false, 1.0), "");
+    }
+}
