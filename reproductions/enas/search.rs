@@ -10,7 +10,7 @@ use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
 use crate::lab::{Flow, Found, Lab, Point};
 use crate::nn::{Output, Pass, Table, Weights, cross_entropy};
-use crate::record::{Candidate, EndReason};
+use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,13 @@ impl<'a> State<'a> {
         self.progress.epoch * self.length() + self.progress.position
     }
 
+    /// Of the shared weights.
+    fn learning_rate(&self, epoch: u64) -> f64 {
+        let w = &self.s.weights;
+        let (done, all) = if w.restart == 0 { (epoch, self.s.epochs) } else { restarted(epoch, w.restart, w.restart_factor) };
+        cosine(w.learning_rate, w.learning_rate_end, done, all)
+    }
+
     /// One step on a batch of training images by a child that the controller draws; `None` if the loss is not finite.
     fn weight_step(&mut self, lab: &Lab) -> Option<usize> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
@@ -131,9 +138,7 @@ impl<'a> State<'a> {
             return None;
         }
         let gradient = clip(self.w.gradient(&loss), settings.clip);
-        let (done, all) =
-            if settings.restart == 0 { (epoch, self.s.epochs) } else { restarted(epoch, settings.restart, settings.restart_factor) };
-        self.sgd.step(self.w.flat(), &gradient, cosine(settings.learning_rate, settings.learning_rate_end, done, all));
+        self.sgd.step(self.w.flat(), &gradient, self.learning_rate(epoch));
         self.progress.loss_sum += value;
         Some(batch.len())
     }
@@ -191,7 +196,8 @@ impl<'a> State<'a> {
     fn report(&mut self, lab: &mut Lab) -> Result<()> {
         let n = self.progress.scores.len() as f64;
         let mean = (n > 0.0).then(|| self.progress.scores.iter().sum::<f64>() / n);
-        let mut extra = BTreeMap::from([("baseline".to_string(), self.progress.baseline)]);
+        let rate = self.learning_rate(self.progress.epoch - 1);
+        let mut extra = BTreeMap::from([("baseline".to_string(), self.progress.baseline), (LEARNING_RATE.to_string(), rate)]);
         if n > 0.0 {
             extra.insert("controller_entropy".into(), self.progress.entropy_sum / n);
         }

@@ -7,7 +7,7 @@ use crate::arch::{Architecture, Cell, NetSize, ghn_space};
 use crate::error::{Error, Result};
 use crate::lab::{Duplicates, Flow, Found, Lab, Point, Policy, Proposals, Search, Trial};
 use crate::nn::{Network, Pass, Weights, cross_entropy};
-use crate::record::{Candidate, EndReason, TrialRecord};
+use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
 use crate::seed::{Rng, Streams};
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, clip};
@@ -134,12 +134,14 @@ impl<'a> State<'a> {
 
     fn report_epoch(&mut self, lab: &mut Lab) -> Result<()> {
         let score = self.probe(lab)?;
+        let trained = self.progress.epoch > 0;
         lab.progress(Point {
             part: TRAINING,
             epoch: self.progress.epoch,
             step: self.done(),
-            loss: (self.progress.epoch > 0).then(|| self.progress.loss_sum / self.steps as f64),
+            loss: trained.then(|| self.progress.loss_sum / self.steps as f64),
             score,
+            extra: trained.then(|| (LEARNING_RATE.to_string(), self.adam.learning_rate)).into_iter().collect(),
             ..Point::default()
         })?;
         self.progress.loss_sum = 0.0;

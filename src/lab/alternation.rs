@@ -7,7 +7,7 @@ use super::session::Flow;
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::{Pass, Weights};
-use crate::record::{Candidate, EndReason};
+use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::Streams;
 use crate::task::{Batch, Part};
 use crate::train::{Adam, Ahead, RADIUS, Saved, Sgd, clip, cosine};
@@ -172,6 +172,12 @@ impl<'a> State<'a> {
         self.progress.step / self.steps_per_epoch
     }
 
+    /// Of the weights.
+    fn learning_rate(&self, epoch: u64) -> f64 {
+        let w = &self.how.weights;
+        cosine(w.learning_rate, w.learning_rate_end, epoch, self.how.epochs)
+    }
+
     fn has_settled(&self) -> bool {
         self.how.patience > 0 && self.progress.settled.as_ref().is_some_and(|(_, epochs)| *epochs >= self.how.patience)
     }
@@ -191,8 +197,7 @@ impl<'a> State<'a> {
     /// One architecture step on validation images, then one weight step on training images with the new alpha.
     /// False if a loss was NaN or infinite.
     fn step(&mut self, train: &Batch, valid: Option<&Batch>) -> bool {
-        let w = &self.how.weights;
-        let eta = cosine(w.learning_rate, w.learning_rate_end, self.epoch(), self.how.epochs);
+        let eta = self.learning_rate(self.epoch());
         if let Some(valid) = valid {
             let Some(gradients) = self.alpha_gradient(train, valid, eta) else { return false };
             for ((adam, alpha), gradient) in self.alpha_steps.iter_mut().zip(self.net.alpha()).zip(&gradients) {
@@ -204,7 +209,7 @@ impl<'a> State<'a> {
         if !value.is_finite() {
             return false;
         }
-        let gradient = clip(self.weights.gradient(&loss), w.clip);
+        let gradient = clip(self.weights.gradient(&loss), self.how.weights.clip);
         self.weight_steps.step(self.weights.flat(), &gradient, eta);
         self.progress.step += 1;
         self.progress.alpha_steps = self.alpha_steps[0].steps;
@@ -248,13 +253,17 @@ impl<'a> State<'a> {
 
     /// A point on the curves; the first, before any step, shows where alpha starts.
     fn report(&self, lab: &mut Lab, loss: Option<f64>) -> Result<()> {
+        let mut extra = self.net.figures();
+        if let Some(before) = self.epoch().checked_sub(1) {
+            extra.insert(LEARNING_RATE.into(), self.learning_rate(before));
+        }
         lab.progress(Point {
             part: self.progress.part,
             epoch: self.epoch(),
             step: self.progress.step,
             loss,
             score: self.progress.score,
-            extra: self.net.figures(),
+            extra,
             architecture: Some(self.net.genotype()),
         })
     }

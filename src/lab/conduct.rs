@@ -10,7 +10,9 @@ use super::trials::Trial;
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
-use crate::record::{Candidate, EndReason, FORMAT, FindingRecord, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord};
+use crate::record::{
+    Candidate, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
+};
 use crate::seed::Streams;
 use crate::task::{Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
@@ -171,13 +173,15 @@ fn train_to_end(lab: &mut Lab, search: &dyn Search, trainer: &mut Trainer, strea
     let planned = lab.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
     while !trainer.is_finished() {
         let batch = child.next_batch(trainer);
+        let learning_rate = trainer.learning_rate();
         if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
             return Ok(EndReason::Diverged);
         }
         let progress = trainer.progress();
         if trainer.batch_index() == 0 {
             let loss = trainer.take_loss();
-            lab.progress(super::Point { epoch: trainer.epoch(), step: progress.step, loss, ..Default::default() })?;
+            let extra = BTreeMap::from([(LEARNING_RATE.to_string(), learning_rate)]);
+            lab.progress(super::Point { epoch: trainer.epoch(), step: progress.step, loss, extra, ..Default::default() })?;
         }
         let flow = lab.step(batch.len() as u64, progress.step, planned, RETRAIN, &|| trainer.save())?;
         if let Flow::Stop(reason) = flow {

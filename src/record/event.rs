@@ -5,6 +5,9 @@ use crate::arch::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Name among a point's figures of the learning rate of the last step before it.
+pub const LEARNING_RATE: &str = "learning_rate";
+
 /// A line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -85,6 +85,15 @@ impl Trainer {
         }
     }
 
+    /// Learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        let (done, all) = match self.recipe.restart {
+            0 => self.schedule(),
+            first => restarted(self.epoch(), first, self.recipe.restart_factor),
+        };
+        cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, done, all)
+    }
+
     /// One step on images [N, C, H, W] with labels `[N]` or [N, H, W].
     pub fn step(&mut self, images: &Tensor, labels: &Tensor) -> Step {
         let (done, all) = self.schedule();
@@ -101,12 +110,7 @@ impl Trainer {
             return Step::Diverged;
         }
         let gradient = clip(self.weights.gradient(&loss), self.recipe.clip);
-        let (done, all) = match self.recipe.restart {
-            0 => (done, all),
-            first => restarted(self.epoch(), first, self.recipe.restart_factor),
-        };
-        let eta = cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, done, all);
-        self.optimizer.step(self.weights.flat(), &gradient, eta);
+        self.optimizer.step(self.weights.flat(), &gradient, self.learning_rate());
         self.progress.step += 1;
         self.progress.loss_sum += value;
         self.progress.loss_steps += 1;
