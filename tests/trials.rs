@@ -206,8 +206,14 @@ fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
         device: Device::Cpu,
         jobs: 2,
     };
-    let manner =
-        Manner { limits: Limits::default(), checkpoint_seconds: 1e9, jobs: 2, watch: Box::new(|_| ()), signals: Signals::default() };
+    let manner = Manner {
+        limits: Limits::default(),
+        checkpoint_seconds: 1e9,
+        jobs: 2,
+        tensorboard: false,
+        watch: Box::new(|_| ()),
+        signals: Signals::default(),
+    };
     let result = prepare(toy, &order).unwrap().run(&out.join("run"), manner).unwrap();
     (result, history(&out.join("run")).into_iter().filter(|t| t.phase == naslab::record::Phase::Search).collect())
 }

@@ -91,6 +91,9 @@ pub struct Manners {
     /// Time between two checkpoints; 0s for one after every step.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub checkpoint_every: String,
+    /// Writes what is recorded to an event file for TensorBoard too, as it happens: tensorboard/ in the run's folder.
+    #[arg(long)]
+    pub tensorboard: bool,
 }
 
 /// `naslab plan`
@@ -166,9 +169,9 @@ pub struct TrainArguments {
 /// `naslab export`
 #[derive(Args, Debug)]
 pub struct ExportArguments {
-    /// The folder of a finished run, a published name (see `naslab list`), or a JSON file: an architecture, or a finding.json.
+    /// The folder of a run, a published name (see `naslab list`), or a JSON file: an architecture, or a finding.json.
     pub source: String,
-    /// Folder to write into; it is made if it is not there.
+    /// Folder to write into, made if it is not there; for TensorBoard alone it need not be named and is tensorboard/ in the run's folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What to write, separated by commas; export.json, which says what the network expects, is always written.
@@ -203,6 +206,8 @@ pub enum ExportFormat {
     Weights,
     /// model.onnx
     Onnx,
+    /// An event file for TensorBoard, of a finished or unfinished run
+    Tensorboard,
 }
 
 impl ExportArguments {

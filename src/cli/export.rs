@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::export::{Facts, Written, write};
 use crate::lab::{Fixed, Search, build, prepare};
 use crate::nn::count;
-use crate::record::{ArchitectureRecord, EndReason, FORMAT, Manifest, RunDir, RunResult};
+use crate::record::{ArchitectureRecord, Board, EndReason, FORMAT, Manifest, RunDir, RunResult, read_events};
 use crate::reproductions::method;
 use crate::units::show_count;
 use std::path::{Path, PathBuf};
@@ -27,14 +27,47 @@ struct Source {
     result: Option<RunResult>,
 }
 
-/// Writes a network for other programs.
+/// Writes a network, or the curves of a run, for other programs.
 pub fn export(a: &ExportArguments) -> Result<()> {
     let path = Path::new(&a.source);
+    let kinds: Vec<Written> = a.format.iter().filter_map(kind).collect();
+    if a.format.contains(&ExportFormat::Tensorboard) {
+        export_curves(a, path)?;
+    }
+    if kinds.is_empty() {
+        return Ok(());
+    }
     let source = if path.is_dir() { of_run(a, path)? } else { of_architecture(a)? };
-    export_network(a, &source)
+    export_network(a, &source, &kinds)
 }
 
-fn export_network(a: &ExportArguments, source: &Source) -> Result<()> {
+/// The event file of a run, as far as it is recorded.
+fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
+    if !path.is_dir() {
+        return Err(Error::Usage(format!("--format tensorboard is for the folder of a run, and {} is none", a.source)));
+    }
+    refuse_choices(a)?;
+    let run = open_run(path)?;
+    // Beside the run nobody else writes; in it, the run itself may.
+    let (run, folder) = match &a.out {
+        Some(out) => (run, out.clone()),
+        None => {
+            let run = run.lock()?;
+            let folder = run.tensorboard_path();
+            (run, folder)
+        }
+    };
+    let (events, notices) = read_events(&run.events_path())?;
+    notices.iter().for_each(|notice| eprintln!("{notice}"));
+    let written = Board::open(&folder, &run.manifest()?, &events).and_then(|mut board| match run.result() {
+        Ok(Some(result)) => board.finish(&result).map(|()| board),
+        _ => Ok(board),
+    });
+    let board = written.map_err(|e| Error::writing(Board::path_in(&folder), &e))?;
+    print_out(&format!("wrote     {}\n", board.path().display()))
+}
+
+fn export_network(a: &ExportArguments, source: &Source, kinds: &[Written]) -> Result<()> {
     let out = a.out.as_deref().ok_or_else(|| Error::Usage("say where to: --out DIR".into()))?;
     if out.join("manifest.json").exists() {
         return Err(Error::Usage(format!("{} holds a run; choose another folder for --out", out.display())));
@@ -55,17 +88,17 @@ fn export_network(a: &ExportArguments, source: &Source) -> Result<()> {
         hash: source.architecture.hash(),
     };
     source.warn();
-    let paths = write(out, &kinds(&a.format), &built, &record, &facts)?;
+    let paths = write(out, kinds, &built, &record, &facts)?;
     print_out(&describe(&facts, &paths))
 }
 
-fn kinds(formats: &[ExportFormat]) -> Vec<Written> {
-    let kind = |f: &ExportFormat| match f {
-        ExportFormat::Architecture => Written::Architecture,
-        ExportFormat::Weights => Written::Weights,
-        ExportFormat::Onnx => Written::Onnx,
-    };
-    formats.iter().map(kind).collect()
+fn kind(format: &ExportFormat) -> Option<Written> {
+    match format {
+        ExportFormat::Architecture => Some(Written::Architecture),
+        ExportFormat::Weights => Some(Written::Weights),
+        ExportFormat::Onnx => Some(Written::Onnx),
+        ExportFormat::Tensorboard => None,
+    }
 }
 
 impl Source {
@@ -109,13 +142,7 @@ impl Source {
 /// A finished run: what it found, with the weights that it trained.
 fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
     refuse_choices(a)?;
-    if !path.join("manifest.json").exists() {
-        return Err(Error::input(
-            path,
-            "no run here (no manifest.json); name a run's folder, a JSON file, or a published architecture (naslab list)",
-        ));
-    }
-    let run = RunDir::open(path)?;
+    let run = open_run(path)?;
     let manifest = run.manifest()?;
     let result = run.result()?.ok_or_else(|| {
         Error::input(
@@ -127,6 +154,14 @@ fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
     let architecture = result.architecture.clone();
     let method = if manifest.method == Fixed::NAME { architecture.home().to_string() } else { manifest.method.clone() };
     Ok(Source { method, search, architecture, weights: Some(run.weights_path()), result: Some(result), manifest })
+}
+
+fn open_run(path: &Path) -> Result<RunDir> {
+    if !path.join("manifest.json").exists() {
+        let what = "no run here (no manifest.json); name a run's folder, a JSON file, or a published architecture (naslab list)";
+        return Err(Error::input(path, what));
+    }
+    RunDir::open(path)
 }
 
 /// A run says everything itself.

@@ -142,7 +142,7 @@ fn set_threads(threads: u32) -> Result<()> {
 /// How a run saves, talks and stops.
 pub fn manner(manners: &Manners, limits: Limits, jobs: u64, watch: Watch, signals: &Signals) -> Result<Manner> {
     let checkpoint_seconds = parse_duration(&manners.checkpoint_every)?;
-    Ok(Manner { limits, checkpoint_seconds, jobs, watch, signals: signals.clone() })
+    Ok(Manner { limits, checkpoint_seconds, jobs, tensorboard: manners.tensorboard, watch, signals: signals.clone() })
 }
 
 /// SIGINT and SIGTERM, caught.

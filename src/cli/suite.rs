@@ -102,9 +102,8 @@ fn arguments(runs: &Runs) -> Vec<OsString> {
     put("--threads", number(choices.threads.map(u64::from)).as_deref());
     put("--jobs", number(choices.jobs).as_deref());
     put("--checkpoint-every", Some(OsStr::new(&manners.checkpoint_every)));
-    if manners.quiet {
-        all.push("--quiet".into());
-    }
+    all.extend(manners.quiet.then(|| "--quiet".into()));
+    all.extend(manners.tensorboard.then(|| "--tensorboard".into()));
     all
 }
 

@@ -271,5 +271,5 @@ fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Res
     };
     session.account()?;
     session.run().write_ledger(&record)?;
-    session.run().write_result(result)
+    session.finish(result)
 }

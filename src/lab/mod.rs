@@ -12,6 +12,7 @@ mod lab;
 mod launch;
 mod memory;
 mod method;
+mod mirror;
 mod network;
 mod open;
 mod pool;

@@ -1,9 +1,10 @@
 //! One attempt at a run: everything that is recorded, charged, saved or stopped goes through here.
 
+use super::mirror::Mirror;
 use super::signals::Signals;
 use crate::budget::{Clock, Ledger, Reading};
 use crate::error::{Error, Result};
-use crate::record::{Blob, Checkpoint, EndReason, Event, EventLog, LedgerRow, Limits, Phase, RunDir, TrialRecord};
+use crate::record::{Blob, Checkpoint, EndReason, Event, EventLog, LedgerRow, Limits, Phase, RunDir, RunResult, TrialRecord};
 use crate::train::Saved;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,6 +54,7 @@ struct Stored {
 pub struct Session {
     run: RunDir,
     events: EventLog,
+    mirror: Mirror,
     ledger: Ledger,
     signals: Signals,
     limits: Limits,
@@ -98,6 +100,8 @@ pub struct Manner {
     pub checkpoint_seconds: f64,
     /// Children to train side by side.
     pub jobs: u64,
+    /// Whether TensorBoard's file is written.
+    pub tensorboard: bool,
     /// Who is told.
     pub watch: Watch,
     /// SIGINT and SIGTERM, caught.
@@ -120,11 +124,13 @@ impl Session {
             }
             None => (Value::Null, None),
         };
+        let (mirror, without) = Mirror::open(&run, manner.tensorboard, &past);
         // Where time is short, a kill must not cost much of it.
         let checkpoint_seconds = manner.limits.budget_seconds.map_or(f64::INFINITY, |b| b / 20.0).min(manner.checkpoint_seconds);
         let mut session = Self {
             run,
             events,
+            mirror,
             ledger: Ledger::new(start.clock, start.reading, attempt, earlier),
             signals: manner.signals,
             limits: manner.limits,
@@ -140,11 +146,31 @@ impl Session {
             earlier_wall,
             began: start.began,
         };
-        session.events.append(&Event::AttemptStarted { attempt })?;
+        session.record(&Event::AttemptStarted { attempt })?;
+        without.iter().for_each(|text| session.say(text));
         for text in notices {
             session.notice(&text)?;
         }
         Ok(session)
+    }
+
+    /// Writes an event to the log and, if it is wanted, to TensorBoard's file.
+    fn record(&mut self, event: &Event) -> Result<()> {
+        let time = jiff::Timestamp::now();
+        self.events.append_at(time, event)?;
+        if let Some(text) = self.mirror.add(&self.run, &format!("{time:.3}"), event) {
+            self.say(&text);
+        }
+        Ok(())
+    }
+
+    /// Writes the result, which finishes the run.
+    pub fn finish(&mut self, result: &RunResult) -> Result<()> {
+        self.run.write_result(result)?;
+        if let Some(text) = self.mirror.finish(&self.run, result) {
+            self.say(&text);
+        }
+        Ok(())
     }
 
     /// The run directory.
@@ -184,7 +210,7 @@ impl Session {
 
     /// Begins a phase.
     pub fn begin(&mut self, phase: Phase) -> Result<()> {
-        self.events.append(&Event::PhaseStarted { phase })?;
+        self.record(&Event::PhaseStarted { phase })?;
         self.ledger.switch(phase);
         (self.watch)(Update::Phase(phase));
         Ok(())
@@ -194,7 +220,7 @@ impl Session {
     pub fn end(&mut self, reason: EndReason) -> Result<LedgerRow> {
         let row = self.ledger.end(self.ledger.phase(), reason);
         self.ledger.switch(Phase::Overhead);
-        self.events.append(&Event::PhaseEnded { row: row.clone() })?;
+        self.record(&Event::PhaseEnded { row: row.clone() })?;
         self.account()?;
         Ok(row)
     }
@@ -287,7 +313,7 @@ impl Session {
             unreachable!("only points of curves come here");
         };
         if self.recorded.insert((*phase, *part, *step)) {
-            self.events.append(&event)?;
+            self.record(&event)?;
         }
         Ok(())
     }
@@ -302,7 +328,7 @@ impl Session {
         self.ledger.settle();
         self.ledger.count_trial();
         self.account()?;
-        self.events.append(&Event::Trial(trial.clone()))?;
+        self.record(&Event::Trial(trial.clone()))?;
         self.events.sync()?;
         self.committed.insert((trial.phase, trial.id), trial);
         Ok(())
@@ -310,13 +336,13 @@ impl Session {
 
     /// Records a trial that a signal cut off. What it cost is in the ledger; it will be run again.
     pub fn note_interrupted(&mut self, trial: TrialRecord) -> Result<()> {
-        self.events.append(&Event::Trial(trial)).map(drop)
+        self.record(&Event::Trial(trial))
     }
 
     /// Records and shows something that a reader should know.
     pub fn notice(&mut self, text: &str) -> Result<()> {
         (self.watch)(Update::Line(text));
-        self.events.append(&Event::Notice { text: text.to_string() })?;
+        self.record(&Event::Notice { text: text.to_string() })?;
         Ok(())
     }
 
@@ -343,7 +369,7 @@ impl Session {
     /// Writes the account of this attempt so far.
     pub fn account(&mut self) -> Result<()> {
         let event = Event::Spent { rows: self.ledger.rows().to_vec(), wall_seconds: self.wall_seconds() };
-        self.events.append(&event)?;
+        self.record(&event)?;
         self.last_spent = self.ledger.elapsed();
         Ok(())
     }

@@ -89,7 +89,15 @@ impl EventLog {
     /// [`Error::Resource`] for a failed write, after which the log is as before; [`Error::Usage`], and nothing is written, for
     /// an event that would not read back because a figure that must be there is NaN or infinite.
     pub fn append(&mut self, event: &Event) -> Result<u64> {
-        let line = render(self.next, jiff::Timestamp::now(), &text_of(event)?);
+        self.append_at(jiff::Timestamp::now(), event)
+    }
+
+    /// Appends an event that happened at `time`, which the log holds in milliseconds; otherwise as [`EventLog::append`].
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub fn append_at(&mut self, time: jiff::Timestamp, event: &Event) -> Result<u64> {
+        let line = render(self.next, time, &text_of(event)?);
         if let Err(e) = self.write_line(line.as_bytes()) {
             return Err(Error::writing(&self.path, &e));
         }

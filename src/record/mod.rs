@@ -1,4 +1,4 @@
-//! The run directory: manifest, events, checkpoints, finding, result, ledger, weights, examples of a segmentation.
+//! The run directory: manifest, events, checkpoints, finding, result, ledger, weights, examples of a segmentation; and the events as TensorBoard reads them.
 
 mod atomic;
 mod checkpoint;
@@ -7,6 +7,8 @@ mod events;
 mod model;
 mod rundir;
 mod segmentation;
+mod tensorboard;
+mod tfrecord;
 
 pub use atomic::{read_json, write_atomic, write_json};
 pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, write_safetensors};
@@ -15,3 +17,4 @@ pub use events::{EventLog, StoredEvent, read as read_events};
 pub use model::*;
 pub use rundir::{RunDir, run_name};
 pub use segmentation::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, read_examples, write_examples};
+pub use tensorboard::{Board, scalars};

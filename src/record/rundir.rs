@@ -19,6 +19,7 @@ const LEDGER: &str = "ledger.json";
 const WEIGHTS: &str = "weights.safetensors";
 const EXAMPLES: &str = "examples.safetensors";
 const CHECKPOINT: &str = "checkpoint";
+const TENSORBOARD: &str = "tensorboard";
 const LOCK: &str = "lock";
 
 /// A run on disk. Readers just open it; who writes holds its lock, which goes with this value or with the process.
@@ -110,6 +111,11 @@ impl RunDir {
     /// Where the weights of the retrained network are.
     pub fn weights_path(&self) -> PathBuf {
         self.path.join(WEIGHTS)
+    }
+
+    /// Folder of TensorBoard's event file.
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.path.join(TENSORBOARD)
     }
 
     /// The run's checkpoints.
