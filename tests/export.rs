@@ -317,7 +317,9 @@ fn refusals_about_runs(run: &Path, folder: &Path) {
 fn bad_input_says_what_and_where() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let cases: [(&[&str], i32, &str); 7] = [
+    std::fs::write(path("file"), "").unwrap();
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["darts-v2", "--out", &path("file")], 2, "is a file; name a folder"),
         (&["darts-v9", "--out", &path("x")], 3, "darts-v2"),
         (&["darts-v2"], 2, "--out DIR"),
         (&[&path(""), "--out", &path("x")], 3, "no run here"),

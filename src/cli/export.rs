@@ -69,6 +69,9 @@ fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
 
 fn export_network(a: &ExportArguments, source: &Source, kinds: &[Written]) -> Result<()> {
     let out = a.out.as_deref().ok_or_else(|| Error::Usage("say where to: --out DIR".into()))?;
+    if out.is_file() {
+        return Err(Error::Usage(format!("{} is a file; name a folder for --out", out.display())));
+    }
     if out.join("manifest.json").exists() {
         return Err(Error::Usage(format!("{} holds a run; choose another folder for --out", out.display())));
     }
