@@ -74,9 +74,9 @@ fn a_failure_does_not_stop_the_others_and_a_finished_run_is_not_repeated() {
     std::fs::create_dir(&second).unwrap();
     write_atomic(&second.join("manifest.json"), b"{}").unwrap();
     let assert = naslab().args(&with_budget).assert().code(3);
-    let failed = "1 of 4 runs failed, the reasons are above: nasnet seed 0 ended with exit code 3";
+    let failed = "1 of 4 runs failed, the reasons are above: nasnet smoke seed 0 ended with exit code 3";
     let table = predicate::str::contains("random nasnet-space").and(predicate::str::contains("nasnet ppo"));
-    assert.stderr(predicate::str::contains(failed).and(predicate::str::contains("[3/4] random seed 1"))).stdout(table);
+    assert.stderr(predicate::str::contains(failed).and(predicate::str::contains("[3/4] random smoke seed 1"))).stdout(table);
     for run in [&first, &third, &fourth] {
         assert!(run.join("result.json").exists(), "{}", run.display());
         assert_eq!(manifest(run).limits.budget_seconds, Some(1800.0), "a quarter of the two hours");
@@ -114,13 +114,34 @@ fn a_suite_that_is_stopped_goes_on_where_it_was() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(143), "{said}");
-    assert!(said.contains("random seed 1 ended with exit code 143; 2 of 4 runs are finished, the same command goes on"), "{said}");
+    assert!(said.contains("random smoke seed 1 ended with exit code 143; 2 of 4 runs are finished, the same command goes on"), "{said}");
     assert!(is_free(&runs[2]) && !runs[3].exists());
 
     naslab().args(arguments(broken.path())).assert().success();
     for (a, b) in directories(whole.path()).iter().zip(&runs) {
         assert_same(a, b, "after two breaks");
     }
+}
+
+#[test]
+fn controls_share_the_budget_and_none_runs_twice() {
+    let out = tempfile::tempdir().unwrap();
+    let mut all: Vec<String> =
+        ["run", "enas", "nasnet", "amoebanet", "random", "darts", "--controls", "--budget", "70m", "--max-trials", "1"]
+            .map(String::from)
+            .into();
+    // Nothing is trained: the images are not there, so each run says where it would have been.
+    all.extend(["--dataset", "cifar10", "--device", "cpu", "--data-dir"].map(String::from));
+    all.extend([out.path().display().to_string(), "--out".into(), out.path().join("runs").display().to_string()]);
+    let assert = naslab().args(&all).assert().code(3);
+    let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    let failed = said.lines().last().unwrap();
+    let labels: Vec<&str> = failed.split(": ").nth(2).unwrap().split("; ").filter_map(|f| f.split(" seed").next()).collect();
+    assert_eq!(
+        labels,
+        ["enas smoke", "nasnet smoke", "amoebanet smoke", "random smoke", "darts smoke", "random smoke", "random smoke-darts"],
+        "{said}"
+    );
 }
 
 #[test]

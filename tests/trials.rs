@@ -106,7 +106,8 @@ struct Prepared {
     fault: Fault,
 }
 
-const CARD: Card = Card { name: "toy", title: "Toy", paper: "", about: "", presets: include_str!("../reproductions/random/presets.toml") };
+const CARD: Card =
+    Card { name: "toy", title: "Toy", paper: "", about: "", presets: include_str!("../reproductions/random/presets.toml"), control: None };
 
 impl Method for Toy {
     fn card(&self) -> &'static Card {

@@ -8,7 +8,9 @@ pub mod population;
 
 use crate::arch::{Architecture, CellPair, InputShape, nasnet_space};
 use crate::error::{Error, Result};
-use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
+use crate::lab::{
+    Card, ChildTraining, ControlArm, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings,
+};
 use crate::nn::Op;
 use crate::record::TrialRecord;
 use crate::seed::Streams;
@@ -27,6 +29,7 @@ const CARD: Card = Card {
     paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
     about: "evolution in which the oldest dies: the best of a sample has a mutated child, trained from scratch",
     presets: include_str!("presets.toml"),
+    control: Some(ControlArm { preset: "", set: Some("search.space=\"amoebanet\"") }),
 };
 
 /// Section `search` of the settings.

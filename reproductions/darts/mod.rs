@@ -9,7 +9,7 @@ pub mod supernet;
 use crate::arch::{Architecture, darts_space};
 use crate::error::Result;
 use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
-use crate::lab::{Card, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::{Card, ControlArm, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
 use crate::task::Augment;
@@ -29,6 +29,7 @@ const CARD: Card = Card {
     paper: "Liu, Simonyan, Yang: DARTS: Differentiable Architecture Search. ICLR 2019, arXiv 1806.09055",
     about: "gradient steps on a continuous mixture of operations, alternating with weight steps",
     presets: include_str!("presets.toml"),
+    control: Some(ControlArm { preset: "-darts", set: None }),
 };
 
 /// Section `search` of the settings.

@@ -11,7 +11,7 @@ pub mod space;
 
 use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
-use crate::lab::{Card, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::{Card, ControlArm, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
@@ -28,6 +28,7 @@ const CARD: Card = Card {
     paper: "Pham, Guan, Zoph, Le, Dean: Efficient Neural Architecture Search via Parameter Sharing. ICML 2018, arXiv 1802.03268",
     about: "an LSTM draws children that share one bank of weights, and learns from their scores",
     presets: include_str!("presets.toml"),
+    control: Some(ControlArm { preset: "", set: None }),
 };
 
 /// The two spaces by name.

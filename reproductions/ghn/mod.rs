@@ -13,7 +13,7 @@ mod tests;
 
 use crate::arch::{Architecture, InputShape, NetSize, ghn_space};
 use crate::error::{Error, Result};
-use crate::lab::{Card, ChildTraining, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::{Card, ChildTraining, ControlArm, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
@@ -30,6 +30,7 @@ const CARD: Card = Card {
     paper: "Zhang, Ren, Urtasun: Graph HyperNetworks for Neural Architecture Search. ICLR 2019, arXiv 1810.05749",
     about: "a graph network predicts all weights of a child from its graph; children are ranked without training",
     presets: include_str!("presets.toml"),
+    control: Some(ControlArm { preset: "-ghn", set: None }),
 };
 
 /// What is done with the trained hypernetwork.

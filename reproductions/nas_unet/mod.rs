@@ -12,7 +12,7 @@ use crate::arch::nas_unet_space::{self, MOST_NODES};
 use crate::arch::{Architecture, UnetSize};
 use crate::error::{Error, Result};
 use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
-use crate::lab::{Card, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::{Card, ControlArm, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
 use crate::task::Augment;
@@ -33,6 +33,7 @@ const CARD: Card = Card {
     paper: "Weng, Zhou, Li, Qiu: NAS-Unet: Neural Architecture Search for Medical Image Segmentation. IEEE Access 7, 2019",
     about: "gradient steps on mixed cells that halve and double the maps of a U, for segmentation",
     presets: include_str!("presets.toml"),
+    control: Some(ControlArm { preset: "-nas-unet", set: None }),
 };
 
 /// Section `search` of the settings.

@@ -10,7 +10,7 @@ pub mod ppo;
 use crate::arch::{Architecture, InputShape, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
-    Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, at_least, read_settings,
+    Card, ChildTraining, ControlArm, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, at_least, read_settings,
 };
 use crate::nn::Op;
 use crate::record::TrialRecord;
@@ -33,6 +33,7 @@ const CARD: Card = Card {
     paper: "Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018, arXiv 1707.07012",
     about: "an LSTM draws cells and learns from the scores of its trained children by policy gradients",
     presets: include_str!("presets.toml"),
+    control: Some(ControlArm { preset: "", set: None }),
 };
 
 /// Adam's decay rates, which the paper does not state.

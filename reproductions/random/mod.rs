@@ -20,6 +20,7 @@ const CARD: Card = Card {
     paper: "the control arm; Li, Talwalkar: Random Search and Reproducibility for NAS. UAI 2019, arXiv 1902.07638",
     about: "uniform samples of a cell space, each trained briefly from scratch; the best go on",
     presets: include_str!("presets.toml"),
+    control: None,
 };
 
 /// The cell spaces.

@@ -132,6 +132,9 @@ pub struct RunArguments {
     /// Names of methods, or all.
     #[arg(required = true)]
     pub methods: Vec<String>,
+    /// Also random search in the space of each method, with its images and trainings.
+    #[arg(long)]
+    pub controls: bool,
     /// How and where.
     #[command(flatten)]
     pub runs: Runs,

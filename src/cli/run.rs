@@ -2,7 +2,7 @@
 
 use super::args::{Choices, Manners, ResumeArguments, RunArguments, Runs, parse_seeds};
 use super::show;
-use super::suite::{Member, become_member, finished, share_budget, suite, tell_directory};
+use super::suite::{Member, become_member, finished, share, suite, tell_directory};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, guard, order_of, prepare, resolve};
@@ -11,18 +11,57 @@ use crate::reproductions::{METHODS, method};
 use crate::units::parse_duration;
 use std::path::{Path, PathBuf};
 
+/// Name of the control arm.
+const RANDOM: &str = "random";
+
+/// A run to be made.
+pub struct Planned {
+    /// By which method.
+    pub method: &'static dyn Method,
+    /// As it was chosen, with its share of the budget.
+    pub choices: Choices,
+    /// Everything resolved but the data.
+    pub order: Order,
+}
+
 /// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
 pub fn run(a: &RunArguments) -> Result<()> {
     let (methods, seeds) = (chosen(&a.methods)?, parse_seeds(&a.runs.seeds)?);
-    let runs = share_budget(&a.runs, methods.len() * seeds.len())?;
-    let device = open_device(&runs.choices)?;
-    let mut orders: Vec<(&'static dyn Method, Order)> = Vec::new();
+    let mut arms: Vec<(&'static dyn Method, Choices)> = methods.iter().map(|m| (*m, a.runs.choices.clone())).collect();
+    if a.controls {
+        arms.extend(controls(&methods, &a.runs.choices)?);
+    }
+    let budget = share(&a.runs.choices, arms.len() * seeds.len())?;
+    let device = open_device(&a.runs.choices)?;
+    let mut planned = Vec::new();
     for seed in seeds {
-        for method in &methods {
-            orders.push((*method, order(*method, &runs.choices, seed, device)?));
+        for (method, choices) in &arms {
+            let choices = Choices { budget: budget.clone(), ..choices.clone() };
+            planned.push(Planned { method: *method, order: order(*method, &choices, seed, device)?, choices });
         }
     }
-    run_all(&orders, &runs, |method| ["run".into(), method.card().name.into()])
+    run_all(&planned, &a.runs, |method| ["run".into(), method.card().name.into()])
+}
+
+/// Random search in the spaces of `methods`, where it is not among them already.
+fn controls(methods: &[&'static dyn Method], choices: &Choices) -> Result<Vec<(&'static dyn Method, Choices)>> {
+    let random = method(RANDOM)?;
+    let mut found: Vec<(String, Option<&str>)> = Vec::new();
+    if methods.iter().any(|m| m.card().name == RANDOM) {
+        found.push((choices.preset.clone(), None));
+    }
+    let there = found.len();
+    for control in methods.iter().filter_map(|m| m.card().control) {
+        let key = (format!("{}{}", choices.preset, control.preset), control.set);
+        if !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    let arm = |(preset, set): (String, Option<&str>)| {
+        let set = choices.set.iter().cloned().chain(set.map(String::from)).collect();
+        (random, Choices { preset, set, ..choices.clone() })
+    };
+    Ok(found.into_iter().skip(there).map(arm).collect())
 }
 
 /// Goes on with one run.
@@ -52,19 +91,20 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     show::results(&[finished(&directory)?])
 }
 
-/// Runs one order here, or several as members that `command` starts, and prints what came out.
-pub fn run_all(orders: &[(&'static dyn Method, Order)], runs: &Runs, command: impl Fn(&dyn Method) -> [String; 2]) -> Result<()> {
+/// Makes one run here, or several as members that `command` starts, and prints what came out.
+pub fn run_all(planned: &[Planned], runs: &Runs, command: impl Fn(&dyn Method) -> [String; 2]) -> Result<()> {
     let signals = catch_signals()?;
-    if let [(method, order)] = orders {
-        return alone(*method, order, runs, &signals);
+    if let [one] = planned {
+        return alone(one.method, &one.order, runs, &signals);
     }
-    let members = orders.iter().map(|(method, order)| Member { command: command(*method), seed: order.seed });
-    suite(&members.collect::<Vec<_>>(), runs, &signals)
+    let member = |p: &Planned| Member { command: command(p.method), seed: p.order.seed, choices: p.choices.clone() };
+    suite(&planned.iter().map(member).collect::<Vec<_>>(), runs, &signals)
 }
 
 fn alone(method: &dyn Method, order: &Order, runs: &Runs, signals: &Signals) -> Result<()> {
     let name = format!("{} seed {}", method.card().name, order.seed);
-    let label = runs.member.as_ref().map_or_else(|| name.clone(), |place| format!("[{place}] {name}"));
+    let member = |place| format!("[{place}] {} {} seed {}", method.card().name, order.preset, order.seed);
+    let label = runs.member.as_ref().map_or(name, member);
     let run = || one(method, order, Place::Below(&runs.out), &runs.manners, &label, signals);
     if runs.member.is_some() {
         become_member();

@@ -1,7 +1,7 @@
 //! Several runs by one command, one after the other, each in a process of its own: no run sees the memory of another, and one that fails or is
 //! killed does not take the others with it.
 
-use super::args::Runs;
+use super::args::{Choices, Runs};
 use super::show;
 use crate::error::{Error, Result};
 use crate::lab::Signals;
@@ -26,15 +26,14 @@ pub struct Member {
     pub command: [String; 2],
     /// Its seed.
     pub seed: u64,
+    /// Its settings and limits.
+    pub choices: Choices,
 }
 
-/// Gives each of so many runs an equal share of the budget. What one leaves over is not given to another: no run depends on those before it.
-pub fn share_budget(runs: &Runs, number: usize) -> Result<Runs> {
-    let mut runs = runs.clone();
-    if let Some(seconds) = runs.choices.limits()?.budget_seconds.filter(|_| number > 1) {
-        runs.choices.budget = Some(format!("{}s", seconds / number as f64));
-    }
-    Ok(runs)
+/// The equal share of the budget that each of so many runs gets. What one leaves over is not given to another: no run depends on those before it.
+pub fn share(choices: &Choices, runs: usize) -> Result<Option<String>> {
+    let shared = |seconds: f64| if runs > 1 { Some(format!("{}s", seconds / runs as f64)) } else { choices.budget.clone() };
+    Ok(choices.limits()?.budget_seconds.and_then(shared))
 }
 
 /// Runs `members` and prints what came out. A finished run is skipped and an unfinished one resumed.
@@ -47,8 +46,8 @@ pub fn suite(members: &[Member], runs: &Runs, signals: &Signals) -> Result<()> {
         let place = format!("{}/{}", i + 1, members.len());
         let mut command = Command::new(SELF);
         command.arg0("naslab").args(&member.command).args(["--member", &place]).args(["--seeds", &member.seed.to_string()]);
-        command.args(arguments(runs));
-        let label = format!("{} seed {}", member.command[1], member.seed);
+        command.args(arguments(&member.choices, runs));
+        let label = format!("{} {} seed {}", member.command[1], member.choices.preset, member.seed);
         match outcome(command, signals)? {
             Outcome::Finished(directory) => rows.push(finished(&directory)?),
             Outcome::Failed { code, how } if signals.caught().is_some() => {
@@ -77,9 +76,9 @@ pub fn finished(directory: &Path) -> Result<show::Row> {
     Ok(show::Row { result: run.result()?.ok_or_else(missing)?, ledger: run.ledger()?.ok_or_else(missing)? })
 }
 
-/// What is the same for all members, as it was typed.
-fn arguments(runs: &Runs) -> Vec<OsString> {
-    let Runs { choices, out, manners, .. } = runs;
+/// Everything but method and seed, as it was typed.
+fn arguments(choices: &Choices, runs: &Runs) -> Vec<OsString> {
+    let Runs { out, manners, .. } = runs;
     let mut all: Vec<OsString> = vec!["--out".into(), out.into()];
     let mut put = |name: &str, value: Option<&OsStr>| {
         if let Some(value) = value {

@@ -1,11 +1,11 @@
 //! `naslab train`, and reading an architecture by name or file.
 
-use super::args::{TrainArguments, parse_seeds};
-use super::run::{open_device, order, run_all};
-use super::suite::share_budget;
+use super::args::{Choices, TrainArguments, parse_seeds};
+use super::run::{Planned, open_device, order, run_all};
+use super::suite::share;
 use crate::arch::{self, Architecture};
 use crate::error::{Error, Result};
-use crate::lab::{Fixed, Method};
+use crate::lab::Fixed;
 use crate::record::{ArchitectureRecord, read_json};
 use crate::reproductions::method;
 use serde_json::{Value, json};
@@ -16,16 +16,16 @@ pub fn train(a: &TrainArguments) -> Result<()> {
     let Named { name, architecture, method: found_by } = architecture(&a.architecture)?;
     let home = found_by.and_then(|m| method(&m).ok()).map_or_else(|| method(architecture.home()), Ok)?;
     let seeds = parse_seeds(&a.runs.seeds)?;
-    let runs = share_budget(&a.runs, seeds.len())?;
-    let device = open_device(&runs.choices)?;
-    let mut orders: Vec<(&'static dyn Method, _)> = Vec::new();
+    let device = open_device(&a.runs.choices)?;
+    let choices = Choices { budget: share(&a.runs.choices, seeds.len())?, ..a.runs.choices.clone() };
+    let mut planned = Vec::new();
     for seed in seeds {
-        let mut order = order(home, &runs.choices, seed, device)?;
+        let mut order = order(home, &choices, seed, device)?;
         order.settings = Fixed::settings(order.settings, &name, &architecture);
         order.shrunk.retain(|s| !s.key.starts_with("search."));
-        orders.push((&Fixed, order));
+        planned.push(Planned { method: &Fixed, choices: choices.clone(), order });
     }
-    run_all(&orders, &runs, |_| ["train".into(), a.architecture.clone()])
+    run_all(&planned, &a.runs, |_| ["train".into(), a.architecture.clone()])
 }
 
 /// An architecture, its short name, and the method that found it, where that is known.

@@ -132,8 +132,11 @@ pub struct MixedSearch {
     /// Some architecture of its space.
     pub example: Architecture,
     /// Makes the network of a search from its random streams.
-    pub make: Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Sync>,
+    pub make: MakeMixed,
 }
+
+/// From the lab and the random streams of a search to its network.
+pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Sync>;
 
 impl Search for MixedSearch {
     fn variant(&self) -> String {

@@ -18,6 +18,7 @@ const CARD: Card = Card {
     paper: "no search: a saved or published architecture",
     about: "trains a given architecture by the retraining protocol of its space",
     presets: "",
+    control: None,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

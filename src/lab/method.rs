@@ -25,6 +25,17 @@ pub struct Card {
     pub about: &'static str,
     /// TOML: one table a preset, each with `dataset` and `settings`; `paper` is complete.
     pub presets: &'static str,
+    /// What makes random search the control of this method; none where it is the control.
+    pub control: Option<ControlArm>,
+}
+
+/// Random search in the space of a method, with its images, child training and final training.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlArm {
+    /// What is put behind the name of a preset, such as `-darts`.
+    pub preset: &'static str,
+    /// A setting, as `--set` takes it.
+    pub set: Option<&'static str>,
 }
 
 /// A reproduction: a card, and settings that become a search.

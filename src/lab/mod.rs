@@ -28,7 +28,7 @@ pub use fixed::Fixed;
 pub use lab::{Lab, Point};
 pub use launch::{Forecast, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
-pub use method::{Card, ChildTraining, DataUse, Found, Method, Protocol, Search, at_least, check, read_settings};
+pub use method::{Card, ChildTraining, ControlArm, DataUse, Found, Method, Protocol, Search, at_least, check, read_settings};
 pub use network::{Built, blobs, build, metadata};
 pub use session::{Flow, Manner, Session, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};

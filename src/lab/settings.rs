@@ -113,6 +113,7 @@ mod tests {
         title: "",
         paper: "",
         about: "",
+        control: None,
         presets: r#"
             [paper]
             dataset = "cifar10"

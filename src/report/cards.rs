@@ -29,8 +29,8 @@ const PEAKS: [(&[&str], f64); 17] = [
 
 fn peak(name: &str) -> Option<f64> {
     let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let has = |w: &&str| words.iter().any(|v| v.eq_ignore_ascii_case(w));
-    PEAKS.iter().find(|(needed, _)| needed.iter().all(|w| has(&w))).map(|(_, tflops)| *tflops)
+    let has = |w: &str| words.iter().any(|v| v.eq_ignore_ascii_case(w));
+    PEAKS.iter().find(|(needed, _)| needed.iter().all(|w| has(w))).map(|(_, tflops)| *tflops)
 }
 
 /// Peak of the card here over that of the card there; `None` if either is not known.
