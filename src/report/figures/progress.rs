@@ -36,12 +36,8 @@ const TRIAL_LINES: [(&str, &str); 2] =
 /// Scores of all trials, one area for each method; `None` if no run has trials.
 pub fn trials(rows: &[Row]) -> Option<Scene> {
     let few = Few::of(rows);
-    let searched: Vec<(&Experiment, &Series)> = few
-        .groups
-        .iter()
-        .flat_map(|g| g.series.iter().map(move |s| (g, s)))
-        .filter(|(_, s)| s.rows.iter().any(|r| !r.trials.is_empty()))
-        .collect();
+    let searched: Vec<(&Experiment, &Series)> =
+        few.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s))).filter(|(_, s)| has_trials(s)).collect();
     if searched.is_empty() {
         return None;
     }
@@ -63,6 +59,10 @@ pub fn trials(rows: &[Row]) -> Option<Scene> {
     Some(page)
 }
 
+fn has_trials(series: &Series) -> bool {
+    series.rows.iter().any(|r| !r.trials.is_empty())
+}
+
 /// Number of a trial, counted from 1, and its score in per cent.
 fn scores<'a>(series: &'a Series) -> impl Iterator<Item = (f64, f64)> + 'a {
     let trials = series.rows.iter().flat_map(|r| &r.trials);
@@ -71,8 +71,13 @@ fn scores<'a>(series: &'a Series) -> impl Iterator<Item = (f64, f64)> + 'a {
 
 fn trial_panel(page: &mut Scene, group: &Experiment, series: &Series, top: f64) -> f64 {
     let all = || group.rows().flat_map(|r| &r.trials);
-    let x = Axis::from_zero(all().map(|t| t.id as f64 + 1.0), 1.0);
-    let y = Axis::linear(all().filter_map(|t| t.score).map(|s| 100.0 * s), 1.0).within_percent();
+    // The lines of those methods that have trials share the axes.
+    let lines = || group.series.iter().filter(|s| has_trials(s)).flat_map(|s| TRIAL_LINES.map(|(key, _)| (s, key)));
+    let on_lines = || {
+        lines().flat_map(|(s, key)| s.rows.iter().flat_map(|r| &r.points).filter_map(move |p| Some((p.step as f64, *p.extra.get(key)?))))
+    };
+    let x = Axis::from_zero(all().map(|t| t.id as f64 + 1.0).chain(on_lines().map(|p| p.0)), 1.0);
+    let y = Axis::linear(all().filter_map(|t| t.score).chain(on_lines().map(|p| p.1)).map(|v| 100.0 * v), 1.0).within_percent();
     let panel = Panel { frame: plot_frame(top), x, y };
     let title = format!("{}: {}, preset {}", series.name, group.dataset, group.preset);
     let used = panel.axes(page, &title, "trial", &format!("score of the trial ({})", group.unit()));

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::arch::{Architecture, Cell, CellPair, Edge};
-use crate::nn::Op;
 use crate::record::{EndReason, Example, ExampleInfo, Phase, TrialRecord};
 use crate::report::claims::claims;
 use crate::report::frame::{PhaseSeconds, Row};
@@ -20,7 +19,7 @@ const MOST_POINTS: usize = 600_000;
 const LONG: &str = "a_name_of_a_method_without_any_space_in_it_that_is_far_wider_than_every_place_where_it_may_stand_";
 
 fn architecture() -> Architecture {
-    let e = |from| Edge { op: Op::SepConv3, from };
+    let e = |from| -> Edge { serde_json::from_value(json!({"op": "sep_conv_3x3", "from": from})).unwrap() };
     let cell = || Cell::new(vec![[e(0), e(1)], [e(0), e(2)]], vec![2, 3]);
     Architecture::Darts(CellPair { normal: cell(), reduce: cell() })
 }
