@@ -5,10 +5,11 @@ PYTHON ?= python3
 # One profile for both: the arithmetic is libtorch's (see Cargo.toml).
 NASLAB = target/debug/naslab
 
-.PHONY: help setup build demo gate-runs gate baseline test ci tools
+.PHONY: help setup build demo controls gate-runs gate baseline test ci tools
 
 help:
 	@echo "make demo    set up, build, run every method on the digits, write reports/"
+	@echo "make controls   after the demo: random search in the space of every method, and the report with it"
 	@echo "make test    set up, build, run the whole test suite"
 	@echo "make gate    the smoke suite with one seed against .ci/baseline.csv; make baseline writes that file anew"
 	@echo "make ci      all that has to hold before a change lands: tests, gate, format, lints, documentation, dependencies"
@@ -29,6 +30,11 @@ build: setup
 DEMO = runs/demo
 demo: build
 	$(NASLAB) run all --preset smoke --seeds 0..3 --budget 10m --threads 1 --out $(DEMO)
+	$(NASLAB) report $(DEMO) --out reports
+
+# The demo's runs are skipped; random search in the space of every method joins them, with the same share of a budget: that of 33 runs for 21.
+controls: build
+	$(NASLAB) run all --controls --preset smoke --seeds 0..3 --budget 942.8571428571429s --threads 1 --out $(DEMO)
 	$(NASLAB) report $(DEMO) --out reports
 
 # The smoke suite against the committed baseline, exactly. The libraries are held to kernels that processors of several generations have.
