@@ -544,6 +544,19 @@ fn overlapping_and_non_ascii_folders_count_a_run_once() {
 }
 
 #[test]
+fn a_very_long_name_is_cut_in_the_names_of_files() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    let variant = Box::leak("größe_名前_".repeat(40).into_boxed_str());
+    let path = Fixture { variant, ..Fixture::default() }.write(&folder);
+    fs::rename(&path, folder.join("first")).unwrap();
+    Fixture { variant, preset: "smoke-other", ..Fixture::default() }.write(&folder);
+    let (summary, _) = report(&root);
+    let cells = summary.files.iter().filter_map(|f| f.file_name()?.to_str()).filter(|n| n.starts_with("cell-") && n.ends_with(".png"));
+    assert_eq!(cells.filter(|n| n.len() < 220).count(), 2);
+}
+
+#[test]
 fn cells_are_drawn_by_extension() {
     let root = TempDir::new().unwrap();
     let drawn = architecture();

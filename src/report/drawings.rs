@@ -11,6 +11,9 @@ const CELLS_A_ROW: usize = 10;
 /// Runs of each row of the summary whose test slices are drawn.
 const OVERLAYS_A_ROW: usize = 3;
 
+/// Letters of a file's name; file systems allow 255 bytes with number, extension and what marks a temporary file.
+const LONGEST: usize = 180;
+
 /// A drawn cell and the name of its files.
 pub(super) struct Drawing {
     /// File name without extension.
@@ -116,7 +119,7 @@ fn file_name(kind: &str, r: &RunResult, taken: &mut BTreeSet<String>) -> String 
     let parts = [kind, &r.method, &r.variant, &r.dataset, &r.preset];
     let joined = parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("-");
     let clean: String = joined.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
-    let base = format!("{clean}-s{}", r.seed);
+    let base = format!("{}-s{}", &clean[..clean.len().min(LONGEST)], r.seed);
     let free = std::iter::once(base.clone()).chain((2u32..).map(|i| format!("{base}-{i}"))).find(|n| !taken.contains(n));
     let name = free.unwrap_or(base);
     taken.insert(name.clone());

@@ -116,7 +116,7 @@ fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64, mos
     let drawn = if curves.len() > most { format!(" (the first {} drawn)", words(most)) } else { String::new() };
     let kind = kinds(series).into_iter().collect::<Vec<_>>().join(" or ");
     let kind = if kind.is_empty() { "no search score".into() } else { kind };
-    Entry { look, radius: 5.0, filled: true, lined: true, words: format!("{}, n = {}{drawn}: {kind}", series.name, words(curves.len())) }
+    Entry { look, radius: 5.0, filled: true, lined: true, words: format!("{}, n = {}{drawn}: {kind}", series.label(), words(curves.len())) }
 }
 
 /// The curve as steps: the score holds until a better one is found. Of points that a pixel cannot show some are left out.

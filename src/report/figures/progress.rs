@@ -140,7 +140,7 @@ fn figure_panel(page: &mut Scene, group: &Experiment, key: &str, label: &str, to
         if curves.is_empty() {
             continue;
         }
-        let words = format!("{}, {}{}", series.name, counted(curves.len(), "search"), first(curves.len()));
+        let words = format!("{}, {}{}", series.label(), counted(curves.len(), "search"), first(curves.len()));
         entries.push(Entry { look, radius: 4.0, filled: true, lined: true, words });
         draw(page, look, curves, 1.4);
     }

@@ -6,6 +6,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, register_font};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Once;
 
 /// Name under which the font is registered; in an SVG it is the list of families a viewer tries.
@@ -34,10 +36,13 @@ struct Ink {
     baseline: f64,
     /// Draws paths as filled segments: Plotters' bitmap paths have no smooth joins.
     segments: bool,
+    /// Has no font but the embedded one.
+    embedded: bool,
 }
 
-const SVG_INK: Ink = Ink { units: SVG_UNITS, em: SVG_EM, baseline: 0.76, segments: false };
-const PNG_INK: Ink = Ink { units: (PNG_SCALE * OVERSAMPLE) as f64, em: FONT_HEIGHT, baseline: FONT_HEIGHT / 2.0, segments: true };
+const SVG_INK: Ink = Ink { units: SVG_UNITS, em: SVG_EM, baseline: 0.76, segments: false, embedded: false };
+const PNG_INK: Ink =
+    Ink { units: (PNG_SCALE * OVERSAMPLE) as f64, em: FONT_HEIGHT, baseline: FONT_HEIGHT / 2.0, segments: true, embedded: true };
 
 fn embed_fonts() {
     static ONCE: Once = Once::new();
@@ -48,13 +53,37 @@ fn embed_fonts() {
     });
 }
 
-/// Width of `words` in pixels at `size` pixels an em.
+/// Width of `words` in pixels at `size` pixels an em. A letter that the embedded font lacks counts as one em: about what it takes in the font
+/// that a viewer of an SVG finds for it.
 pub fn text_width(words: &str, size: f64, bold: bool) -> f64 {
-    embed_fonts();
-    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    let missing = words.chars().filter(|c| !has_shape(*c)).count();
+    if missing > 0 {
+        let known: String = words.chars().filter(|c| has_shape(*c)).collect();
+        return size * missing as f64 + text_width(&known, size, bold);
+    }
     // Measured large, because Plotters rounds to whole units.
-    let font = FontDesc::new(FontFamily::Name(FAMILY), 100.0 * FONT_HEIGHT, style);
-    font.layout_box(words).map_or(0.0, |((x0, _), (x1, _))| f64::from(x1 - x0) / 100.0 * size)
+    font(100.0 * FONT_HEIGHT, bold).layout_box(words).map_or(0.0, |((x0, _), (x1, _))| f64::from(x1 - x0) / 100.0 * size)
+}
+
+fn font(size: f64, bold: bool) -> FontDesc<'static> {
+    embed_fonts();
+    FontDesc::new(FontFamily::Name(FAMILY), size, if bold { FontStyle::Bold } else { FontStyle::Normal })
+}
+
+/// The embedded font can draw it, or it is a space.
+fn has_shape(letter: char) -> bool {
+    thread_local! {
+        static SEEN: RefCell<BTreeMap<char, bool>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let drawn = || {
+        let mut pixels = 0;
+        let _ = font(20.0, false).draw(&letter.to_string(), (0, 0), |_, _, _| {
+            pixels += 1;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        pixels > 0
+    };
+    letter.is_ascii() || letter.is_whitespace() || SEEN.with(|seen| *seen.borrow_mut().entry(letter).or_insert_with(drawn))
 }
 
 /// The scene as an SVG document.
@@ -162,8 +191,7 @@ fn draw_picture<DB: DrawingBackend>(
 }
 
 fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink: Ink) -> std::result::Result<(), String> {
-    let style = if text.bold { FontStyle::Bold } else { FontStyle::Normal };
-    let mut font = FontDesc::new(FontFamily::Name(FAMILY), text.size * ink.em * ink.units, style);
+    let mut font = font(text.size * ink.em * ink.units, text.bold);
     let rise = ink.baseline * text.size;
     let mut at = (text.at.0, text.at.1 - rise);
     if text.upward {
@@ -177,7 +205,12 @@ fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink
     };
     let colour = rgb(text.colour);
     let style = TextStyle::from(font).color(&colour).pos(Pos::new(across, VPos::Top));
-    area.draw_text(&printable(&text.words), &style, whole(&[at], ink)[0]).map_err(|e| e.to_string())
+    let mut words = printable(&text.words);
+    if ink.embedded {
+        // Without a shape it would be a gap.
+        words = words.chars().map(|c| if has_shape(c) { c } else { '?' }).collect();
+    }
+    area.draw_text(&words, &style, whole(&[at], ink)[0]).map_err(|e| e.to_string())
 }
 
 /// A control character has no shape, and most of them may not stand in an XML document.
@@ -215,6 +248,21 @@ mod tests {
         let large: Vec<u8> = [[10, 20, 30, 40], [50, 60, 70, 90]].concat().into_iter().flat_map(|v| [v, v / 10, 0]).collect();
         assert_eq!(average(&large, 2, 2), [35, 3, 0, 57, 5, 0]);
         assert_eq!(average(&large, 4, 1), large);
+    }
+
+    #[test]
+    fn a_letter_that_the_font_lacks_has_room_in_an_svg_and_a_mark_in_a_png() {
+        assert!("größe Ωα k−2 2×10⁻⁴ ± … –".chars().all(has_shape));
+        assert!(!has_shape('名') && !has_shape('👩'));
+        let parts = text_width("größe", 12.0, false) + text_width("n", 12.0, false);
+        assert!((text_width("größe名n", 12.0, false) - parts - 12.0).abs() < 0.3);
+        let drawn = |words: &str| {
+            let mut scene = Scene::new("", 80.0, 20.0);
+            scene.text(words, (2.0, 14.0), 12.0, Align::Left, Colour(0, 0, 0));
+            (png(&scene).unwrap(), svg(&scene).unwrap())
+        };
+        let (bitmap, document) = drawn("a名b");
+        assert!(bitmap == drawn("a?b").0 && bitmap != drawn("a b").0 && document.contains("a名b"));
     }
 
     #[test]

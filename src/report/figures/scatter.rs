@@ -96,7 +96,7 @@ fn draw_series(scene: &mut Scene, panel: &Panel, series: &Series, points: &[(f64
     if let Some(at) = mean(points).and_then(place) {
         marker(scene, look, at, 6.0, true);
     }
-    Entry { look, radius: 5.5, filled: true, lined: false, words: format!("{}, n = {}", series.name, show_count(points.len() as u64)) }
+    Entry { look, radius: 5.5, filled: true, lined: false, words: format!("{}, n = {}", series.label(), show_count(points.len() as u64)) }
 }
 
 /// Least to greatest score, and least to greatest value across, through the mean.

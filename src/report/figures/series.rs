@@ -1,6 +1,8 @@
 //! Which runs belong into one plot area, and which of them are seeds of one thing.
 
+use super::panel::TEXT;
 use super::style::{Look, Shape, look};
+use super::words::fitted;
 use crate::report::frame::{Row, metric_name};
 
 /// Runs that differ in seed alone.
@@ -22,6 +24,11 @@ impl Series<'_> {
     /// groups of one method.
     pub fn look(&self) -> Look {
         self.base().other(self.nth)
+    }
+
+    /// Its name, cut if what follows it would have no room.
+    pub fn label(&self) -> String {
+        fitted(&self.name, TEXT, false, 280.0)
     }
 
     fn base(&self) -> Look {

@@ -296,7 +296,11 @@ fn names_of_any_length_and_alphabet_stay_in_their_places() {
     ];
     let rows: Vec<Row> =
         names.iter().flat_map(|name| [run("darts", name, name, 0), run(name, "", "digits", 1)]).map(|r| searched(r, 6)).collect();
-    figures_of(&rows).iter().for_each(|(name, scene)| check_svg(name, scene));
+    let all = figures_of(&rows);
+    all.iter().for_each(|(name, scene)| check_svg(name, scene));
+    // However long a name, what follows it is there: each has an area of its own, and one with all the others.
+    let cost = &all[0].1;
+    assert_eq!(cost.texts().filter(|t| t.words.ends_with(", n = 1")).count(), 2 * names.len());
     // Of the PNG files, which take longer, those of letters beyond ASCII, of control characters and of the longest name.
     check(&[&rows[..2], &rows[6..8], &rows[12..14]].concat());
     let mut odd = run("darts", "", "digits", 0);
