@@ -37,7 +37,7 @@ controls: build
 	$(NASLAB) run all --controls --preset smoke --seeds 0..3 --budget 942.8571428571429s --threads 1 --out $(DEMO)
 	$(NASLAB) report $(DEMO) --out reports
 
-# The smoke suite against the committed baseline, exactly. The libraries are held to kernels that processors of several generations have.
+# The smoke suite against the committed baseline: exactly on a processor of that model, else with a margin. The libraries are held to kernels that processors of several generations have.
 GATE = target/gate
 gate baseline: export ATEN_CPU_CAPABILITY = avx2
 gate baseline: export ONEDNN_MAX_CPU_ISA = AVX2
@@ -45,10 +45,10 @@ gate baseline: export MKL_CBWR = COMPATIBLE
 
 gate-runs: build
 	rm -rf $(GATE)
-	$(NASLAB) run all --preset smoke --seeds 0 --threads 1 --device cpu --quiet --out $(GATE)
+	$(NASLAB) run all --preset smoke --seeds 0 --threads 1 --jobs 2 --device cpu --quiet --out $(GATE)
 
 gate: gate-runs
-	$(NASLAB) check --baseline .ci/baseline.csv --time-ratio 2 --memory-ratio 1.5 $(GATE)
+	$(NASLAB) check --baseline .ci/baseline.csv --margin 15 --time-ratio 2 --memory-ratio 1.5 $(GATE)
 
 baseline: gate-runs
 	$(NASLAB) check --baseline .ci/baseline.csv --update $(GATE)

@@ -295,6 +295,22 @@ fn the_mode_follows_device_and_threads() {
 }
 
 #[test]
+fn another_processor_is_not_held_to_the_last_bit() {
+    let scene = Scene::new();
+    scene.edit(|text| text.replace("Example", "Another"));
+    let modes = |mode| {
+        let verdict = scene.check(Options { mode, ..Options::default() });
+        assert_eq!(worse(&verdict), []);
+        (
+            verdict.checks.iter().filter(|c| c.name == "finding").count(),
+            verdict.remarks.iter().any(|r| r.contains("was 'Another' and is 'Example'")),
+        )
+    };
+    assert_eq!(modes(None), (0, true));
+    assert_eq!(modes(Some(Mode::Exact)), (2, true));
+}
+
+#[test]
 fn runs_that_cannot_be_judged_are_refused_by_name() {
     let scene = Scene::new();
     let folder = scene.runs().join("darts-s0");

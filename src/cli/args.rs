@@ -256,7 +256,7 @@ pub struct CheckArguments {
     /// Writes the baseline from the runs.
     #[arg(long, conflicts_with_all = ["mode", "margin", "time_ratio", "memory_ratio", "junit"])]
     pub update: bool,
-    /// How findings and scores are compared: exact on a CPU with the baseline's number of threads, else statistical.
+    /// How findings and scores are compared: exact on a CPU of the baseline's model with its number of threads, else statistical.
     #[arg(long, value_enum)]
     pub mode: Option<CheckMode>,
     /// Percentage points by which a mean score may be lower, in the statistical mode.

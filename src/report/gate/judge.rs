@@ -25,7 +25,7 @@ pub enum Mode {
 /// Limits of the gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// `None` is exact on a CPU with the baseline's number of threads, else statistical.
+    /// `None` is exact on a CPU of the baseline's model with its number of threads, else statistical.
     pub mode: Option<Mode>,
     /// By how much a mean score may be lower, a fraction.
     pub margin: f64,
@@ -182,6 +182,7 @@ impl Group<'_> {
         if self.pairs.is_empty() {
             return;
         }
+        self.remark_on_machine();
         match self.mode() {
             Mode::Exact => self.identical(),
             Mode::Statistical => self.score(),
@@ -191,7 +192,7 @@ impl Group<'_> {
     }
 
     fn mode(&self) -> Mode {
-        let equal = self.pairs.iter().all(|p| on_cpu(p.then) && p.then.threads == p.now.threads);
+        let equal = self.pairs.iter().all(|p| on_cpu(p.then) && p.then.threads == p.now.threads && p.then.device_name == p.now.device_name);
         self.options.mode.unwrap_or(if equal { Mode::Exact } else { Mode::Statistical })
     }
 
@@ -201,6 +202,10 @@ impl Group<'_> {
         let score = |s: Option<f64>| s.map_or_else(|| "none".into(), |s| s.to_string());
         self.same("test score", |e| e.final_score.map(f64::to_bits), |e| score(e.final_score));
         self.same("search score", |e| e.search_score.map(f64::to_bits), |e| score(e.search_score));
+    }
+
+    /// Libraries and processors choose how they round.
+    fn remark_on_machine(&mut self) {
         let Pair { then, now } = &self.pairs[0];
         for (what, a, b) in [("libtorch", &then.libtorch, &now.libtorch), ("the device", &then.device_name, &now.device_name)] {
             if a != b {
