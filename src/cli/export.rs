@@ -1,16 +1,15 @@
 //! `naslab export`
 
 use super::args::{ExportArguments, ExportFormat};
-use super::run::{by_name, open_device, order};
+use super::run::{by_name, open_device};
 use super::show::{percent, print_out};
-use super::train::{Named, architecture};
-use crate::arch::{Architecture, InputShape};
+use super::train::architecture;
+use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::export::{Facts, Written, write};
 use crate::lab::{Fixed, Search, build, prepare};
 use crate::nn::count;
 use crate::record::{ArchitectureRecord, Board, EndReason, FORMAT, Manifest, RunDir, RunResult, read_events};
-use crate::reproductions::method;
 use crate::units::show_count;
 use std::path::{Path, PathBuf};
 
@@ -76,10 +75,7 @@ fn export_network(a: &ExportArguments, source: &Source, kinds: &[Written]) -> Re
         return Err(Error::Usage(format!("{} holds a run; choose another folder for --out", out.display())));
     }
     let built = build(&source.manifest, &*source.search, &source.architecture, source.weights.as_deref())?;
-    let data = &source.manifest.data;
-    let [channels, height, width, classes] = [data.channels, data.height, data.width, data.classes].map(i64::from);
-    let input = InputShape { channels, height, width, classes };
-    let mut facts = Facts::new(&source.manifest, &source.architecture, input, source.words(), source.trained());
+    let mut facts = Facts::new(&source.manifest, &source.architecture, built.input, source.words(), source.trained());
     facts.parameters = count(&*built.network).0;
     if let Some(result) = &source.result {
         (facts.final_score, facts.metric) = (result.final_score, Some(result.metric.clone()));
@@ -185,19 +181,16 @@ fn refuse_choices(a: &ExportArguments) -> Result<()> {
 
 /// An architecture by name or file, in the size that `naslab train` gives it.
 fn of_architecture(a: &ExportArguments) -> Result<Source> {
-    let Named { name, architecture, method: found_by } = architecture(&a.source)?;
-    let home = found_by.and_then(|m| method(&m).ok()).map_or_else(|| method(architecture.home()), Ok)?;
+    let named = architecture(&a.source)?;
     let choices = a.choices();
-    let device = open_device(&choices)?;
-    let mut order = order(home, &choices, a.seed.unwrap_or(0), device)?;
-    order.settings = Fixed::settings(order.settings, &name, &architecture);
+    let order = named.order(&choices, a.seed.unwrap_or(0), open_device(&choices)?)?;
     let ready = prepare(&Fixed, &order)?;
     for note in ready.notes() {
         eprintln!("{note}");
     }
     let search = by_name(&ready.manifest.method)?.prepare(&ready.manifest.settings)?;
-    let method = home.card().name.to_string();
-    Ok(Source { method, search, architecture, weights: a.weights.clone(), result: None, manifest: ready.manifest })
+    let method = named.home()?.card().name.to_string();
+    Ok(Source { method, search, architecture: named.architecture, weights: a.weights.clone(), result: None, manifest: ready.manifest })
 }
 
 fn describe(facts: &Facts, paths: &[PathBuf]) -> String {

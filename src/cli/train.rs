@@ -5,25 +5,22 @@ use super::run::{Planned, open_device, order, run_all};
 use super::suite::share;
 use crate::arch::{self, Architecture};
 use crate::error::{Error, Result};
-use crate::lab::Fixed;
+use crate::lab::{Fixed, Method, Order};
 use crate::record::{ArchitectureRecord, read_json};
 use crate::reproductions::method;
 use serde_json::{Value, json};
 use std::path::Path;
+use tch::Device;
 
 /// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
 pub fn train(a: &TrainArguments) -> Result<()> {
-    let Named { name, architecture, method: found_by } = architecture(&a.architecture)?;
-    let home = found_by.and_then(|m| method(&m).ok()).map_or_else(|| method(architecture.home()), Ok)?;
+    let named = architecture(&a.architecture)?;
     let seeds = parse_seeds(&a.runs.seeds)?;
     let device = open_device(&a.runs.choices)?;
     let choices = Choices { budget: share(&a.runs.choices, seeds.len())?, ..a.runs.choices.clone() };
     let mut planned = Vec::new();
     for seed in seeds {
-        let mut order = order(home, &choices, seed, device)?;
-        order.settings = Fixed::settings(order.settings, &name, &architecture);
-        order.shrunk.retain(|s| !s.key.starts_with("search."));
-        planned.push(Planned { method: &Fixed, choices: choices.clone(), order });
+        planned.push(Planned { method: &Fixed, choices: choices.clone(), order: named.order(&choices, seed, device)? });
     }
     run_all(&planned, &a.runs, |_| ["train".into(), a.architecture.clone()])
 }
@@ -36,6 +33,21 @@ pub struct Named {
     pub architecture: Architecture,
     /// Name of a method.
     pub method: Option<String>,
+}
+
+impl Named {
+    /// The method whose protocol trains it: the one that found it, or else that of its space.
+    pub fn home(&self) -> Result<&'static dyn Method> {
+        self.method.as_ref().and_then(|m| method(m).ok()).map_or_else(|| method(self.architecture.home()), Ok)
+    }
+
+    /// Its training from scratch, with everything resolved but the data.
+    pub fn order(&self, choices: &Choices, seed: u64, device: Device) -> Result<Order> {
+        let mut order = order(self.home()?, choices, seed, device)?;
+        order.settings = Fixed::settings(order.settings, &self.name, &self.architecture);
+        order.shrunk.retain(|s| !s.key.starts_with("search."));
+        Ok(order)
+    }
 }
 
 /// A published architecture by name, or one from a file. Where a name begins with that of a method, the method published it.

@@ -112,9 +112,7 @@ pub enum Written {
 /// # Errors
 /// As [`onnx`](super::onnx()); [`Error::Resource`] if something cannot be written.
 pub fn write(folder: &Path, kinds: &[Written], built: &Built, architecture: &ArchitectureRecord, facts: &Facts) -> Result<Vec<PathBuf>> {
-    let (_, channels, height, width) = facts.input.shape;
-    let input = InputShape { channels, height, width, classes: facts.output.classes };
-    let model = kinds.contains(&Written::Onnx).then(|| onnx(built, input, &facts.entries())).transpose()?;
+    let model = kinds.contains(&Written::Onnx).then(|| onnx(built, &facts.entries())).transpose()?;
     std::fs::create_dir_all(folder).map_err(|e| Error::writing(folder, &e))?;
     let mut paths = Vec::new();
     let mut path = |name: &str| {

@@ -1,6 +1,5 @@
 //! What a network does when it scores, for any number of images.
 
-use crate::arch::InputShape;
 use crate::error::{Error, Result};
 use crate::lab::Built;
 use crate::nn::Pass;
@@ -16,15 +15,15 @@ const BATCHES: [i64; 2] = [2, 3];
 ///
 /// # Errors
 /// [`Error::Resource`] if libtorch cannot record the network, or if what it does depends on the number of images.
-pub fn record(built: &Built, input: InputShape, images: &str) -> Result<Traced> {
-    let [a, b] = BATCHES.map(|n| record_batch(built, input, images, n));
+pub fn record(built: &Built, images: &str) -> Result<Traced> {
+    let [a, b] = BATCHES.map(|n| record_batch(built, images, n));
     let a = a?;
     check_same(&a, &b?)?;
     Ok(without_unused(a))
 }
 
-fn record_batch(built: &Built, input: InputShape, images: &str, n: i64) -> Result<Traced> {
-    let (table, weights) = (built.network.table(), &built.weights);
+fn record_batch(built: &Built, images: &str, n: i64) -> Result<Traced> {
+    let (table, weights, input) = (built.network.table(), &built.weights, built.input);
     let x = Tensor::zeros([n, input.channels, input.height, input.width], (Kind::Float, Device::Cpu));
     let mut inputs = vec![(images, &x)];
     inputs.extend(table.names().zip(weights.params()));

@@ -4,7 +4,6 @@ use super::convert::Converter;
 use super::graph::record;
 use super::parts::tensor;
 use super::proto::{DataKind, Dimension, Entry, Graph, Model, OperatorSet, Shape, Size, Tensor, TensorKind, ValueInfo, ValueKind};
-use crate::arch::InputShape;
 use crate::error::{Error, Result};
 use crate::lab::{Built, blobs};
 use crate::record::Blob;
@@ -28,9 +27,9 @@ const LONGEST: usize = i32::MAX as usize;
 ///
 /// # Errors
 /// [`Error::Resource`] for a network with an operation that has no translation, or with too many weights for one file.
-pub fn onnx(built: &Built, input: InputShape, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let traced = record(built, input, IMAGES)?;
-    let images = vec![input.channels, input.height, input.width];
+pub fn onnx(built: &Built, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let traced = record(built, IMAGES)?;
+    let images = vec![built.input.channels, built.input.height, built.input.width];
     let weights = blobs(built.network.table(), &built.weights)?;
     let mut shapes: HashMap<String, Vec<i64>> = weights.iter().map(|w| (w.name.clone(), sizes(w))).collect();
     shapes.insert(IMAGES.into(), [&[1], &images[..]].concat());

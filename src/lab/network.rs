@@ -18,6 +18,8 @@ pub struct Built {
     pub network: Box<dyn Network>,
     /// Its weights.
     pub weights: Weights,
+    /// What it is given, and its classes.
+    pub input: InputShape,
 }
 
 /// The network that the run of `manifest` retrains if it finds `architecture`. Its weights come from the file `weights`, or are those that the retraining
@@ -35,7 +37,7 @@ pub fn build(manifest: &Manifest, search: &dyn Search, architecture: &Architectu
     if let Some(path) = weights {
         load(network.table(), &fresh, path)?;
     }
-    Ok(Built { network, weights: fresh })
+    Ok(Built { network, weights: fresh, input })
 }
 
 /// Weights and statistics by name, in the order of their declaration.

@@ -3,7 +3,7 @@
 
 use super::control::{Comparison, needs_control};
 use super::figures::{Experiment, Series};
-use super::frame::{Row, metric_name};
+use super::frame::Row;
 use super::grid::Grid;
 use super::outcome::TRAIN;
 use super::statistics::LEAST;
@@ -25,7 +25,7 @@ fn unless(against: Vec<String>, met: &str, not_met: &str) -> Answer {
 /// One row an experiment and item.
 pub(super) fn checklist(experiments: &[Experiment], comparisons: &[Comparison]) -> Grid {
     let rows = experiments.iter().flat_map(|e| {
-        let about = format!("{}, {}, {}", e.dataset, e.preset, metric_name(e.metric));
+        let about = e.words();
         items(e, comparisons).into_iter().map(move |(item, answer)| {
             let (verdict, reason) = match answer {
                 Met(reason) => ("met", reason),
@@ -142,11 +142,10 @@ fn over_time(e: &Experiment) -> Answer {
 }
 
 fn random(e: &Experiment, comparisons: &[Comparison]) -> Answer {
-    let compared = |s: &&Series| {
-        let of_series =
-            |c: &&Comparison| c.method.dataset == e.dataset && c.method.metric == e.metric && s.name.starts_with(&c.method.name());
-        comparisons.iter().any(|c| of_series(&c))
-    };
+    let here = |c: &Comparison| (&*c.method.dataset, &*c.method.metric, &*c.method.cost_unit) == (e.dataset, e.metric, e.cost_unit);
+    let of =
+        |c: &Comparison, s: &Series| c.method.plain_preset().split('-').next() == Some(e.preset) && s.name.starts_with(&c.method.name());
+    let compared = |s: &&Series| comparisons.iter().any(|c| here(c) && of(c, s));
     let without = searches(e).filter(|s| needs_control(s.method)).filter(|s| !compared(s)).map(|s| s.name.clone());
     unless(without.collect(), "every search has a control with its space, data and training", "no control of")
 }

@@ -115,6 +115,13 @@ pub fn cost_unit(device: &DeviceRecord) -> String {
     }
 }
 
+/// The unit and the device in a unit of cost, which are told apart by ` (`.
+pub(super) fn unit_and_device(cost_unit: &str) -> (&str, &str) {
+    cost_unit
+        .split_once(" (")
+        .map_or((cost_unit, super::summary::NONE), |(unit, device)| (unit, device.strip_suffix(')').unwrap_or(device)))
+}
+
 /// A metric as readers call it.
 pub fn metric_name(metric: &str) -> &str {
     if metric == DICE { "Dice" } else { metric }

@@ -2,7 +2,7 @@
 
 use super::cards;
 use super::control::MARGIN;
-use super::frame::{Row, metric_name};
+use super::frame::{Row, metric_name, unit_and_device};
 use super::grid::Grid;
 use super::spread::{Spread, percent, significant};
 use super::statistics::{equivalence_to, interval_to};
@@ -78,11 +78,6 @@ fn seeds(row: &SummaryRow) -> String {
 /// The best of several is no mean and has a column of its own.
 fn best_seed(score: Spread) -> String {
     score.high.filter(|_| score.n > 1).map_or_else(|| NONE.into(), |high| format!("{:.2} of {}", 100.0 * high, score.n))
-}
-
-/// `CPU-days (2 cores, model)` in its parts.
-fn unit_and_device(cost_unit: &str) -> (&str, &str) {
-    cost_unit.split_once(" (").map_or((cost_unit, NONE), |(unit, device)| (unit, device.trim_end_matches(')')))
 }
 
 /// Whether any run of the row has settings other than the paper's.

@@ -4,7 +4,7 @@ use super::checklist::checklist;
 use super::claims::METHODS;
 use super::control;
 use super::figures::{Experiment, Series};
-use super::frame::{DICE, Row, metric_name};
+use super::frame::{DICE, Row};
 use super::grid::Grid;
 use super::outcome;
 use super::provenance::provenance;
@@ -198,8 +198,7 @@ fn missing(experiments: &[Experiment]) -> Grid {
     for e in experiments {
         let mut put = |what: &str, missing: Vec<String>| {
             if !missing.is_empty() {
-                let about = format!("{}, {}, {}", e.dataset, e.preset, metric_name(e.metric));
-                rows.push(vec![about, what.to_string(), missing.join(", ")]);
+                rows.push(vec![e.words(), what.to_string(), missing.join(", ")]);
             }
         };
         let expected = METHODS.into_iter().filter(|m| if e.metric == DICE { segmenters.contains(m) } else { *m != segmenters[0] });

@@ -3,7 +3,7 @@
 use super::panel::TEXT;
 use super::style::{Look, Shape, look};
 use super::words::fitted;
-use crate::report::frame::{Row, metric_name};
+use crate::report::frame::{Row, metric_name, unit_and_device};
 
 /// Runs that differ in seed alone.
 #[derive(Clone, Debug)]
@@ -64,9 +64,14 @@ impl Experiment<'_> {
         format!("{}, %", metric_name(self.metric))
     }
 
-    /// The device, as it stands in the unit of cost, such as `(2 cores, AMD EPYC)`.
-    pub fn device(&self) -> &str {
-        self.cost_unit.split_once("-days ").map_or(self.cost_unit, |(_, device)| device)
+    /// The device in brackets, such as `(2 cores, AMD EPYC)`.
+    pub fn device(&self) -> String {
+        format!("({})", unit_and_device(self.cost_unit).1)
+    }
+
+    /// What it is about, in words.
+    pub fn words(&self) -> String {
+        format!("{}, {}, {}", self.dataset, self.preset, metric_name(self.metric))
     }
 
     /// All runs of all series.
