@@ -150,5 +150,10 @@ fn a_mistake_is_told_before_anything_is_run() {
     let mut wrong = arguments(out.path());
     wrong.extend(["--set".into(), "search.population=3".into()]);
     naslab().args(wrong).assert().code(2).stderr(predicate::str::contains("there is no setting 'search.population'"));
+    let second = |more: &[&str], says: &str| {
+        naslab().args(["run", "random"]).args(more).arg("--out").arg(out.path()).assert().code(2).stderr(predicate::str::contains(says));
+    };
+    second(&["nas_unet", "--dataset", "digits"], "nas_unet classifies every pixel");
+    second(&["nasnet", "--set", "search.trials=0"], "search.trials");
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
 }

@@ -5,7 +5,7 @@ use super::show;
 use super::suite::{Member, become_member, finished, share, suite, tell_directory};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, guard, order_of, prepare, resolve};
+use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, guard, order_of, prepare, resolve, suits};
 use crate::record::{Limits, RunDir};
 use crate::reproductions::{METHODS, method};
 use crate::units::parse_duration;
@@ -96,6 +96,10 @@ pub fn run_all(planned: &[Planned], runs: &Runs, command: impl Fn(&dyn Method) -
     let signals = catch_signals()?;
     if let [one] = planned {
         return alone(one.method, &one.order, runs, &signals);
+    }
+    // What one run would be refused for is said before another is paid for.
+    for p in planned {
+        suits(&*p.method.prepare(&p.order.settings)?, p.method.card().name, &p.order.dataset)?;
     }
     let member = |p: &Planned| Member { command: command(p.method), seed: p.order.seed, choices: p.choices.clone() };
     suite(&planned.iter().map(member).collect::<Vec<_>>(), runs, &signals)

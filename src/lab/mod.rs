@@ -30,6 +30,7 @@ pub use launch::{Forecast, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
 pub use method::{Card, ChildTraining, ControlArm, DataUse, Found, Method, Protocol, Search, at_least, check, read_settings};
 pub use network::{Built, blobs, build, metadata};
+pub use open::suits;
 pub use session::{Flow, Manner, Session, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};
 pub use signals::Signals;

@@ -21,18 +21,26 @@ pub struct Opened {
     pub notes: Vec<String>,
 }
 
+/// Refuses a data set of another kind than `search` works on, without reading it. Returns whether that is one with a class for every pixel.
+///
+/// # Errors
+/// [`Error::Usage`], also for a name that is none.
+pub fn suits(search: &dyn Search, method: &str, dataset: &str) -> Result<bool> {
+    let pixels = search.example().classifies_pixels();
+    if data::is_segmentation(dataset)? == pixels {
+        return Ok(pixels);
+    }
+    let names: Vec<&str> = if pixels { SEGMENTATION_SETS.iter().map(|s| s.name).collect() } else { SETS.iter().map(|s| s.name).collect() };
+    let (wanted, given) = if pixels { ("every pixel", "whole images") } else { ("whole images", "every pixel") };
+    Err(Error::Usage(format!(
+        "{method} classifies {wanted}, and '{dataset}' has classes of {given}; choose --dataset {}",
+        names.join(", ")
+    )))
+}
+
 /// Reads `dataset` for `search`; a set of the other kind is refused.
 pub fn open(search: &dyn Search, method: &str, dataset: &str, folder: Option<&Path>, device: Device) -> Result<Opened> {
-    let (protocol, pixels) = (search.protocol(), search.example().classifies_pixels());
-    if data::is_segmentation(dataset)? != pixels {
-        let names: Vec<&str> =
-            if pixels { SEGMENTATION_SETS.iter().map(|s| s.name).collect() } else { SETS.iter().map(|s| s.name).collect() };
-        let (wanted, given) = if pixels { ("every pixel", "whole images") } else { ("whole images", "every pixel") };
-        return Err(Error::Usage(format!(
-            "{method} classifies {wanted}, and '{dataset}' has classes of {given}; choose --dataset {}",
-            names.join(", ")
-        )));
-    }
+    let (protocol, pixels) = (search.protocol(), suits(search, method, dataset)?);
     if pixels {
         let set = data::open_segmentation(dataset, folder)?;
         let (task, test) = Segmentation::open(&set, protocol.data.window, protocol.limit(), device)?;
