@@ -53,9 +53,17 @@ fn compile_shim(libtorch: &Path) {
     println!("cargo:rustc-link-lib=static=naslab_shim");
     println!("cargo:rustc-link-lib=stdc++");
     let lib = libtorch.join("lib");
+    println!("cargo:rustc-link-arg={}", openmp(&lib));
     println!("cargo:rustc-link-search=native={}", lib.display());
     println!("cargo:rustc-link-lib=c10");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}
+
+/// The linker's argument for the OpenMP library: libtorch's own, so that there is one pool of threads, else the compiler's.
+fn openmp(lib: &Path) -> String {
+    let files = std::fs::read_dir(lib).into_iter().flatten().flatten();
+    let own = files.map(|f| f.file_name().to_string_lossy().into_owned()).find(|name| name.starts_with("libgomp") && name.contains(".so"));
+    own.map_or_else(|| "-lgomp".into(), |name| format!("-l:{name}"))
 }
 
 /// Everything that the compiled shim depends on, as text: sources, libtorch, compiler.
@@ -63,7 +71,7 @@ fn shim_ingredients(libtorch: &Path) -> String {
     let mut files: Vec<PathBuf> = std::fs::read_dir("src/shim").map(|d| d.flatten().map(|e| e.path()).collect()).unwrap_or_default();
     files.retain(|f| f.extension().is_some_and(|e| e == "cpp" || e == "h"));
     files.sort();
-    let mut text = format!("{}\n", libtorch.display());
+    let mut text = format!("{}\n{}\n", libtorch.display(), std::fs::read_to_string("build.rs").unwrap_or_default());
     for name in ["CXX", "CXXFLAGS", "HOST", "TARGET"] {
         println!("cargo:rerun-if-env-changed={name}");
         text += &format!("{name}={}\n", std::env::var(name).unwrap_or_default());
@@ -81,13 +89,16 @@ fn build_shim(libtorch: &Path) {
         .cargo_metadata(false)
         // The kernels are arithmetic, whatever the profile.
         .opt_level(3)
+        // libtorch's headers share work among threads only then.
+        .flag("-fopenmp")
         .flag("-isystem")
         .flag(libtorch.join("include/torch/csrc/api/include").as_os_str())
         .flag("-isystem")
         .flag(libtorch.join("include").as_os_str())
         .file("src/shim/shim.cpp")
         .file("src/shim/depthwise.cpp")
-        .file("src/shim/stage.cpp")
+        .file("src/shim/mixture.cpp")
+        .file("src/shim/pool_norm.cpp")
         .file("src/shim/trace.cpp")
         .compile("naslab_shim");
 }

@@ -3,7 +3,7 @@
 use super::alpha::{OPS, offset};
 use crate::arch::darts_space::{EDGES, NODES};
 use crate::arch::{InputShape, Preprocess, Stem, is_reduction};
-use crate::nn::{Candidate, Form, Linear, Op, Table, Weights, global_average};
+use crate::nn::{Blocked, BlockedTerm as Term, Candidate, Form, Linear, Op, Table, Weights, global_average};
 use tch::{Kind, Tensor};
 
 /// Stem, mixed cells, global average pooling, linear classifier.
@@ -49,15 +49,31 @@ impl Supernet {
     /// Class scores [N, classes] of images [N, C, H, W] under logits alpha [2, 14, 8].
     pub fn forward(&self, w: &Weights, alpha: &Tensor, x: &Tensor, training: bool) -> Tensor {
         // p = softmax(alpha), one scalar an edge and operation
-        let p = alpha.softmax(-1, None::<Kind>).reshape([-1]).unbind(0);
-        let (normal, reduce) = p.split_at(EDGES * OPS);
+        let p = alpha.softmax(-1, None::<Kind>).reshape([-1]);
         let stem = self.stem.forward(w, x, training);
+        if let Some(features) = self.features_blocked(w, &p, &stem, training) {
+            return self.classifier.forward(w, &features);
+        }
+        let p = p.unbind(0);
+        let (normal, reduce) = p.split_at(EDGES * OPS);
         let (mut older, mut newer) = (stem.shallow_clone(), stem);
         for cell in &self.cells {
             let out = cell.forward(w, if cell.reduction { reduce } else { normal }, &older, &newer, training);
             (older, newer) = (newer, out);
         }
         self.classifier.forward(w, &global_average(&newer))
+    }
+
+    /// The same cells over blocks of images, a node at a time: [N, C]. `None` where our kernels do not take the tensors, or no gradient could be given.
+    fn features_blocked(&self, w: &Weights, p: &Tensor, stem: &Tensor, training: bool) -> Option<Tensor> {
+        let halves = p.split_with_sizes([(EDGES * OPS) as i64; 2].as_slice(), 0);
+        let mut newer = Blocked::from_images(stem)?;
+        let mut older = newer.share();
+        for cell in &self.cells {
+            let out = cell.forward_blocked(w, &halves[usize::from(cell.reduction)], &older, &newer, training)?;
+            (older, newer) = (newer, out);
+        }
+        Some(newer.global_average())
     }
 }
 
@@ -91,6 +107,46 @@ impl MixedCell {
         }
         Tensor::cat(&states[2..], 1) // [N, 4 C, H', W']
     }
+
+    /// As [`MixedCell::forward`], p being a vector. A node is one sum over all operations of all its edges, in which p is part of the last batch
+    /// norm of each. Every state is pooled once for all edges that leave it: their pools are the same, and so is what their norms remember.
+    fn forward_blocked(&self, w: &Weights, p: &Tensor, older: &Blocked, newer: &Blocked, training: bool) -> Option<Blocked> {
+        let mut states = Vec::from(self.preprocess.forward_blocked(w, older, newer, training)?);
+        let mut pooled: Vec<Vec<Blocked>> = Vec::new();
+        for node in 0..NODES {
+            for from in pooled.len()..states.len() {
+                let leaving = || (from.saturating_sub(1)..NODES).map(|node| &self.edges[offset(node) + from]);
+                let pools =
+                    (0..OPS).filter_map(|op| self.edges[offset(node) + from][op].pool().map(|(maximum, stride, _)| (op, maximum, stride)));
+                let of = |(op, maximum, stride)| states[from].pool_norm(maximum, 3, stride, &pool_statistics(leaving(), op, w), training);
+                pooled.push(pools.map(of).collect());
+            }
+            // The states, then what each has been pooled to.
+            let mut sources: Vec<&Blocked> = states.iter().collect();
+            let mut terms = Vec::new();
+            for (from, pools) in pooled.iter().enumerate() {
+                let mut pools = pools.iter();
+                for (k, op) in self.edges[offset(node) + from].iter().enumerate() {
+                    let coefficient = Some(from * OPS + k);
+                    if op.pool().is_some() {
+                        terms.push(Term { source: sources.len(), coefficient, stages: Vec::new() });
+                        sources.push(pools.next().expect("a pool has been taken"));
+                    } else {
+                        terms.extend(op.terms(w, from, coefficient)?);
+                    }
+                }
+            }
+            let coefficients = p.narrow(0, (offset(node) * OPS) as i64, ((node + 2) * OPS) as i64);
+            let sum = Blocked::sum(&sources, Some(&coefficients), &terms, training)?;
+            states.push(sum);
+        }
+        Some(Blocked::join(&states[2..]))
+    }
+}
+
+/// Running statistics of the norm after the pool of column `op` of alpha, on every edge in `edges`.
+fn pool_statistics<'a>(edges: impl Iterator<Item = &'a Vec<Candidate>>, op: usize, w: &'a Weights) -> Vec<(&'a Tensor, &'a Tensor)> {
+    edges.filter_map(|edge| edge[op].pool()?.2.map(|norm| norm.running(w))).collect()
 }
 
 /// The mixed edge: sum over k of p_k op_k(x). `none` adds nothing; its share of the softmax is all it has.
@@ -107,7 +163,7 @@ fn mixed(ops: &[Candidate], w: &Weights, p: &[Tensor], x: &Tensor, training: boo
 mod tests {
     use super::super::alpha;
     use super::*;
-    use crate::nn::cross_entropy;
+    use crate::nn::{cross_entropy, plainly};
     use crate::seed::Streams;
     use rand_distr::Distribution;
     use tch::Device;
@@ -167,6 +223,43 @@ mod tests {
         let pixels: Vec<f64> = rand_distr::StandardNormal.sample_iter(Streams::new(9).rng("pixels", 0)).take(4 * 64).collect();
         let x = Tensor::from_slice(&pixels).view([4, 1, 8, 8]);
         cross_entropy(&net.forward(w, alpha, &x, true), &Tensor::from_slice(&[0i64, 1, 1, 0]))
+    }
+
+    /// Loss, gradients of alpha and of all weights, and running statistics after them.
+    fn everything(net: &Supernet, kind: Kind, images: i64, side: i64) -> Vec<Tensor> {
+        let w = Weights::init(&net.table, &mut Streams::new(2).rng("init", 0), Device::Cpu, kind);
+        let alpha = alpha::initial(&mut Streams::new(1).rng("alpha", 0), Device::Cpu, kind);
+        let pixels: Vec<f64> =
+            rand_distr::StandardNormal.sample_iter(Streams::new(9).rng("pixels", 0)).take((images * side * side) as usize).collect();
+        let x = Tensor::from_slice(&pixels).to_kind(kind).view([images, 1, side, side]);
+        let loss = cross_entropy(&net.forward(&w, &alpha, &x, true), &Tensor::arange(images, (Kind::Int64, Device::Cpu)).remainder(2));
+        let mut inputs: Vec<&Tensor> = w.params().iter().collect();
+        inputs.push(&alpha);
+        let gradients = Tensor::run_backward(&[&loss], &inputs, false, false);
+        let score = tch::no_grad(|| net.forward(&w, &alpha, &x, false));
+        vec![
+            loss.detach(),
+            w.flatten(&gradients[..gradients.len() - 1]),
+            gradients[gradients.len() - 1].shallow_clone(),
+            w.flat_stats().copy(),
+            score,
+        ]
+    }
+
+    #[test]
+    fn nodes_as_sums_are_the_plain_form() {
+        tch::set_num_threads(1);
+        for (channels, cells, images, side) in [(4, 3, 8, 8), (3, 5, 5, 9), (2, 8, 3, 11)] {
+            let net = Supernet::declare(InputShape { channels: 1, height: side, width: side, classes: 2 }, channels, cells);
+            for (kind, within) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5)] {
+                let ours = everything(&net, kind, images, side);
+                let plain = plainly(|| everything(&net, kind, images, side));
+                for (i, (a, b)) in ours.iter().zip(&plain).enumerate() {
+                    let difference = ((a - b).norm() / (b.norm() + 1e-30)).double_value(&[]);
+                    assert!(difference < within, "{channels} channels, {cells} cells, {kind:?}, part {i}: {difference}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::genotype::{Cell, CellPair};
 use super::{InputShape, NetSize};
 use crate::error::{Error, Result};
 use crate::nn::{
-    AUXILIARY, BatchNorm, Candidate, Conv, ConvShape, FactorizedReduce, Form, Linear, Network, Output, Pass, ReluConvBn, Table, Weights,
-    global_average,
+    AUXILIARY, BatchNorm, Blocked, BlockedStage, BlockedTerm, Candidate, Conv, ConvShape, FactorizedReduce, Form, Linear, Network, Output,
+    Pass, ReluConvBn, Table, Weights, global_average,
 };
 use tch::Tensor;
 
@@ -76,6 +76,19 @@ impl Preprocess {
             Older::Reduced(block) => block.forward(w, older, training),
         };
         [s0, self.newer.forward(w, newer, training)]
+    }
+
+    /// The same over blocks of images; `None` where no gradient could be given.
+    pub fn forward_blocked(&self, w: &Weights, older: &Blocked, newer: &Blocked, training: bool) -> Option<[Blocked; 2]> {
+        let stages = match &self.older {
+            Older::Same(block) => vec![block.stage(w)?],
+            Older::Reduced(block) => block.stages(w).into(),
+        };
+        let of = |x: &Blocked, stages: Vec<BlockedStage>| {
+            let term = |stage| BlockedTerm { source: 0, coefficient: None, stages: vec![stage] };
+            Blocked::sum(&[x], None, &stages.into_iter().map(term).collect::<Vec<_>>(), training)
+        };
+        Some([of(older, stages)?, of(newer, vec![self.newer.stage(w)?])?])
     }
 }
 

@@ -98,9 +98,9 @@ impl Linear {
     }
 }
 
-/// ReLU (if `relu`), a pointwise or a depthwise and a pointwise convolution, and batch norm in one pass of our own kernels; `None` for
-/// other convolutions and where the kernels do not take the tensors.
-pub(super) fn in_one_pass(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &Weights, x: &Tensor, training: bool) -> Option<Tensor> {
+/// ReLU (if `relu`), a pointwise or a depthwise and a pointwise convolution, and batch norm as one stage of our own kernels; `None` for other
+/// convolutions.
+pub(super) fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) -> Option<shim::Stage<'a>> {
     let (depthwise, pointwise) = match convs {
         [pointwise] => (None, pointwise),
         [depthwise, pointwise] if depthwise.is_depthwise() => (Some(depthwise), pointwise),
@@ -108,21 +108,23 @@ pub(super) fn in_one_pass(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &Weig
     };
     let first = depthwise.unwrap_or(pointwise).shape;
     let last = pointwise.shape;
-    if last.kernel != (1, 1) || last.groups != 1 || first.stride.0 != first.stride.1 || (depthwise.is_some() && last.stride != (1, 1)) {
+    let keeps_size = first.padding.0 == first.dilation * (first.kernel.0 - 1) / 2 && first.kernel.0 % 2 == 1;
+    let dense = last.kernel == (1, 1) && last.groups == 1 && (depthwise.is_none() || last.stride == (1, 1));
+    if !dense || !keeps_size || first.stride.0 != first.stride.1 {
         return None;
     }
-    let (affine, running) = norm.tensors(w);
-    let stage = shim::Stage {
+    let (affine, (mean, var)) = norm.tensors(w);
+    Some(shim::Stage {
         depthwise: depthwise.map(|d| &w[d.weight]),
         pointwise: &w[pointwise.weight],
-        affine,
-        running,
+        affine: affine.map(|(g, b)| (g.shallow_clone(), b.shallow_clone())),
+        running: (mean.shallow_clone(), var.shallow_clone()),
         relu,
         stride: first.stride.0,
-        padding: first.padding.0,
         dilation: first.dilation,
-    };
-    stage.forward(x, training)
+        shift: 0,
+        first: 0,
+    })
 }
 
 /// ReLU, depthwise convolution with stride 1 (if there is one), pointwise convolution, batch norm by the batch alone, on given weights: x [N, C, H, W],
@@ -131,10 +133,11 @@ pub fn stage(x: &Tensor, depthwise: Option<&Tensor>, pointwise: &Tensor, affine:
     let outputs = pointwise.size()[0];
     // The kernels move running statistics; nobody reads these.
     let nowhere = (Tensor::zeros([outputs], (x.kind(), x.device())), Tensor::ones([outputs], (x.kind(), x.device())));
-    let padding = depthwise.map_or(0, |d| (d.size()[3] - 1) / 2);
-    let running = (&nowhere.0, &nowhere.1);
-    let stage = shim::Stage { depthwise, pointwise, affine: Some(affine), running, relu: true, stride: 1, padding, dilation: 1 };
+    let given = (affine.0.shallow_clone(), affine.1.shallow_clone());
+    let stage =
+        shim::Stage { depthwise, pointwise, affine: Some(given), running: nowhere, relu: true, stride: 1, dilation: 1, shift: 0, first: 0 };
     stage.forward(x, true).unwrap_or_else(|| {
+        let padding = depthwise.map_or(0, |d| (d.size()[3] - 1) / 2);
         let x = x.relu();
         let x = depthwise.map_or_else(|| x.shallow_clone(), |d| shim::depthwise(&x, d, 1, padding, 1));
         let x = x.conv2d(pointwise, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
@@ -163,9 +166,14 @@ impl ReluConvBn {
         Self { convs: self.convs.clone(), norm: BatchNorm::declare(t, name, output, affine) }
     }
 
+    /// As a stage of our own kernels, if it is one.
+    pub fn stage<'a>(&self, w: &'a Weights) -> Option<shim::Stage<'a>> {
+        as_stage(&self.convs, &self.norm, true, w)
+    }
+
     /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        if let Some(out) = in_one_pass(&self.convs, &self.norm, true, w, x, training) {
+        if let Some(out) = self.stage(w).and_then(|stage| stage.forward(x, training)) {
             return out;
         }
         let convolved = self.convs.iter().fold(x.relu(), |x, conv| conv.forward(w, &x));
@@ -197,6 +205,26 @@ impl FactorizedReduce {
     /// The same without the ReLU in front.
     pub fn without_relu(self) -> Self {
         Self { relu: false, ..self }
+    }
+
+    /// As stages of our own kernels, one for each half of the channels.
+    pub fn stages<'a>(&self, w: &'a Weights) -> [shim::Stage<'a>; 2] {
+        let (affine, (mean, var)) = self.norm.tensors(w);
+        let split = self.straight.shape.output;
+        [(self.straight, 0, 0, split), (self.shifted, 1, split, self.shifted.shape.output)].map(|(conv, shift, first, count)| {
+            let half = |t: &Tensor| t.narrow(0, first, count);
+            shim::Stage {
+                depthwise: None,
+                pointwise: &w[conv.weight],
+                affine: affine.map(|(g, b)| (half(g), half(b))),
+                running: (half(mean), half(var)),
+                relu: self.relu,
+                stride: 2,
+                dilation: 1,
+                shift,
+                first,
+            }
+        })
     }
 
     /// [N, input, H, W] → [N, output, ⌈H/2⌉, ⌈W/2⌉].

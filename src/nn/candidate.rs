@@ -86,6 +86,28 @@ impl Candidate {
         }
     }
 
+    /// As terms of a sum: of source `source`, times coefficient `coefficient`. None for zeros; `None` for what our kernels do not do as a sum: pools,
+    /// and other convolutions.
+    pub fn terms<'a>(&self, w: &'a Weights, source: usize, coefficient: Option<usize>) -> Option<Vec<shim::Term<'a>>> {
+        let term = |stages| shim::Term { source, coefficient, stages };
+        match self {
+            Self::Zero { .. } => Some(Vec::new()),
+            Self::MaxPool { .. } | Self::AvgPool { .. } => None,
+            Self::Identity => Some(vec![term(Vec::new())]),
+            Self::Reduce(reduce) => Some(reduce.stages(w).map(|stage| term(vec![stage])).into()),
+            Self::Convs(stages) => Some(vec![term(stages.iter().map(|s| s.stage(w)).collect::<Option<_>>()?)]),
+        }
+    }
+
+    /// Of a pool: whether it is the maximum, its stride, its norm.
+    pub fn pool(&self) -> Option<(bool, i64, Option<BatchNorm>)> {
+        match self {
+            Self::MaxPool { stride, norm } => Some((true, *stride, *norm)),
+            Self::AvgPool { stride, norm } => Some((false, *stride, *norm)),
+            _ => None,
+        }
+    }
+
     /// True for the stride-1 identity, which drop path spares.
     pub fn is_identity(&self) -> bool {
         matches!(self, Self::Identity)

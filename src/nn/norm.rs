@@ -38,6 +38,11 @@ impl BatchNorm {
         (self.affine.map(|(s, b)| (&w[s], &w[b])), (&w[self.mean], &w[self.var]))
     }
 
+    /// Running mean and variance.
+    pub fn running<'a>(&self, w: &'a Weights) -> (&'a Tensor, &'a Tensor) {
+        (&w[self.mean], &w[self.var])
+    }
+
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
         let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));

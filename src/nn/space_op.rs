@@ -1,6 +1,6 @@
 //! The operations of the NASNet space: they map any width to the cell's and can all stride (NASNet appendix, AmoebaNet's released code).
 
-use super::blocks::{Conv, ConvShape, ReluConvBn, in_one_pass};
+use super::blocks::{Conv, ConvShape, ReluConvBn, as_stage};
 use super::norm::BatchNorm;
 use super::op::Op;
 use super::weights::{Table, Weights};
@@ -30,7 +30,7 @@ impl ConvBn {
 
     /// Runs it.
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        in_one_pass(&self.convs, &self.norm, false, w, x, training).unwrap_or_else(|| {
+        as_stage(&self.convs, &self.norm, false, w).and_then(|stage| stage.forward(x, training)).unwrap_or_else(|| {
             let x = self.convs.iter().fold(x.shallow_clone(), |x, conv| conv.forward(w, &x));
             self.norm.forward(w, &x, training)
         })

@@ -36,6 +36,11 @@ struct Window {
   std::int64_t out_plane() const { return out_height * out_width; }
 };
 
+template <class T> NASLAB_INLINE typename Vector<T>::type *as_vectors(T *p) { return reinterpret_cast<typename Vector<T>::type *>(p); }
+template <class T> NASLAB_INLINE const typename Vector<T>::type *as_vectors(const T *p) {
+  return reinterpret_cast<const typename Vector<T>::type *>(p);
+}
+
 // Planes of up to `lanes` images, [rows][columns][lane], with a border.
 template <class T> class Planes {
   using V = typename Vector<T>::type;
@@ -101,41 +106,91 @@ private:
   std::size_t offset_ = 0;
 };
 
+// As `correlate`, with the kernel's width and the stride as constants; 0 where only the argument knows.
+template <class T, int K, int S>
+NASLAB_INLINE void correlate_as(const typename Vector<T>::type *in, std::int64_t width, const T *w, std::int64_t kernel, std::int64_t stride,
+                                std::int64_t dilation, typename Vector<T>::type *out, std::int64_t rows, std::int64_t columns) {
+  using V = typename Vector<T>::type;
+  constexpr int N = 8;
+  const std::int64_t k = K > 0 ? K : kernel, s = S > 0 ? S : stride;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const V *row = in + i * s * width;
+    std::int64_t j = 0;
+    const auto several = [&]<int M>() __attribute__((always_inline)) {
+      V sums[M]{};
+      for (std::int64_t ki = 0; ki < k; ++ki) {
+        const V *tap = row + ki * dilation * width + j * s;
+#pragma GCC unroll 7
+        for (std::int64_t kj = 0; kj < k; ++kj, tap += dilation) {
+          const T weight = w[ki * k + kj];
+#pragma GCC unroll 8
+          for (int u = 0; u < M; ++u) {
+            sums[u] += weight * tap[u * s];
+          }
+        }
+      }
+#pragma GCC unroll 8
+      for (int u = 0; u < M; ++u) {
+        out[i * columns + j + u] = sums[u];
+      }
+    };
+    for (; j + N <= columns; j += N) {
+      several.template operator()<N>();
+    }
+    for (; j + 2 <= columns; j += 2) {
+      several.template operator()<2>();
+    }
+    if (j < columns) {
+      several.template operator()<1>();
+    }
+  }
+}
+
 // out[i][j] = sum over taps of w * in[i * stride + ki * dilation][j * stride + kj * dilation]; `in` is `width` wide.
 template <class T>
 NASLAB_INLINE void correlate(const typename Vector<T>::type *in, std::int64_t width, const T *w, std::int64_t kernel, std::int64_t stride,
                              std::int64_t dilation, typename Vector<T>::type *out, std::int64_t rows, std::int64_t columns) {
+  if (kernel == 3 && stride == 1) {
+    correlate_as<T, 3, 1>(in, width, w, kernel, stride, dilation, out, rows, columns);
+  } else if (kernel == 5 && stride == 1) {
+    correlate_as<T, 5, 1>(in, width, w, kernel, stride, dilation, out, rows, columns);
+  } else if (stride == 1) {
+    correlate_as<T, 0, 1>(in, width, w, kernel, stride, dilation, out, rows, columns);
+  } else {
+    correlate_as<T, 0, 0>(in, width, w, kernel, stride, dilation, out, rows, columns);
+  }
+}
+
+// As `gather_taps`, with the kernel's width as a constant.
+template <class T, int K>
+NASLAB_INLINE void gather_taps_as(const typename Vector<T>::type *in, std::int64_t width, const typename Vector<T>::type *g,
+                                  std::int64_t stride, std::int64_t dilation, typename Vector<T>::type *taps, std::int64_t rows,
+                                  std::int64_t columns) {
   using V = typename Vector<T>::type;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const V *row = in + i * stride * width;
-    std::int64_t j = 0;
-    for (; j + 4 <= columns; j += 4) {
-      V a{}, b{}, c{}, d{};
-      for (std::int64_t ki = 0; ki < kernel; ++ki) {
-        const V *tap = row + ki * dilation * width + j * stride;
-        for (std::int64_t kj = 0; kj < kernel; ++kj, tap += dilation) {
-          const T weight = w[ki * kernel + kj];
-          a += weight * tap[0];
-          b += weight * tap[stride];
-          c += weight * tap[2 * stride];
-          d += weight * tap[3 * stride];
+  for (std::int64_t ki = 0; ki < K; ++ki) {
+    V even[K]{}, odd[K]{};
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const V *row = in + (i * stride + ki * dilation) * width;
+      const V *from = g + i * columns;
+      std::int64_t j = 0;
+      for (; j + 2 <= columns; j += 2) {
+        const V a = from[j], b = from[j + 1];
+#pragma GCC unroll 7
+        for (int kj = 0; kj < K; ++kj) {
+          even[kj] += a * row[j * stride + kj * dilation];
+          odd[kj] += b * row[(j + 1) * stride + kj * dilation];
         }
       }
-      V *to = out + i * columns + j;
-      to[0] = a;
-      to[1] = b;
-      to[2] = c;
-      to[3] = d;
+      if (j < columns) {
+#pragma GCC unroll 7
+        for (int kj = 0; kj < K; ++kj) {
+          even[kj] += from[j] * row[j * stride + kj * dilation];
+        }
+      }
     }
-    for (; j < columns; ++j) {
-      V a{};
-      for (std::int64_t ki = 0; ki < kernel; ++ki) {
-        const V *tap = row + ki * dilation * width + j * stride;
-        for (std::int64_t kj = 0; kj < kernel; ++kj, tap += dilation) {
-          a += w[ki * kernel + kj] * *tap;
-        }
-      }
-      out[i * columns + j] = a;
+#pragma GCC unroll 7
+    for (int kj = 0; kj < K; ++kj) {
+      taps[ki * K + kj] += even[kj] + odd[kj];
     }
   }
 }
@@ -146,6 +201,12 @@ NASLAB_INLINE void gather_taps(const typename Vector<T>::type *in, std::int64_t 
                                std::int64_t kernel, std::int64_t stride, std::int64_t dilation, typename Vector<T>::type *taps,
                                std::int64_t rows, std::int64_t columns) {
   using V = typename Vector<T>::type;
+  if (kernel == 3) {
+    return gather_taps_as<T, 3>(in, width, g, stride, dilation, taps, rows, columns);
+  }
+  if (kernel == 5) {
+    return gather_taps_as<T, 5>(in, width, g, stride, dilation, taps, rows, columns);
+  }
   for (std::int64_t ki = 0; ki < kernel; ++ki) {
     for (std::int64_t kj = 0; kj < kernel; ++kj) {
       V a{}, b{};
@@ -205,6 +266,36 @@ NASLAB_INLINE typename Vector<T>::type *input_gradient(Planes<T> &bordered, Plan
   auto *out = result.resize(s.plane());
   correlate<T>(wide, width, flipped, s.kernel, 1, s.dilation, out, s.height, s.width);
   return out;
+}
+
+// The planes of one channel: rows [top, top + rows) and columns [left, left + columns) of a map of `height` by `width`, `outside` around it.
+// Inside, `scale` and `shift` (if not null) and a ReLU (if `relu`) come first.
+template <class T>
+NASLAB_INLINE void cut(typename Vector<T>::type *out, const typename Vector<T>::type *plane, std::int64_t height, std::int64_t width,
+                       std::int64_t top, std::int64_t rows, std::int64_t left, std::int64_t columns, const T *scale, const T *shift, bool relu,
+                       T outside = T(0)) {
+  using V = typename Vector<T>::type;
+  const std::int64_t from = std::clamp<std::int64_t>(-left, 0, columns), to = std::clamp<std::int64_t>(width - left, from, columns);
+  for (std::int64_t i = 0; i < rows; ++i, out += columns) {
+    const bool beyond = top + i < 0 || top + i >= height;
+    const std::int64_t first = beyond ? columns : from, last = beyond ? columns : to;
+    const V *in = plane + (top + i) * width + left;
+    std::fill(out, out + first, V{} + outside);
+    if (scale != nullptr) {
+      for (std::int64_t j = first; j < last; ++j) {
+        out[j] = in[j] * *scale + *shift;
+      }
+    } else if (first < last) {
+      std::copy(in + first, in + last, out + first);
+    }
+    if (relu) {
+      for (std::int64_t j = first; j < last; ++j) {
+        // As libtorch's: a NaN passes.
+        out[j] = out[j] < V{} ? V{} : out[j];
+      }
+    }
+    std::fill(out + last, out + columns, V{} + outside);
+  }
 }
 
 // `sum` and the first `count` lanes, added one after the other.

@@ -1,9 +1,13 @@
 //! The few things of libtorch that tch does not reach, through a little C++, and kernels where libtorch's are slow.
 
+mod blocked;
 mod planes;
+#[cfg(test)]
+mod testing;
 mod trace;
 
-pub use planes::{Stage, depthwise, pool};
+pub use blocked::{Blocked, Stage, Term};
+pub use planes::{depthwise, plainly, pool};
 pub use trace::{Argument, Traced, TracedNode, TracedValue, is_tracing, trace};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};

@@ -12,6 +12,13 @@
 
 namespace naslab {
 
+// Of batch norm, as libtorch's by default: added to the variance, and the share of a new batch in the running statistics.
+constexpr double EPSILON = 1e-5;
+constexpr double MOMENTUM = 0.1;
+
+// Blocks of so many images.
+template <class T> std::int64_t blocks(std::int64_t images) { return (images + Vector<T>::lanes - 1) / Vector<T>::lanes; }
+
 inline Window window(const at::Tensor &x, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
   TORCH_CHECK(x.dim() == 4 && kernel > 0 && stride > 0 && padding >= 0 && dilation > 0, "naslab: not a window over [N, C, H, W]");
   const auto out = [&](std::int64_t side) {
