@@ -100,6 +100,7 @@ fn build_shim(libtorch: &Path) {
         .file("src/shim/mixture.cpp")
         .file("src/shim/pool_norm.cpp")
         .file("src/shim/trace.cpp")
+        .file("src/shim/counter.cpp")
         .compile("naslab_shim");
 }
 

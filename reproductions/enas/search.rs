@@ -321,12 +321,12 @@ pub fn run(s: &Enas, space: Space, lab: &mut Lab) -> Result<Found> {
 /// Device-seconds of the whole search from a few steps of each kind.
 pub fn forecast(s: &Enas, space: Space, lab: &mut Lab) -> Result<f64> {
     let mut state = State::new(s, space, lab)?;
-    let weights = lab.seconds_per_step(|lab| {
+    let weights = lab.seconds_per_step("step of the shared weights", |lab| {
         state.weight_step(lab);
         Ok(())
     })?;
     state.progress.position = state.steps;
-    let update = lab.seconds_per_step(|lab| {
+    let update = lab.seconds_per_step("update of the controller", |lab| {
         state.controller_update(lab);
         Ok(())
     })?;

@@ -306,10 +306,10 @@ pub fn run(search: &dyn Search, s: &Ghn, lab: &mut Lab) -> Result<Found> {
 /// Device-seconds of the whole experiment from a few steps of each kind.
 pub fn forecast(search: &dyn Search, s: &Ghn, lab: &mut Lab) -> Result<f64> {
     let mut state = State::new(s, lab)?;
-    let step = lab.seconds_per_step(|lab| state.step(lab).map(drop))?;
+    let step = lab.seconds_per_step("step of the hypernetwork", |lab| state.step(lab).map(drop))?;
     let training = step * (s.epochs * state.steps) as f64;
     let example = draw(s.nodes, lab.streams.rng("example", 1));
-    let score = lab.seconds_per_step(|_| state.score(&example).map(drop))?;
+    let score = lab.seconds_per_step("score of a block", |_| state.score(&example).map(drop))?;
     let probes = score * (s.probes * (s.epochs + 1)) as f64;
     let rest = match s.experiment {
         Experiment::Search => score * s.candidates as f64,

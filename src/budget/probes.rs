@@ -44,6 +44,8 @@ impl Probes {
 
     /// Starts the peaks of host and device anew. Where the system does not permit it for the host, its peak is that of the process so far.
     pub fn reset_peaks(&self) {
+        // What earlier work left in the allocator is no part of the next peak.
+        shim::return_memory();
         // "5" resets the peak resident size, see proc(5).
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         if let Device::Cuda(index) = self.device {

@@ -25,6 +25,8 @@ pub enum Command {
     List,
     /// The resolved settings of a run and a measured forecast of its cost; spends a few steps.
     Plan(PlanArguments),
+    /// Measures steps of a search: time, operators and memory, by our kernels and by libtorch's operators one after the other.
+    Bench(BenchArguments),
     /// Search, select, retrain and test, for one or more methods and seeds.
     Run(RunArguments),
     /// Goes on with an unfinished run.
@@ -104,6 +106,40 @@ pub struct PlanArguments {
     /// Settings and limits.
     #[command(flatten)]
     pub choices: Choices,
+}
+
+/// `naslab bench`
+#[derive(Args, Debug)]
+pub struct BenchArguments {
+    /// Names of methods, or all.
+    #[arg(required = true)]
+    pub methods: Vec<String>,
+    /// Settings; limits are not needed.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// Measured steps of each kind, after one that is not.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub steps: usize,
+    /// What does the arithmetic on a processor, in this order; each in a process of its own.
+    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = [Form::Own, Form::ChannelsLast, Form::Plain])]
+    pub forms: Vec<Form>,
+    /// Also writes what was measured to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Measure in this process and print JSON.
+    #[arg(long, hide = true)]
+    pub member: bool,
+}
+
+/// What does the arithmetic on a processor.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Kernels of naslab where there are some
+    Own,
+    /// libtorch's operators, channels last in memory
+    ChannelsLast,
+    /// libtorch's operators, channels before rows and columns
+    Plain,
 }
 
 /// What `run` and `train` have in common: one run or several, and their place.

@@ -1,6 +1,7 @@
 //! What was typed → what it means → do it. One file a subcommand.
 
 mod args;
+mod bench;
 mod data;
 mod export;
 mod list;
@@ -19,6 +20,7 @@ mod report;
 
 use crate::error::{Error, Result};
 use crate::lab::is_exhaustion;
+use crate::shim;
 use args::{Arguments, Command};
 use clap::Parser;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 /// Runs the command line and returns the documented exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    shim::keep_memory();
     hide_exhaustion();
     let code = match catch_unwind(AssertUnwindSafe(|| dispatch(arguments))) {
         Ok(Ok(())) => 0,
@@ -43,6 +46,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::List => list::list(),
         Command::Plan(a) => plan::plan(&a),
+        Command::Bench(a) => bench::bench(&a),
         Command::Run(a) => run::run(&a),
         Command::Resume(a) => run::resume(&a),
         Command::Train(a) => train::train(&a),

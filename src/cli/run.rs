@@ -194,7 +194,8 @@ pub fn catch_signals() -> Result<Signals> {
     Signals::install().map_err(|e| Error::Resource(format!("cannot catch signals: {e}")))
 }
 
-fn chosen(names: &[String]) -> Result<Vec<&'static dyn Method>> {
+/// Methods by their names; `all` is all.
+pub fn chosen(names: &[String]) -> Result<Vec<&'static dyn Method>> {
     if names.iter().any(|n| n == "all") {
         return Ok(METHODS.to_vec());
     }

@@ -114,7 +114,8 @@ pub fn plain_table(header: &[&str]) -> Table {
     table
 }
 
-fn numbers(cells: &[String], left: &[usize]) -> Vec<Cell> {
+/// Cells of a row, those in `left` to the left and the others to the right.
+pub fn numbers(cells: &[String], left: &[usize]) -> Vec<Cell> {
     let align = |i: usize| if left.contains(&i) { CellAlignment::Left } else { CellAlignment::Right };
     cells.iter().enumerate().map(|(i, c)| Cell::new(c).set_alignment(align(i))).collect()
 }

@@ -16,7 +16,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// This program, even if its file was replaced since it started.
-const SELF: &str = "/proc/self/exe";
+pub const SELF: &str = "/proc/self/exe";
 /// Time between two looks at a run and at the signals.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -80,6 +80,18 @@ pub fn finished(directory: &Path) -> Result<show::Row> {
 fn arguments(choices: &Choices, runs: &Runs) -> Vec<OsString> {
     let Runs { out, manners, .. } = runs;
     let mut all: Vec<OsString> = vec!["--out".into(), out.into()];
+    all.extend(choices_again(choices));
+    let mut pause = OsString::from("--checkpoint-every=");
+    pause.push(&manners.checkpoint_every);
+    all.push(pause);
+    all.extend(manners.quiet.then(|| "--quiet".into()));
+    all.extend(manners.tensorboard.then(|| "--tensorboard".into()));
+    all
+}
+
+/// Settings and limits as they were typed.
+pub fn choices_again(choices: &Choices) -> Vec<OsString> {
+    let mut all = Vec::new();
     let mut put = |name: &str, value: Option<&OsStr>| {
         if let Some(value) = value {
             // As one word, so that a value may begin with a dash.
@@ -100,9 +112,6 @@ fn arguments(choices: &Choices, runs: &Runs) -> Vec<OsString> {
     put("--device", Some(OsStr::new(&choices.device)));
     put("--threads", number(choices.threads.map(u64::from)).as_deref());
     put("--jobs", number(choices.jobs).as_deref());
-    put("--checkpoint-every", Some(OsStr::new(&manners.checkpoint_every)));
-    all.extend(manners.quiet.then(|| "--quiet".into()));
-    all.extend(manners.tensorboard.then(|| "--tensorboard".into()));
     all
 }
 

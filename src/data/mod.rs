@@ -6,6 +6,7 @@ mod cifar;
 mod digits;
 mod files;
 mod idx;
+mod noise;
 mod volumes;
 
 pub use files::Found;
@@ -115,6 +116,15 @@ pub const SETS: &[SetInfo] = &[
         folders: &["data/cifar10", "data"],
         open: cifar::open,
         check: cifar::check,
+    },
+    SetInfo {
+        name: noise::NAME,
+        title: "Noise",
+        summary: "random pixels in the number and shape of CIFAR-10, to measure time and memory; nothing can be learned",
+        needs: "nothing: it is drawn when it is needed",
+        folders: &[],
+        open: noise::open,
+        check: noise::check,
     },
 ];
 

@@ -79,7 +79,7 @@ pub(super) fn forecast(how: &Alternation, lab: &mut Lab, make: Make) -> Result<f
     // After the warm-up: what most steps are like.
     let step = how.warm_up.min(how.epochs - 1) * lab.steps(Part::Train, how.batch);
     let mut state = State::new(how, lab, make, Progress { step, ..Progress::default() })?;
-    let per_step = lab.seconds_per_step(|lab| {
+    let per_step = lab.seconds_per_step("step of architecture and weights", |lab| {
         let (train, valid) = (state.train_batch(lab), state.valid_batch(lab));
         state.step(&train, valid.as_ref());
         state.progress.step = step;

@@ -1,8 +1,8 @@
 //! Training and scoring one child, on whatever thread.
 
 use super::method::{ChildTraining, Search};
+use super::stopwatch::Stopwatch;
 use crate::arch::{Architecture, InputShape};
-use crate::device::wait_for;
 use crate::error::Result;
 use crate::nn::count;
 use crate::record::EndReason;
@@ -10,7 +10,6 @@ use crate::seed::Streams;
 use crate::task::{Batch, Part, Score, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::collections::BTreeMap;
-use std::time::Instant;
 use tch::Device;
 
 /// What the data demand of a network.
@@ -27,19 +26,6 @@ pub struct Child<'a> {
     pub part: Part,
     pub streams: Streams,
     pub device: Device,
-}
-
-/// Mean seconds of `step`, after one call that is not counted.
-pub fn mean_seconds(device: Device, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
-    const COUNTED: u32 = 3;
-    step()?;
-    wait_for(device);
-    let start = Instant::now();
-    for _ in 0..COUNTED {
-        step()?;
-    }
-    wait_for(device);
-    Ok(start.elapsed().as_secs_f64() / f64::from(COUNTED))
 }
 
 /// How a child's training ended.
@@ -75,9 +61,9 @@ impl Child<'_> {
     }
 
     /// Seconds that training and scoring takes, from a few measured steps.
-    pub fn forecast(&self, architecture: &Architecture) -> Result<f64> {
+    pub fn forecast(&self, architecture: &Architecture, stopwatch: &Stopwatch) -> Result<f64> {
         let mut trainer = self.trainer(architecture)?;
-        let per_step = mean_seconds(self.device, || {
+        let per_step = stopwatch.mean("training step of a child", self.device, || {
             let batch = self.next_batch(&trainer);
             // A loss that is not finite says nothing about the time.
             trainer.step(&batch.images, &batch.labels);

@@ -1,8 +1,9 @@
 //! What a method sees of the world: batches, steps, scores and trials, each charged and recorded.
 
-use super::child::{Child, input, mean_seconds};
+use super::child::{Child, input};
 use super::method::{ChildTraining, Search};
 use super::session::{Flow, Session};
+use super::stopwatch::Stopwatch;
 use crate::arch::{Architecture, InputShape};
 use crate::error::Result;
 use crate::record::{Event, Phase};
@@ -39,6 +40,7 @@ pub struct Lab<'a> {
     pub streams: Streams,
     pub(super) task: &'a dyn Task,
     pub(super) session: &'a mut Session,
+    pub(super) stopwatch: &'a Stopwatch,
 }
 
 impl Lab<'_> {
@@ -142,10 +144,10 @@ impl Lab<'_> {
         trials: u64,
         side_by_side: u64,
     ) -> Result<f64> {
-        let (task, streams, device) = (self.task.share(), self.streams.child("forecast", 0), self.device);
+        let (task, streams, device, stopwatch) = (self.task.share(), self.streams.child("forecast", 0), self.device, self.stopwatch);
         let measure = move || {
             tch::set_num_threads(1);
-            Child { search, task: &*task, training, part: Part::Train, streams, device }.forecast(architecture)
+            Child { search, task: &*task, training, part: Part::Train, streams, device }.forecast(architecture, stopwatch)
         };
         let one = std::thread::scope(|scope| match scope.spawn(measure).join() {
             Ok(seconds) => seconds,
@@ -157,11 +159,12 @@ impl Lab<'_> {
 
     /// Device-seconds that training a network of `architecture` for the test takes, from a few measured steps.
     pub(super) fn forecast_retraining(&self, search: &dyn Search, architecture: &Architecture, training: &ChildTraining) -> Result<f64> {
-        self.child(search, training, Part::Retrain, self.streams.child("forecast", 0)).forecast(architecture)
+        self.child(search, training, Part::Retrain, self.streams.child("forecast", 0)).forecast(architecture, self.stopwatch)
     }
 
-    /// Mean seconds of `step`, after one call that is not counted.
-    pub fn seconds_per_step(&mut self, mut step: impl FnMut(&mut Self) -> Result<()>) -> Result<f64> {
-        mean_seconds(self.device, || step(self))
+    /// Mean seconds of `step`, which is what `what` says, after one call that is not counted.
+    pub fn seconds_per_step(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> Result<()>) -> Result<f64> {
+        let stopwatch = self.stopwatch;
+        stopwatch.mean(what, self.device, || step(self))
     }
 }

@@ -8,12 +8,14 @@ use super::method::{Method, Search, check};
 use super::open::{Opened, open};
 use super::session::{Manner, Session, Start};
 use super::settings::differences;
+use super::stopwatch::{Stopwatch, Timing};
 use crate::budget::Probes;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
 use crate::units::hex;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -62,6 +64,15 @@ pub struct Forecast {
     /// Retraining of the chosen architecture.
     pub retrain_seconds: f64,
     /// Peak so far: device memory where it is measured, else host memory.
+    pub peak_bytes: Option<u64>,
+}
+
+/// What steps of a search took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// One for each kind of step.
+    pub timings: Vec<Timing>,
+    /// Peak meanwhile: device memory where it is measured, else host memory of the process.
     pub peak_bytes: Option<u64>,
 }
 
@@ -128,7 +139,8 @@ impl Ready {
             session
                 .notice(&format!("begun by naslab {} ({}), continued by {} ({})", then.version, then.commit, now.version, now.commit))?;
         }
-        let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &*task, session: &mut session };
+        let stopwatch = Stopwatch::brief();
+        let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &*task, session: &mut session, stopwatch: &stopwatch };
         warn_of_budget(&*search, &manifest, &mut lab)?;
         let result = conduct(&manifest, &*search, (test, &classes), &mut lab);
         if result.is_err() {
@@ -141,32 +153,50 @@ impl Ready {
 
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
     pub fn forecast(&self, manner: Manner) -> Result<Forecast> {
+        let stopwatch = Stopwatch::brief();
+        self.in_a_session(manner, |session| {
+            let search_seconds = self.search.forecast(&mut self.lab(session, &stopwatch))?;
+            let select_seconds = self.forecast_selection(session, &stopwatch)?;
+            let retrain_seconds = self.forecast_retraining(session, &stopwatch)?;
+            session.ledger().settle();
+            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: session.ledger().peak_bytes() })
+        })
+    }
+
+    /// Measures `steps` steps of each kind that the search makes, in a folder that is thrown away.
+    pub fn measure(&self, manner: Manner, steps: usize) -> Result<Measured> {
+        let stopwatch = Stopwatch::thorough(steps);
+        let peak_bytes = self.in_a_session(manner, |session| {
+            session.ledger().reset_peaks();
+            self.search.forecast(&mut self.lab(session, &stopwatch))?;
+            session.ledger().settle();
+            Ok(session.ledger().peak_bytes())
+        })?;
+        Ok(Measured { timings: stopwatch.into_timings(), peak_bytes })
+    }
+
+    fn in_a_session<T>(&self, manner: Manner, f: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
-        let mut session = Session::open(run, manner, Start::now(Box::new(Probes::new(self.device))), self.device)?;
-        let search_seconds = self.search.forecast(&mut self.lab(&mut session))?;
-        let select_seconds = self.forecast_selection(&mut session)?;
-        let retrain_seconds = self.forecast_retraining(&mut session)?;
-        session.ledger().settle();
-        Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: session.ledger().peak_bytes() })
+        f(&mut Session::open(run, manner, Start::now(Box::new(Probes::new(self.device))), self.device)?)
     }
 
-    fn lab<'a>(&'a self, session: &'a mut Session) -> Lab<'a> {
-        Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &*self.data.task, session }
+    fn lab<'a>(&'a self, session: &'a mut Session, stopwatch: &'a Stopwatch) -> Lab<'a> {
+        Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &*self.data.task, session, stopwatch }
     }
 
-    fn forecast_selection(&self, session: &mut Session) -> Result<f64> {
+    fn forecast_selection(&self, session: &mut Session, stopwatch: &Stopwatch) -> Result<f64> {
         let candidates = self.search.keep();
         if candidates < 2 {
             return Ok(0.0);
         }
         let (search, select) = (&*self.search, &self.search.protocol().select);
-        self.lab(session).forecast_trials(search, &search.example(), select, candidates, candidates)
+        self.lab(session, stopwatch).forecast_trials(search, &search.example(), select, candidates, candidates)
     }
 
-    fn forecast_retraining(&self, session: &mut Session) -> Result<f64> {
+    fn forecast_retraining(&self, session: &mut Session, stopwatch: &Stopwatch) -> Result<f64> {
         let search = &*self.search;
-        self.lab(session).forecast_retraining(search, &search.example(), &search.protocol().retrain)
+        self.lab(session, stopwatch).forecast_retraining(search, &search.example(), &search.protocol().retrain)
     }
 
     fn reopen(&self, directory: &Path) -> Result<RunDir> {

@@ -74,7 +74,7 @@ impl Conv {
             return shim::depthwise(x, &w[self.weight], s.stride.0, s.padding.0, s.dilation);
         }
         let pair = |p: (i64, i64)| [p.0, p.1];
-        x.conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
+        shim::laid_out(x).conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "tensors.h"
 
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <limits>
@@ -197,6 +198,7 @@ public:
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, const at::Tensor &weight, std::int64_t stride,
                             std::int64_t padding, std::int64_t dilation) {
     at::AutoDispatchBelowADInplaceOrView below;
+    RECORD_FUNCTION("naslab::depthwise", std::vector<c10::IValue>());
     naslab::check_depthwise(input, weight);
     const auto x = input.contiguous(), w = weight.contiguous();
     ctx->save_for_backward({input, weight});
@@ -213,6 +215,7 @@ public:
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    RECORD_FUNCTION("naslab::depthwise_backward", std::vector<c10::IValue>());
     const auto saved = ctx->get_saved_variables();
     const auto how = ctx->saved_data["s"].toIntVector();
     const bool want_x = ctx->needs_input_grad(0), want_w = ctx->needs_input_grad(1);
@@ -242,6 +245,7 @@ class Pool : public torch::autograd::Function<Pool> {
 public:
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, bool maximum, std::int64_t kernel, std::int64_t stride) {
     at::AutoDispatchBelowADInplaceOrView below;
+    RECORD_FUNCTION("naslab::pool", std::vector<c10::IValue>());
     const auto x = input.contiguous();
     ctx->save_for_backward({x});
     ctx->saved_data["s"] = std::vector<std::int64_t>{maximum, kernel, stride};
@@ -257,6 +261,7 @@ public:
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    RECORD_FUNCTION("naslab::pool_backward", std::vector<c10::IValue>());
     const auto x = ctx->get_saved_variables()[0];
     const auto how = ctx->saved_data["s"].toIntVector();
     const auto none = at::Tensor();

@@ -7,6 +7,7 @@
 
 #include "tensors.h"
 
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
@@ -969,6 +970,7 @@ public:
   static at::Tensor forward(AutogradContext *ctx, const at::TensorList &inputs, const std::vector<at::Tensor> &running,
                             const std::vector<std::int64_t> &numbers) {
     at::AutoDispatchBelowADInplaceOrView below;
+    RECORD_FUNCTION("naslab::sum", std::vector<c10::IValue>());
     const variable_list given = inputs.vec();
     for (const auto &x : given) {
       TORCH_CHECK(x.scalar_type() == given[0].scalar_type(), "naslab: tensors of one kind");
@@ -992,6 +994,7 @@ public:
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    RECORD_FUNCTION("naslab::sum_backward", std::vector<c10::IValue>());
     TORCH_CHECK(!at::GradMode::is_enabled(), "naslab: the gradient of a stage cannot be differentiated again");
     const auto saved = ctx->get_saved_variables();
     const auto count = static_cast<std::ptrdiff_t>(ctx->saved_data["inputs"].toInt());

@@ -1,20 +1,55 @@
 //! Depthwise convolution and pooling by kernels of our own, where libtorch's are slow: small maps on a processor.
 
 use super::trace::is_tracing;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
+use std::sync::atomic::{AtomicU8, Ordering};
 use tch::{Device, Kind, Tensor};
 
-thread_local! {
-    static PLAIN: Cell<bool> = const { Cell::new(false) };
+/// What does the arithmetic on a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kernels {
+    /// Kernels of our own where there are some.
+    Own,
+    /// libtorch's operators one after the other, channels last in memory.
+    ChannelsLast,
+    /// libtorch's operators one after the other, channels before rows and columns: the form that the others are compared with.
+    Plain,
 }
 
-/// Runs `f` by libtorch's own operations, one after the other: the form that our kernels are compared with.
+/// What new threads use.
+static DEFAULT: AtomicU8 = AtomicU8::new(Kernels::Own as u8);
+
+thread_local! {
+    static KERNELS: Cell<Kernels> = Cell::new(match DEFAULT.load(Ordering::Relaxed) {
+        k if k == Kernels::Plain as u8 => Kernels::Plain,
+        k if k == Kernels::ChannelsLast as u8 => Kernels::ChannelsLast,
+        _ => Kernels::Own,
+    });
+}
+
+/// Chooses the kernels of this thread and of all that are started from now on.
+pub fn use_kernels(kernels: Kernels) {
+    DEFAULT.store(kernels as u8, Ordering::Relaxed);
+    KERNELS.set(kernels);
+}
+
+/// Runs `f` on this thread by [`Kernels::Plain`].
 pub fn plainly<T>(f: impl FnOnce() -> T) -> T {
-    let before = PLAIN.replace(true);
+    let before = KERNELS.replace(Kernels::Plain);
     let out = f();
-    PLAIN.set(before);
+    KERNELS.set(before);
     out
+}
+
+/// The same tensor, channels last in memory if that is the form in use.
+pub fn laid_out(x: &Tensor) -> Tensor {
+    if KERNELS.get() != Kernels::ChannelsLast || x.dim() != 4 {
+        return x.shallow_clone();
+    }
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 unsafe extern "C" {
@@ -25,7 +60,11 @@ unsafe extern "C" {
 
 /// Whether the kernels take such a tensor: single or double precision in the memory of the processor, while nobody records libtorch's operations.
 pub(super) fn takes(x: &Tensor) -> bool {
-    !PLAIN.get() && !is_tracing() && x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double) && x.numel() > 0
+    KERNELS.get() == Kernels::Own
+        && !is_tracing()
+        && x.device() == Device::Cpu
+        && matches!(x.kind(), Kind::Float | Kind::Double)
+        && x.numel() > 0
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].
@@ -36,7 +75,7 @@ pub(super) fn takes(x: &Tensor) -> bool {
 /// As tch does, with libtorch's message.
 pub fn depthwise(x: &Tensor, w: &Tensor, stride: i64, padding: i64, dilation: i64) -> Tensor {
     if !takes(x) || w.kind() != x.kind() {
-        return x.conv2d(w, None::<&Tensor>, [stride, stride], [padding, padding], [dilation, dilation], x.size()[1]);
+        return laid_out(x).conv2d(w, None::<&Tensor>, [stride, stride], [padding, padding], [dilation, dilation], x.size()[1]);
     }
     // SAFETY: both pointers are tensors that live through the call.
     adopt(unsafe { naslab_depthwise(x.as_ptr().cast(), w.as_ptr().cast(), stride, padding, dilation) })

@@ -2,6 +2,7 @@
 
 #include "tensors.h"
 
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
@@ -204,6 +205,7 @@ public:
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &input, std::int64_t images, bool maximum, std::int64_t kernel,
                             std::int64_t stride, bool training, const std::vector<at::Tensor> &running) {
     at::AutoDispatchBelowADInplaceOrView below;
+    RECORD_FUNCTION("naslab::pool_norm", std::vector<c10::IValue>());
     const auto x = input.contiguous();
     TORCH_CHECK(x.dim() == 5 && kernel % 2 == 1 && stride > 0 && running.size() >= 2, "naslab: not a pool over blocks of images");
     const Pool s{images, x.size(1), x.size(2), x.size(3), kernel, stride, (x.size(2) - 1) / stride + 1, (x.size(3) - 1) / stride + 1, maximum};
@@ -240,6 +242,7 @@ public:
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    RECORD_FUNCTION("naslab::pool_norm_backward", std::vector<c10::IValue>());
     const auto saved = ctx->get_saved_variables();
     const auto &x = saved[0], &y = saved[1], &inverse = saved[2];
     const auto how = ctx->saved_data["s"].toIntVector();

@@ -1,0 +1,141 @@
+//! `naslab bench`
+
+use super::args::{BenchArguments, Form, Manners};
+use super::run::{catch_signals, chosen, manner, open_device, order};
+use super::show::{numbers, plain_table, print_out};
+use super::suite::{SELF, become_member, choices_again};
+use crate::error::{Error, Result};
+use crate::lab::{Measured, Method, prepare};
+use crate::record::Limits;
+use crate::shim::{Kernels, use_kernels};
+use crate::units::{show_bytes, show_count};
+use serde::Serialize;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use tch::Device;
+
+/// One process's measurements.
+#[derive(Debug, Serialize)]
+struct Entry {
+    method: String,
+    kernels: Kernels,
+    measured: Measured,
+}
+
+/// Measures every method by every form, each in a process of its own, so that no peak of memory is another's.
+pub fn bench(a: &BenchArguments) -> Result<()> {
+    let methods = chosen(&a.methods)?;
+    if a.steps == 0 {
+        return Err(Error::Usage("--steps 0: at least one step has to be measured".into()));
+    }
+    if let (true, [method], [form]) = (a.member, methods.as_slice(), a.forms.as_slice()) {
+        return measure(*method, *form, a);
+    }
+    let mut forms: Vec<Form> = a.forms.clone();
+    if open_device(&a.choices)? != Device::Cpu {
+        eprintln!("note: naslab's own kernels are for processors; on a card every form is libtorch's operators, so one is measured");
+        forms = vec![Form::Plain];
+    }
+    // What does not fit is refused before anything is measured.
+    for method in &methods {
+        prepare(*method, &order(*method, &a.choices, 0, Device::Cpu)?)?;
+    }
+    let mut entries = Vec::new();
+    for method in &methods {
+        for form in &forms {
+            let name = method.card().name;
+            eprintln!("{name}: {}", form.title());
+            entries.push(Entry { method: name.into(), kernels: form.kernels(), measured: in_a_process(name, *form, a)? });
+        }
+    }
+    if let Some(path) = &a.json {
+        let text = serde_json::to_string_pretty(&entries).map_err(|e| Error::Resource(e.to_string()))?;
+        std::fs::write(path, text + "\n").map_err(|e| Error::writing(path, &e))?;
+    }
+    print_out(&table(&entries))
+}
+
+fn measure(method: &dyn Method, form: Form, a: &BenchArguments) -> Result<()> {
+    become_member();
+    use_kernels(form.kernels());
+    let device = open_device(&a.choices)?;
+    let order = order(method, &a.choices, 0, device)?;
+    let ready = prepare(method, &order)?;
+    let manners = Manners { quiet: true, checkpoint_every: "1d".into(), tensorboard: false };
+    let measured = ready.measure(manner(&manners, Limits::default(), order.jobs, Box::new(|_| ()), &catch_signals()?)?, a.steps)?;
+    print_out(&serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
+}
+
+fn in_a_process(method: &str, form: Form, a: &BenchArguments) -> Result<Measured> {
+    let mut command = Command::new(SELF);
+    command.arg0("naslab").args(["bench", method, "--member", "--kernels", form.title(), "--steps", &a.steps.to_string()]);
+    command.args(choices_again(&a.choices)).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|e| Error::Resource(format!("cannot start a measurement: {e}")))?;
+    if let (Some(0), Ok(measured)) = (output.status.code(), serde_json::from_slice(&output.stdout)) {
+        return Ok(measured);
+    }
+    let how = match (output.status.code(), output.status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, signal) => format!("was killed by signal {} (did memory run out?)", signal.unwrap_or_default()),
+    };
+    let code = output.status.code().filter(|c| *c != 0).unwrap_or_else(|| Error::Resource(String::new()).exit_code());
+    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", form.title()), code })
+}
+
+/// A row for each kind of step and form; what the plain form took is the measure.
+fn table(entries: &[Entry]) -> String {
+    let header =
+        ["method", "step", "kernels", "median", "fastest", "slowest", "steps/s", "operators", "peak memory", "times as fast", "memory"];
+    let mut table = plain_table(&header);
+    for entry in entries {
+        for (i, timing) in entry.measured.timings.iter().enumerate() {
+            let plain = entries.iter().find(|e| e.method == entry.method && e.kernels == Kernels::Plain);
+            let seconds = |s: f64| if s < 1.0 { format!("{:.2} ms", 1e3 * s) } else { format!("{s:.3} s") };
+            let (fastest, slowest) = timing.seconds.iter().fold((f64::INFINITY, 0.0f64), |(low, high), s| (low.min(*s), high.max(*s)));
+            let faster = plain.and_then(|p| p.measured.timings.get(i)).map(|p| format!("{:.2}", p.median() / timing.median()));
+            let peak = entry.measured.peak_bytes;
+            let share = plain.and_then(|p| Some(format!("{:.0} %", 100.0 * peak? as f64 / p.measured.peak_bytes? as f64)));
+            let dash = || "-".to_string();
+            let cells = [
+                entry.method.clone(),
+                timing.what.clone(),
+                Form::of(entry.kernels).title().into(),
+                seconds(timing.median()),
+                seconds(fastest),
+                seconds(slowest),
+                format!("{:.3}", 1.0 / timing.median()),
+                timing.operators.map_or_else(dash, show_count),
+                peak.map_or_else(dash, show_bytes),
+                faster.unwrap_or_else(dash),
+                share.unwrap_or_else(dash),
+            ];
+            table.add_row(numbers(&cells, &[0, 1, 2]));
+        }
+    }
+    format!("{table}\n")
+}
+
+impl Form {
+    const ALL: [Self; 3] = [Self::Own, Self::ChannelsLast, Self::Plain];
+
+    /// As it is typed.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::ChannelsLast => "channels-last",
+            Self::Plain => "plain",
+        }
+    }
+
+    fn kernels(self) -> Kernels {
+        match self {
+            Self::Own => Kernels::Own,
+            Self::ChannelsLast => Kernels::ChannelsLast,
+            Self::Plain => Kernels::Plain,
+        }
+    }
+
+    fn of(kernels: Kernels) -> Self {
+        Self::ALL.into_iter().find(|f| f.kernels() == kernels).expect("every kind of kernel has a name")
+    }
+}

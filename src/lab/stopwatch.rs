@@ -1,0 +1,72 @@
+//! Steps that are measured.
+
+use crate::device::wait_for;
+use crate::error::Result;
+use crate::shim::count_operators;
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use tch::Device;
+
+/// What some steps took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// What a step does.
+    pub what: String,
+    /// Seconds of each step.
+    pub seconds: Vec<f64>,
+    /// Operators that one step calls, where they were counted.
+    pub operators: Option<u64>,
+}
+
+impl Timing {
+    /// Seconds of the middle step.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        if n == 0 { f64::NAN } else { (sorted[n / 2] + sorted[(n - 1) / 2]) / 2.0 }
+    }
+}
+
+/// Measures steps and remembers what they took.
+#[derive(Debug)]
+pub struct Stopwatch {
+    steps: usize,
+    counts: bool,
+    timings: Mutex<Vec<Timing>>,
+}
+
+impl Stopwatch {
+    /// For a forecast: a few steps.
+    pub fn brief() -> Self {
+        Self { steps: 3, counts: false, timings: Mutex::default() }
+    }
+
+    /// For a measurement: so many steps of each kind, and a count of what one of them calls.
+    pub fn thorough(steps: usize) -> Self {
+        Self { steps, counts: true, timings: Mutex::default() }
+    }
+
+    /// Mean seconds of `step` on `device`, after one call that is not measured.
+    pub fn mean(&self, what: &str, device: Device, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
+        let (first, operators) = if self.counts { count_operators(&mut step) } else { (step(), None) };
+        first?;
+        let mut seconds = Vec::new();
+        for _ in 0..self.steps {
+            wait_for(device);
+            let start = Instant::now();
+            step()?;
+            wait_for(device);
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(Timing { what: what.into(), seconds, operators });
+        Ok(mean)
+    }
+
+    /// All that was measured, in order.
+    pub fn into_timings(self) -> Vec<Timing> {
+        self.timings.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
