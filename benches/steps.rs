@@ -1,67 +1,59 @@
-//! Time of one training step: a child trained from scratch, and the search network with both of its gradients.
+//! Time of the steps of every method at its `smoke` settings, by our kernels and by libtorch's operators, and of a child's training step.
+//! `naslab bench` measures the same at any settings, with memory.
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use naslab::arch::{InputShape, NetSize, build, published};
-use naslab::nn::{Loss, Weights, cross_entropy};
-use naslab::reproductions::darts::{alpha, supernet::Supernet};
-use naslab::seed::Streams;
-use naslab::train::{OptimizerKind, Recipe, Trainer};
-use std::hint::black_box;
-use tch::{Device, Kind, Tensor};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use naslab::lab::{Manner, Order, Signals, prepare, resolve};
+use naslab::record::Limits;
+use naslab::reproductions::METHODS;
+use naslab::shim::{Kernels, use_kernels};
+use std::time::Duration;
+use tch::Device;
 
-const DIGITS: InputShape = InputShape { channels: 1, height: 8, width: 8, classes: 10 };
-const BATCH: i64 = 32;
-
-fn batch() -> (Tensor, Tensor) {
-    let images = Tensor::randn([BATCH, DIGITS.channels, DIGITS.height, DIGITS.width], (Kind::Float, Device::Cpu));
-    (images, Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)).remainder(DIGITS.classes))
-}
-
-fn child_step(c: &mut Criterion) {
-    let recipe = Recipe {
-        epochs: u64::MAX / 2,
-        batch: BATCH as usize,
-        learning_rate: 0.025,
-        learning_rate_end: 0.0,
-        momentum: 0.9,
-        weight_decay: 3e-4,
-        decay_all: true,
-        by_step: false,
-        clip: 5.0,
-        nesterov: false,
-        restart: 0,
-        restart_factor: 1,
-        dropout: 0.0,
-        auxiliary_weight: 0.0,
-        drop_path: 0.2,
-        drop_by_depth: false,
-        optimizer: OptimizerKind::Sgd,
-        loss: Loss::default(),
+fn steps(c: &mut Criterion) {
+    tch::set_num_threads(1);
+    let signals = Signals::install().expect("signals can be caught");
+    let manner = || Manner {
+        limits: Limits::default(),
+        checkpoint_seconds: 1e9,
+        jobs: 1,
+        tensorboard: false,
+        watch: Box::new(|_| ()),
+        signals: signals.clone(),
     };
-    let architecture = published("darts-v2").expect("a published cell");
-    let network = build(&architecture, DIGITS, NetSize { channels: 8, cells: 5, auxiliary: false }).expect("it suits the digits");
-    let mut trainer = Trainer::new(network, &recipe, 1, Streams::new(0), Device::Cpu);
-    let (images, labels) = batch();
-    c.bench_function("child step, darts-v2 C=8 L=5, digits, batch 32", |b| b.iter(|| trainer.step(&images, &labels)));
-}
-
-fn supernet_gradients(c: &mut Criterion) {
-    let net = Supernet::declare(DIGITS, 4, 3);
-    let weights = Weights::init(&net.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
-    let logits = alpha::initial(&mut Streams::new(0).rng("alpha", 0), Device::Cpu, Kind::Float);
-    let (images, labels) = batch();
-    let loss = || cross_entropy(&net.forward(&weights, &logits, &images, true), &labels);
-    c.bench_function("search network, alpha and weight gradients, C=4 L=3, digits, batch 32", |b| {
-        b.iter(|| {
-            drop(black_box(Tensor::run_backward(&[loss()], &[&logits], false, false)));
-            drop(black_box(weights.gradient(&loss())));
-        });
-    });
+    for method in METHODS {
+        let name = method.card().name;
+        let resolved = resolve(method.card(), "smoke", &[]).expect("every method has the preset");
+        let order = Order {
+            preset: "smoke".into(),
+            settings: resolved.settings,
+            shrunk: resolved.shrunk,
+            dataset: resolved.dataset,
+            data_dir: None,
+            seed: 0,
+            limits: Limits::default(),
+            device: Device::Cpu,
+            jobs: 1,
+        };
+        let ready = prepare(*method, &order).expect("the data are part of the program");
+        let kinds = ready.measure(manner(), 1).expect("it can be measured").timings;
+        let mut group = c.benchmark_group(name);
+        for (i, kind) in kinds.iter().enumerate() {
+            for (form, kernels) in [("own", Kernels::Own), ("plain", Kernels::Plain)] {
+                group.bench_function(BenchmarkId::new(&kind.what, form), |b| {
+                    use_kernels(kernels);
+                    b.iter_custom(|steps| {
+                        let measured = ready.measure(manner(), steps as usize).expect("it can be measured");
+                        Duration::from_secs_f64(measured.timings[i].seconds.iter().sum())
+                    });
+                });
+            }
+        }
+    }
 }
 
 criterion_group! {
-    name = steps;
-    config = Criterion::default().sample_size(20);
-    targets = child_step, supernet_gradients
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = steps
 }
-criterion_main!(steps);
+criterion_main!(benches);

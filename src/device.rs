@@ -10,7 +10,7 @@ use tch::{Cuda, Device};
 pub fn choose(text: &str) -> Result<Device> {
     match text {
         "cpu" => Ok(Device::Cpu),
-        "auto" => Ok(if cuda().is_ok() { Device::Cuda(0) } else { Device::Cpu }),
+        "auto" => Ok(if cuda().is_ok() { on_cuda(text, 0)? } else { Device::Cpu }),
         "cuda" => on_cuda(text, 0),
         _ => match text.strip_prefix("cuda:").map(str::parse) {
             Some(Ok(index)) => on_cuda(text, index),
@@ -22,6 +22,9 @@ pub fn choose(text: &str) -> Result<Device> {
 fn on_cuda(text: &str, index: usize) -> Result<Device> {
     let refuse = |why: String| Error::Resource(format!("--device {text}: {why}; use --device cpu, or auto to take what there is"));
     let devices = cuda().map_err(refuse)?;
+    if !shim::forbid_tf32() {
+        return Err(refuse("libtorch will not leave TF32 off".into()));
+    }
     if index < devices { Ok(Device::Cuda(index)) } else { Err(refuse(format!("there are {devices} CUDA devices, counted from 0"))) }
 }
 

@@ -238,6 +238,46 @@ fn plan_prints_settings_and_a_measured_forecast_and_leaves_nothing() {
 
 /// Interrupting, then resuming, is tested with SIGTERM; SIGINT goes the same way.
 #[test]
+fn bench_measures_every_kind_of_step_by_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("bench.json");
+    let all = ["bench", "enas", "random", "--steps", "2", "--threads", "1", "--json"];
+    let out = naslab()
+        .args(all)
+        .arg(&json)
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("enas: channels-last"))
+        .get_output()
+        .stdout
+        .clone();
+    let out = String::from_utf8(out).unwrap();
+    for kind in ["step of the shared weights", "update of the controller", "training step of a child"] {
+        assert_eq!(out.lines().filter(|l| l.contains(kind)).count(), 3, "{out}");
+    }
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(entries.len(), 6);
+    for entry in &entries {
+        assert!(entry["measured"]["peak_bytes"].as_u64().is_some_and(|b| b > 1 << 20), "{entry}");
+        for timing in entry["measured"]["timings"].as_array().unwrap() {
+            let seconds = timing["seconds"].as_array().unwrap();
+            assert!(seconds.len() == 2 && seconds.iter().all(|s| s.as_f64().unwrap() > 0.0), "{timing}");
+            assert!(timing["operators"].as_u64().is_some_and(|n| n > 100), "{timing}");
+        }
+    }
+    let operators = |i: usize| entries[i]["measured"]["timings"][0]["operators"].as_u64().unwrap();
+    assert!(operators(0) < operators(2), "a kernel of our own is one operator");
+    let refused = |arguments: &[&str], code: i32, says: &str| {
+        naslab().args(["bench"]).args(arguments).assert().code(code).stderr(predicate::str::contains(says));
+    };
+    refused(&["darts", "--steps", "0"], 2, "at least one step");
+    refused(&["dart"], 2, "the methods are");
+    refused(&["darts", "--set", "search.channels=1"], 2, "search.channels");
+    refused(&["darts", "--kernels", "fast"], 2, "channels-last");
+    refused(&["darts", "--dataset", "cifar10", "--data-dir", "/nowhere"], 3, "/nowhere");
+}
+
+#[test]
 fn a_signal_saves_and_says_how_to_go_on() {
     let (whole, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut arguments = run_arguments("darts", out.path());

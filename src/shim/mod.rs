@@ -9,7 +9,7 @@ mod trace;
 
 pub use blocked::{Blocked, Stage, Term};
 pub use counter::{count_operators, keep_memory, return_memory};
-pub use planes::{Kernels, depthwise, laid_out, plainly, pool, use_kernels};
+pub use planes::{Kernels, depthwise, joins, laid_out, plainly, pool, use_kernels};
 pub use trace::{Argument, Traced, TracedNode, TracedValue, is_tracing, trace};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
@@ -18,6 +18,7 @@ use std::ffi::{CStr, c_char, c_int};
 unsafe extern "C" {
     fn naslab_torch_version() -> *const c_char;
     fn naslab_device_peaks(device_index: i8, out: *mut i64) -> bool;
+    fn naslab_forbid_tf32() -> bool;
     fn naslab_reset_device_peaks(device_index: i8) -> bool;
 }
 
@@ -54,6 +55,12 @@ pub fn load_cuda() -> Result<(), String> {
             Err(if absent { format!("this libtorch has no {CUDA_LIBRARY}") } else { format!("{CUDA_LIBRARY} cannot be loaded: {text}") })
         }
     }
+}
+
+/// Has cards calculate in single precision as it is: libtorch would round the factors of convolutions to TF32. False if it does not obey.
+pub fn forbid_tf32() -> bool {
+    // SAFETY: the function sets flags of libtorch and lets no exception out.
+    unsafe { naslab_forbid_tf32() }
 }
 
 /// Peaks of CUDA device `index` since the last reset; `None` where there is no such allocator.
@@ -93,6 +100,11 @@ mod tests {
     #[test]
     fn the_version_is_the_one_that_tch_needs() {
         assert_eq!(libtorch_version(), "2.11.0");
+    }
+
+    #[test]
+    fn tf32_is_off_once_it_is_forbidden() {
+        assert!(forbid_tf32());
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub fn plainly<T>(f: impl FnOnce() -> T) -> T {
     out
 }
 
+/// Whether operators may be joined: neither by a plain form, nor while somebody records the operators.
+pub fn joins() -> bool {
+    KERNELS.get() == Kernels::Own && !is_tracing()
+}
+
 /// The same tensor, channels last in memory if that is the form in use.
 pub fn laid_out(x: &Tensor) -> Tensor {
     if KERNELS.get() != Kernels::ChannelsLast || x.dim() != 4 {
@@ -60,11 +65,7 @@ unsafe extern "C" {
 
 /// Whether the kernels take such a tensor: single or double precision in the memory of the processor, while nobody records libtorch's operations.
 pub(super) fn takes(x: &Tensor) -> bool {
-    KERNELS.get() == Kernels::Own
-        && !is_tracing()
-        && x.device() == Device::Cpu
-        && matches!(x.kind(), Kind::Float | Kind::Double)
-        && x.numel() > 0
+    joins() && x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double) && x.numel() > 0
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].

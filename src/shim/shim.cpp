@@ -1,5 +1,6 @@
 // The few things of libtorch that tch does not reach. Every function reports failure by its return value; no exception leaves it.
 
+#include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/headeronly/version.h>
 
@@ -18,6 +19,18 @@ bool naslab_device_peaks(std::int8_t device_index, std::int64_t *out) {
     out[0] = stats.allocated_bytes[all].peak;
     out[1] = stats.reserved_bytes[all].peak;
     return true;
+  } catch (const std::exception &) {
+    return false;
+  }
+}
+
+// Has cards multiply single precision as it is, not rounded to TF32. False if libtorch does not obey.
+bool naslab_forbid_tf32() {
+  try {
+    auto &context = at::globalContext();
+    context.setAllowTF32CuBLAS(false);
+    context.setAllowTF32CuDNN(false);
+    return !context.allowTF32CuBLAS() && !context.allowTF32CuDNN();
   } catch (const std::exception &) {
     return false;
   }
