@@ -4,7 +4,7 @@ use super::alpha::{offset, place};
 use crate::arch::nas_unet_space::{Direction, OpSet};
 use crate::arch::{InputShape, NasUnetBackbone, NasUnetPreprocess, UnetSize, unused_head_weights};
 use crate::error::Result;
-use crate::nn::{ConvNorm, Pass, SegmentBlock, SegmentOp, Table, Weights, joins, sum_resized};
+use crate::nn::{Pass, SegmentBlock, SegmentOp, Table, Weights, sum_resized};
 use tch::Tensor;
 
 /// Stems, mixed cells, head. The stems have `nodes` times the cells' width; norms inside cells neither scale nor shift; everything starts
@@ -69,9 +69,6 @@ impl MixedCell {
 
     fn forward(&self, w: &Weights, p: &[Vec<Tensor>; 3], older: &Tensor, newer: &Tensor) -> Tensor {
         let mut states = self.preprocess.forward(w, older, newer);
-        if joins() {
-            return self.forward_joined(w, p, states);
-        }
         for node in 0..self.nodes {
             let mixed: Vec<Tensor> = (0..node + 2)
                 .map(|from| {
@@ -83,60 +80,6 @@ impl MixedCell {
             states.push(sum_resized(&mixed));
         }
         Tensor::cat(&states[2..], 1) // [N, nodes C, H', W']
-    }
-}
-
-impl MixedCell {
-    /// As [`MixedCell::forward`] from the first two states on: what several edges that leave a state make of it alike is calculated at once.
-    fn forward_joined(&self, w: &Weights, p: &[Vec<Tensor>; 3], mut states: Vec<Tensor>) -> Tensor {
-        // What has arrived at every node.
-        let mut arrived: Vec<Vec<Tensor>> = (0..self.nodes).map(|_| Vec::new()).collect();
-        for from in 0..=self.nodes {
-            for (node, mixed) in (from.saturating_sub(1)..).zip(self.leaving(w, p, from, &states[from])) {
-                arrived[node].push(mixed);
-            }
-            if from > 0 {
-                states.push(sum_resized(&arrived[from - 1]));
-            }
-        }
-        Tensor::cat(&states[2..], 1) // [N, nodes C, H', W']
-    }
-
-    /// The mixed edges from state `from` to all nodes that read it, in their order.
-    fn leaving(&self, w: &Weights, p: &[Vec<Tensor>; 3], from: usize, x: &Tensor) -> Vec<Tensor> {
-        let rows: Vec<usize> = (from.saturating_sub(1)..self.nodes).map(|node| offset(node) + from).collect();
-        let set = self.edges[rows[0]].0;
-        let columns = set.ops().len();
-        let p = |row: usize, k: usize| &p[place(set)][row * columns + k];
-        let block = |row: usize, k: usize| &self.edges[row].1[k];
-        let mut sums: Vec<Vec<Tensor>> = rows.iter().map(|_| Vec::new()).collect();
-        let mut done: Vec<SegmentOp> = Vec::new();
-        for (k, op) in set.ops().iter().enumerate() {
-            let each = rows.iter().zip(&mut sums);
-            match block(rows[0], k) {
-                SegmentBlock::Zero => (),
-                one @ (SegmentBlock::Pool { .. } | SegmentBlock::Identity) => {
-                    let y = one.forward(w, x);
-                    each.for_each(|(row, sum)| sum.push(&y * p(*row, k)));
-                }
-                gated if gated.convs().is_none() => each.for_each(|(row, sum)| sum.push(block(*row, k).forward(w, x) * p(*row, k))),
-                _ if done.contains(&op.calculation()) => (),
-                _ => {
-                    done.push(op.calculation());
-                    let alike = (0..columns).filter(|other| set.ops()[*other].calculation() == op.calculation());
-                    let members: Vec<(usize, usize)> = alike.flat_map(|k| (0..rows.len()).map(move |edge| (edge, k))).collect();
-                    let convs: Vec<_> = members.iter().filter_map(|(edge, k)| block(rows[*edge], *k).convs()).collect();
-                    let shares: Vec<&Tensor> = members.iter().map(|(edge, k)| p(rows[*edge], *k)).collect();
-                    let y = ConvNorm::together(&convs, w, x);
-                    let count = members.len() as i64;
-                    let shares = Tensor::stack(&shares, 0).repeat_interleave_self_int(y.size()[1] / count, 0, None).view([1, -1, 1, 1]);
-                    for ((edge, _), y) in members.iter().zip((y * shares).chunk(count, 1)) {
-                        sums[*edge].push(y);
-                    }
-                }
-            }
-        }
-        sums.into_iter().map(|sum| sum.into_iter().reduce(|a, b| a + b).expect("an edge has operations")).collect()
     }
 }
 
@@ -154,7 +97,7 @@ fn mixed(ops: &[SegmentBlock], w: &Weights, p: &[Tensor], x: &Tensor) -> Tensor 
 mod tests {
     use super::super::alpha::{Alpha, edges};
     use super::*;
-    use crate::nn::{cross_entropy, plainly};
+    use crate::nn::cross_entropy;
     use crate::seed::Streams;
     use tch::{Device, Kind};
 
@@ -182,29 +125,6 @@ mod tests {
         assert_eq!([2, 3, 4].map(|nodes| counts(16, 4, nodes, (3, 21))), [(342_871, 650), (614_091, 1_386), (951_848, 2_410)]);
         assert_eq!(counts(16, 4, 3, (1, 2)).0, 612_181);
         assert_eq!((counts(16, 2, 2, (1, 2)).0, counts(16, 3, 3, (1, 2)).0), (190_013, 476_323));
-    }
-
-    #[test]
-    fn joined_edges_are_the_plain_form() {
-        tch::set_num_threads(1);
-        for (channels, depth, nodes) in [(16, 2, 3), (4, 2, 4), (32, 2, 2)] {
-            let net = net(channels, depth, nodes, (1, 3));
-            let (w, alpha) = (weights(&net), alpha(nodes));
-            let x = Tensor::arange(2 * 21 * 34, (Kind::Double, Device::Cpu)).sin().view([2, 1, 21, 34]);
-            let run = || {
-                let scores = net.forward(&w, &alpha.softmax(), &x, &mut Pass::by_batch());
-                let mut inputs: Vec<&Tensor> = w.params().iter().collect();
-                inputs.extend(&alpha.logits);
-                let gradients = Tensor::run_backward(&[scores.square().mean(Kind::Double)], &inputs, false, false);
-                let (of_weights, of_alpha) = gradients.split_at(w.params().len());
-                let flat: Vec<Tensor> = of_alpha.iter().map(|g| g.reshape([-1])).collect();
-                [scores.detach(), w.flatten(of_weights), Tensor::cat(&flat, 0)]
-            };
-            for (part, (joined, plain)) in run().iter().zip(&plainly(run)).enumerate() {
-                let difference = ((joined - plain).norm() / plain.norm()).double_value(&[]);
-                assert!(difference < 1e-12, "{channels} channels, {nodes} nodes, part {part}: {difference}");
-            }
-        }
     }
 
     #[test]

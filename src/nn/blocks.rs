@@ -67,20 +67,6 @@ impl Conv {
         square && s.groups == s.input && s.output == s.input && s.groups > 1
     }
 
-    /// Several of one shape at once, their outputs one after the other: [N, input, H, W] → [N, E output, H', W'] where all read the same map,
-    /// [N, E input, H, W] → the same where every one has its own (`apart`).
-    pub(super) fn together(convs: &[&Self], w: &Weights, x: &Tensor, apart: bool) -> Tensor {
-        let (s, count) = (&convs[0].shape, convs.len() as i64);
-        let weight = Tensor::cat(&convs.iter().map(|c| &w[c.weight]).collect::<Vec<_>>(), 0);
-        let x = if apart || s.groups == 1 { x.shallow_clone() } else { x.repeat([1, count, 1, 1]) };
-        if convs[0].is_depthwise() {
-            return shim::depthwise(&x, &weight, s.stride.0, s.padding.0, s.dilation);
-        }
-        let groups = if apart || s.groups > 1 { count * s.groups } else { 1 };
-        let pair = |p: (i64, i64)| [p.0, p.1];
-        x.conv2d(&weight, None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], groups)
-    }
-
     /// [N, input, H, W] → [N, output, H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
         let s = &self.shape;

@@ -12,7 +12,7 @@ mod segment_op;
 mod space_op;
 mod weights;
 
-pub use crate::shim::{Blocked, Stage as BlockedStage, Term as BlockedTerm, joins, plainly, pool};
+pub use crate::shim::{Blocked, Stage as BlockedStage, Term as BlockedTerm, plainly, pool};
 pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
 pub use candidate::{Candidate, Form, avg_pool_valid, global_average};
 pub use loss::{Loss, dice_loss, legacy_soft_dice};

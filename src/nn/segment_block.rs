@@ -33,18 +33,8 @@ impl GroupNorm {
 
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        Self::together(&[self], w, x)
-    }
-
-    /// Several, each over its own C channels: [N, E C, H, W] → [N, E C, H, W].
-    fn together(norms: &[&Self], w: &Weights, x: &Tensor) -> Tensor {
-        let joined = |ids: Vec<ParamId>| match ids.as_slice() {
-            [id] => w[*id].shallow_clone(),
-            ids => Tensor::cat(&ids.iter().map(|id| &w[*id]).collect::<Vec<_>>(), 0),
-        };
-        let all: Option<Vec<_>> = norms.iter().map(|n| n.affine).collect();
-        let (scale, shift) = all.map(|all| all.into_iter().unzip()).map_or((None, None), |(s, b)| (Some(joined(s)), Some(joined(b))));
-        x.group_norm(norms.iter().map(|n| n.groups).sum::<i64>(), scale, shift, EPSILON, true)
+        let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));
+        x.group_norm(self.groups, scale, shift, EPSILON, true)
     }
 }
 
@@ -63,17 +53,6 @@ impl TransposedConv {
         let size = [shape.input, outputs, shape.kernel.0, shape.kernel.1];
         let weight = t.scope(name, |t| t.param("weight", &size, Init::fan_in(fan)));
         Self { weight, shape }
-    }
-
-    /// Several of one shape over one map, their outputs one after the other: [N, input, H, W] → [N, E output, H', W'].
-    fn together(convs: &[&Self], w: &Weights, x: &Tensor) -> Tensor {
-        let (s, count) = (&convs[0].shape, convs.len() as i64);
-        let weights: Vec<&Tensor> = convs.iter().map(|c| &w[c.weight]).collect();
-        let pair = |p: (i64, i64)| [p.0, p.1];
-        // A dense one joins the outputs of a single group.
-        let (x, dim, groups) = if s.groups == 1 { (x.shallow_clone(), 1, 1) } else { (x.repeat([1, count, 1, 1]), 0, count * s.groups) };
-        let weight = Tensor::cat(&weights, dim);
-        x.conv_transpose2d(&weight, None::<&Tensor>, pair(s.stride), pair(s.padding), [0, 0], groups, [s.dilation, s.dilation])
     }
 
     /// [N, input, H, W] → [N, output, H', W'] with H' = stride (H - 1) + dilation (kernel - 1) + 1 - 2 padding.
@@ -159,24 +138,6 @@ impl ConvNorm {
         })
     }
 
-    /// Several that are declared alike, over one map: [N, C, H, W] → [N, E C', H', W'], their outputs one after the other.
-    pub fn together(blocks: &[&Self], w: &Weights, x: &Tensor) -> Tensor {
-        let relu = blocks[0].relu;
-        let mut x = if relu == Relu::First { x.relu() } else { x.shallow_clone() };
-        for i in 0..blocks[0].layers.len() {
-            let (mut convs, mut transposed) = (Vec::new(), Vec::new());
-            for block in blocks {
-                match &block.layers[i] {
-                    Layer::Conv(conv) => convs.push(conv),
-                    Layer::Transposed(conv) => transposed.push(conv),
-                }
-            }
-            x = if transposed.is_empty() { Conv::together(&convs, w, &x, i > 0) } else { TransposedConv::together(&transposed, w, &x) };
-        }
-        let x = GroupNorm::together(&blocks.iter().map(|b| &b.norm).collect::<Vec<_>>(), w, &x);
-        if relu == Relu::Last { x.relu() } else { x }
-    }
-
     /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
         let x = if self.relu == Relu::First { x.relu() } else { x.shallow_clone() };
@@ -234,14 +195,6 @@ impl SegmentBlock {
             gate: gated.then(|| ChannelGate::declare(t, "gate", channels)),
             convs: (!shapes.is_empty()).then(|| ConvNorm::declare_layers(t, "convs", &shapes, O::UP.contains(&op), relu, affine)),
         })
-    }
-
-    /// Its convolutions, if it has nothing else.
-    pub fn convs(&self) -> Option<&ConvNorm> {
-        match self {
-            Self::Weighted { gate: None, convs } => convs.as_ref(),
-            _ => None,
-        }
     }
 
     /// [N, C, H, W] → [N, C, H', W'].

@@ -50,11 +50,6 @@ impl SegmentOp {
     /// Operations that keep the size; the index is the column of alpha.
     pub const NORMAL: [Self; 7] = [Self::Identity, Self::None, Self::Cweight, Self::DilConv, Self::DepConv, Self::ShuffleConv, Self::Conv];
 
-    /// The operation that is calculated: two names may stand for one.
-    pub fn calculation(self) -> Self {
-        if self == Self::ShuffleConv { Self::Conv } else { self }
-    }
-
     /// The name in a genotype, such as `down_dil_conv`.
     pub fn name(self) -> &'static str {
         match self {

@@ -44,11 +44,6 @@ pub fn plainly<T>(f: impl FnOnce() -> T) -> T {
     out
 }
 
-/// Whether operators may be joined: neither by a plain form, nor while somebody records the operators.
-pub fn joins() -> bool {
-    KERNELS.get() == Kernels::Own && !is_tracing()
-}
-
 /// The same tensor, channels last in memory if that is the form in use.
 pub fn laid_out(x: &Tensor) -> Tensor {
     if KERNELS.get() != Kernels::ChannelsLast || x.dim() != 4 {
@@ -63,9 +58,20 @@ unsafe extern "C" {
     fn naslab_pool(x: *const c_void, maximum: bool, kernel: i64, stride: i64) -> *mut c_void;
 }
 
-/// Whether the kernels take such a tensor: single or double precision in the memory of the processor, while nobody records libtorch's operations.
+/// Images that one vector of the processor holds a pixel of.
+pub(super) fn lanes(kind: Kind) -> i64 {
+    if kind == Kind::Double { 4 } else { 8 }
+}
+
+/// Whether the kernels take such images: single or double precision in the memory of the processor, enough of them to fill half of a vector, while
+/// nobody records libtorch's operations.
 pub(super) fn takes(x: &Tensor) -> bool {
-    joins() && x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::Double) && x.numel() > 0
+    KERNELS.get() == Kernels::Own
+        && !is_tracing()
+        && x.device() == Device::Cpu
+        && matches!(x.kind(), Kind::Float | Kind::Double)
+        && x.numel() > 0
+        && 2 * x.size()[0] >= lanes(x.kind())
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].
