@@ -59,6 +59,10 @@ fn compile_shim(libtorch: &Path) {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }
 
+fn is_clang() -> bool {
+    cc::Build::new().cpp(true).get_compiler().is_like_clang()
+}
+
 /// The linker's argument for the OpenMP library: libtorch's own, so that there is one pool of threads, else the compiler's.
 fn openmp(lib: &Path) -> String {
     let files = std::fs::read_dir(lib).into_iter().flatten().flatten();
@@ -89,8 +93,9 @@ fn build_shim(libtorch: &Path) {
         .cargo_metadata(false)
         // The kernels are arithmetic, whatever the profile.
         .opt_level(3)
-        // libtorch's headers share work among threads only then.
-        .flag("-fopenmp")
+        // libtorch's headers share work among threads only then. Clang's OpenMP is another library than the libgomp that libtorch brings, so
+        // what it builds works on one thread.
+        .flags((!is_clang()).then_some("-fopenmp"))
         .flag("-isystem")
         .flag(libtorch.join("include/torch/csrc/api/include").as_os_str())
         .flag("-isystem")

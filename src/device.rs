@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::record::DeviceRecord;
 use crate::shim;
+pub use crate::shim::{Kernels, keep_memory, use_kernels};
 use nvml_wrapper::Nvml;
 use tch::{Cuda, Device};
 

@@ -33,7 +33,7 @@ fn data_lists_and_checks_sets_of_both_kinds() {
     let folder = tempfile::tempdir().unwrap();
     let check = |set: &str| naslab().args(["data", "check", set, "--data-dir"]).arg(folder.path()).assert();
     check("msd").code(3).stderr(predicate::str::contains("missing; looked in"));
-    check("brats").code(2).stderr(predicate::str::contains("digits, fashion-mnist, cifar10, digit-canvas, msd"));
+    check("brats").code(2).stderr(predicate::str::contains("digits, fashion-mnist, cifar10, noise, digit-canvas, msd"));
 }
 
 #[test]

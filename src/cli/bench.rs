@@ -4,10 +4,10 @@ use super::args::{BenchArguments, Form, Manners};
 use super::run::{catch_signals, chosen, manner, open_device, order};
 use super::show::{numbers, plain_table, print_out};
 use super::suite::{SELF, become_member, choices_again};
+use crate::device::{Kernels, use_kernels};
 use crate::error::{Error, Result};
 use crate::lab::{Measured, Method, prepare};
 use crate::record::Limits;
-use crate::shim::{Kernels, use_kernels};
 use crate::units::{show_bytes, show_count};
 use serde::Serialize;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -40,19 +40,32 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     for method in &methods {
         prepare(*method, &order(*method, &a.choices, 0, Device::Cpu)?)?;
     }
-    let mut entries = Vec::new();
-    for method in &methods {
-        for form in &forms {
-            let name = method.card().name;
-            eprintln!("{name}: {}", form.title());
-            entries.push(Entry { method: name.into(), kernels: form.kernels(), measured: in_a_process(name, *form, a)? });
+    let save = |entries: &[Entry]| match &a.json {
+        Some(path) => {
+            let text = serde_json::to_string_pretty(entries).map_err(|e| Error::Resource(e.to_string()))?;
+            std::fs::write(path, text + "\n").map_err(|e| Error::writing(path, &e))
         }
+        None => Ok(()),
+    };
+    // A file that cannot be written is told before the measurements, which are minutes.
+    save(&[])?;
+    let mut entries = Vec::new();
+    let mut failed = None;
+    for (method, form) in methods.iter().flat_map(|m| forms.iter().map(move |f| (m, f))) {
+        let name = method.card().name;
+        eprintln!("{name}: {}", form.title());
+        match in_a_process(name, *form, a) {
+            Ok(measured) => entries.push(Entry { method: name.into(), kernels: form.kernels(), measured }),
+            Err(error) => {
+                // What is measured is kept, and the others may succeed.
+                eprintln!("naslab: {error}");
+                failed = failed.or(Some(error));
+            }
+        }
+        save(&entries)?;
     }
-    if let Some(path) = &a.json {
-        let text = serde_json::to_string_pretty(&entries).map_err(|e| Error::Resource(e.to_string()))?;
-        std::fs::write(path, text + "\n").map_err(|e| Error::writing(path, &e))?;
-    }
-    print_out(&table(&entries))
+    print_out(&table(&entries))?;
+    failed.map_or(Ok(()), Err)
 }
 
 fn measure(method: &dyn Method, form: Form, a: &BenchArguments) -> Result<()> {

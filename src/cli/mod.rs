@@ -18,9 +18,9 @@ mod draw;
 #[cfg(feature = "report")]
 mod report;
 
+use crate::device::keep_memory;
 use crate::error::{Error, Result};
 use crate::lab::is_exhaustion;
-use crate::shim;
 use args::{Arguments, Command};
 use clap::Parser;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 /// Runs the command line and returns the documented exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    shim::keep_memory();
+    keep_memory();
     hide_exhaustion();
     let code = match catch_unwind(AssertUnwindSafe(|| dispatch(arguments))) {
         Ok(Ok(())) => 0,

@@ -42,10 +42,9 @@ bool naslab_count_begin() {
 }
 
 // Calls since the count began.
-std::int64_t naslab_count_end() {
-  at::removeCallback(handle);
-  return calls;
-}
+std::int64_t naslab_count() { return calls; }
+
+void naslab_count_end() { at::removeCallback(handle); }
 
 // Freed memory of up to 32 MiB a piece stays with the program for the next tensors: to get it from the system means to have it cleared.
 void naslab_keep_memory() {

@@ -2,7 +2,8 @@
 
 unsafe extern "C" {
     fn naslab_count_begin() -> bool;
-    fn naslab_count_end() -> i64;
+    fn naslab_count() -> i64;
+    fn naslab_count_end();
     fn naslab_keep_memory();
     fn naslab_return_memory();
 }
@@ -10,11 +11,20 @@ unsafe extern "C" {
 /// Runs `f` and counts the operators of libtorch and kernels of our own that it calls, each without those that it calls itself; `None` if libtorch
 /// does not say. One count at a time.
 pub fn count_operators<T>(f: impl FnOnce() -> T) -> (T, Option<u64>) {
+    /// Ends the count, also after a panic.
+    struct Count;
+    impl Drop for Count {
+        fn drop(&mut self) {
+            // SAFETY: the count has begun; the function takes nothing.
+            unsafe { naslab_count_end() };
+        }
+    }
     // SAFETY: the functions take nothing and let no exception out.
-    let counts = unsafe { naslab_count_begin() };
+    let count = unsafe { naslab_count_begin() }.then_some(Count);
     let out = f();
-    // SAFETY: as above; the count has begun.
-    (out, counts.then(|| unsafe { naslab_count_end() }.max(0) as u64))
+    // SAFETY: as above.
+    let calls = count.is_some().then(|| unsafe { naslab_count() }.max(0) as u64);
+    (out, calls)
 }
 
 /// Lets the allocator keep freed memory for later tensors, for the rest of the process; see [`return_memory`].

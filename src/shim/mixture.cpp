@@ -81,11 +81,15 @@ struct Plan {
       const auto &x = inputs[static_cast<std::size_t>(i)];
       TORCH_CHECK(x.dim() == (nchw ? 4 : 5), "naslab: not maps of images");
       maps.push_back({x.size(1), x.size(2), x.size(3)});
+      TORCH_CHECK(x.size(0) == inputs[0].size(0), "naslab: sources of a sum have as many images");
     }
     out = {0, 0, 0};
     std::int64_t position = sources + (mixes ? 1 : 0), running = 0;
     while (at != numbers.end()) {
       Term term{*at, *(at + 1), {}};
+      TORCH_CHECK(term.source >= 0 && term.source < sources, "naslab: a term names a source that is not there");
+      TORCH_CHECK(term.coefficient < (mixes ? inputs[static_cast<std::size_t>(sources)].numel() : 0),
+                  "naslab: a term names a coefficient that is not there");
       const std::int64_t count = *(at + 2);
       at += 3;
       Map map = maps[static_cast<std::size_t>(term.source)];
@@ -93,7 +97,7 @@ struct Plan {
       for (std::int64_t i = 0; i < count; ++i, at += 7) {
         Stage s{};
         s.stride = at[0], s.dilation = at[1], s.shift = at[2], s.relu = at[3] != 0, s.first = at[4];
-        TORCH_CHECK(s.stride > 0 && s.dilation > 0, "naslab: stride and dilation are positive");
+        TORCH_CHECK(s.stride > 0 && s.dilation > 0 && s.shift >= 0 && s.first >= 0, "naslab: stride and dilation are positive");
         s.depthwise = at[5] != 0 ? position++ : -1;
         s.pointwise = position++;
         s.gamma = at[6] != 0 ? position : -1;
@@ -105,11 +109,15 @@ struct Plan {
           const auto &w = inputs[static_cast<std::size_t>(s.depthwise)];
           TORCH_CHECK(w.dim() == 4 && w.size(0) == map.channels && w.size(1) == 1 && w.size(2) == w.size(3) && w.size(3) % 2 == 1,
                       "naslab: a depthwise kernel is [C, 1, K, K], K odd");
+          TORCH_CHECK(s.shift == 0, "naslab: only maps that are not convolved depthwise are shifted");
           s.kernel = w.size(3);
         }
         const auto &w = inputs[static_cast<std::size_t>(s.pointwise)];
         TORCH_CHECK(w.dim() == 4 && w.size(1) == map.channels && w.size(2) == 1 && w.size(3) == 1,
                     "naslab: a pointwise kernel is [C', C, 1, 1]");
+        for (std::int64_t i = 0; i < 2 && s.gamma >= 0; ++i) {
+          TORCH_CHECK(inputs[static_cast<std::size_t>(s.gamma + i)].numel() == w.size(0), "naslab: scale and shift are one number a channel");
+        }
         s.in = map;
         map = s.out = {w.size(0), (map.height - 1) / s.stride + 1, (map.width - 1) / s.stride + 1};
         channels = s.first + map.channels;
@@ -118,6 +126,10 @@ struct Plan {
       TORCH_CHECK(out.height == 0 || (out.height == map.height && out.width == map.width), "naslab: terms of a sum have one size");
       out = {std::max(out.channels, channels), map.height, map.width};
       terms.push_back(std::move(term));
+    }
+    for (const auto &term : terms) {
+      TORCH_CHECK(!term.stages.empty() || maps[static_cast<std::size_t>(term.source)].channels == out.channels,
+                  "naslab: a source that is a term has the channels of the sum");
     }
   }
 
@@ -757,7 +769,8 @@ template <class T> struct Mixture {
         to_map[i] = at::zeros_like(maps[i]);
       }
     }
-    linear_terms(g, to_map, coefficients);
+    const bool want_coefficients = plan.coefficients >= 0 && wanted[static_cast<std::size_t>(plan.coefficients)];
+    linear_terms(g, to_map, coefficients, want_coefficients);
     // The gradient of what a stage gives: of the sum for the last one, of the next stage's input else.
     variable_list gradients(plan.terms.size(), g);
     std::vector<Totals> totals(plan.terms.size());
@@ -776,7 +789,7 @@ template <class T> struct Mixture {
         out[i] = plan.nchw ? from_blocks<T>(to_map[i], plan.maps[i], plan.images) : to_map[i];
       }
     }
-    if (plan.coefficients >= 0 && wanted[static_cast<std::size_t>(plan.coefficients)]) {
+    if (want_coefficients) {
       const auto at = static_cast<std::size_t>(plan.coefficients);
       out[at] = at::empty_like(inputs[at]);
       std::copy(coefficients.begin(), coefficients.end(), out[at].template data_ptr<T>());
@@ -794,7 +807,7 @@ template <class T> struct Mixture {
     return static_cast<std::int64_t>(plan.terms[term].stages.size()) - 1 - level;
   }
 
-  void linear_terms(const at::Tensor &g, variable_list &to_map, std::vector<double> &coefficients) {
+  void linear_terms(const at::Tensor &g, variable_list &to_map, std::vector<double> &coefficients, bool want_coefficients) {
     const std::int64_t count = block_count(), size = plan.out.block();
     for (const Term &t : plan.terms) {
       if (!t.stages.empty()) {
@@ -808,7 +821,7 @@ template <class T> struct Mixture {
           if (to.defined()) {
             Kernels<T>::add(to.template data_ptr<T>() + b * size * L, block, size, nullptr, static_cast<T>(coefficient(t)));
           }
-          if (t.coefficient >= 0) {
+          if (want_coefficients && t.coefficient >= 0) {
             parts[static_cast<std::size_t>(b)] = Kernels<T>::inner(block, map(t.source) + b * size * L, size, lanes(b));
           }
         }

@@ -38,10 +38,15 @@ pub fn use_kernels(kernels: Kernels) {
 
 /// Runs `f` on this thread by [`Kernels::Plain`].
 pub fn plainly<T>(f: impl FnOnce() -> T) -> T {
-    let before = KERNELS.replace(Kernels::Plain);
-    let out = f();
-    KERNELS.set(before);
-    out
+    /// Puts back what was used before, also after a panic.
+    struct Back(Kernels);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            KERNELS.set(self.0);
+        }
+    }
+    let _back = Back(KERNELS.replace(Kernels::Plain));
+    f()
 }
 
 /// The same tensor, channels last in memory if that is the form in use.

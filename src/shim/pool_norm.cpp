@@ -43,8 +43,8 @@ struct Pool {
   template <class T> T outside() const { return maximum ? -std::numeric_limits<T>::infinity() : T(0); }
 };
 
-// Pools channel `c` and takes its statistics: mean and biased variance over all images.
-template <class T> NASLAB_INLINE void pool_channel(const Pool &s, const T *x, T *y, std::int64_t c, double &mean, double &var) {
+// Pools channel `c` and, if that is asked for, takes its statistics: mean and biased variance over all images.
+template <class T> NASLAB_INLINE void pool_channel(const Pool &s, const T *x, T *y, std::int64_t c, bool takes_statistics, double &mean, double &var) {
   using V = typename Vector<T>::type;
   thread_local Planes<T> window, across;
   const std::int64_t count = blocks<T>(s.images), wide = s.wide(), tall = s.tall(), pixels = s.out_plane();
@@ -84,6 +84,9 @@ template <class T> NASLAB_INLINE void pool_channel(const Pool &s, const T *x, T 
       }
     }
     sum = plus_lanes(sum, part, s.lanes<T>(b));
+  }
+  if (!takes_statistics) {
+    return;
   }
   const double all = static_cast<double>(s.images * pixels);
   mean = sum / all;
@@ -181,8 +184,8 @@ template <class T> NASLAB_INLINE void channel_back(const Pool &s, const T *x, co
 }
 
 #define NASLAB_POOL_FOR(T, NAME)                                                                                                           \
-  NASLAB_CLONES void pool_##NAME(const Pool &s, const T *x, T *y, std::int64_t c, double &mean, double &var) {                             \
-    pool_channel<T>(s, x, y, c, mean, var);                                                                                                \
+  NASLAB_CLONES void pool_##NAME(const Pool &s, const T *x, T *y, std::int64_t c, bool takes_statistics, double &mean, double &var) {      \
+    pool_channel<T>(s, x, y, c, takes_statistics, mean, var);                                                                                                \
   }                                                                                                                                        \
   NASLAB_CLONES void normalise_##NAME(const Pool &s, T *y, std::int64_t c, T mean, T inverse) {                                            \
     normalise_channel<T>(s, y, c, mean, inverse);                                                                                          \
@@ -220,8 +223,8 @@ public:
       const double all = static_cast<double>(images * s.out_plane());
       naslab::share(s.channels, images * s.out_plane() * kernel, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t c = from; c < to; ++c) {
-          double mean, var;
-          Kernels<T>::pool(s, x.const_data_ptr<T>(), y.data_ptr<T>(), c, mean, var);
+          double mean = 0, var = 0;
+          Kernels<T>::pool(s, x.const_data_ptr<T>(), y.data_ptr<T>(), c, training, mean, var);
           for (std::size_t i = 0; i < running.size() && training; i += 2) {
             T &m = running[i].data_ptr<T>()[c], &v = running[i + 1].data_ptr<T>()[c];
             m = static_cast<T>((1 - MOMENTUM) * m + MOMENTUM * mean);
