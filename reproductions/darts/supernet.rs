@@ -114,11 +114,10 @@ impl MixedCell {
         let mut states = Vec::from(self.preprocess.forward_blocked(w, older, newer, training)?);
         let mut pooled: Vec<Vec<Blocked>> = Vec::new();
         for node in 0..NODES {
-            for from in pooled.len()..states.len() {
+            for (from, state) in states.iter().enumerate().skip(pooled.len()) {
                 let leaving = || (from.saturating_sub(1)..NODES).map(|node| &self.edges[offset(node) + from]);
-                let pools =
-                    (0..OPS).filter_map(|op| self.edges[offset(node) + from][op].pool().map(|(maximum, stride, _)| (op, maximum, stride)));
-                let of = |(op, maximum, stride)| states[from].pool_norm(maximum, 3, stride, &pool_statistics(leaving(), op, w), training);
+                let pools = self.edges[offset(node) + from].iter().enumerate().filter_map(|(k, op)| Some((k, op.pool()?)));
+                let of = |(k, (maximum, stride, _))| state.pool_norm(maximum, 3, stride, &pool_statistics(leaving(), k, w), training);
                 pooled.push(pools.map(of).collect());
             }
             // The states, then what each has been pooled to.
