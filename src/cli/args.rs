@@ -1,5 +1,6 @@
 //! The command line as clap sees it.
 
+use crate::device::Kernels;
 use crate::error::{Error, Result};
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
@@ -121,25 +122,14 @@ pub struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
     /// What does the arithmetic on a processor, in this order; each in a process of its own.
-    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = [Form::Own, Form::ChannelsLast, Form::Plain])]
-    pub forms: Vec<Form>,
+    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = [Kernels::Own, Kernels::ChannelsLast, Kernels::Plain])]
+    pub forms: Vec<Kernels>,
     /// Also writes what was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Measure in this process and print JSON.
     #[arg(long, hide = true)]
     pub member: bool,
-}
-
-/// What does the arithmetic on a processor.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Kernels of naslab where there are some
-    Own,
-    /// libtorch's operators, channels last in memory
-    ChannelsLast,
-    /// libtorch's operators, channels before rows and columns
-    Plain,
 }
 
 /// What `run` and `train` have in common: one run or several, and their place.

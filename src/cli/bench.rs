@@ -1,16 +1,17 @@
 //! `naslab bench`
 
-use super::args::{BenchArguments, Form, Manners};
+use super::args::{BenchArguments, Manners};
 use super::run::{catch_signals, chosen, manner, open_device, order};
 use super::show::{numbers, plain_table, print_out};
-use super::suite::{SELF, become_member, choices_again};
+use super::suite::{SELF, become_member, choices_again, how_it_ended};
 use crate::device::{Kernels, use_kernels};
 use crate::error::{Error, Result};
 use crate::lab::{Measured, Method, prepare};
 use crate::record::Limits;
 use crate::units::{show_bytes, show_count};
+use clap::ValueEnum;
 use serde::Serialize;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use tch::Device;
 
@@ -31,10 +32,10 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     if let (true, [method], [form]) = (a.member, methods.as_slice(), a.forms.as_slice()) {
         return measure(*method, *form, a);
     }
-    let mut forms: Vec<Form> = a.forms.clone();
+    let mut forms: Vec<Kernels> = a.forms.clone();
     if open_device(&a.choices)? != Device::Cpu {
         eprintln!("note: naslab's own kernels are for processors; on a card every form is libtorch's operators, so one is measured");
-        forms = vec![Form::Plain];
+        forms = vec![Kernels::Plain];
     }
     // What does not fit is refused before anything is measured.
     for method in &methods {
@@ -53,9 +54,9 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     let mut failed = None;
     for (method, form) in methods.iter().flat_map(|m| forms.iter().map(move |f| (m, f))) {
         let name = method.card().name;
-        eprintln!("{name}: {}", form.title());
+        eprintln!("{name}: {}", title(*form));
         match in_a_process(name, *form, a) {
-            Ok(measured) => entries.push(Entry { method: name.into(), kernels: form.kernels(), measured }),
+            Ok(measured) => entries.push(Entry { method: name.into(), kernels: *form, measured }),
             Err(error) => {
                 // What is measured is kept, and the others may succeed.
                 eprintln!("naslab: {error}");
@@ -68,9 +69,9 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-fn measure(method: &dyn Method, form: Form, a: &BenchArguments) -> Result<()> {
+fn measure(method: &dyn Method, form: Kernels, a: &BenchArguments) -> Result<()> {
     become_member();
-    use_kernels(form.kernels());
+    use_kernels(form);
     let device = open_device(&a.choices)?;
     let order = order(method, &a.choices, 0, device)?;
     let ready = prepare(method, &order)?;
@@ -79,20 +80,16 @@ fn measure(method: &dyn Method, form: Form, a: &BenchArguments) -> Result<()> {
     print_out(&serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
 }
 
-fn in_a_process(method: &str, form: Form, a: &BenchArguments) -> Result<Measured> {
+fn in_a_process(method: &str, form: Kernels, a: &BenchArguments) -> Result<Measured> {
     let mut command = Command::new(SELF);
-    command.arg0("naslab").args(["bench", method, "--member", "--kernels", form.title(), "--steps", &a.steps.to_string()]);
+    command.arg0("naslab").args(["bench", method, "--member", "--kernels", &title(form), "--steps", &a.steps.to_string()]);
     command.args(choices_again(&a.choices)).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().map_err(|e| Error::Resource(format!("cannot start a measurement: {e}")))?;
-    if let (Some(0), Ok(measured)) = (output.status.code(), serde_json::from_slice(&output.stdout)) {
-        return Ok(measured);
+    if output.status.success() {
+        return serde_json::from_slice(&output.stdout).map_err(|e| Error::Resource(format!("cannot read what a measurement printed: {e}")));
     }
-    let how = match (output.status.code(), output.status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, signal) => format!("was killed by signal {} (did memory run out?)", signal.unwrap_or_default()),
-    };
-    let code = output.status.code().filter(|c| *c != 0).unwrap_or_else(|| Error::Resource(String::new()).exit_code());
-    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", form.title()), code })
+    let (code, how) = how_it_ended(output.status);
+    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", title(form)), code })
 }
 
 /// A row for each kind of step and form; what the plain form took is the measure.
@@ -112,7 +109,7 @@ fn table(entries: &[Entry]) -> String {
             let cells = [
                 entry.method.clone(),
                 timing.what.clone(),
-                Form::of(entry.kernels).title().into(),
+                title(entry.kernels),
                 seconds(timing.median()),
                 seconds(fastest),
                 seconds(slowest),
@@ -128,27 +125,7 @@ fn table(entries: &[Entry]) -> String {
     format!("{table}\n")
 }
 
-impl Form {
-    const ALL: [Self; 3] = [Self::Own, Self::ChannelsLast, Self::Plain];
-
-    /// As it is typed.
-    fn title(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::ChannelsLast => "channels-last",
-            Self::Plain => "plain",
-        }
-    }
-
-    fn kernels(self) -> Kernels {
-        match self {
-            Self::Own => Kernels::Own,
-            Self::ChannelsLast => Kernels::ChannelsLast,
-            Self::Plain => Kernels::Plain,
-        }
-    }
-
-    fn of(kernels: Kernels) -> Self {
-        Self::ALL.into_iter().find(|f| f.kernels() == kernels).expect("every kind of kernel has a name")
-    }
+/// As it is typed.
+fn title(kernels: Kernels) -> String {
+    kernels.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string())
 }

@@ -128,18 +128,24 @@ fn outcome(mut command: Command, signals: &Signals) -> Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|e| Error::Resource(format!("cannot start a run: {e}")))?;
     let status = wait(&mut child, signals)?;
+    if !status.success() {
+        let (code, how) = how_it_ended(status);
+        return Ok(Outcome::Failed { code, how });
+    }
+    let mut said = Vec::new();
+    let pipe = child.stdout.as_mut().expect("its output is a pipe");
+    pipe.read_to_end(&mut said).map_err(|e| Error::Resource(format!("cannot read what a run printed: {e}")))?;
+    said.pop_if(|last| *last == b'\n');
+    Ok(Outcome::Finished(OsString::from_vec(said).into()))
+}
+
+/// What to exit with after a process that ended so, and how it ended, in words.
+pub fn how_it_ended(status: ExitStatus) -> (i32, String) {
     match (status.code(), status.signal()) {
-        (Some(0), _) => {
-            let mut said = Vec::new();
-            let pipe = child.stdout.as_mut().expect("its output is a pipe");
-            pipe.read_to_end(&mut said).map_err(|e| Error::Resource(format!("cannot read what a run printed: {e}")))?;
-            said.pop_if(|last| *last == b'\n');
-            Ok(Outcome::Finished(OsString::from_vec(said).into()))
-        }
-        (Some(code), _) => Ok(Outcome::Failed { code, how: format!("ended with exit code {code}") }),
+        (Some(code), _) => (code, format!("ended with exit code {code}")),
         (None, signal) => {
             let how = format!("was killed by signal {} (did memory run out?)", signal.unwrap_or_default());
-            Ok(Outcome::Failed { code: Error::Resource(String::new()).exit_code(), how })
+            (Error::Resource(String::new()).exit_code(), how)
         }
     }
 }

@@ -91,11 +91,7 @@ NASLAB_INLINE void pool(const Window &s, bool maximum, const T *x, T *y, std::in
             }
           }
           if (!maximum) {
-            const auto inside = [&](std::int64_t at, std::int64_t side) {
-              const std::int64_t start = at * s.stride - s.padding;
-              return std::min(start + s.kernel, side) - std::max<std::int64_t>(start, 0);
-            };
-            value /= T(inside(i, s.height) * inside(j, s.width));
+            value /= T(s.pixels(i, j));
           }
           result[i * s.out_width + j] = value;
         }
@@ -110,10 +106,7 @@ template <class T>
 NASLAB_INLINE void pool_back(const Window &s, bool maximum, const T *x, const T *g, T *gx, std::int64_t from, std::int64_t to) {
   using V = typename Vector<T>::type;
   constexpr std::int64_t L = Vector<T>::lanes;
-  using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  typedef Index I __attribute__((vector_size(32)));
   thread_local Planes<T> in, grad, back;
-  const std::int64_t width = s.padded_width();
   for (std::int64_t c = from; c < to; ++c) {
     for (std::int64_t n = 0; n < s.images; n += L) {
       const std::int64_t count = std::min(L, s.images - n);
@@ -121,39 +114,7 @@ NASLAB_INLINE void pool_back(const Window &s, bool maximum, const T *x, const T 
       const V *plain =
           grad.load(g + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0, T(0));
       const V *planes = maximum ? in.load(x + at, step, count, s.height, s.width, s.padding, -std::numeric_limits<T>::infinity()) : nullptr;
-      V *result = back.filled(s.padded_height() * width, T(0));
-      T *flat = reinterpret_cast<T *>(result);
-      for (std::int64_t i = 0; i < s.out_height; ++i) {
-        for (std::int64_t j = 0; j < s.out_width; ++j) {
-          const std::int64_t start = i * s.stride * width + j * s.stride;
-          const V passed = plain[i * s.out_width + j];
-          if (maximum) {
-            V value = planes[start];
-            I place{};
-            for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
-              for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
-                const V tap = planes[start + ki * width + kj];
-                const I better = (tap > value) | (tap != tap);
-                value = better ? tap : value;
-                place = better ? I{} + static_cast<Index>(ki * width + kj) : place;
-              }
-            }
-            for (std::int64_t lane = 0; lane < count; ++lane) {
-              flat[(start + place[lane]) * L + lane] += passed[lane];
-            }
-            continue;
-          }
-          const std::int64_t top = i * s.stride - s.padding, left = j * s.stride - s.padding;
-          const std::int64_t rows = std::min(top + s.kernel, s.height) - std::max<std::int64_t>(top, 0);
-          const std::int64_t columns = std::min(left + s.kernel, s.width) - std::max<std::int64_t>(left, 0);
-          const V share = passed / T(rows * columns);
-          for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
-            for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
-              result[start + ki * width + kj] += share;
-            }
-          }
-        }
-      }
+      naslab::unpool<T>(s, maximum, planes, plain, count, back.filled(s.padded_height() * s.padded_width(), T(0)));
       back.store(gx + at, step, count, s.height, s.width, s.padding);
     }
   }

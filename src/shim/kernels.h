@@ -34,6 +34,15 @@ struct Window {
   std::int64_t padded_width() const { return width + 2 * padding; }
   std::int64_t plane() const { return height * width; }
   std::int64_t out_plane() const { return out_height * out_width; }
+
+  // Pixels of the map under the window for row `i` and column `j` of the output, without dilation.
+  std::int64_t pixels(std::int64_t i, std::int64_t j) const {
+    const auto inside = [&](std::int64_t at, std::int64_t side) {
+      const std::int64_t start = at * stride - padding;
+      return std::min(start + kernel, side) - std::max<std::int64_t>(start, 0);
+    };
+    return inside(i, height) * inside(j, width);
+  }
 };
 
 template <class T> NASLAB_INLINE typename Vector<T>::type *as_vectors(T *p) { return reinterpret_cast<typename Vector<T>::type *>(p); }
@@ -295,6 +304,46 @@ NASLAB_INLINE void cut(typename Vector<T>::type *out, const typename Vector<T>::
       }
     }
     std::fill(out + last, out + columns, V{} + outside);
+  }
+}
+
+// The gradient of a pool's bordered planes from that of its output, added to `result`: a maximum passes it to the first of equal pixels, an
+// average shares it among the pixels that exist. `planes` is what a maximum was taken of.
+template <class T>
+NASLAB_INLINE void unpool(const Window &s, bool maximum, const typename Vector<T>::type *planes, const typename Vector<T>::type *grad,
+                          std::int64_t lanes, typename Vector<T>::type *result) {
+  using V = typename Vector<T>::type;
+  using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  typedef Index I __attribute__((vector_size(32)));
+  const std::int64_t width = s.padded_width();
+  T *flat = reinterpret_cast<T *>(result);
+  for (std::int64_t i = 0; i < s.out_height; ++i) {
+    for (std::int64_t j = 0; j < s.out_width; ++j) {
+      const std::int64_t start = i * s.stride * width + j * s.stride;
+      const V passed = grad[i * s.out_width + j];
+      if (maximum) {
+        V value = planes[start];
+        I place{};
+        for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
+          for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
+            const V tap = planes[start + ki * width + kj];
+            const I better = (tap > value) | (tap != tap);
+            value = better ? tap : value;
+            place = better ? I{} + static_cast<Index>(ki * width + kj) : place;
+          }
+        }
+        for (std::int64_t lane = 0; lane < lanes; ++lane) {
+          flat[(start + place[lane]) * Vector<T>::lanes + lane] += passed[lane];
+        }
+        continue;
+      }
+      const V share = passed / static_cast<T>(s.pixels(i, j));
+      for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
+        for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
+          result[start + ki * width + kj] += share;
+        }
+      }
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 //! Depthwise convolution and pooling by kernels of our own, where libtorch's are slow: small maps on a processor.
 
 use super::trace::is_tracing;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tch::{Device, Kind, Tensor};
 
 /// What does the arithmetic on a processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kernels {
     /// Kernels of our own where there are some.
