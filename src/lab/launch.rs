@@ -253,6 +253,7 @@ fn manifest(method: &str, search: &dyn Search, order: &Order, data: &Opened) -> 
         format: FORMAT,
         method: method.to_string(),
         variant: search.variant(),
+        declaration: Default::default(),
         dataset: order.dataset.clone(),
         preset: order.preset.clone(),
         seed: order.seed,

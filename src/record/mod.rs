@@ -2,6 +2,7 @@
 
 mod atomic;
 mod checkpoint;
+mod declaration;
 mod event;
 mod events;
 mod model;
@@ -12,6 +13,7 @@ mod tfrecord;
 
 pub use atomic::{read_json, write_atomic, write_json};
 pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, write_safetensors};
+pub use declaration::{ControlRecord, Declaration, Mark, Role, Shape, settings_digest};
 pub use event::{Event, LEARNING_RATE, TrialRecord};
 pub use events::{EventLog, StoredEvent, read as read_events};
 pub use model::*;

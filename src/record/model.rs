@@ -5,13 +5,14 @@
 //! Everything that depends on how fast the machine was is in the ledger and the events, so that finding and
 //! result of two equal runs are equal byte for byte.
 
+use super::declaration::Declaration;
 use super::segmentation::SegmentationRecord;
 use crate::arch::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the run directory's formats; readers refuse what they do not know.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Settings, program, device and data of a run; written before anything is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct Manifest {
     pub method: String,
     /// What is special about this run of the method, such as `first-order`; empty where there is one form only.
     pub variant: String,
+    /// What the method says of the run, for a report that knows no method by name.
+    pub declaration: Declaration,
     /// Name of the data set.
     pub dataset: String,
     /// Name of the preset.
