@@ -13,6 +13,7 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod export;
+pub mod gradient;
 pub mod lab;
 pub mod nn;
 pub mod record;

@@ -6,18 +6,18 @@
 pub mod mutation;
 pub mod population;
 
-use crate::arch::{Architecture, CellPair, InputShape, nasnet_space};
+use crate::arch::{Architecture, CellPair, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
-    Card, ChildTraining, ControlArm, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings,
+    Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings,
 };
 use crate::nn::Op;
-use crate::record::TrialRecord;
+use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
 use mutation::Mutation;
 use population::{Member, Population, Removal};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// The method's entry in the table.
@@ -28,8 +28,10 @@ const CARD: Card = Card {
     title: "AmoebaNet",
     paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
     about: "evolution in which the oldest dies: the best of a sample has a mutated child, trained from scratch",
+    role: Role::Search,
+    mark: Mark { colour: [0xCC, 0x79, 0xA7], shape: Shape::Triangle, dashed: false },
     presets: include_str!("presets.toml"),
-    control: Some(ControlArm { preset: "", set: Some("search.space=\"amoebanet\"") }),
+    spaces: &[("amoebanet", &[])],
 };
 
 /// Section `search` of the settings.
@@ -62,19 +64,14 @@ pub struct Evolution {
     pub child: ChildTraining,
 }
 
-/// Settings, checked.
-struct Prepared {
-    search: Evolution,
-    protocol: Protocol,
-}
-
 impl Method for AmoebaNet {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol): (Evolution, Protocol) = read_settings(CARD.name, settings)?;
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<Evolution> = read_settings(CARD.name, settings)?;
+        let (protocol, search) = (settings.protocol(), settings.search);
         let refuse = |what: String| Err(Error::Usage(what));
         let (p, s, c) = (search.population, search.sample, search.trials);
         if p == 0 || s == 0 || search.keep == 0 || search.in_flight == 0 || c < p as u64 {
@@ -87,50 +84,29 @@ impl Method for AmoebaNet {
             return refuse(format!("search.identity = {}: must be a probability", search.identity));
         }
         nasnet_space::check_operations(&search.operations)?;
-        Ok(Box::new(Prepared { search, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        match self.search.removal {
-            Removal::Oldest => "ageing".into(),
-            Removal::WorstOfSample => "non-ageing".into(),
-        }
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check_for("search.child", self, input)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        let mut duplicates = Duplicates::new(self.search.duplicates);
-        let mut cycles = Cycles::new(&self.search);
-        let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut cycles)?;
-        // The best of the history, not of the last population.
-        Ok(Found::of_trials(&history, self.search.keep, stop, lab.metric()))
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.keep as u64
-    }
-
-    fn example(&self) -> Architecture {
-        nasnet_space::sample(&self.search.operations, false, &mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        lab.forecast_trials(self, &self.example(), &self.search.child, self.search.trials, self.search.in_flight.max(1))
+        let plan = search.plan();
+        let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": false }));
+        Ok(Prepared {
+            variant: match search.removal {
+                Removal::Oldest => "ageing".into(),
+                Removal::WorstOfSample => "non-ageing".into(),
+            },
+            protocol,
+            // The best of the history, not of the last population.
+            keep: search.keep as u64,
+            example: nasnet_space::sample(&search.operations, false, &mut Streams::new(0).rng("example", 0)),
+            space: "amoebanet".into(),
+            predictions: BTreeMap::new(),
+            control: Some(Control::of_trials("amoebanet", region, &plan, search.keep)),
+            check: Box::new(|_| Ok(())),
+            engine: Engine::by_trials(plan, move |_| Cycles::new(search.clone())),
+        })
     }
 }
 
 /// The cycles of the evolution.
-struct Cycles<'a> {
-    search: &'a Evolution,
+struct Cycles {
+    search: Evolution,
     /// As far as the next child may know it.
     known: Population,
     admitted: usize,
@@ -140,8 +116,8 @@ struct Cycles<'a> {
     samples: HashMap<u64, Vec<u64>>,
 }
 
-impl<'a> Cycles<'a> {
-    fn new(search: &'a Evolution) -> Self {
+impl Cycles {
+    fn new(search: Evolution) -> Self {
         let empty = Population::new(search.population, search.removal);
         Self { search, known: empty.clone(), admitted: 0, present: empty, samples: HashMap::new() }
     }
@@ -150,7 +126,7 @@ impl<'a> Cycles<'a> {
         let mut rng = streams.child("cycle", id).rng("draw", attempt);
         let sample = self.known.sample(self.search.sample, &mut rng);
         let parent: &CellPair = history[sample.parent as usize].architecture.pair();
-        let Evolution { operations, identity, exclude_current, .. } = self.search;
+        let Evolution { operations, identity, exclude_current, .. } = &self.search;
         let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, &mut rng);
         let trial = Trial {
             id,
@@ -165,13 +141,23 @@ impl<'a> Cycles<'a> {
 }
 
 impl Evolution {
+    fn plan(&self) -> TrialPlan {
+        TrialPlan {
+            trials: self.trials,
+            child: self.child.clone(),
+            section: "search.child",
+            duplicates: self.duplicates,
+            side_by_side: self.in_flight,
+        }
+    }
+
     /// A child that failed enters too, so that the clock of ageing goes on.
     fn member(&self, record: &TrialRecord) -> Member {
         Member { id: record.id, score: record.score.unwrap_or(self.failed_score) }
     }
 }
 
-impl Proposals for Cycles<'_> {
+impl Proposals for Cycles {
     fn needs(&self, id: u64) -> u64 {
         let first = self.search.population as u64;
         if id < first { 0 } else { first.max((id + 1).saturating_sub(self.search.in_flight)) }
@@ -181,7 +167,7 @@ impl Proposals for Cycles<'_> {
         if id < self.search.population as u64 {
             let mut rng = streams.child("cycle", id).rng("draw", attempt);
             let architecture = nasnet_space::sample(&self.search.operations, false, &mut rng);
-            return Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() };
+            return Trial::sampled(id, architecture);
         }
         for record in &history[self.admitted..] {
             self.known.admit(self.search.member(record), self.samples.get(&record.id).map_or(&[], Vec::as_slice));
@@ -190,15 +176,14 @@ impl Proposals for Cycles<'_> {
         self.mutated(history, streams, attempt, id)
     }
 
-    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
+    fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
         let newest = history.last().expect("a trial was committed");
         self.present.admit(self.search.member(newest), self.samples.get(&newest.id).map_or(&[], Vec::as_slice));
         let scores: Vec<f64> = self.present.members().map(|m| m.score).collect();
-        let extra = BTreeMap::from([
+        Some(BTreeMap::from([
             ("population_mean".to_string(), scores.iter().sum::<f64>() / scores.len() as f64),
             ("population_best".to_string(), scores.iter().copied().fold(0.0, f64::max)),
-        ]);
-        lab.report_trial(None, history, self.search.trials, extra)
+        ]))
     }
 }
 
@@ -234,7 +219,7 @@ mod tests {
 
     /// A history with made-up scores.
     fn history(search: &Evolution, seed: u64) -> Vec<TrialRecord> {
-        let mut cycles = Cycles::new(search);
+        let mut cycles = Cycles::new(search.clone());
         let mut history: Vec<TrialRecord> = Vec::new();
         for id in 0..search.trials {
             let known = cycles.needs(id) as usize;
@@ -257,7 +242,7 @@ mod tests {
             for trial in &all[6..] {
                 let parent = trial.parent.unwrap();
                 // Ageing: the parent is one of the last six that were known.
-                let known = Cycles::new(&search).needs(trial.id);
+                let known = Cycles::new(search.clone()).needs(trial.id);
                 assert!((known - 6..known).contains(&parent), "trial {} of parent {parent}, in flight {in_flight}", trial.id);
             }
         }

@@ -1,21 +1,21 @@
 //! DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang; ICLR 2019; arXiv 1806.09055), first and second order.
 //!
 //! Every edge of a cell mixes eight operations by a softmax over logits alpha ([`supernet`]); alpha and the weights take alternating
-//! gradient steps on validation and training images ([`crate::lab::bilevel`]); then every node keeps its two strongest sources ([`alpha`]).
+//! gradient steps on validation and training images ([`crate::gradient`]); then every node keeps its two strongest sources ([`alpha`]).
 
 pub mod alpha;
 pub mod supernet;
 
 use crate::arch::{Architecture, darts_space};
 use crate::error::Result;
-use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
-use crate::lab::{Card, ControlArm, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::gradient::{self, AlphaSteps, Alternation, Mixed, Order, WeightSteps};
+use crate::lab::{Card, Control, Lab, Method, Prepared, Region, Settings, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
 use crate::task::Augment;
-use crate::train::Order;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use supernet::Supernet;
 use tch::{Kind, Tensor};
@@ -28,8 +28,10 @@ const CARD: Card = Card {
     title: "DARTS",
     paper: "Liu, Simonyan, Yang: DARTS: Differentiable Architecture Search. ICLR 2019, arXiv 1806.09055",
     about: "gradient steps on a continuous mixture of operations, alternating with weight steps",
+    role: Role::Search,
+    mark: Mark { colour: [0x00, 0x72, 0xB2], shape: Shape::Circle, dashed: false },
     presets: include_str!("presets.toml"),
-    control: Some(ControlArm { preset: "-darts", set: None }),
+    spaces: &[("darts", &[])],
 };
 
 /// Section `search` of the settings.
@@ -114,13 +116,24 @@ impl Method for Darts {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol): (DartsSearch, Protocol) = read_settings(CARD.name, settings)?;
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<DartsSearch> = read_settings(CARD.name, settings)?;
+        let search = settings.search.clone();
         at_least("search.channels", search.channels.max(0) as u64, 2)?;
         at_least("search.cells", search.cells as u64, 3)?;
         let how = search.alternation();
         how.check()?;
-        let example = darts_space::sample(&mut Streams::new(0).rng("example", 0));
-        Ok(Box::new(MixedSearch { how, protocol, example, make: Box::new(move |lab, streams| search.mixed(lab, streams)) }))
+        let augment = how.augment.clone();
+        Ok(Prepared {
+            variant: how.order.name().into(),
+            protocol: settings.protocol(),
+            keep: how.searches,
+            example: darts_space::sample(&mut Streams::new(0).rng("example", 0)),
+            space: "darts".into(),
+            predictions: BTreeMap::new(),
+            control: Some(Control::of_steps("darts", Region::new("darts", json!({})), &settings)?),
+            check: Box::new(move |input| augment.check("search.augment", input.height, input.width)),
+            engine: gradient::engine(how, Box::new(move |lab, streams| search.mixed(lab, streams))),
+        })
     }
 }

@@ -9,15 +9,17 @@ pub mod micro;
 pub mod search;
 pub mod space;
 
-use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
-use crate::lab::{Card, ControlArm, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::{Card, Control, Engine, Method, Prepared, Region, Settings, at_least, read_settings};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
+use search::SharedSearch;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use space::Space;
+use std::collections::BTreeMap;
 
 /// The method's entry in the table.
 pub struct EnasMethod;
@@ -27,8 +29,10 @@ const CARD: Card = Card {
     title: "ENAS",
     paper: "Pham, Guan, Zoph, Le, Dean: Efficient Neural Architecture Search via Parameter Sharing. ICML 2018, arXiv 1802.03268",
     about: "an LSTM draws children that share one bank of weights, and learns from their scores",
+    role: Role::Search,
+    mark: Mark { colour: [0x00, 0x9E, 0x73], shape: Shape::Square, dashed: false },
     presets: include_str!("presets.toml"),
-    control: Some(ControlArm { preset: "", set: None }),
+    spaces: &[("enas-micro", &[]), ("enas-macro", &["search.space=\"macro\""])],
 };
 
 /// The two spaces by name.
@@ -125,20 +129,14 @@ pub struct ControllerSettings {
     pub aggregate: u64,
 }
 
-/// Settings, checked.
-struct Prepared {
-    search: Enas,
-    space: Space,
-    protocol: Protocol,
-}
-
 impl Method for EnasMethod {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, mut protocol): (Enas, Protocol) = read_settings(CARD.name, settings)?;
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let mut settings: Settings<Enas> = read_settings(CARD.name, settings)?;
+        let search = settings.search.clone();
         at_least("search.epochs", search.epochs, 1)?;
         at_least("search.batch", search.batch as u64, 2)?;
         at_least("search.derive", search.derive, 1)?;
@@ -152,49 +150,33 @@ impl Method for EnasMethod {
         if search.epochs > MOST_EPOCHS {
             return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
         }
-        let space = match search.space {
-            SpaceName::Micro => Space::Micro { nodes: search.nodes },
+        let (space, name, region) = match search.space {
+            SpaceName::Micro => {
+                let region = Region::new("enas_micro", json!({ "nodes": search.nodes }));
+                (Space::Micro { nodes: search.nodes }, "micro", region)
+            }
             SpaceName::Macro => {
                 // Macro networks have no auxiliary head, and as many layers as were searched.
-                protocol.select.recipe.auxiliary_weight = 0.0;
-                protocol.retrain.recipe.auxiliary_weight = 0.0;
-                Space::Macro { layers: search.layers }
+                settings.select.recipe.auxiliary_weight = 0.0;
+                settings.retrain.recipe.auxiliary_weight = 0.0;
+                let region = Region::new("enas_macro", json!({ "layers": search.layers }));
+                (Space::Macro { layers: search.layers }, "macro", region)
             }
         };
-        Ok(Box::new(Prepared { search, space, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        match self.space {
-            Space::Micro { .. } => "micro".into(),
-            Space::Macro { .. } => "macro".into(),
-        }
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.augment.check("search.augment", input.height, input.width)?;
-        search::Bank::declare(&self.search, self.space, input).map(drop)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        search::run(&self.search, self.space, lab)
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.keep as u64
-    }
-
-    fn example(&self) -> Architecture {
-        self.space.sample(&mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        search::forecast(&self.search, self.space, lab)
+        let (space_name, checked) = (format!("enas-{name}"), search.clone());
+        Ok(Prepared {
+            variant: name.into(),
+            protocol: settings.protocol(),
+            keep: search.keep as u64,
+            example: space.sample(&mut Streams::new(0).rng("example", 0)),
+            control: Some(Control::of_steps(&space_name, region, &settings)?),
+            space: space_name,
+            predictions: BTreeMap::new(),
+            check: Box::new(move |input| {
+                checked.augment.check("search.augment", input.height, input.width)?;
+                search::Bank::declare(&checked, space, input).map(drop)
+            }),
+            engine: Engine::by_steps(move |lab| SharedSearch::new(search.clone(), space, lab)),
+        })
     }
 }

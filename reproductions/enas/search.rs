@@ -7,8 +7,8 @@ use super::macro_bank::MacroBank;
 use super::micro::MicroBank;
 use super::space::Space;
 use crate::arch::{Architecture, InputShape};
-use crate::error::{Error, Result};
-use crate::lab::{Flow, Found, Lab, Point};
+use crate::error::Result;
+use crate::lab::{Lab, Point, Rehearsal, Stepwise};
 use crate::nn::{Output, Pass, Table, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::task::{Augment, Batch, Part};
@@ -17,8 +17,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
 
-/// Stage name of the checkpoints.
-const STAGE: &str = "search";
 /// Adam of the controller, as released.
 const BETAS: (f64, f64) = (0.0, 0.999);
 const EPSILON: f64 = 1e-3;
@@ -76,10 +74,13 @@ struct Progress {
     entropy_sum: f64,
     /// Best children of the last controller phase, for a search that is cut off.
     best: Vec<Scored>,
+    /// Children that were drawn and scored at the end.
+    derived: Vec<Scored>,
 }
 
-struct State<'a> {
-    s: &'a Enas,
+/// The whole search: epochs of shared weights and controller, then the drawing of children.
+pub struct SharedSearch {
+    s: Enas,
     space: Space,
     bank: Bank,
     w: Weights,
@@ -91,9 +92,10 @@ struct State<'a> {
     steps: u64,
 }
 
-impl<'a> State<'a> {
-    fn new(s: &'a Enas, space: Space, lab: &Lab) -> Result<Self> {
-        let bank = Bank::declare(s, space, lab.input())?;
+impl SharedSearch {
+    /// Before the first step.
+    pub fn new(s: Enas, space: Space, lab: &Lab) -> Result<Self> {
+        let bank = Bank::declare(&s, space, lab.input())?;
         let w = Weights::init(bank.table(), &mut lab.streams.rng("init", 0), lab.device, Kind::Float);
         let controller = Controller::declare(space, &s.controller);
         let theta = controller.weights(&mut lab.streams.rng("controller", 0));
@@ -106,10 +108,6 @@ impl<'a> State<'a> {
     /// Steps of an epoch, of both kinds.
     fn length(&self) -> u64 {
         self.steps + self.s.controller.updates
-    }
-
-    fn done(&self) -> u64 {
-        self.progress.epoch * self.length() + self.progress.position
     }
 
     /// Of the shared weights.
@@ -171,26 +169,25 @@ impl<'a> State<'a> {
         self.progress.best.truncate(self.s.keep);
     }
 
-    /// The next step of either kind: images trained on, or `None` if the loss is not finite.
-    fn step(&mut self, lab: &mut Lab) -> Result<Option<usize>> {
-        let mut images = Some(0);
+    /// The next step of an epoch, of either kind: images trained on, or `None` if the loss is not finite.
+    fn step_of_epoch(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
+        let mut images = 0;
         if self.progress.position < self.steps {
             if self.progress.position == 0 {
                 self.progress.best.clear();
             }
-            images = self.weight_step(lab);
+            let Some(trained) = self.weight_step(lab) else { return Ok(None) };
+            images = trained;
         } else {
             self.controller_update(lab);
         }
-        if images.is_some() {
-            self.progress.position += 1;
-        }
+        self.progress.position += 1;
         if self.progress.position == self.length() {
             self.progress.epoch += 1;
             self.progress.position = 0;
             self.report(lab)?;
         }
-        Ok(images)
+        Ok(Some(images as u64))
     }
 
     fn report(&mut self, lab: &mut Lab) -> Result<()> {
@@ -203,7 +200,7 @@ impl<'a> State<'a> {
         }
         lab.progress(Point {
             epoch: self.progress.epoch,
-            step: self.done(),
+            step: self.progress.epoch * self.length(),
             loss: Some(self.progress.loss_sum / self.steps as f64),
             score: mean,
             extra,
@@ -212,6 +209,34 @@ impl<'a> State<'a> {
         self.progress.scores.clear();
         (self.progress.loss_sum, self.progress.entropy_sum) = (0.0, 0.0);
         Ok(())
+    }
+
+    /// Draws child number `number` of those at the end and scores it on one validation batch.
+    fn derive(&self, number: u64, lab: &Lab) -> Scored {
+        let streams = lab.streams.child("derive", 0);
+        let sample = no_grad(|| self.controller.sample(&self.theta, &mut streams.rng("child", number)));
+        let batch = lab.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, streams);
+        let score = self.score(&self.space.architecture(&sample.decisions), &batch);
+        Scored { decisions: sample.decisions, score }
+    }
+}
+
+impl Stepwise for SharedSearch {
+    fn planned(&self) -> u64 {
+        self.s.epochs * self.length() + self.s.derive
+    }
+
+    fn done(&self) -> u64 {
+        self.progress.epoch * self.length() + self.progress.position + self.progress.derived.len() as u64
+    }
+
+    fn step(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
+        if self.progress.epoch < self.s.epochs {
+            return self.step_of_epoch(lab);
+        }
+        let child = self.derive(self.progress.derived.len() as u64, lab);
+        self.progress.derived.push(child);
+        Ok(Some(0))
     }
 
     fn save(&self) -> Saved {
@@ -228,8 +253,8 @@ impl<'a> State<'a> {
         )
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<()> {
-        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", e.to_string()))?;
+    fn restore(&mut self, _: &Lab, saved: &Saved) -> Result<()> {
+        self.progress = saved.progress()?;
         self.adam.steps = self.progress.adam_steps;
         saved.copy_to("weights", self.w.flat())?;
         saved.copy_to("velocity", &self.sgd.velocity)?;
@@ -238,39 +263,45 @@ impl<'a> State<'a> {
         saved.copy_to("square", &self.adam.square)
     }
 
-    /// Draws children and scores each on one validation batch.
-    fn derive(&self, lab: &mut Lab) -> Result<Vec<Scored>> {
-        let mut scored = Vec::new();
-        let streams = lab.streams.child("derive", 0);
-        for i in 0..self.s.derive {
-            let sample = no_grad(|| self.controller.sample(&self.theta, &mut streams.rng("child", i)));
-            let batch = lab.random_batch(Part::Valid, i, self.s.batch, &Augment::NONE, streams);
-            let score = self.score(&self.space.architecture(&sample.decisions), &batch);
-            scored.push(Scored { decisions: sample.decisions, score });
-            if lab.flow()? != Flow::Continue {
-                break;
-            }
+    /// The children that were drawn at the end; of a search that was cut off the best of the last controller phase, or else one draw.
+    fn candidates(&mut self, lab: &mut Lab, end: EndReason) -> Result<Vec<Candidate>> {
+        let p = &self.progress;
+        let mut scored = if p.derived.is_empty() { p.best.clone() } else { p.derived.clone() };
+        if scored.is_empty() && end != EndReason::Diverged {
+            scored.push(self.derive(0, lab));
         }
-        Ok(scored)
+        // Stable: the first among equals.
+        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let candidate = |(i, child): (usize, &Scored)| Candidate {
+            origin: format!("derived {i}"),
+            architecture: self.space.architecture(&child.decisions),
+            search_score: Some(child.score),
+            select_score: None,
+        };
+        Ok(scored.iter().enumerate().map(candidate).collect())
     }
 
-    /// The best of different children, the first among equals.
-    fn candidates(&self, mut scored: Vec<Scored>) -> Vec<Candidate> {
-        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut taken = std::collections::HashSet::new();
-        let mut candidates = Vec::new();
-        for (i, child) in scored.into_iter().enumerate() {
-            let architecture = self.space.architecture(&child.decisions);
-            if candidates.len() < self.s.keep && taken.insert(architecture.hash()) {
-                candidates.push(Candidate {
-                    origin: format!("derived {i}"),
-                    architecture,
-                    search_score: Some(child.score),
-                    select_score: None,
-                });
-            }
+    fn score_kind(&self, _: &str) -> String {
+        "accuracy with shared weights on one validation batch".into()
+    }
+
+    fn rehearsals(&self, _: &Lab) -> Vec<Rehearsal> {
+        let (c, s) = (&self.s.controller, &self.s);
+        let updates = (s.epochs * c.updates) as f64 + s.derive as f64 / c.aggregate as f64;
+        vec![
+            Rehearsal { what: "step of the shared weights", times: (s.epochs * self.steps) as f64 },
+            Rehearsal { what: "update of the controller", times: updates },
+        ]
+    }
+
+    fn rehearse(&mut self, kind: usize, lab: &mut Lab) -> Result<()> {
+        if kind == 0 {
+            self.weight_step(lab);
+        } else {
+            self.progress.position = self.steps;
+            self.controller_update(lab);
         }
-        candidates
+        Ok(())
     }
 }
 
@@ -284,54 +315,6 @@ fn reinforce(sample: &Sample, score: f64, baseline: &mut f64, c: &super::Control
         Some(penalty) => loss + penalty * c.skip_weight,
         None => loss,
     }
-}
-
-/// The whole search.
-pub fn run(s: &Enas, space: Space, lab: &mut Lab) -> Result<Found> {
-    let mut state = State::new(s, space, lab)?;
-    if let Some(saved) = lab.take_saved(STAGE) {
-        state.restore(&saved)?;
-    }
-    let planned = s.epochs * state.length();
-    let mut end = EndReason::Completed;
-    while state.progress.epoch < s.epochs {
-        let Some(images) = state.step(lab)? else {
-            end = EndReason::Diverged;
-            break;
-        };
-        let flow = lab.step(images as u64, state.done(), planned, STAGE, &|| state.save())?;
-        if let Flow::Stop(reason) = flow {
-            end = reason;
-            break;
-        }
-    }
-    let mut scored = if end == EndReason::Completed { state.derive(lab)? } else { state.progress.best.clone() };
-    if scored.is_empty() && end != EndReason::Diverged {
-        // Cut off before any child was scored: one draw, scored once.
-        scored = vec![state.derive(lab)?.swap_remove(0)];
-    }
-    Ok(Found {
-        candidates: state.candidates(scored),
-        score_kind: "accuracy with shared weights on one validation batch".into(),
-        end,
-        extra: BTreeMap::new(),
-    })
-}
-
-/// Device-seconds of the whole search from a few steps of each kind.
-pub fn forecast(s: &Enas, space: Space, lab: &mut Lab) -> Result<f64> {
-    let mut state = State::new(s, space, lab)?;
-    let weights = lab.seconds_per_step("step of the shared weights", |lab| {
-        state.weight_step(lab);
-        Ok(())
-    })?;
-    state.progress.position = state.steps;
-    let update = lab.seconds_per_step("update of the controller", |lab| {
-        state.controller_update(lab);
-        Ok(())
-    })?;
-    let of_epochs = s.epochs as f64 * (weights * state.steps as f64 + update * s.controller.updates as f64);
-    Ok(of_epochs + update * s.derive as f64 / s.controller.aggregate.max(1) as f64)
 }
 
 #[cfg(test)]

@@ -11,15 +11,20 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::{Architecture, InputShape, NetSize, ghn_space};
+use crate::arch::{self, NetSize, ghn_space};
 use crate::error::{Error, Result};
-use crate::lab::{Card, ChildTraining, ControlArm, Found, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::lab::{
+    Card, ChildTraining, Control as RandomControl, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings,
+};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use propagation::Schedule;
+use search::GraphSearch;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The method's entry in the table.
 pub struct GhnMethod;
@@ -29,8 +34,10 @@ const CARD: Card = Card {
     title: "GHN",
     paper: "Zhang, Ren, Urtasun: Graph HyperNetworks for Neural Architecture Search. ICLR 2019, arXiv 1810.05749",
     about: "a graph network predicts all weights of a child from its graph; children are ranked without training",
+    role: Role::Search,
+    mark: Mark { colour: [0xE6, 0x9F, 0x00], shape: Shape::Star, dashed: false },
     presets: include_str!("presets.toml"),
-    control: Some(ControlArm { preset: "-ghn", set: None }),
+    spaces: &[("ghn", &[])],
 };
 
 /// What is done with the trained hypernetwork.
@@ -107,19 +114,14 @@ pub struct Control {
     pub child: ChildTraining,
 }
 
-/// Settings, checked.
-struct Prepared {
-    search: Ghn,
-    protocol: Protocol,
-}
-
 impl Method for GhnMethod {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol): (Ghn, Protocol) = read_settings(CARD.name, settings)?;
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<Ghn> = read_settings(CARD.name, settings)?;
+        let search = settings.search.clone();
         for (key, value, least) in [
             ("search.epochs", search.epochs, 1),
             ("search.batch", search.batch as u64, 2),
@@ -142,42 +144,34 @@ impl Method for GhnMethod {
         if let Some(share) = search.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
             return Err(Error::Usage(format!("search.halve_at names {share}: shares of the epochs lie between 0 and 1")));
         }
-        Ok(Box::new(Prepared { search, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        match self.search.experiment {
-            Experiment::Search => "top-best".into(),
-            Experiment::Correlation => "correlation".into(),
-        }
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.augment.check("search.augment", input.height, input.width)?;
-        let size = NetSize { channels: self.search.channels, cells: self.search.cells, auxiliary: false };
-        self.build(&self.example(), input, size)?;
-        self.search.control.child.check_for("search.control.child", self, input)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        search::run(self, &self.search, lab)
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.keep as u64
-    }
-
-    fn example(&self) -> Architecture {
-        ghn_space::sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        search::forecast(self, &self.search, lab)
+        let trials = TrialPlan {
+            trials: search.control.nets,
+            child: search.control.child.clone(),
+            section: "search.control.child",
+            duplicates: Policy::Train,
+            side_by_side: u64::MAX,
+        };
+        let (variant, then) = match search.experiment {
+            Experiment::Search => ("top-best", None),
+            Experiment::Correlation => ("correlation", Some(trials)),
+        };
+        let example = ghn_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0));
+        let size = NetSize { channels: search.channels, cells: search.cells, auxiliary: false };
+        let (checked, augment) = (example.clone(), search.augment.clone());
+        let region = Region::new("ghn", json!({ "nodes": search.nodes }));
+        Ok(Prepared {
+            variant: variant.into(),
+            protocol: settings.protocol(),
+            keep: search.keep as u64,
+            example,
+            space: "ghn".into(),
+            predictions: BTreeMap::from([(search::PREDICTED.to_string(), "score with predicted weights".to_string())]),
+            control: Some(RandomControl::of_steps("ghn", region, &settings)?),
+            check: Box::new(move |input| {
+                augment.check("search.augment", input.height, input.width)?;
+                arch::build(&checked, input, size).map(drop)
+            }),
+            engine: Engine::Steps { begin: Box::new(move |lab| Ok(Box::new(GraphSearch::new(search.clone(), lab)?))), then },
+        })
     }
 }

@@ -5,19 +5,19 @@ use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
 use crate::arch::{Architecture, Cell, NetSize, ghn_space};
 use crate::error::{Error, Result};
-use crate::lab::{Duplicates, Flow, Found, Lab, Point, Policy, Proposals, Search, Trial};
+use crate::lab::{Lab, Point, Proposals, Rehearsal, Stepwise, Trial};
 use crate::nn::{Network, Pass, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
 use crate::seed::{Rng, Streams};
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, clip};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Kind, no_grad};
 
-/// Stage name of the checkpoints.
-const STAGE: &str = "search";
+/// Name of the predicted scores.
+pub const PREDICTED: &str = "ghn";
 const BETAS: (f64, f64) = (0.9, 0.999);
 /// Part of the curve that trains the hypernetwork, and part that ranks.
 const TRAINING: u64 = 0;
@@ -47,11 +47,13 @@ fn draw(nodes: usize, mut rng: Rng) -> Architecture {
     ghn_space::sample(nodes, &mut rng)
 }
 
-struct State<'a> {
-    s: &'a Ghn,
+/// The whole experiment, but for the trials of [`Experiment::Correlation`], which follow it.
+pub struct GraphSearch {
+    s: Ghn,
     hyper: Hypernetwork,
     w: Weights,
     adam: Adam,
+    streams: Streams,
     progress: Progress,
     steps: u64,
     /// Whole batches of validation images, the same for every block.
@@ -60,8 +62,9 @@ struct State<'a> {
     seconds: f64,
 }
 
-impl<'a> State<'a> {
-    fn new(s: &'a Ghn, lab: &Lab) -> Result<Self> {
+impl GraphSearch {
+    /// Before the first step.
+    pub fn new(s: Ghn, lab: &Lab) -> Result<Self> {
         let size = NetSize { channels: s.channels, cells: s.cells, auxiliary: false };
         let hyper = Hypernetwork::declare(&s.network, lab.input(), size);
         let example = draw(s.train_nodes, lab.streams.rng("example", 0));
@@ -75,20 +78,16 @@ impl<'a> State<'a> {
             return Err(Error::Usage(format!("search.batch = {}: there are fewer validation images; make one of them fit", s.batch)));
         }
         let steps = lab.steps(Part::Train, s.batch);
-        Ok(Self { s, hyper, w, adam, progress: Progress::default(), steps, validation, seconds: 0.0 })
+        Ok(Self { s, hyper, w, adam, streams: lab.streams, progress: Progress::default(), steps, validation, seconds: 0.0 })
     }
 
-    fn done(&self) -> u64 {
-        self.progress.epoch * self.steps + self.progress.position + self.progress.scores.len() as u64
-    }
-
-    fn planned(&self) -> u64 {
-        let ranked = if self.s.experiment == Experiment::Search { self.s.candidates } else { 0 };
-        self.s.epochs * self.steps + ranked
+    /// Blocks to rank.
+    fn candidates_to_rank(&self) -> u64 {
+        if self.s.experiment == Experiment::Search { self.s.candidates } else { 0 }
     }
 
     /// One step of the hypernetwork: a fresh block, its predicted weights, a batch of images. `None` if the loss is not finite.
-    fn step(&mut self, lab: &Lab) -> Result<Option<usize>> {
+    fn train_once(&mut self, lab: &Lab) -> Result<Option<u64>> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
         let architecture = draw(self.s.train_nodes, lab.streams.rng("block", epoch * self.steps + index));
         let batch = lab.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
@@ -104,7 +103,7 @@ impl<'a> State<'a> {
         self.adam.learning_rate = self.s.learning_rate * 0.5f64.powi(halvings as i32);
         self.adam.step(self.w.flat(), &gradient);
         self.progress.loss_sum += value;
-        Ok(Some(batch.len()))
+        Ok(Some(batch.len() as u64))
     }
 
     /// Accuracy of a block with predicted weights on the validation images. It changes nothing.
@@ -150,80 +149,74 @@ impl<'a> State<'a> {
 
     /// Whether what is left of a budget is just enough to rank; at most half of it is kept for that.
     fn must_rank(&self, lab: &mut Lab) -> bool {
-        let ranking = if self.s.experiment == Experiment::Search { self.s.candidates as f64 * self.seconds } else { 0.0 };
+        let ranking = self.candidates_to_rank() as f64 * self.seconds;
         lab.budget().is_some_and(|(spent, budget)| budget - spent <= ranking.min(budget / 2.0))
     }
 
-    fn train(&mut self, lab: &mut Lab) -> Result<EndReason> {
+    /// A step of the training; it ends with the last epoch, where it diverges, or where the budget leaves only time to rank.
+    fn training_step(&mut self, lab: &mut Lab) -> Result<u64> {
         if self.done() == 0 {
             self.report_epoch(lab)?;
         }
-        while self.progress.epoch < self.s.epochs {
-            let Some(images) = self.step(lab)? else { return Ok(EndReason::Diverged) };
-            self.progress.position += 1;
-            if self.progress.position == self.steps {
-                (self.progress.epoch, self.progress.position) = (self.progress.epoch + 1, 0);
-                self.report_epoch(lab)?;
-            }
-            let (done, planned) = (self.done(), self.planned());
-            if let Flow::Stop(reason) = lab.step(images as u64, done, planned, STAGE, &|| self.save())? {
-                return Ok(reason);
-            }
-            if self.must_rank(lab) {
-                return Ok(EndReason::BudgetReached);
-            }
+        let Some(images) = self.train_once(lab)? else {
+            self.progress.trained = Some(EndReason::Diverged);
+            return Ok(0);
+        };
+        self.progress.position += 1;
+        if self.progress.position == self.steps {
+            (self.progress.epoch, self.progress.position) = (self.progress.epoch + 1, 0);
+            self.report_epoch(lab)?;
         }
-        Ok(EndReason::Completed)
+        if self.progress.epoch == self.s.epochs {
+            self.progress.trained = Some(EndReason::Completed);
+        } else if self.must_rank(lab) {
+            self.progress.trained = Some(EndReason::BudgetReached);
+        }
+        Ok(images)
     }
 
-    fn candidate(&self, lab: &Lab, number: u64) -> Architecture {
-        draw(self.s.nodes, lab.streams.child("ranking", 0).rng("block", number))
+    fn candidate(&self, number: usize) -> Architecture {
+        draw(self.s.nodes, self.streams.child("ranking", 0).rng("block", number as u64))
     }
 
-    /// Scores the blocks that are left, at least one.
-    fn rank(&mut self, lab: &mut Lab) -> Result<EndReason> {
-        let every = self.s.candidates.div_ceil(20);
-        while (self.progress.scores.len() as u64) < self.s.candidates {
-            let number = self.progress.scores.len() as u64;
-            let score = self.score(&self.candidate(lab, number))?;
-            self.progress.scores.push(score);
-            if (number + 1).is_multiple_of(every) || number + 1 == self.s.candidates {
-                let best = self.progress.scores.iter().copied().reduce(f64::max);
-                let extra = BTreeMap::from([("ranked".to_string(), (number + 1) as f64)]);
-                lab.progress(Point {
-                    part: RANKING,
-                    epoch: self.progress.epoch,
-                    step: number + 1,
-                    score: best,
-                    extra,
-                    ..Point::default()
-                })?;
-            }
-            let (done, planned) = (self.done(), self.planned());
-            if let Flow::Stop(reason) = lab.step(0, done, planned, STAGE, &|| self.save())? {
-                return Ok(reason);
-            }
+    /// Scores the next block.
+    fn ranking_step(&mut self, lab: &mut Lab) -> Result<()> {
+        let score = self.score(&self.candidate(self.progress.scores.len()))?;
+        self.progress.scores.push(score);
+        let ranked = self.progress.scores.len() as u64;
+        if !ranked.is_multiple_of(self.s.candidates.div_ceil(20)) && ranked != self.s.candidates {
+            return Ok(());
         }
-        Ok(EndReason::Completed)
+        lab.progress(Point {
+            part: RANKING,
+            epoch: self.progress.epoch,
+            step: ranked,
+            score: self.progress.scores.iter().copied().reduce(f64::max),
+            extra: BTreeMap::from([("ranked".to_string(), ranked as f64)]),
+            ..Point::default()
+        })
+    }
+}
+
+impl Stepwise for GraphSearch {
+    fn planned(&self) -> u64 {
+        self.s.epochs * self.steps + self.candidates_to_rank()
     }
 
-    /// The best of different blocks, the first among equals.
-    fn best(&self, lab: &Lab) -> Vec<Candidate> {
-        let mut order: Vec<usize> = (0..self.progress.scores.len()).collect();
-        order.sort_by(|a, b| self.progress.scores[*b].total_cmp(&self.progress.scores[*a]));
-        let mut taken = HashSet::new();
-        let mut best = Vec::new();
-        for number in order {
-            let architecture = self.candidate(lab, number as u64);
-            if taken.insert(architecture.hash()) {
-                let search_score = Some(self.progress.scores[number]);
-                best.push(Candidate { origin: format!("ranked {number}"), architecture, search_score, select_score: None });
-            }
-            if best.len() == self.s.keep {
-                break;
-            }
+    fn done(&self) -> u64 {
+        self.progress.epoch * self.steps + self.progress.position + self.progress.scores.len() as u64
+    }
+
+    fn is_over(&self) -> bool {
+        self.progress.trained.is_some() && self.progress.scores.len() as u64 >= self.candidates_to_rank()
+    }
+
+    fn step(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
+        if self.progress.trained.is_none() {
+            return self.training_step(lab).map(Some);
         }
-        best
+        self.ranking_step(lab)?;
+        Ok(Some(0))
     }
 
     fn save(&self) -> Saved {
@@ -231,89 +224,77 @@ impl<'a> State<'a> {
         Saved::new(&progress, &[("weights", self.w.flat()), ("mean", &self.adam.mean), ("square", &self.adam.square)])
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<()> {
-        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", e.to_string()))?;
+    fn restore(&mut self, _: &Lab, saved: &Saved) -> Result<()> {
+        self.progress = saved.progress()?;
         self.adam.steps = self.progress.adam_steps;
         saved.copy_to("weights", self.w.flat())?;
         saved.copy_to("mean", &self.adam.mean)?;
         saved.copy_to("square", &self.adam.square)
     }
+
+    /// The ranked blocks, the first among equals; at least one, whatever ended the search.
+    fn candidates(&mut self, lab: &mut Lab, _: EndReason) -> Result<Vec<Candidate>> {
+        if self.progress.scores.is_empty() {
+            self.ranking_step(lab)?;
+        }
+        let scores = &self.progress.scores;
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        let candidate = |number: usize| Candidate {
+            origin: format!("ranked {number}"),
+            architecture: self.candidate(number),
+            search_score: Some(scores[number]),
+            select_score: None,
+        };
+        Ok(order.into_iter().map(candidate).collect())
+    }
+
+    fn score_kind(&self, _: &str) -> String {
+        "accuracy with predicted weights on the validation images".into()
+    }
+
+    fn figures(&self) -> BTreeMap<String, f64> {
+        let ranked = (self.s.experiment == Experiment::Search).then(|| ("ranked".to_string(), self.progress.scores.len() as f64));
+        [("hypernetwork_epochs".to_string(), self.progress.epoch as f64)].into_iter().chain(ranked).collect()
+    }
+
+    fn ended_early(&self) -> Option<EndReason> {
+        self.progress.trained.filter(|end| *end != EndReason::Completed)
+    }
+
+    fn rehearsals(&self, _: &Lab) -> Vec<Rehearsal> {
+        let probes = self.s.probes * (self.s.epochs + 1);
+        vec![
+            Rehearsal { what: "step of the hypernetwork", times: (self.s.epochs * self.steps) as f64 },
+            Rehearsal { what: "score of a block", times: (probes + self.candidates_to_rank()) as f64 },
+        ]
+    }
+
+    fn rehearse(&mut self, kind: usize, lab: &mut Lab) -> Result<()> {
+        if kind == 0 {
+            return self.train_once(lab).map(drop);
+        }
+        self.score(&draw(self.s.nodes, lab.streams.rng("example", 1))).map(drop)
+    }
+
+    fn proposals(&mut self) -> Option<&mut dyn Proposals> {
+        (self.s.experiment == Experiment::Correlation).then_some(self as &mut dyn Proposals)
+    }
 }
 
 /// Random blocks with what the hypernetwork predicts of them.
-struct Controls<'a, 'b> {
-    state: &'a mut State<'b>,
-}
-
-impl Proposals for Controls<'_, '_> {
+impl Proposals for GraphSearch {
     fn needs(&self, _: u64) -> u64 {
         0
     }
 
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], streams: Streams) -> Trial {
-        let architecture = draw(self.state.s.nodes, streams.child("control", 0).rng("block", id));
-        let predicted = self.state.score(&architecture).expect("blocks of the space have predicted weights");
-        let proxies = BTreeMap::from([("ghn".to_string(), predicted)]);
-        Trial { id, architecture, parent: None, origin: "sampled".into(), proxies }
+        let architecture = draw(self.s.nodes, streams.child("control", 0).rng("block", id));
+        let predicted = self.score(&architecture).expect("blocks of the space have predicted weights");
+        Trial { proxies: BTreeMap::from([(PREDICTED.to_string(), predicted)]), ..Trial::sampled(id, architecture) }
     }
 
-    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
-        lab.show(history.len() as u64, self.state.s.control.nets);
-        Ok(())
+    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        None
     }
-}
-
-/// The whole experiment.
-pub fn run(search: &dyn Search, s: &Ghn, lab: &mut Lab) -> Result<Found> {
-    let mut state = State::new(s, lab)?;
-    if let Some(saved) = lab.take_saved(STAGE) {
-        state.restore(&saved)?;
-    }
-    let trained = match state.progress.trained {
-        Some(end) => end,
-        None => {
-            let end = state.train(lab)?;
-            state.progress.trained = Some(end);
-            lab.checkpoint(STAGE, &state.save())?;
-            end
-        }
-    };
-    let epochs = BTreeMap::from([("hypernetwork_epochs".to_string(), state.progress.epoch as f64)]);
-    match s.experiment {
-        Experiment::Search => {
-            let ranked = state.rank(lab)?;
-            let mut extra = epochs;
-            extra.insert("ranked".into(), state.progress.scores.len() as f64);
-            Ok(Found {
-                candidates: state.best(lab),
-                score_kind: "accuracy with predicted weights on the validation images".into(),
-                end: if trained == EndReason::Completed { ranked } else { trained },
-                extra,
-            })
-        }
-        Experiment::Correlation => {
-            let mut controls = Controls { state: &mut state };
-            let mut duplicates = Duplicates::new(Policy::Train);
-            let (history, stop) = lab.stream(search, 0..s.control.nets, &s.control.child, &mut duplicates, &mut controls)?;
-            let end = stop.or((trained != EndReason::Completed).then_some(trained));
-            let mut found = Found::of_trials(&history, s.keep, end, lab.metric());
-            found.extra.extend(epochs);
-            Ok(found)
-        }
-    }
-}
-
-/// Device-seconds of the whole experiment from a few steps of each kind.
-pub fn forecast(search: &dyn Search, s: &Ghn, lab: &mut Lab) -> Result<f64> {
-    let mut state = State::new(s, lab)?;
-    let step = lab.seconds_per_step("step of the hypernetwork", |lab| state.step(lab).map(drop))?;
-    let training = step * (s.epochs * state.steps) as f64;
-    let example = draw(s.nodes, lab.streams.rng("example", 1));
-    let score = lab.seconds_per_step("score of a block", |_| state.score(&example).map(drop))?;
-    let probes = score * (s.probes * (s.epochs + 1)) as f64;
-    let rest = match s.experiment {
-        Experiment::Search => score * s.candidates as f64,
-        Experiment::Correlation => lab.forecast_trials(search, &example, &s.control.child, s.control.nets, u64::MAX)?,
-    };
-    Ok(training + probes + rest)
 }

@@ -2,7 +2,7 @@
 //! 10.1109/ACCESS.2019.2908991).
 //!
 //! A cell that halves the maps and one that doubles them stand in a U ([`supernet`]). Their edges mix three sets of operations by softmaxes
-//! over logits alpha; alpha and the weights take alternating gradient steps as in DARTS ([`crate::lab::bilevel`]), alpha only after some epochs; then
+//! over logits alpha; alpha and the weights take alternating gradient steps as in DARTS ([`crate::gradient`]), alpha only after some epochs; then
 //! every node keeps its two strongest edges ([`alpha`]).
 
 pub mod alpha;
@@ -11,15 +11,15 @@ pub mod supernet;
 use crate::arch::nas_unet_space::{self, MOST_NODES};
 use crate::arch::{Architecture, UnetSize};
 use crate::error::{Error, Result};
-use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
-use crate::lab::{Card, ControlArm, Lab, Method, Protocol, Search, at_least, read_settings};
+use crate::gradient::{self, AlphaSteps, Alternation, Mixed, Order, WeightSteps};
+use crate::lab::{Card, Control, Lab, Method, Prepared, Region, Settings, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
 use crate::task::Augment;
-use crate::train::Order;
 use alpha::Alpha;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use supernet::NasUnetSupernet;
 use tch::{Kind, Tensor};
@@ -32,8 +32,10 @@ const CARD: Card = Card {
     title: "NAS-Unet",
     paper: "Weng, Zhou, Li, Qiu: NAS-Unet: Neural Architecture Search for Medical Image Segmentation. IEEE Access 7, 2019",
     about: "gradient steps on mixed cells that halve and double the maps of a U, for segmentation",
+    role: Role::Search,
+    mark: Mark { colour: [0x56, 0xB4, 0xE9], shape: Shape::Wedge, dashed: false },
     presets: include_str!("presets.toml"),
-    control: Some(ControlArm { preset: "-nas-unet", set: None }),
+    spaces: &[("nas-unet", &[])],
 };
 
 /// Section `search` of the settings.
@@ -131,8 +133,9 @@ impl Method for NasUnet {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol): (NasUnetSearch, Protocol) = read_settings(CARD.name, settings)?;
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<NasUnetSearch> = read_settings(CARD.name, settings)?;
+        let search = settings.search.clone();
         at_least("search.nodes", search.nodes as u64, 1)?;
         if search.nodes > MOST_NODES {
             return Err(Error::Usage(format!("search.nodes = {}: must be at most {MOST_NODES}", search.nodes)));
@@ -146,7 +149,18 @@ impl Method for NasUnet {
                 how.warm_up, how.epochs
             )));
         }
-        let example = nas_unet_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0));
-        Ok(Box::new(MixedSearch { how, protocol, example, make: Box::new(move |lab, streams| search.mixed(lab, streams)) }))
+        let augment = how.augment.clone();
+        let region = Region::new("nas_unet", json!({ "nodes": search.nodes }));
+        Ok(Prepared {
+            variant: how.order.name().into(),
+            protocol: settings.protocol(),
+            keep: how.searches,
+            example: nas_unet_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0)),
+            space: "nas-unet".into(),
+            predictions: BTreeMap::new(),
+            control: Some(Control::of_steps("nas-unet", region, &settings)?),
+            check: Box::new(move |input| augment.check("search.augment", input.height, input.width)),
+            engine: gradient::engine(how, Box::new(move |lab, streams| search.mixed(lab, streams))),
+        })
     }
 }

@@ -7,20 +7,20 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::arch::{Architecture, InputShape, nasnet_space};
+use crate::arch::{Architecture, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
-    Card, ChildTraining, ControlArm, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, at_least, read_settings,
+    Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings,
 };
-use crate::nn::Op;
-use crate::record::TrialRecord;
+use crate::nn::{Op, Weights};
+use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
 use crate::train::Adam;
 use controller::{Controller, Walk};
 use decisions::Decisions;
 use ppo::{Baseline, Ppo};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tch::Kind;
 
@@ -32,8 +32,10 @@ const CARD: Card = Card {
     title: "NASNet",
     paper: "Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018, arXiv 1707.07012",
     about: "an LSTM draws cells and learns from the scores of its trained children by policy gradients",
+    role: Role::Search,
+    mark: Mark { colour: [0xD5, 0x5E, 0x00], shape: Shape::Diamond, dashed: false },
     presets: include_str!("presets.toml"),
-    control: Some(ControlArm { preset: "", set: None }),
+    spaces: &[("nasnet", &[])],
 };
 
 /// Adam's decay rates, which the paper does not state.
@@ -65,19 +67,14 @@ pub struct Reinforcement {
     pub child: ChildTraining,
 }
 
-/// Settings, checked.
-struct Prepared {
-    search: Reinforcement,
-    protocol: Protocol,
-}
-
 impl Method for NasNet {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol): (Reinforcement, Protocol) = read_settings(CARD.name, settings)?;
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<Reinforcement> = read_settings(CARD.name, settings)?;
+        let (protocol, search) = (settings.protocol(), settings.search);
         at_least("search.trials", search.trials, 1)?;
         at_least("search.batch", search.batch as u64, 1)?;
         at_least("search.hidden", search.hidden.max(0) as u64, 1)?;
@@ -98,95 +95,84 @@ impl Method for NasNet {
             ));
         }
         nasnet_space::check_operations(&search.operations)?;
-        Ok(Box::new(Prepared { search, protocol }))
+        let plan = TrialPlan {
+            trials: search.trials,
+            child: search.child.clone(),
+            section: "search.child",
+            duplicates: search.duplicates,
+            side_by_side: search.batch as u64,
+        };
+        let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": search.stacking }));
+        Ok(Prepared {
+            variant: "ppo".into(),
+            protocol,
+            keep: search.keep as u64,
+            example: nasnet_space::sample(&search.operations, search.stacking, &mut Streams::new(0).rng("example", 0)),
+            space: "nasnet".into(),
+            predictions: BTreeMap::new(),
+            control: Some(Control::of_trials("nasnet", region, &plan, search.keep)),
+            check: Box::new(|_| Ok(())),
+            engine: Engine::by_trials(plan, move |streams| Learner::new(search.clone(), streams)),
+        })
     }
 }
 
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        "ppo".into()
+/// The controller, its optimiser and the children that it drew last. A resumed search samples the same children and learns from the recorded scores, so there is no state to save.
+struct Learner {
+    search: Reinforcement,
+    decisions: Decisions,
+    controller: Controller,
+    weights: Weights,
+    adam: Adam,
+    baseline: Baseline,
+    /// The children of one update.
+    walk: Option<Walk>,
+}
+
+impl Learner {
+    fn new(search: Reinforcement, streams: Streams) -> Self {
+        let decisions = Decisions::new(&search.operations, search.stacking);
+        let controller = Controller::declare(&decisions, search.hidden);
+        let weights = controller.weights(&mut streams.rng("controller", 0));
+        let adam = Adam::new(weights.flat(), search.ppo.learning_rate, BETAS, 0.0);
+        Self { search, decisions, controller, weights, adam, baseline: Baseline::default(), walk: None }
     }
 
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
+    /// First trial of the update that `id` belongs to.
+    fn first(&self, id: u64) -> u64 {
+        id - id % self.search.batch as u64
     }
 
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check_for("search.child", self, input)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
+    /// Learns from the children of the last update, if there was one, and draws the next.
+    fn next_update(&mut self, first: u64, history: &[TrialRecord], streams: Streams) {
         let s = &self.search;
-        let decisions = Decisions::new(&s.operations, s.stacking);
-        let controller = Controller::declare(&decisions, s.hidden);
-        let w = controller.weights(&mut lab.streams.rng("controller", 0));
-        let mut adam = Adam::new(w.flat(), s.ppo.learning_rate, BETAS, 0.0);
-        let mut baseline = Baseline::default();
-        let mut duplicates = Duplicates::new(s.duplicates);
-        let (mut history, mut end): (Vec<TrialRecord>, _) = (Vec::new(), None);
-        // A resumed search samples the same children and learns from the recorded scores, so there is no state to save.
-        while (history.len() as u64) < s.trials {
-            let first = history.len() as u64;
-            let count = s.batch.min((s.trials - first) as usize);
-            let walk = controller.sample(&w, count, &mut lab.streams.rng("sample", first / s.batch as u64));
-            let mut batch = Batch::new(&decisions, &walk, baseline, &history, s.trials);
-            let (outcomes, stop) = lab.stream(self, first..first + count as u64, &s.child, &mut duplicates, &mut batch)?;
-            history.extend(outcomes);
-            if stop.is_some() {
-                end = stop;
-                break;
-            }
-            let rewards: Vec<f64> = history[first as usize..].iter().map(|t| t.score.unwrap_or(s.failed_reward)).collect();
-            ppo::update(&controller, &w, &mut adam, &mut baseline, &walk, &rewards, &s.ppo);
+        if let Some(walk) = &self.walk {
+            let rewards: Vec<f64> = history[history.len() - s.batch..].iter().map(|t| t.score.unwrap_or(s.failed_reward)).collect();
+            ppo::update(&self.controller, &self.weights, &mut self.adam, &mut self.baseline, walk, &rewards, &s.ppo);
         }
-        Ok(Found::of_trials(&history, s.keep, end, lab.metric()))
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.keep as u64
-    }
-
-    fn example(&self) -> Architecture {
-        nasnet_space::sample(&self.search.operations, self.search.stacking, &mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        lab.forecast_trials(self, &self.example(), &self.search.child, self.search.trials, self.search.batch as u64)
+        let count = s.batch.min((s.trials - first) as usize);
+        self.walk = Some(self.controller.sample(&self.weights, count, &mut streams.rng("sample", first / s.batch as u64)));
     }
 }
 
-/// The children of one update.
-struct Batch {
-    architectures: Vec<Architecture>,
-    /// What the controller was like when it drew them.
-    figures: BTreeMap<String, f64>,
-    first: u64,
-    best_before: Option<f64>,
-    planned: u64,
-}
-
-impl Batch {
-    fn new(decisions: &Decisions, walk: &Walk, baseline: Baseline, before: &[TrialRecord], planned: u64) -> Self {
-        let entropy = walk.entropy.mean(Kind::Double).double_value(&[]);
-        let mut figures = BTreeMap::from([("controller_entropy".to_string(), entropy)]);
-        figures.extend(baseline.get().map(|b| ("baseline".to_string(), b)));
-        let architectures = walk.chosen.iter().map(|c| Architecture::Nasnet(decisions.decode(c))).collect();
-        let best_before = before.iter().filter_map(|t| t.score).reduce(f64::max);
-        Self { architectures, figures, first: before.len() as u64, best_before, planned }
-    }
-}
-
-impl Proposals for Batch {
-    fn needs(&self, _: u64) -> u64 {
-        0
+impl Proposals for Learner {
+    fn needs(&self, id: u64) -> u64 {
+        self.first(id)
     }
 
-    fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
-        let architecture = self.architectures[(id - self.first) as usize].clone();
-        Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
+    fn draw(&mut self, id: u64, _: u64, history: &[TrialRecord], streams: Streams) -> Trial {
+        let first = self.first(id);
+        if id == first {
+            self.next_update(first, history, streams);
+        }
+        let walk = self.walk.as_ref().expect("an update begins with its first trial");
+        Trial::sampled(id, Architecture::Nasnet(self.decisions.decode(&walk.chosen[(id - first) as usize])))
     }
 
-    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
-        lab.report_trial(self.best_before, history, self.planned, self.figures.clone())
+    /// What the controller was like when it drew the trial.
+    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        let entropy = self.walk.as_ref()?.entropy.mean(Kind::Double).double_value(&[]);
+        let baseline = self.baseline.get().map(|b| ("baseline".to_string(), b));
+        Some(BTreeMap::from_iter([("controller_entropy".to_string(), entropy)].into_iter().chain(baseline)))
     }
 }

@@ -1,13 +1,15 @@
-//! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
-//! scored on validation images; the best go on. The same child training and the same budget as every other method.
+//! Random search, the control: children drawn uniformly from a space, each trained from scratch for a short time and scored on validation images; the best go on.
+//!
+//! It has no protocol of its own. Its images, its training of children, its selection and its retraining are those of the method whose space it searches, so that it is the control of
+//! that method and nothing else ([`crate::lab::Control`]).
 
-use crate::arch::nas_unet_space::MOST_NODES;
-use crate::arch::{Architecture, InputShape, darts_space, ghn_space, nas_unet_space, nasnet_space};
 use crate::error::{Error, Result};
-use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
-use crate::record::TrialRecord;
-use crate::seed::{Rng, Streams};
-use serde::{Deserialize, Serialize};
+use crate::lab::{
+    CONTROL, Card, Control, Engine, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least,
+    preset_names, read_settings, resolve_control,
+};
+use crate::record::{Mark, Role, Shape, TrialRecord};
+use crate::seed::Streams;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -15,75 +17,33 @@ use std::collections::BTreeMap;
 pub struct Random;
 
 const CARD: Card = Card {
-    name: "random",
+    name: CONTROL,
     title: "Random search",
     paper: "the control arm; Li, Talwalkar: Random Search and Reproducibility for NAS. UAI 2019, arXiv 1902.07638",
-    about: "uniform samples of a cell space, each trained briefly from scratch; the best go on",
-    presets: include_str!("presets.toml"),
-    control: None,
+    about: "uniform samples of a method's space (search.space), trained by that method's protocol; the best go on",
+    role: Role::Control,
+    mark: Mark { colour: [0x33, 0x33, 0x33], shape: Shape::Cross, dashed: true },
+    presets: "",
+    spaces: &[],
 };
 
-/// The cell spaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Space {
-    /// Thirteen operations, blocks that add or stack.
-    Nasnet,
-    /// Eight operations, blocks that add.
-    Amoebanet,
-    /// Four nodes with two distinct sources each, seven operations.
-    Darts,
-    /// One block, eight operations with two distinct sources each.
-    Ghn,
-    /// A cell that halves the maps and one that doubles them, for segmentation.
-    #[serde(rename = "nas-unet")]
-    NasUnet,
+/// The space where none is named.
+const USUAL: &str = "nasnet";
+
+/// The space that the settings choose.
+fn space(overrides: &[String]) -> &str {
+    let named = |text: &'_ String| text.split_once('=').is_some_and(|(key, _)| key.trim() == "search.space");
+    let chosen = overrides.iter().rfind(|text| named(text)).and_then(|text| text.split_once('='));
+    chosen.map_or(USUAL, |(_, value)| value.trim().trim_matches('"'))
 }
 
-impl Space {
-    fn sample(self, nodes: usize, rng: &mut Rng) -> Architecture {
-        match self {
-            Self::Ghn => ghn_space::sample(nodes, rng),
-            Self::NasUnet => nas_unet_space::sample(nodes, rng),
-            Self::Nasnet => nasnet_space::sample(&nasnet_space::NASNET_OPS, true, rng),
-            Self::Amoebanet => nasnet_space::sample(&nasnet_space::AMOEBANET_OPS, false, rng),
-            Self::Darts => darts_space::sample(rng),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nasnet => "nasnet-space",
-            Self::Amoebanet => "amoebanet-space",
-            Self::Darts => "darts-space",
-            Self::Ghn => "ghn-space",
-            Self::NasUnet => "nas-unet-space",
-        }
-    }
-}
-
-/// Section `search` of the settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RandomSearch {
-    /// What is drawn from.
-    pub space: Space,
-    /// Nodes of a block of GHN or of a cell of NAS-Unet; the cells of the other spaces have a fixed number.
-    pub nodes: usize,
-    /// Children to draw.
-    pub trials: u64,
-    /// What is done with a child that was drawn before.
-    pub duplicates: Policy,
-    /// How many of the best go to the selection phase.
-    pub keep: usize,
-    /// How each child is trained.
-    pub child: ChildTraining,
-}
-
-/// Settings, checked.
-struct Prepared {
-    search: RandomSearch,
-    protocol: Protocol,
+/// The method that searches a space.
+fn home(space: &str) -> Result<&'static dyn Method> {
+    let all = || super::METHODS.iter().flat_map(|m| m.card().spaces.iter().map(move |(name, _)| (*m, *name)));
+    all().find(|(_, name)| *name == space).map(|(method, _)| method).ok_or_else(|| {
+        let names: Vec<&str> = all().map(|(_, name)| name).collect();
+        Error::Usage(format!("search.space = \"{space}\": there is no such space; the spaces are {}", names.join(", ")))
+    })
 }
 
 impl Method for Random {
@@ -91,65 +51,58 @@ impl Method for Random {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol): (RandomSearch, Protocol) = read_settings(CARD.name, settings)?;
-        if search.trials == 0 || search.keep == 0 || search.nodes == 0 {
-            return Err(Error::Usage("search.trials, search.keep and search.nodes must be at least 1".into()));
-        }
-        if search.space == Space::NasUnet && search.nodes > MOST_NODES {
-            return Err(Error::Usage(format!("search.nodes = {}: cells of NAS-Unet have at most {MOST_NODES}", search.nodes)));
-        }
-        Ok(Box::new(Prepared { search, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        self.search.space.name().into()
+    fn presets(&self) -> Vec<String> {
+        home(USUAL).map_or_else(|_| Vec::new(), |method| preset_names(method.card()))
     }
 
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
+    fn resolve(&self, preset: &str, overrides: &[String]) -> Result<Resolved> {
+        let space = space(overrides);
+        let method = home(space)?;
+        let paper = resolve_control(method, space, PAPER)?.settings;
+        resolve_control(method, space, preset)?.with(overrides, &paper)
     }
 
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.search.child.check_for("search.child", self, input)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        let mut duplicates = Duplicates::new(self.search.duplicates);
-        let mut draws = Draws(&self.search);
-        let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut duplicates, &mut draws)?;
-        Ok(Found::of_trials(&history, self.search.keep, stop, lab.metric()))
-    }
-
-    fn keep(&self) -> u64 {
-        self.search.keep as u64
-    }
-
-    fn example(&self) -> Architecture {
-        self.search.space.sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        lab.forecast_trials(self, &self.example(), &self.search.child, self.search.trials, u64::MAX)
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<Control> = read_settings(CARD.name, settings)?;
+        let (protocol, search) = (settings.protocol(), settings.search);
+        at_least("search.trials", search.trials, 1)?;
+        at_least("search.keep", search.keep as u64, 1)?;
+        let example = search.region.sample(&mut Streams::new(0).rng("example", 0))?;
+        let plan = TrialPlan {
+            trials: search.trials,
+            child: search.child.clone(),
+            section: "search.child",
+            duplicates: search.duplicates,
+            side_by_side: u64::MAX,
+        };
+        Ok(Prepared {
+            variant: search.variant(),
+            protocol,
+            keep: search.keep as u64,
+            example,
+            space: search.space,
+            predictions: BTreeMap::new(),
+            control: None,
+            check: Box::new(|_| Ok(())),
+            engine: Engine::by_trials(plan, move |_| Draws(search.region.clone())),
+        })
     }
 }
 
 /// Independent draws.
-struct Draws<'a>(&'a RandomSearch);
+struct Draws(Region);
 
-impl Proposals for Draws<'_> {
+impl Proposals for Draws {
     fn needs(&self, _: u64) -> u64 {
         0
     }
 
     fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], streams: Streams) -> Trial {
-        let architecture = self.0.space.sample(self.0.nodes, &mut streams.child("sample", id).rng("draw", attempt));
-        Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
+        let sample = self.0.sample(&mut streams.child("sample", id).rng("draw", attempt));
+        Trial::sampled(id, sample.expect("the region was drawn from before"))
     }
 
-    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
-        lab.report_trial(None, history, self.0.trials, BTreeMap::new())
+    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        Some(BTreeMap::new())
     }
 }

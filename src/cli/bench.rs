@@ -7,7 +7,6 @@ use super::suite::{SELF, become_member, choices_again, how_it_ended};
 use crate::device::{Kernels, use_kernels};
 use crate::error::{Error, Result};
 use crate::lab::{Measured, Method, prepare};
-use crate::record::Limits;
 use crate::units::{show_bytes, show_count};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -76,7 +75,7 @@ fn measure(method: &dyn Method, form: Kernels, a: &BenchArguments) -> Result<()>
     let order = order(method, &a.choices, 0, device)?;
     let ready = prepare(method, &order)?;
     let manners = Manners { quiet: true, checkpoint_every: "1d".into(), tensorboard: false };
-    let measured = ready.measure(manner(&manners, Limits::default(), order.jobs, Box::new(|_| ()), &catch_signals()?)?, a.steps)?;
+    let measured = ready.measure(manner(&manners, order.jobs, Box::new(|_| ()), &catch_signals()?)?, a.steps)?;
     print_out(&serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
 }
 

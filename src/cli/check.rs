@@ -2,8 +2,8 @@
 
 use super::args::{CheckArguments, CheckMode};
 use super::show::{plain_table, print_out};
+use crate::budget::calibrate;
 use crate::error::{Error, Result};
-use crate::lab::calibrate;
 use crate::record::write_atomic;
 use crate::report::gate::{Mode, Options, Outcome, Verdict, check as compare, junit, update};
 use std::fmt::Write;

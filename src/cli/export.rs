@@ -7,7 +7,7 @@ use super::train::architecture;
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::export::{Facts, Written, write};
-use crate::lab::{Fixed, Search, build, prepare};
+use crate::lab::{Fixed, Protocol, build, prepare};
 use crate::nn::count;
 use crate::record::{ArchitectureRecord, Board, EndReason, FORMAT, Manifest, RunDir, RunResult, read_events};
 use crate::units::show_count;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// What is exported: everything that makes the network, and where its weights are from.
 struct Source {
     manifest: Manifest,
-    search: Box<dyn Search>,
+    protocol: Protocol,
     architecture: Architecture,
     /// Method whose protocol belongs to the architecture.
     method: String,
@@ -74,7 +74,7 @@ fn export_network(a: &ExportArguments, source: &Source, kinds: &[Written]) -> Re
     if out.join("manifest.json").exists() {
         return Err(Error::Usage(format!("{} holds a run; choose another folder for --out", out.display())));
     }
-    let built = build(&source.manifest, &*source.search, &source.architecture, source.weights.as_deref())?;
+    let built = build(&source.manifest, &source.protocol, &source.architecture, source.weights.as_deref())?;
     let mut facts = Facts::new(&source.manifest, &source.architecture, built.input, source.words(), source.trained());
     facts.parameters = count(&*built.network).0;
     if let Some(result) = &source.result {
@@ -149,10 +149,10 @@ fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
             format!("the run is not finished, so there is no trained network yet; go on with: naslab resume {}", path.display()),
         )
     })?;
-    let search = by_name(&manifest.method)?.prepare(&manifest.settings)?;
+    let protocol = by_name(&manifest.method)?.prepare(&manifest.settings)?.protocol;
     let architecture = result.architecture.clone();
     let method = if manifest.method == Fixed::NAME { architecture.home().to_string() } else { manifest.method.clone() };
-    Ok(Source { method, search, architecture, weights: Some(run.weights_path()), result: Some(result), manifest })
+    Ok(Source { method, protocol, architecture, weights: Some(run.weights_path()), result: Some(result), manifest })
 }
 
 fn open_run(path: &Path) -> Result<RunDir> {
@@ -188,9 +188,9 @@ fn of_architecture(a: &ExportArguments) -> Result<Source> {
     for note in ready.notes() {
         eprintln!("{note}");
     }
-    let search = by_name(&ready.manifest.method)?.prepare(&ready.manifest.settings)?;
+    let protocol = by_name(&ready.manifest.method)?.prepare(&ready.manifest.settings)?.protocol;
     let method = named.home()?.card().name.to_string();
-    Ok(Source { method, search, architecture: named.architecture, weights: a.weights.clone(), result: None, manifest: ready.manifest })
+    Ok(Source { method, protocol, architecture: named.architecture, weights: a.weights.clone(), result: None, manifest: ready.manifest })
 }
 
 fn describe(facts: &Facts, paths: &[PathBuf]) -> String {

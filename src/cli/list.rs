@@ -4,7 +4,6 @@ use super::show::print_out;
 use crate::arch::published_names;
 use crate::data::{SEGMENTATION_SETS, SETS};
 use crate::error::Result;
-use crate::lab::preset_names;
 use crate::reproductions::METHODS;
 use std::fmt::Write;
 
@@ -15,7 +14,7 @@ pub fn list() -> Result<()> {
         let card = method.card();
         let _ = writeln!(out, "  {:10} {}", card.name, card.about);
         let _ = writeln!(out, "  {:10} {}", "", card.paper);
-        let _ = writeln!(out, "  {:10} presets: {}", "", preset_names(card).join(", "));
+        let _ = writeln!(out, "  {:10} presets: {}", "", method.presets().join(", "));
     }
     let _ = writeln!(out, "\ndata sets (naslab data list says where the files are looked for)");
     let images = SETS.iter().map(|s| (s.name, s.title, s.summary));

@@ -21,8 +21,7 @@ pub fn plan(a: &PlanArguments) -> Result<()> {
         print_out(&format!("note: {note}\n"))?;
     }
     let manners = Manners { quiet: true, checkpoint_every: "1d".into(), tensorboard: false };
-    // The forecast itself is not limited: it is there to say whether the limits can be kept.
-    let forecast = ready.forecast(manner(&manners, Limits::default(), order.jobs, Box::new(|_| ()), &catch_signals()?)?)?;
+    let forecast = ready.forecast(manner(&manners, order.jobs, Box::new(|_| ()), &catch_signals()?)?)?;
     print_out(&show_forecast(&forecast, &ready.manifest))
 }
 

@@ -5,14 +5,11 @@ use super::show;
 use super::suite::{Member, become_member, finished, share, suite, tell_directory};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::lab::{Fixed, Manner, Method, Order, Signals, Watch, guard, order_of, prepare, resolve, suits};
-use crate::record::{Limits, RunDir};
+use crate::lab::{Fixed, Method, Order, SessionOptions, Signals, Watch, guard, order_of, prepare, suits};
+use crate::record::RunDir;
 use crate::reproductions::{METHODS, method};
 use crate::units::parse_duration;
 use std::path::{Path, PathBuf};
-
-/// Name of the control arm.
-const RANDOM: &str = "random";
 
 /// A run to be made.
 pub struct Planned {
@@ -27,10 +24,7 @@ pub struct Planned {
 /// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
 pub fn run(a: &RunArguments) -> Result<()> {
     let (methods, seeds) = (chosen(&a.methods)?, parse_seeds(&a.runs.seeds)?);
-    let mut arms: Vec<(&'static dyn Method, Choices)> = methods.iter().map(|m| (*m, a.runs.choices.clone())).collect();
-    if a.controls {
-        arms.extend(controls(&methods, &a.runs.choices)?);
-    }
+    let arms: Vec<(&'static dyn Method, Choices)> = methods.iter().map(|m| (*m, a.runs.choices.clone())).collect();
     let budget = share(&a.runs.choices, arms.len() * seeds.len())?;
     let device = open_device(&a.runs.choices)?;
     let mut planned = Vec::new();
@@ -41,27 +35,6 @@ pub fn run(a: &RunArguments) -> Result<()> {
         }
     }
     run_all(&planned, &a.runs, |method| ["run".into(), method.card().name.into()])
-}
-
-/// Random search in the spaces of `methods`, where it is not among them already.
-fn controls(methods: &[&'static dyn Method], choices: &Choices) -> Result<Vec<(&'static dyn Method, Choices)>> {
-    let random = method(RANDOM)?;
-    let mut found: Vec<(String, Option<&str>)> = Vec::new();
-    if methods.iter().any(|m| m.card().name == RANDOM) {
-        found.push((choices.preset.clone(), None));
-    }
-    let there = found.len();
-    for control in methods.iter().filter_map(|m| m.card().control) {
-        let key = (format!("{}{}", choices.preset, control.preset), control.set);
-        if !found.contains(&key) {
-            found.push(key);
-        }
-    }
-    let arm = |(preset, set): (String, Option<&str>)| {
-        let set = choices.set.iter().cloned().chain(set.map(String::from)).collect();
-        (random, Choices { preset, set, ..choices.clone() })
-    };
-    Ok(found.into_iter().skip(there).map(arm).collect())
 }
 
 /// Goes on with one run.
@@ -99,7 +72,7 @@ pub fn run_all(planned: &[Planned], runs: &Runs, command: impl Fn(&dyn Method) -
     }
     // What one run would be refused for is said before another is paid for.
     for p in planned {
-        suits(&*p.method.prepare(&p.order.settings)?, p.method.card().name, &p.order.dataset)?;
+        suits(&p.method.prepare(&p.order.settings)?, p.method.card().name, &p.order.dataset)?;
     }
     let member = |p: &Planned| Member { command: command(p.method), seed: p.order.seed, choices: p.choices.clone() };
     suite(&planned.iter().map(member).collect::<Vec<_>>(), runs, &signals)
@@ -129,7 +102,7 @@ fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, labe
         Place::Below(out) => ready.directory(out),
         Place::Exactly(directory) => directory.to_path_buf(),
     };
-    let manner = manner(manners, order.limits.clone(), order.jobs, show::watch(label, manners.quiet), signals)?;
+    let manner = manner(manners, order.jobs, show::watch(label, manners.quiet), signals)?;
     if directory.join("result.json").exists() && ready.is_same(&directory)? {
         if !manners.quiet {
             eprintln!("{label}: {} is finished, nothing to do", directory.display());
@@ -142,7 +115,7 @@ fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, labe
 
 /// Everything resolved but the data.
 pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Device) -> Result<Order> {
-    let resolved = resolve(method.card(), &choices.preset, &choices.set)?;
+    let resolved = method.resolve(&choices.preset, &choices.set)?;
     Ok(Order {
         preset: choices.preset.clone(),
         settings: resolved.settings,
@@ -184,9 +157,9 @@ fn set_threads(threads: u32) -> Result<()> {
 }
 
 /// How a run saves, talks and stops.
-pub fn manner(manners: &Manners, limits: Limits, jobs: u64, watch: Watch, signals: &Signals) -> Result<Manner> {
+pub fn manner(manners: &Manners, jobs: u64, watch: Watch, signals: &Signals) -> Result<SessionOptions> {
     let checkpoint_seconds = parse_duration(&manners.checkpoint_every)?;
-    Ok(Manner { limits, checkpoint_seconds, jobs, tensorboard: manners.tensorboard, watch, signals: signals.clone() })
+    Ok(SessionOptions { checkpoint_seconds, jobs, tensorboard: manners.tensorboard, watch, signals: signals.clone() })
 }
 
 /// SIGINT and SIGTERM, caught.

@@ -1,8 +1,9 @@
 //! Training and scoring one child, on whatever thread.
 
-use super::method::{ChildTraining, Search};
+use super::evaluate::Outcome;
+use super::method::ChildTraining;
 use super::stopwatch::Stopwatch;
-use crate::arch::{Architecture, InputShape};
+use crate::arch::{self, Architecture, InputShape};
 use crate::error::Result;
 use crate::nn::count;
 use crate::record::EndReason;
@@ -20,7 +21,6 @@ pub fn input(task: &dyn Task) -> InputShape {
 
 /// A child, its images and its random streams.
 pub struct Child<'a> {
-    pub search: &'a dyn Search,
     pub task: &'a dyn Task,
     pub training: &'a ChildTraining,
     pub part: Part,
@@ -28,28 +28,10 @@ pub struct Child<'a> {
     pub device: Device,
 }
 
-/// How a child's training ended.
-#[derive(Debug)]
-pub struct ChildEnd {
-    pub end: EndReason,
-    pub score: Option<Score>,
-    pub loss: Option<f64>,
-    pub parameters: Option<u64>,
-    /// Scores after some steps, by `step 100`.
-    pub early: BTreeMap<String, f64>,
-}
-
-impl ChildEnd {
-    /// Ended before anything was known.
-    pub fn nothing(end: EndReason) -> Self {
-        Self { end, score: None, loss: None, parameters: None, early: BTreeMap::new() }
-    }
-}
-
 impl Child<'_> {
     /// A network of `architecture`, ready for its first step.
     pub fn trainer(&self, architecture: &Architecture) -> Result<Trainer> {
-        let network = self.search.build(architecture, input(self.task), self.training.size())?;
+        let network = arch::build(architecture, input(self.task), self.training.size())?;
         let steps = self.task.steps(self.part, self.training.recipe.batch);
         Ok(Trainer::new(network, &self.training.recipe, steps, self.streams, self.device))
     }
@@ -77,12 +59,12 @@ impl Child<'_> {
 
     /// Trains to the end and scores on the validation part. `go_on` is told the images of every step, and asked before every scored
     /// batch; it answers with the reason to stop, if there is one.
-    pub fn train_and_score(&self, architecture: &Architecture, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<ChildEnd> {
+    pub fn train_and_score(&self, architecture: &Architecture, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<Outcome> {
         let mut trainer = self.trainer(architecture)?;
         let parameters = Some(count(trainer.parts().0).0);
         let mut loss = None;
         let mut early = BTreeMap::new();
-        let stopped = |end, loss, early| Ok(ChildEnd { end, score: None, loss, parameters, early });
+        let stopped = |end, loss, early| Ok(Outcome { loss, parameters, early, ..Outcome::nothing(end) });
         while !trainer.is_finished() {
             let batch = self.next_batch(&trainer);
             if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
@@ -105,7 +87,7 @@ impl Child<'_> {
         }
         let (score, reason) = self.score(&trainer, &go_on)?;
         let end = if score.is_some() { EndReason::Completed } else { reason.unwrap_or(EndReason::BudgetReached) };
-        Ok(ChildEnd { end, score, loss, parameters, early })
+        Ok(Outcome { end, score: score.map(|s| s.value), loss, parameters, early, remark: None })
     }
 
     /// Score on the validation part, or why there is none.

@@ -3,10 +3,11 @@
 use super::child::Child;
 use super::lab::Lab;
 use super::memory::guard;
-use super::method::{Found, Search};
+use super::method::{ChildTraining, Engine, Prepared};
 use super::segmentation;
-use super::session::{Flow, Session};
-use super::trials::Trial;
+use super::session::Session;
+use super::steps;
+use super::trials::{self, Trial};
 use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
@@ -25,12 +26,14 @@ pub(super) const RETRAIN: &str = "retrain";
 /// How the retraining went.
 struct Retrained {
     trainer: Trainer,
+    /// Planned.
+    epochs: u64,
     end: EndReason,
 }
 
 /// Does what is left of a run and returns its result. With the test come the names of the classes.
-pub fn conduct(manifest: &Manifest, search: &dyn Search, (test, classes): (Box<dyn Test>, &[String]), lab: &mut Lab) -> Result<RunResult> {
-    let Decided { found, chosen } = decide(search, lab)?;
+pub fn conduct(manifest: &Manifest, prepared: &Prepared, (test, classes): (Box<dyn Test>, &[String]), lab: &mut Lab) -> Result<RunResult> {
+    let Decided { found, chosen } = decide(prepared, lab)?;
     let chosen = chosen.expect("the selection is over");
     let finding = FindingRecord {
         format: FORMAT,
@@ -42,11 +45,11 @@ pub fn conduct(manifest: &Manifest, search: &dyn Search, (test, classes): (Box<d
     };
     lab.session.run().write_finding(&finding)?;
     let architecture = &finding.candidates[chosen].architecture;
-    let retrained = retrain(search, lab, architecture)?;
-    let tested = final_test(lab, &retrained, test, search.protocol().retrain.recipe.batch)?;
+    let retrained = retrain(prepared, lab, architecture)?;
+    let tested = final_test(lab, &retrained, test, prepared.protocol.retrain.recipe.batch)?;
     let tested = tested.map(|score| Tested::of(score, classes, lab)).transpose()?;
     save_weights(lab, &retrained, architecture)?;
-    let result = result(manifest, &finding, &found, search, &retrained, tested, lab);
+    let result = result(manifest, &finding, &found, &retrained, tested, lab);
     finish(lab.session, manifest, &result)?;
     Ok(result)
 }
@@ -72,26 +75,47 @@ struct Decided {
     chosen: Option<usize>,
 }
 
-fn decide(search: &dyn Search, lab: &mut Lab) -> Result<Decided> {
-    let carried = lab.session.carried().clone();
+/// What a search returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Best search score first, where there is one.
+    pub candidates: Vec<Candidate>,
+    /// What the search score means.
+    pub score_kind: String,
+    /// Why the search ended.
+    pub end: EndReason,
+    /// Figures of the method's own for the result.
+    pub extra: BTreeMap<String, f64>,
+}
+
+impl Found {
+    /// Without a search.
+    fn given(name: &str, architecture: &Architecture) -> Self {
+        let candidate = Candidate { origin: name.into(), architecture: architecture.clone(), search_score: None, select_score: None };
+        Self { candidates: vec![candidate], score_kind: "no search".into(), end: EndReason::Completed, extra: BTreeMap::new() }
+    }
+}
+
+fn decide(prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
+    let carried = lab.session.recorder().carried().clone();
     let mut decided = if carried.is_null() {
-        find(search, lab)?
+        find(prepared, lab)?
     } else {
         serde_json::from_value(carried)
             .map_err(|e| Error::input(lab.session.run().path(), format!("the checkpoint was written by another version of naslab: {e}")))?
     };
     if decided.chosen.is_none() {
-        select(search, lab, &mut decided)?;
+        select(prepared, lab, &mut decided)?;
     }
     Ok(decided)
 }
 
-fn find(search: &dyn Search, lab: &mut Lab) -> Result<Decided> {
+fn find(prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
     lab.session.begin(Phase::Search)?;
-    let found = guard(|| search.run(lab)).map_err(Error::Resource)??;
+    let found = guard(|| search(prepared, lab)).map_err(Error::Resource)??;
     if found.candidates.is_empty() {
         lab.session.end(found.end)?;
-        return Err(nothing_found(&found, &lab.session.trial_ends(Phase::Search)));
+        return Err(nothing_found(&found, &lab.session.recorder().trial_ends(Phase::Search)));
     }
     let end = found.end;
     let decided = Decided { found, chosen: None };
@@ -100,9 +124,20 @@ fn find(search: &dyn Search, lab: &mut Lab) -> Result<Decided> {
     Ok(decided)
 }
 
+fn search(prepared: &Prepared, lab: &mut Lab) -> Result<Found> {
+    match &prepared.engine {
+        Engine::Steps { begin, then } => {
+            let search = begin(lab)?;
+            steps::search(lab, search, prepared.keep, then.as_ref())
+        }
+        Engine::Trials { begin, plan } => trials::search(lab, plan, &mut *begin(lab.streams), prepared.keep),
+        Engine::Given(name) => Ok(Found::given(name, &prepared.example)),
+    }
+}
+
 /// Makes a decision safe.
 fn keep(lab: &mut Lab, decided: &Decided) -> Result<()> {
-    lab.session.carry(decided);
+    lab.session.recorder().carry(decided);
     lab.session.checkpoint("decided", &Saved::new(&(), &[]))
 }
 
@@ -121,7 +156,7 @@ fn nothing_found(found: &Found, trials: &BTreeMap<String, u64>) -> Error {
 }
 
 /// Trains every candidate briefly and takes the best on the validation part; one candidate needs no training.
-fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<()> {
+fn select(prepared: &Prepared, lab: &mut Lab, decided: &mut Decided) -> Result<()> {
     let candidates = &mut decided.found.candidates;
     if candidates.len() == 1 {
         decided.chosen = Some(0);
@@ -133,7 +168,7 @@ fn select(search: &dyn Search, lab: &mut Lab, decided: &mut Decided) -> Result<(
         .zip(0..)
         .map(|(c, id)| Trial { id, architecture: c.architecture.clone(), parent: None, origin: c.origin.clone(), proxies: proxies(c) })
         .collect();
-    let (outcomes, stop) = lab.evaluate(search, &trials, &search.protocol().select)?;
+    let (outcomes, stop) = trials::evaluate(lab, &trials, &prepared.protocol.select)?;
     for outcome in &outcomes {
         candidates[outcome.id as usize].select_score = outcome.score;
     }
@@ -154,22 +189,21 @@ fn best(found: &Found) -> usize {
     (1..found.candidates.len()).fold(0, |best, i| if score(i) > score(best) { i } else { best })
 }
 
-fn retrain(search: &dyn Search, lab: &mut Lab, architecture: &Architecture) -> Result<Retrained> {
-    let training = &search.protocol().retrain;
+fn retrain(prepared: &Prepared, lab: &mut Lab, architecture: &Architecture) -> Result<Retrained> {
+    let training = &prepared.protocol.retrain;
     let streams = lab.streams.child(RETRAIN, 0);
-    let mut trainer = guard(|| lab.child(search, training, Part::Retrain, streams).trainer(architecture)).map_err(Error::Resource)??;
+    let mut trainer = guard(|| lab.child(training, Part::Retrain, streams).trainer(architecture)).map_err(Error::Resource)??;
     if let Some(saved) = lab.take_saved(RETRAIN) {
         trainer.restore(&saved)?;
     }
     lab.session.begin(Phase::Retrain)?;
-    let end = guard(|| train_to_end(lab, search, &mut trainer, streams)).map_err(Error::Resource)??;
+    let end = guard(|| train_to_end(lab, training, &mut trainer, streams)).map_err(Error::Resource)??;
     lab.session.end(end)?;
-    Ok(Retrained { trainer, end })
+    Ok(Retrained { trainer, epochs: training.recipe.epochs, end })
 }
 
-fn train_to_end(lab: &mut Lab, search: &dyn Search, trainer: &mut Trainer, streams: Streams) -> Result<EndReason> {
-    let training = &search.protocol().retrain;
-    let child = Child { search, task: lab.task, training, part: Part::Retrain, streams, device: lab.device };
+fn train_to_end(lab: &mut Lab, training: &ChildTraining, trainer: &mut Trainer, streams: Streams) -> Result<EndReason> {
+    let child = Child { task: lab.task, training, part: Part::Retrain, streams, device: lab.device };
     let planned = lab.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
     while !trainer.is_finished() {
         let batch = child.next_batch(trainer);
@@ -183,8 +217,7 @@ fn train_to_end(lab: &mut Lab, search: &dyn Search, trainer: &mut Trainer, strea
             let extra = BTreeMap::from([(LEARNING_RATE.to_string(), learning_rate)]);
             lab.progress(super::Point { epoch: trainer.epoch(), step: progress.step, loss, extra, ..Default::default() })?;
         }
-        let flow = lab.step(batch.len() as u64, progress.step, planned, RETRAIN, &|| trainer.save())?;
-        if let Flow::Stop(reason) = flow {
+        if let Some(reason) = lab.step(batch.len() as u64, progress.step, planned, RETRAIN, &|| trainer.save())? {
             return Ok(reason);
         }
     }
@@ -198,7 +231,7 @@ fn final_test(lab: &mut Lab, retrained: &Retrained, test: Box<dyn Test>, batch: 
     }
     lab.session.begin(Phase::Test)?;
     let session = &mut *lab.session;
-    let mut go_on = || Ok(session.short_step(None)? == Flow::Continue);
+    let mut go_on = || Ok(session.short_step(None)?.is_none());
     let scored = guard(|| test.score(batch, &|x| retrained.trainer.score(x), &mut go_on)).map_err(Error::Resource)??;
     let (score, examples) = scored.unzip();
     if let Some(examples) = examples.filter(|e| !e.is_empty()) {
@@ -218,10 +251,9 @@ fn result(
     manifest: &Manifest,
     finding: &FindingRecord,
     found: &Found,
-    search: &dyn Search,
     retrained: &Retrained,
     tested: Option<Tested>,
-    lab: &Lab,
+    lab: &mut Lab,
 ) -> RunResult {
     let score = tested.as_ref().map(|t| &t.score);
     let chosen = &finding.candidates[finding.chosen];
@@ -244,10 +276,10 @@ fn result(
         select_score: chosen.select_score,
         final_score: score.map(|s| s.value),
         final_loss: score.map(|s| s.loss).filter(|l| l.is_finite()),
-        retrain_epochs: search.protocol().retrain.recipe.epochs,
+        retrain_epochs: retrained.epochs,
         search_end: finding.search_end,
         retrain_end: retrained.end,
-        trials: lab.session.trial_ends(Phase::Search),
+        trials: lab.session.recorder().trial_ends(Phase::Search),
         extra: found.extra.clone(),
         segmentation: tested.and_then(|t| t.segmentation),
     }
@@ -256,14 +288,14 @@ fn result(
 /// Ledger first, result last: a run with a result is finished.
 fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Result<()> {
     session.ledger().settle();
-    let (earlier, wall_seconds) = (session.earlier_wall(), session.wall_seconds());
+    let (_, wall_seconds) = session.wall_seconds();
     let ledger = session.ledger();
     let spent = ledger.device_seconds(&[Phase::Search, Phase::Select]);
     let budget = manifest.limits.budget_seconds;
     let record = LedgerRecord {
         format: FORMAT,
         rows: ledger.all_rows(),
-        wall_seconds: earlier + wall_seconds,
+        wall_seconds,
         spent_seconds: spent,
         budget_seconds: budget,
         overshoot_seconds: budget.map(|b| (spent - b).max(0.0)),

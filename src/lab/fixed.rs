@@ -1,10 +1,9 @@
-//! Training a given architecture from scratch: a run whose search has its answer already.
+//! Training a given architecture from scratch: a run without a search.
 
-use super::lab::Lab;
-use super::method::{Card, Found, Method, Protocol, Search, read_settings};
+use super::method::{Card, Engine, Method, Prepared, Settings, read_settings};
 use crate::arch::Architecture;
 use crate::error::Result;
-use crate::record::{Candidate, EndReason};
+use crate::record::{Mark, Role, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,8 +16,10 @@ const CARD: Card = Card {
     title: "Training from scratch",
     paper: "no search: a saved or published architecture",
     about: "trains a given architecture by the retraining protocol of its space",
+    role: Role::Training,
+    mark: Mark { colour: [0x77, 0x77, 0x77], shape: Shape::Plus, dashed: true },
     presets: "",
-    control: None,
+    spaces: &[],
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,11 +27,6 @@ const CARD: Card = Card {
 struct Given {
     name: String,
     architecture: Architecture,
-}
-
-struct Prepared {
-    given: Given,
-    protocol: Protocol,
 }
 
 impl Fixed {
@@ -49,40 +45,20 @@ impl Method for Fixed {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (given, protocol) = read_settings(CARD.name, settings)?;
-        Ok(Box::new(Prepared { given, protocol }))
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        self.given.name.clone()
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn run(&self, _lab: &mut Lab) -> Result<Found> {
-        let candidate = Candidate {
-            origin: self.given.name.clone(),
-            architecture: self.given.architecture.clone(),
-            search_score: None,
-            select_score: None,
-        };
-        Ok(Found { candidates: vec![candidate], score_kind: "no search".into(), end: EndReason::Completed, extra: BTreeMap::new() })
-    }
-
-    fn keep(&self) -> u64 {
-        1
-    }
-
-    fn example(&self) -> Architecture {
-        self.given.architecture.clone()
-    }
-
-    fn forecast(&self, _lab: &mut Lab) -> Result<f64> {
-        Ok(0.0)
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        let settings: Settings<Given> = read_settings(CARD.name, settings)?;
+        let protocol = settings.protocol();
+        let Given { name, architecture } = settings.search;
+        Ok(Prepared {
+            variant: name.clone(),
+            protocol,
+            keep: 1,
+            example: architecture,
+            space: String::new(),
+            predictions: BTreeMap::new(),
+            control: None,
+            check: Box::new(|_| Ok(())),
+            engine: Engine::Given(name),
+        })
     }
 }

@@ -1,12 +1,12 @@
-//! What a method sees of the world: batches, steps, scores and trials, each charged and recorded.
+//! What a search sees of the world: batches, steps and scores, each charged and recorded.
 
 use super::child::{Child, input};
-use super::method::{ChildTraining, Search};
-use super::session::{Flow, Session};
+use super::method::ChildTraining;
+use super::session::Session;
 use super::stopwatch::Stopwatch;
 use crate::arch::{Architecture, InputShape};
 use crate::error::Result;
-use crate::record::{Event, Phase};
+use crate::record::{EndReason, Event, Phase};
 use crate::seed::Streams;
 use crate::task::{Augment, Batch, Part, Score, Task};
 use crate::train::Saved;
@@ -74,33 +74,56 @@ impl Lab<'_> {
         self.session.budget()
     }
 
+    /// The limit that is reached, if one is.
+    pub fn limit(&mut self) -> Result<Option<EndReason>> {
+        self.session.limit()
+    }
+
+    /// Records and shows something that a reader should know.
+    pub fn notice(&mut self, text: &str) -> Result<()> {
+        self.session.notice(text)
+    }
+
+    /// Children that are trained side by side.
+    pub(super) fn jobs(&self) -> u64 {
+        self.session.jobs()
+    }
+
     /// Makes the state of `stage` safe at once.
-    pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
+    pub(super) fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
         self.session.checkpoint(stage, saved)
     }
 
     /// The state that a killed or stopped attempt saved under `stage`.
-    pub fn take_saved(&mut self, stage: &str) -> Option<Saved> {
-        self.session.take_saved(stage)
+    pub(super) fn take_saved(&mut self, stage: &str) -> Option<Saved> {
+        self.session.recorder().take_saved(stage)
     }
 
-    /// To be called after every step of a search that saves its own state; see [`Session::step`].
-    pub fn step(&mut self, samples: u64, done: u64, planned: u64, stage: &str, save: &dyn Fn() -> Saved) -> Result<Flow> {
+    /// To be called after every step of what saves its own state; see [`Session::step`].
+    pub(super) fn step(
+        &mut self,
+        samples: u64,
+        done: u64,
+        planned: u64,
+        stage: &str,
+        save: &dyn Fn() -> Saved,
+    ) -> Result<Option<EndReason>> {
         self.session.step(samples, done, planned, stage, save)
     }
 
     /// Records a point of the present phase's curves.
     pub fn progress(&mut self, point: Point) -> Result<()> {
-        let phase = self.session.ledger().phase();
+        let phase = self.session.phase();
+        let ledger = self.session.ledger();
         let device_seconds = match phase {
-            Phase::Search | Phase::Select => self.session.ledger().spent(),
+            Phase::Search | Phase::Select => ledger.spent(),
             other => {
-                self.session.ledger().settle();
-                self.session.ledger().device_seconds(&[other])
+                ledger.settle();
+                ledger.device_seconds(&[other])
             }
         };
         let finite = |v: Option<f64>| v.filter(|v| v.is_finite());
-        self.session.progress(Event::Progress {
+        let event = Event::Progress {
             phase,
             part: point.part,
             epoch: point.epoch,
@@ -110,60 +133,46 @@ impl Lab<'_> {
             score: finite(point.score),
             extra: point.extra.into_iter().filter(|(_, v)| v.is_finite()).collect(),
             architecture: point.architecture,
-        })
+        };
+        self.session.progress(point.part, point.step, &event)
     }
 
     /// Scores `part` in batches of `batch`; `None` if a limit was reached before the end. A signal waits until the next step, which can save.
     pub fn score(&mut self, part: Part, batch: usize, logits: impl Fn(&Tensor) -> Tensor) -> Result<Option<Score>> {
         let session = &mut *self.session;
-        self.task.score(part, batch, &logits, &mut || Ok(session.flow()? == Flow::Continue))
+        self.task.score(part, batch, &logits, &mut || Ok(session.limit()?.is_none()))
     }
 
     /// Tells whoever watches how far the present phase is.
-    pub fn show(&mut self, done: u64, planned: u64) {
+    pub(super) fn show(&mut self, done: u64, planned: u64) {
         self.session.show_step(done, planned);
     }
 
-    /// Whether the limits permit more work.
-    pub fn flow(&mut self) -> Result<Flow> {
-        self.session.flow()
-    }
-
     /// The training of a child on `part`.
-    pub(super) fn child<'a>(&'a self, search: &'a dyn Search, training: &'a ChildTraining, part: Part, streams: Streams) -> Child<'a> {
-        Child { search, task: self.task, training, part, streams, device: self.device }
+    pub(super) fn child<'a>(&'a self, training: &'a ChildTraining, part: Part, streams: Streams) -> Child<'a> {
+        Child { task: self.task, training, part, streams, device: self.device }
     }
 
-    /// Device-seconds of `trials` children like `architecture` on the training part, of which at most `side_by_side` run at a time, from a few
-    /// steps measured on one thread.
-    pub fn forecast_trials(
-        &self,
-        search: &dyn Search,
-        architecture: &Architecture,
-        training: &ChildTraining,
-        trials: u64,
-        side_by_side: u64,
-    ) -> Result<f64> {
+    /// Seconds that one child like `architecture` takes on the training part, from a few steps measured on one thread.
+    pub(super) fn seconds_of_a_child(&self, architecture: &Architecture, training: &ChildTraining) -> Result<f64> {
         let (task, streams, device, stopwatch) = (self.task.share(), self.streams.child("forecast", 0), self.device, self.stopwatch);
         let measure = move || {
             tch::set_num_threads(1);
-            Child { search, task: &*task, training, part: Part::Train, streams, device }.forecast(architecture, stopwatch)
+            Child { task: &*task, training, part: Part::Train, streams, device }.forecast(architecture, stopwatch)
         };
-        let one = std::thread::scope(|scope| match scope.spawn(measure).join() {
+        std::thread::scope(|scope| match scope.spawn(measure).join() {
             Ok(seconds) => seconds,
             Err(payload) => std::panic::resume_unwind(payload),
-        })?;
-        let jobs = self.session.jobs().min(side_by_side).max(1);
-        Ok(one * trials.div_ceil(jobs) as f64)
+        })
     }
 
     /// Device-seconds that training a network of `architecture` for the test takes, from a few measured steps.
-    pub(super) fn forecast_retraining(&self, search: &dyn Search, architecture: &Architecture, training: &ChildTraining) -> Result<f64> {
-        self.child(search, training, Part::Retrain, self.streams.child("forecast", 0)).forecast(architecture, self.stopwatch)
+    pub(super) fn forecast_retraining(&self, architecture: &Architecture, training: &ChildTraining) -> Result<f64> {
+        self.child(training, Part::Retrain, self.streams.child("forecast", 0)).forecast(architecture, self.stopwatch)
     }
 
     /// Mean seconds of `step`, which is what `what` says, after one call that is not counted.
-    pub fn seconds_per_step(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> Result<()>) -> Result<f64> {
+    pub(super) fn seconds_per_step(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> Result<()>) -> Result<f64> {
         let stopwatch = self.stopwatch;
         stopwatch.mean(what, self.device, || step(self))
     }

@@ -4,11 +4,13 @@ use super::child::input;
 use super::conduct::conduct;
 use super::lab::Lab;
 use super::memory::guard;
-use super::method::{Method, Search, check};
+use super::method::{Engine, Method, Prepared};
 use super::open::{Opened, open};
-use super::session::{Manner, Session, Start};
+use super::session::{Session, SessionOptions, Start};
 use super::settings::differences;
+use super::steps;
 use super::stopwatch::{Stopwatch, Timing};
+use super::trials::{self, TrialPlan};
 use crate::budget::Probes;
 use crate::device;
 use crate::error::{Error, Result};
@@ -46,7 +48,7 @@ pub struct Order {
 
 /// A run that is ready to start: data read, sizes checked, nothing spent.
 pub struct Ready {
-    search: Box<dyn Search>,
+    prepared: Prepared,
     data: Opened,
     device: Device,
     start: Start,
@@ -79,13 +81,11 @@ pub struct Measured {
 /// Reads the data and checks that the settings suit them.
 pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
     let start = Start::now(Box::new(Probes::new(order.device)));
-    let search = method.prepare(&order.settings)?;
-    let name = method.card().name;
-    let data = open(&*search, name, &order.dataset, order.data_dir.as_deref(), order.device)?;
-    let input = input(&*data.task);
-    check(&*search, input)?;
-    let manifest = manifest(name, &*search, order, &data);
-    Ok(Ready { search, data, device: order.device, start, manifest })
+    let prepared = method.prepare(&order.settings)?;
+    let data = open(&prepared, method.card().name, &order.dataset, order.data_dir.as_deref(), order.device)?;
+    prepared.check(input(&*data.task))?;
+    let manifest = manifest(method, &prepared, order, &data);
+    Ok(Ready { prepared, data, device: order.device, start, manifest })
 }
 
 /// The order that a run directory was made by.
@@ -121,16 +121,16 @@ impl Ready {
     }
 
     /// Runs in `directory`: a new run, or the rest of an unfinished one with the same identity.
-    pub fn run(self, directory: &Path, manner: Manner) -> Result<RunResult> {
+    pub fn run(self, directory: &Path, options: SessionOptions) -> Result<RunResult> {
         let run = if directory.join("manifest.json").exists() {
             self.reopen(directory)?.lock()?
         } else {
             RunDir::create(directory, &self.manifest)?
         };
         let manifest = run.manifest()?;
-        let Self { search, data, device, start, manifest: here } = self;
+        let Self { prepared, data, device, start, manifest: here } = self;
         let Opened { task, test, classes, notes, .. } = data;
-        let mut session = Session::open(run, manner, start, device)?;
+        let mut session = Session::open(run, manifest.limits.clone(), options, start, device)?;
         for note in &notes {
             session.notice(note)?;
         }
@@ -141,8 +141,8 @@ impl Ready {
         }
         let stopwatch = Stopwatch::brief();
         let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &*task, session: &mut session, stopwatch: &stopwatch };
-        warn_of_budget(&*search, &manifest, &mut lab)?;
-        let result = conduct(&manifest, &*search, (test, &classes), &mut lab);
+        warn_of_budget(&prepared, &manifest, &mut lab)?;
+        let result = conduct(&manifest, &prepared, (test, &classes), &mut lab);
         if result.is_err() {
             // The error is what matters; the account of what led to it is written if it can be.
             session.ledger().settle();
@@ -152,10 +152,10 @@ impl Ready {
     }
 
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
-    pub fn forecast(&self, manner: Manner) -> Result<Forecast> {
+    pub fn forecast(&self, options: SessionOptions) -> Result<Forecast> {
         let stopwatch = Stopwatch::brief();
-        self.in_a_session(manner, |session| {
-            let search_seconds = self.search.forecast(&mut self.lab(session, &stopwatch))?;
+        self.in_a_session(options, |session| {
+            let search_seconds = forecast_search(&self.prepared, &mut self.lab(session, &stopwatch))?;
             let select_seconds = self.forecast_selection(session, &stopwatch)?;
             let retrain_seconds = self.forecast_retraining(session, &stopwatch)?;
             session.ledger().settle();
@@ -164,21 +164,22 @@ impl Ready {
     }
 
     /// Measures `steps` steps of each kind that the search makes, in a folder that is thrown away.
-    pub fn measure(&self, manner: Manner, steps: usize) -> Result<Measured> {
+    pub fn measure(&self, options: SessionOptions, steps: usize) -> Result<Measured> {
         let stopwatch = Stopwatch::thorough(steps);
-        let peak_bytes = self.in_a_session(manner, |session| {
+        let peak_bytes = self.in_a_session(options, |session| {
             session.ledger().reset_peaks();
-            self.search.forecast(&mut self.lab(session, &stopwatch))?;
+            forecast_search(&self.prepared, &mut self.lab(session, &stopwatch))?;
             session.ledger().settle();
             Ok(session.ledger().peak_bytes())
         })?;
         Ok(Measured { timings: stopwatch.into_timings(), peak_bytes })
     }
 
-    fn in_a_session<T>(&self, manner: Manner, f: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+    fn in_a_session<T>(&self, options: SessionOptions, f: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
-        f(&mut Session::open(run, manner, Start::now(Box::new(Probes::new(self.device))), self.device)?)
+        // What a forecast measures is not limited: it is there to say whether the limits can be kept.
+        f(&mut Session::open(run, Limits::default(), options, Start::now(Box::new(Probes::new(self.device))), self.device)?)
     }
 
     fn lab<'a>(&'a self, session: &'a mut Session, stopwatch: &'a Stopwatch) -> Lab<'a> {
@@ -186,17 +187,15 @@ impl Ready {
     }
 
     fn forecast_selection(&self, session: &mut Session, stopwatch: &Stopwatch) -> Result<f64> {
-        let candidates = self.search.keep();
-        if candidates < 2 {
+        let Prepared { keep, example, protocol, .. } = &self.prepared;
+        if *keep < 2 {
             return Ok(0.0);
         }
-        let (search, select) = (&*self.search, &self.search.protocol().select);
-        self.lab(session, stopwatch).forecast_trials(search, &search.example(), select, candidates, candidates)
+        trials::forecast(&mut self.lab(session, stopwatch), example, &TrialPlan::of_selection(*keep, &protocol.select))
     }
 
     fn forecast_retraining(&self, session: &mut Session, stopwatch: &Stopwatch) -> Result<f64> {
-        let search = &*self.search;
-        self.lab(session, stopwatch).forecast_retraining(search, &search.example(), &search.protocol().retrain)
+        self.lab(session, stopwatch).forecast_retraining(&self.prepared.example, &self.prepared.protocol.retrain)
     }
 
     fn reopen(&self, directory: &Path) -> Result<RunDir> {
@@ -210,13 +209,26 @@ impl Ready {
     }
 }
 
+/// Device-seconds of the whole search, from a few measured steps that change nothing.
+fn forecast_search(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
+    let of_steps = match &prepared.engine {
+        Engine::Steps { begin, .. } => {
+            let search = begin(lab)?;
+            steps::forecast(lab, search)?
+        }
+        _ => 0.0,
+    };
+    let of_trials = prepared.engine.trials().map(|plan| trials::forecast(lab, &prepared.example, plan)).transpose()?;
+    Ok(of_steps + of_trials.unwrap_or(0.0))
+}
+
 /// Before anything is spent: a search that cannot end within the budget is announced.
-fn warn_of_budget(search: &dyn Search, manifest: &Manifest, lab: &mut Lab) -> Result<()> {
+fn warn_of_budget(prepared: &Prepared, manifest: &Manifest, lab: &mut Lab) -> Result<()> {
     let Some(budget) = manifest.limits.budget_seconds.filter(|_| lab.session.ledger().spent() == 0.0) else {
         return Ok(());
     };
     // Memory that runs out here may still suffice for other trials; the search will tell.
-    let seconds = match guard(|| search.forecast(lab)) {
+    let seconds = match guard(|| forecast_search(prepared, lab)) {
         Ok(seconds) => seconds?,
         Err(message) => return lab.session.notice(&format!("no forecast: {message}")),
     };
@@ -231,8 +243,7 @@ fn warn_of_budget(search: &dyn Search, manifest: &Manifest, lab: &mut Lab) -> Re
 
 /// What decides the outcome of a run and differs between two manifests.
 fn difference(there: &Manifest, here: &Manifest) -> String {
-    let mut list = Vec::new();
-    differences(&deciding(there), &deciding(here), "", &mut list);
+    let list = differences(&deciding(there), &deciding(here));
     if list.is_empty() {
         return "it was written by another version".into();
     }
@@ -246,14 +257,14 @@ fn deciding(m: &Manifest) -> Value {
     })
 }
 
-fn manifest(method: &str, search: &dyn Search, order: &Order, data: &Opened) -> Manifest {
+fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Opened) -> Manifest {
     let shape = data.task.shape();
     let device = device::describe(order.device);
     let mut manifest = Manifest {
         format: FORMAT,
-        method: method.to_string(),
-        variant: search.variant(),
-        declaration: Default::default(),
+        method: method.card().name.to_string(),
+        variant: prepared.variant.clone(),
+        declaration: prepared.declaration(method.card()),
         dataset: order.dataset.clone(),
         preset: order.preset.clone(),
         seed: order.seed,

@@ -1,11 +1,14 @@
-//! What a reproduction offers to the harness.
+//! What a reproduction offers to the harness: a card, and settings that become a declaration and an engine.
 
+use super::control::Control;
 use super::lab::Lab;
-use super::trials::{best, tally};
+use super::settings::{Resolved, preset_names, resolve};
+use super::steps::Stepwise;
+use super::trials::{Proposals, TrialPlan};
 use crate::arch::{self, Architecture, InputShape, NetSize};
 use crate::error::{Error, Result};
-use crate::nn::Network;
-use crate::record::{Candidate, EndReason, TrialRecord};
+use crate::record::{Declaration, Mark, Role};
+use crate::seed::Streams;
 use crate::task::{Augment, Limit, Window};
 use crate::train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -23,96 +26,141 @@ pub struct Card {
     pub paper: &'static str,
     /// One line about the idea.
     pub about: &'static str,
+    /// What its runs are for.
+    pub role: Role,
+    /// How it looks in figures.
+    pub mark: Mark,
     /// TOML: one table a preset, each with `dataset` and `settings`; `paper` is complete.
     pub presets: &'static str,
-    /// What makes random search the control of this method; none where it is the control.
-    pub control: Option<ControlArm>,
+    /// The spaces that it can search, the usual one first: the name, as its control has it, and the settings that choose it.
+    pub spaces: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// Random search in the space of a method, with its images, child training and final training.
-#[derive(Clone, Copy, Debug)]
-pub struct ControlArm {
-    /// What is put behind the name of a preset, such as `-darts`.
-    pub preset: &'static str,
-    /// A setting, as `--set` takes it.
-    pub set: Option<&'static str>,
-}
-
-/// A reproduction: a card, and settings that become a search.
+/// A reproduction.
 pub trait Method: Sync {
     /// What is known without running it.
     fn card(&self) -> &'static Card;
 
     /// Reads and checks complete settings.
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>>;
+    ///
+    /// # Errors
+    /// [`Error::Usage`], naming the setting at fault.
+    fn prepare(&self, settings: &Value) -> Result<Prepared>;
+
+    /// Names of its presets.
+    fn presets(&self) -> Vec<String> {
+        preset_names(self.card())
+    }
+
+    /// Complete settings from a preset and `overrides` (`key=value`).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a preset or a key does not exist, or a value does not fit.
+    fn resolve(&self, preset: &str, overrides: &[String]) -> Result<Resolved> {
+        resolve(self.card(), preset, overrides)
+    }
 }
 
-/// A search with its settings. Worker threads build networks by it.
-pub trait Search: Sync {
+/// Settings, checked: the declaration of a run as plain data, and what does the search.
+pub struct Prepared {
     /// What is special about these settings, such as `first-order`; empty where the method has one form.
-    fn variant(&self) -> String;
-
-    /// How candidates are trained after the search.
-    fn protocol(&self) -> &Protocol;
-
-    /// Refuses images that the search's own settings cannot take; see [`check`] for the whole.
-    fn check(&self, _input: InputShape) -> Result<()> {
-        Ok(())
-    }
-
-    /// Searches until done or until the lab says stop, and returns the best so far.
-    fn run(&self, lab: &mut Lab) -> Result<Found>;
-
-    /// Device-seconds of the whole search, estimated from a few measured steps that change nothing.
-    fn forecast(&self, lab: &mut Lab) -> Result<f64>;
-
+    pub variant: String,
+    /// What happens around the search.
+    pub protocol: Protocol,
     /// How many candidates the search returns at most.
-    fn keep(&self) -> u64;
-
+    pub keep: u64,
     /// Some architecture of the kind that the search returns, to check and to measure its training before there is a finding.
-    fn example(&self) -> Architecture;
+    pub example: Architecture,
+    /// The space that is searched, as reports name it.
+    pub space: String,
+    /// Scores that it predicts for a trial before it is trained: names among its proxies, and words.
+    pub predictions: BTreeMap<String, String>,
+    /// The random search that it is to be compared with.
+    pub control: Option<Control>,
+    /// Refuses images that the search's own settings cannot take.
+    pub check: CheckImages,
+    /// What does the search.
+    pub engine: Engine,
+}
 
-    /// The network of an architecture of this method.
-    fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
-        arch::build(architecture, input, size)
+/// Refuses images that cannot be taken.
+pub type CheckImages = Box<dyn Fn(InputShape) -> Result<()> + Send + Sync>;
+/// Begins a search by steps.
+pub type BeginSteps = Box<dyn Fn(&Lab) -> Result<Box<dyn Stepwise>> + Send + Sync>;
+/// Begins a search by trials; its random streams are those of the run.
+pub type BeginTrials = Box<dyn Fn(Streams) -> Box<dyn Proposals> + Send + Sync>;
+
+/// What does a search.
+pub enum Engine {
+    /// Steps of a search that saves its own state; trials may follow.
+    Steps {
+        /// Begins it.
+        begin: BeginSteps,
+        /// Trials that it proposes after its last step.
+        then: Option<TrialPlan>,
+    },
+    /// Children that are trained and scored, one after the other or side by side.
+    Trials {
+        /// Begins it.
+        begin: BeginTrials,
+        /// How many, and how they are trained.
+        plan: TrialPlan,
+    },
+    /// Nothing: the architecture is given, by this name.
+    Given(String),
+}
+
+impl Engine {
+    /// A search by steps.
+    pub fn by_steps<S: Stepwise + 'static>(begin: impl Fn(&Lab) -> Result<S> + Send + Sync + 'static) -> Self {
+        Self::Steps { begin: Box::new(move |lab| Ok(Box::new(begin(lab)?))), then: None }
+    }
+
+    /// A search by trials.
+    pub fn by_trials<P: Proposals + 'static>(plan: TrialPlan, begin: impl Fn(Streams) -> P + Send + Sync + 'static) -> Self {
+        Self::Trials { begin: Box::new(move |streams| Box::new(begin(streams))), plan }
+    }
+
+    /// How its trials are trained, where it has some.
+    pub fn trials(&self) -> Option<&TrialPlan> {
+        match self {
+            Self::Steps { then, .. } => then.as_ref(),
+            Self::Trials { plan, .. } => Some(plan),
+            Self::Given(_) => None,
+        }
     }
 }
 
-/// Refuses images that a run of these settings cannot take, before anything is spent.
-pub fn check(search: &dyn Search, input: InputShape) -> Result<()> {
-    search.check(input)?;
-    let Protocol { select, retrain, .. } = search.protocol();
-    select.check_for("select", search, input)?;
-    retrain.check_for("retrain", search, input)
-}
+impl Prepared {
+    /// Refuses images that a run of these settings cannot take, before anything is spent.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], naming the section of the settings.
+    pub fn check(&self, input: InputShape) -> Result<()> {
+        (self.check)(input)?;
+        if let Some(plan) = self.engine.trials() {
+            plan.child.check_for(plan.section, &self.example, input)?;
+        }
+        self.protocol.select.check_for("select", &self.example, input)?;
+        self.protocol.retrain.check_for("retrain", &self.example, input)
+    }
 
-/// What a search returns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Found {
-    /// Best search score first, where there is one.
-    pub candidates: Vec<Candidate>,
-    /// What the search score means.
-    pub score_kind: String,
-    /// Why the search ended.
-    pub end: EndReason,
-    /// Figures of the method's own for the result.
-    pub extra: BTreeMap<String, f64>,
-}
-
-impl Found {
-    /// What a search by trials returns: the best `keep` of all that were ever trained.
-    pub fn of_trials(history: &[TrialRecord], keep: usize, stop: Option<EndReason>, metric: &str) -> Self {
-        Self {
-            candidates: best(history, keep),
-            score_kind: format!("validation {metric} of briefly trained children"),
-            end: stop.unwrap_or(EndReason::Completed),
-            extra: tally(history),
+    /// What goes into the manifest.
+    pub fn declaration(&self, card: &Card) -> Declaration {
+        Declaration {
+            title: card.title.into(),
+            role: card.role,
+            space: self.space.clone(),
+            keep: self.keep,
+            predictions: self.predictions.clone(),
+            mark: card.mark,
+            control: self.control.as_ref().map(|control| control.record(&self.protocol)),
         }
     }
 }
 
 /// What happens around a search: how many images it sees, how its candidates are compared, how the chosen one is trained.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Protocol {
     /// Images used.
     pub data: DataUse,
@@ -160,29 +208,24 @@ impl ChildTraining {
         NetSize { channels: self.channels, cells: self.cells, auxiliary: self.recipe.auxiliary_weight > 0.0 }
     }
 
-    /// Refuses what cannot be trained on these images, a size that the search's own networks do not have, and a loss that does not fit them.
-    pub fn check_for(&self, section: &str, search: &dyn Search, input: InputShape) -> Result<()> {
-        self.check(section, input)?;
-        let (recipe, pixels) = (&self.recipe, search.example().classifies_pixels());
+    /// Refuses what cannot be trained on these images, a size that networks like `example` do not have, and a loss that does not fit them.
+    fn check_for(&self, section: &str, example: &Architecture, input: InputShape) -> Result<()> {
+        if self.channels < 2 || self.cells < 3 {
+            return Err(Error::Usage(format!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells)));
+        }
+        self.recipe.check(&format!("{section}.recipe"))?;
+        self.augment.check(&format!("{section}.augment"), input.height, input.width)?;
+        let (recipe, pixels) = (&self.recipe, example.classifies_pixels());
         if recipe.loss.dice != 0.0 && !pixels {
             return Err(Error::Usage(format!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel")));
         }
         if pixels && (recipe.drop_path > 0.0 || recipe.drop_by_depth) {
             return Err(Error::Usage(format!("{section}.recipe.drop_path: networks that classify every pixel have no drop path")));
         }
-        if recipe.dropout > 0.0 && matches!(search.example(), Architecture::Unet(_)) {
+        if recipe.dropout > 0.0 && matches!(example, Architecture::Unet(_)) {
             return Err(Error::Usage(format!("{section}.recipe.dropout: a U-Net has none")));
         }
-        search.build(&search.example(), input, self.size()).map(drop)
-    }
-
-    /// Refuses what cannot be trained on these images; `section` names the settings at fault.
-    fn check(&self, section: &str, input: InputShape) -> Result<()> {
-        if self.channels < 2 || self.cells < 3 {
-            return Err(Error::Usage(format!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells)));
-        }
-        self.recipe.check(&format!("{section}.recipe"))?;
-        self.augment.check(&format!("{section}.augment"), input.height, input.width)
+        arch::build(example, input, self.size()).map(drop)
     }
 }
 
@@ -193,13 +236,35 @@ impl Protocol {
     }
 }
 
+/// Complete settings of a method.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings<S> {
-    search: S,
-    data: DataUse,
-    select: ChildTraining,
-    retrain: ChildTraining,
+pub struct Settings<S> {
+    /// The method's own.
+    pub search: S,
+    /// Images used.
+    pub data: DataUse,
+    /// Short training that chooses among several candidates.
+    pub select: ChildTraining,
+    /// Training of the chosen architecture.
+    pub retrain: ChildTraining,
+    /// The random search that a search by steps is compared with.
+    pub control: Option<ControlSize>,
+}
+
+/// Section `control` of the settings of a search by steps; the control of a search by trials has as many trials as it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlSize {
+    /// Architectures that random search draws; each is trained as the section `select` says, and the best goes on.
+    pub trials: u64,
+}
+
+impl<S> Settings<S> {
+    /// What happens around the search.
+    pub fn protocol(&self) -> Protocol {
+        Protocol { data: self.data, select: self.select.clone(), retrain: self.retrain.clone() }
+    }
 }
 
 /// Refuses a value of a setting below `least`.
@@ -207,8 +272,10 @@ pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
     if value >= least { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at least {least}"))) }
 }
 
-/// Reads complete settings: the method's own section `search`, and the protocol around it. What is wrong is named.
-pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<(S, Protocol)> {
-    let all: Settings<S> = serde_json::from_value(values.clone()).map_err(|e| Error::Usage(format!("settings of {method}: {e}")))?;
-    Ok((all.search, Protocol { data: all.data, select: all.select, retrain: all.retrain }))
+/// Reads complete settings; what is wrong is named.
+///
+/// # Errors
+/// [`Error::Usage`]
+pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<Settings<S>> {
+    serde_json::from_value(values.clone()).map_err(|e| Error::Usage(format!("settings of {method}: {e}")))
 }

@@ -1,10 +1,13 @@
-//! Methods, the lab that they work in, and the conduct of a run.
+//! The engine that all methods share, and the conduct of a run.
+//!
+//! A [`Method`] is a [`Card`] and settings that become [`Prepared`]: a declaration and an [`Engine`], which is a search by steps ([`Stepwise`]) or by trials ([`Proposals`]).
+//! [`conduct()`] takes a run from its search to its test; everything that is charged, limited or recorded goes through the [`Session`].
 
-mod alternation;
-pub mod bilevel;
 mod blobs;
 mod child;
 mod conduct;
+mod control;
+mod evaluate;
 mod fixed;
 mod history;
 #[allow(clippy::module_inception)]
@@ -15,25 +18,29 @@ mod method;
 mod mirror;
 mod network;
 mod open;
-mod pool;
+mod queue;
+mod recorder;
 mod segmentation;
 mod session;
 mod settings;
 mod signals;
+mod steps;
 mod stopwatch;
 mod trials;
 
-pub use crate::budget::calibrate;
-pub use conduct::conduct;
+pub use conduct::{Found, conduct};
+pub use control::{CONTROL, Control, Region, control_order, resolve_control};
+pub use evaluate::{Evaluator, News, Outcome};
 pub use fixed::Fixed;
 pub use lab::{Lab, Point};
 pub use launch::{Forecast, Measured, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
-pub use method::{Card, ChildTraining, ControlArm, DataUse, Found, Method, Protocol, Search, at_least, check, read_settings};
+pub use method::{Card, ChildTraining, ControlSize, DataUse, Engine, Method, Prepared, Protocol, Settings, at_least, read_settings};
 pub use network::{Built, blobs, build, metadata};
 pub use open::suits;
-pub use session::{Flow, Manner, Session, Start, Update, Watch};
+pub use session::{Session, SessionOptions, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};
 pub use signals::Signals;
+pub use steps::{Rehearsal, Stepwise};
 pub use stopwatch::{Stopwatch, Timing};
-pub use trials::{Duplicates, Evaluated, Policy, Proposals, Trial, best, tally};
+pub use trials::{Policy, Proposals, Trial, TrialPlan, best, tally};

@@ -2,8 +2,8 @@
 
 use super::blobs::{to_blob, to_tensor};
 use super::conduct::RETRAIN;
-use super::method::Search;
-use crate::arch::{Architecture, InputShape};
+use super::method::Protocol;
+use crate::arch::{self, Architecture, InputShape};
 use crate::error::{Error, Result};
 use crate::nn::{AUXILIARY, Network, Table, Weights};
 use crate::record::{Blob, Dtype, Manifest, read_safetensors};
@@ -27,11 +27,11 @@ pub struct Built {
 ///
 /// # Errors
 /// [`Error::Input`] if the file does not hold the weights of this network. Of the auxiliary head, which scores nothing, it need not have any.
-pub fn build(manifest: &Manifest, search: &dyn Search, architecture: &Architecture, weights: Option<&Path>) -> Result<Built> {
+pub fn build(manifest: &Manifest, protocol: &Protocol, architecture: &Architecture, weights: Option<&Path>) -> Result<Built> {
     let [channels, height, width, classes] =
         [manifest.data.channels, manifest.data.height, manifest.data.width, manifest.data.classes].map(i64::from);
     let input = InputShape { channels, height, width, classes };
-    let network = search.build(architecture, input, search.protocol().retrain.size())?;
+    let network = arch::build(architecture, input, protocol.retrain.size())?;
     let mut rng = Streams::new(manifest.seed).child(RETRAIN, 0).rng("init", 0);
     let fresh = Weights::init(network.table(), &mut rng, Device::Cpu, Kind::Float);
     if let Some(path) = weights {

@@ -1,6 +1,6 @@
 //! The data of a run: of the kind that its search works on.
 
-use super::method::Search;
+use super::method::Prepared;
 use crate::data::{self, SEGMENTATION_SETS, SETS};
 use crate::error::{Error, Result};
 use crate::task::{Classification, Segmentation, Task, Test, Window};
@@ -21,12 +21,12 @@ pub struct Opened {
     pub notes: Vec<String>,
 }
 
-/// Refuses a data set of another kind than `search` works on, without reading it. Returns whether that is one with a class for every pixel.
+/// Refuses a data set of another kind than `prepared` works on, without reading it. Returns whether that is one with a class for every pixel.
 ///
 /// # Errors
 /// [`Error::Usage`], also for a name that is none.
-pub fn suits(search: &dyn Search, method: &str, dataset: &str) -> Result<bool> {
-    let pixels = search.example().classifies_pixels();
+pub fn suits(prepared: &Prepared, method: &str, dataset: &str) -> Result<bool> {
+    let pixels = prepared.example.classifies_pixels();
     if data::is_segmentation(dataset)? == pixels {
         return Ok(pixels);
     }
@@ -38,9 +38,9 @@ pub fn suits(search: &dyn Search, method: &str, dataset: &str) -> Result<bool> {
     )))
 }
 
-/// Reads `dataset` for `search`; a set of the other kind is refused.
-pub fn open(search: &dyn Search, method: &str, dataset: &str, folder: Option<&Path>, device: Device) -> Result<Opened> {
-    let (protocol, pixels) = (search.protocol(), suits(search, method, dataset)?);
+/// Reads `dataset` for `prepared`; a set of the other kind is refused.
+pub fn open(prepared: &Prepared, method: &str, dataset: &str, folder: Option<&Path>, device: Device) -> Result<Opened> {
+    let (protocol, pixels) = (&prepared.protocol, suits(prepared, method, dataset)?);
     if pixels {
         let set = data::open_segmentation(dataset, folder)?;
         let (task, test) = Segmentation::open(&set, protocol.data.window, protocol.limit(), device)?;

@@ -1,14 +1,11 @@
-//! One attempt at a run: everything that is recorded, charged, saved or stopped goes through here.
+//! One attempt at a run: what is recorded ([`Recorder`]), what is charged and limited, and who is told meet here.
 
-use super::mirror::Mirror;
+use super::recorder::Recorder;
 use super::signals::Signals;
 use crate::budget::{Clock, Ledger, Reading};
 use crate::error::{Error, Result};
-use crate::record::{Blob, Checkpoint, EndReason, Event, EventLog, LedgerRow, Limits, Phase, RunDir, RunResult, TrialRecord};
+use crate::record::{EndReason, Event, LedgerRow, Limits, Phase, RunDir, RunResult, TrialRecord};
 use crate::train::Saved;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 use tch::Device;
 
@@ -33,50 +30,6 @@ pub enum Update<'a> {
 /// Told of progress; a terminal bar, lines, or nothing.
 pub type Watch = Box<dyn FnMut(Update<'_>)>;
 
-/// Whether to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// End here with what there is.
-    Stop(EndReason),
-}
-
-/// What a checkpoint holds: whose state it is, the conductor's own state, the inner state.
-#[derive(Debug, Serialize, Deserialize)]
-struct Stored {
-    stage: String,
-    carried: Value,
-    inner: Value,
-}
-
-/// One attempt at a run.
-pub struct Session {
-    run: RunDir,
-    events: EventLog,
-    mirror: Mirror,
-    ledger: Ledger,
-    signals: Signals,
-    limits: Limits,
-    watch: Watch,
-    checkpoint_seconds: f64,
-    last_checkpoint: f64,
-    last_spent: f64,
-    recorded: HashSet<(Phase, u64, u64)>,
-    committed: BTreeMap<(Phase, u64), TrialRecord>,
-    jobs: u64,
-    carried: Value,
-    resumed: Option<(String, Saved)>,
-    earlier_wall: f64,
-    began: Instant,
-}
-
-/// Seconds between two accounts in the event log, which is what a killed process may leave uncharged: a second at first, then a
-/// half per cent of the time so far, so that the log of a long run stays short, and a minute at most.
-fn account_interval(elapsed: f64) -> f64 {
-    (elapsed / 200.0).clamp(1.0, 60.0)
-}
-
 /// The moment from which an attempt is charged.
 pub struct Start {
     clock: Box<dyn Clock>,
@@ -92,10 +45,8 @@ impl Start {
     }
 }
 
-/// How a session behaves.
-pub struct Manner {
-    /// Limits of the run.
-    pub limits: Limits,
+/// How an attempt saves, talks and stops.
+pub struct SessionOptions {
     /// Seconds between two checkpoints; 0 for one after every step.
     pub checkpoint_seconds: f64,
     /// Children to train side by side.
@@ -108,57 +59,81 @@ pub struct Manner {
     pub signals: Signals,
 }
 
+/// What an attempt has used, and what it may use.
+struct Meter {
+    ledger: Ledger,
+    limits: Limits,
+    began: Instant,
+    /// Wall seconds of earlier attempts.
+    earlier_wall: f64,
+    checkpoint_seconds: f64,
+    /// Seconds of this attempt at the last checkpoint and at the last account.
+    last_checkpoint: f64,
+    last_account: f64,
+}
+
+impl Meter {
+    /// Whether an account is due: a second after the last at first, then a half per cent of the time so far, so that the log of a long run stays short, and a minute at most.
+    /// It is what a killed process may leave uncharged.
+    fn account_is_due(&mut self) -> bool {
+        let now = self.ledger.elapsed();
+        now - self.last_account >= (now / 200.0).clamp(1.0, 60.0)
+    }
+
+    fn checkpoint_is_due(&mut self) -> bool {
+        self.ledger.elapsed() - self.last_checkpoint >= self.checkpoint_seconds
+    }
+
+    /// The limit that is reached, if one is. The budget limits search and selection alone.
+    fn reached(&mut self) -> Option<EndReason> {
+        if let Some(limit) = self.limits.max_memory_bytes {
+            self.ledger.settle();
+            if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
+                return Some(EndReason::OutOfMemory);
+            }
+        }
+        let limited = matches!(self.ledger.phase(), Phase::Search | Phase::Select);
+        let budget = self.limits.budget_seconds.filter(|_| limited)?;
+        (self.ledger.spent() >= budget).then_some(EndReason::BudgetReached)
+    }
+}
+
+/// One attempt at a run.
+pub struct Session {
+    recorder: Recorder,
+    meter: Meter,
+    watch: Watch,
+    signals: Signals,
+    jobs: u64,
+}
+
 impl Session {
     /// Opens the attempt on `run`: reads what earlier attempts left, and begins to charge.
     /// What was spent since `start` is charged too; tensors of a checkpoint go to `device`.
-    pub fn open(run: RunDir, manner: Manner, start: Start, device: Device) -> Result<Self> {
-        let (events, past, mut notices) = EventLog::append_to(&run.events_path())?;
-        let (stored, checkpoint_notices) = run.checkpoints().load()?;
-        notices.extend(checkpoint_notices);
-        let attempt = past.iter().filter(|e| matches!(e.event, Event::AttemptStarted { .. })).count() as u32;
-        let (earlier, earlier_wall) = super::history::accounts(&past);
-        let (carried, resumed) = match stored {
-            Some(checkpoint) => {
-                let (stored, saved) = open_checkpoint(&run, checkpoint, device)?;
-                (stored.carried, Some((stored.stage, saved)))
-            }
-            None => (Value::Null, None),
-        };
-        let (mirror, without) = Mirror::open(&run, manner.tensorboard, &past);
+    pub fn open(run: RunDir, limits: Limits, options: SessionOptions, start: Start, device: Device) -> Result<Self> {
+        let (recorder, past) = Recorder::open(run, options.tensorboard, device)?;
         // Where time is short, a kill must not cost much of it.
-        let checkpoint_seconds = manner.limits.budget_seconds.map_or(f64::INFINITY, |b| b / 20.0).min(manner.checkpoint_seconds);
-        let mut session = Self {
-            run,
-            events,
-            mirror,
-            ledger: Ledger::new(start.clock, start.reading, attempt, earlier),
-            signals: manner.signals,
-            limits: manner.limits,
-            watch: manner.watch,
+        let checkpoint_seconds = limits.budget_seconds.map_or(f64::INFINITY, |b| b / 20.0).min(options.checkpoint_seconds);
+        let meter = Meter {
+            ledger: Ledger::new(start.clock, start.reading, past.attempt, past.rows),
+            limits,
+            began: start.began,
+            earlier_wall: past.wall_seconds,
             checkpoint_seconds,
             last_checkpoint: 0.0,
-            last_spent: 0.0,
-            recorded: super::history::points(&past),
-            committed: super::history::trials(&past).into_iter().map(|t| ((t.phase, t.id), t)).collect(),
-            jobs: manner.jobs.max(1),
-            carried,
-            resumed,
-            earlier_wall,
-            began: start.began,
+            last_account: 0.0,
         };
-        session.record(&Event::AttemptStarted { attempt })?;
-        without.iter().for_each(|text| session.say(text));
-        for text in notices {
+        let mut session = Self { recorder, meter, watch: options.watch, signals: options.signals, jobs: options.jobs.max(1) };
+        session.record(&Event::AttemptStarted { attempt: past.attempt })?;
+        past.remark.iter().for_each(|text| session.say(text));
+        for text in past.notices {
             session.notice(&text)?;
         }
         Ok(session)
     }
 
-    /// Writes an event to the log and, if it is wanted, to TensorBoard's file.
     fn record(&mut self, event: &Event) -> Result<()> {
-        let time = jiff::Timestamp::now();
-        self.events.append_at(time, event)?;
-        if let Some(text) = self.mirror.add(&self.run, &format!("{time:.3}"), event) {
+        if let Some(text) = self.recorder.write(event)? {
             self.say(&text);
         }
         Ok(())
@@ -166,109 +141,97 @@ impl Session {
 
     /// Writes the result, which finishes the run.
     pub fn finish(&mut self, result: &RunResult) -> Result<()> {
-        self.run.write_result(result)?;
-        if let Some(text) = self.mirror.finish(&self.run, result) {
+        if let Some(text) = self.recorder.finish(result)? {
             self.say(&text);
         }
         Ok(())
     }
 
+    /// What is and was recorded.
+    pub fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
     /// The run directory.
     pub fn run(&self) -> &RunDir {
-        &self.run
+        self.recorder.run()
+    }
+
+    /// The record of trial `id` of `phase`, if it was committed.
+    pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
+        self.recorder.committed(phase, id)
     }
 
     /// The account.
     pub fn ledger(&mut self) -> &mut Ledger {
-        &mut self.ledger
+        &mut self.meter.ledger
     }
 
-    /// Wall seconds of earlier attempts.
-    pub fn earlier_wall(&self) -> f64 {
-        self.earlier_wall
+    /// The present phase.
+    pub fn phase(&self) -> Phase {
+        self.meter.ledger.phase()
     }
 
-    /// Wall seconds of this attempt, by a clock of its own.
-    pub fn wall_seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+    /// Memory is measured from now on.
+    pub fn reset_peaks(&mut self) {
+        self.meter.ledger.reset_peaks();
     }
 
-    /// What the conductor saved with the checkpoint, or null.
-    pub fn carried(&self) -> &Value {
-        &self.carried
-    }
-
-    /// Replaces what the conductor saves with every checkpoint.
-    pub fn carry(&mut self, value: &impl Serialize) {
-        self.carried = serde_json::to_value(value).expect("the conductor's state is plain data");
-    }
-
-    /// The state that a checkpoint of `stage` holds, once.
-    pub fn take_saved(&mut self, stage: &str) -> Option<Saved> {
-        self.resumed.take_if(|(s, _)| s == stage).map(|(_, saved)| saved)
+    /// Wall seconds of this attempt, and of all of them, by a clock of their own.
+    pub fn wall_seconds(&self) -> (f64, f64) {
+        let now = self.meter.began.elapsed().as_secs_f64();
+        (now, self.meter.earlier_wall + now)
     }
 
     /// Begins a phase.
     pub fn begin(&mut self, phase: Phase) -> Result<()> {
         self.record(&Event::PhaseStarted { phase })?;
-        self.ledger.switch(phase);
+        self.meter.ledger.switch(phase);
         (self.watch)(Update::Phase(phase));
         Ok(())
     }
 
     /// Ends the present phase; what follows is overhead.
     pub fn end(&mut self, reason: EndReason) -> Result<LedgerRow> {
-        let row = self.ledger.end(self.ledger.phase(), reason);
-        self.ledger.switch(Phase::Overhead);
+        let row = self.meter.ledger.end(self.phase(), reason);
+        self.meter.ledger.switch(Phase::Overhead);
         self.record(&Event::PhaseEnded { row: row.clone() })?;
         self.account()?;
         Ok(row)
     }
 
-    /// To be called after every step: charges it, saves when it is time, and says whether to go on.
+    /// To be called after every step: charges it, saves when it is time, and tells which limit is reached, if one is.
     /// A signal saves and ends the attempt with [`Error::Interrupted`].
-    pub fn step(&mut self, samples: u64, done: u64, planned: u64, stage: &str, save: &dyn Fn() -> Saved) -> Result<Flow> {
-        self.ledger.count_step(samples);
-        (self.watch)(Update::Step { phase: self.ledger.phase(), done, planned });
-        let flow = self.flow()?;
+    pub fn step(&mut self, samples: u64, done: u64, planned: u64, stage: &str, save: &dyn Fn() -> Saved) -> Result<Option<EndReason>> {
+        self.meter.ledger.count_step(samples);
+        self.show_step(done, planned);
+        let limit = self.limit()?;
         let signal = self.signals.caught();
-        let due = self.ledger.elapsed() - self.last_checkpoint >= self.checkpoint_seconds;
-        if due || signal.is_some() || flow != Flow::Continue {
+        if self.meter.checkpoint_is_due() || signal.is_some() || limit.is_some() {
             self.checkpoint(stage, &save())?;
         }
         match signal {
             Some(signal) => Err(self.interrupted(signal)),
-            None => Ok(flow),
+            None => Ok(limit),
         }
     }
 
     /// Like [`Session::step`] for work that is not resumed in the middle, such as a child of a trial or a batch that is scored.
-    pub fn short_step(&mut self, samples: Option<u64>) -> Result<Flow> {
+    pub fn short_step(&mut self, samples: Option<u64>) -> Result<Option<EndReason>> {
         if let Some(samples) = samples {
-            self.ledger.count_step(samples);
+            self.meter.ledger.count_step(samples);
         }
         self.check_signal()?;
-        self.flow()
+        self.limit()
     }
 
-    /// Whether the limits still permit another step. Only search and selection are limited.
-    pub fn flow(&mut self) -> Result<Flow> {
-        let now = self.ledger.elapsed();
-        if now - self.last_spent >= account_interval(now) {
-            self.ledger.settle();
+    /// The limit that is reached, if one is; accounts are written on the way.
+    pub fn limit(&mut self) -> Result<Option<EndReason>> {
+        if self.meter.account_is_due() {
+            self.meter.ledger.settle();
             self.account()?;
         }
-        if let Some(limit) = self.limits.max_memory_bytes {
-            self.ledger.settle();
-            if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
-                return Ok(Flow::Stop(EndReason::OutOfMemory));
-            }
-        }
-        let limited = matches!(self.ledger.phase(), Phase::Search | Phase::Select);
-        match self.limits.budget_seconds {
-            Some(budget) if limited && self.ledger.spent() >= budget => Ok(Flow::Stop(EndReason::BudgetReached)),
-            _ => Ok(Flow::Continue),
-        }
+        Ok(self.meter.reached())
     }
 
     /// An error if a signal came.
@@ -286,106 +249,76 @@ impl Session {
 
     /// Device-seconds spent of the budget, and the budget, if there is one.
     pub fn budget(&mut self) -> Option<(f64, f64)> {
-        self.limits.budget_seconds.map(|budget| (self.ledger.spent(), budget))
+        self.meter.limits.budget_seconds.map(|budget| (self.meter.ledger.spent(), budget))
     }
 
     /// Limit on trials.
     pub fn max_trials(&self) -> Option<u64> {
-        self.limits.max_trials
+        self.meter.limits.max_trials
     }
 
     /// Saves the state of `stage`, and before it what it has cost; the time is overhead.
     pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
-        let phase = self.ledger.switch(Phase::Overhead);
+        let phase = self.meter.ledger.switch(Phase::Overhead);
         self.account()?;
-        let stored = Stored { stage: stage.to_string(), carried: self.carried.clone(), inner: saved.state.clone() };
-        let blobs = saved.tensors.iter().map(|(name, t)| super::blobs::to_blob(name, t)).collect::<Result<Vec<Blob>>>()?;
-        self.events.sync()?;
-        self.run.checkpoints().save(&Checkpoint { state: serde_json::to_value(&stored).expect("plain data"), blobs })?;
-        self.ledger.switch(phase);
-        self.last_checkpoint = self.ledger.elapsed();
+        self.recorder.checkpoint(stage, saved)?;
+        self.meter.ledger.switch(phase);
+        self.meter.last_checkpoint = self.meter.ledger.elapsed();
         Ok(())
     }
 
-    /// Records a point of a curve unless an earlier attempt did.
-    pub fn progress(&mut self, event: Event) -> Result<()> {
-        let Event::Progress { phase, part, step, .. } = &event else {
-            unreachable!("only points of curves come here");
-        };
-        if self.recorded.insert((*phase, *part, *step)) {
-            self.record(&event)?;
-        }
-        Ok(())
+    /// Records an event that stands in the log once: a point of a curve that an earlier attempt recorded is left out.
+    pub fn progress(&mut self, part: u64, step: u64, event: &Event) -> Result<()> {
+        if self.recorder.is_new_point(self.phase(), part, step) { self.record(event) } else { Ok(()) }
     }
 
-    /// The record of trial `id` of `phase`, if an earlier attempt committed it.
-    pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
-        self.committed.get(&(phase, id))
-    }
-
-    /// Commits a trial: it is never run again.
-    pub fn commit(&mut self, trial: TrialRecord) -> Result<()> {
-        self.ledger.settle();
-        self.ledger.count_trial();
+    /// Commits a trial: it is never run again. Returns what is recorded.
+    pub fn commit(&mut self, trial: TrialRecord) -> Result<TrialRecord> {
+        let trial = TrialRecord { spent_seconds: self.meter.ledger.spent(), ..trial };
+        self.meter.ledger.settle();
+        self.meter.ledger.count_trial();
         self.account()?;
         self.record(&Event::Trial(trial.clone()))?;
-        self.events.sync()?;
-        self.committed.insert((trial.phase, trial.id), trial);
-        Ok(())
+        self.recorder.commit(trial.clone())?;
+        Ok(trial)
     }
 
     /// Records a trial that a signal cut off. What it cost is in the ledger; it will be run again.
     pub fn note_interrupted(&mut self, trial: TrialRecord) -> Result<()> {
-        self.record(&Event::Trial(trial))
+        let spent_seconds = self.meter.ledger.spent();
+        self.record(&Event::Trial(TrialRecord { spent_seconds, ..trial }))
     }
 
     /// Records and shows something that a reader should know.
     pub fn notice(&mut self, text: &str) -> Result<()> {
-        (self.watch)(Update::Line(text));
-        self.record(&Event::Notice { text: text.to_string() })?;
-        Ok(())
+        self.say(text);
+        self.record(&Event::Notice { text: text.to_string() })
     }
 
     /// Shows a line without recording it.
-    pub fn say(&mut self, text: &str) {
+    fn say(&mut self, text: &str) {
         (self.watch)(Update::Line(text));
     }
 
     /// Tells the watcher about a step that is not charged here.
     pub fn show_step(&mut self, done: u64, planned: u64) {
-        let phase = self.ledger.phase();
+        let phase = self.phase();
         (self.watch)(Update::Step { phase, done, planned });
-    }
-
-    /// Trials of `phase` by how they ended.
-    pub fn trial_ends(&self, phase: Phase) -> BTreeMap<String, u64> {
-        let mut ends = BTreeMap::new();
-        for trial in self.committed.values().filter(|t| t.phase == phase) {
-            *ends.entry(trial.end.words().to_string()).or_default() += 1;
-        }
-        ends
     }
 
     /// Writes the account of this attempt so far.
     pub fn account(&mut self) -> Result<()> {
-        let event = Event::Spent { rows: self.ledger.rows().to_vec(), wall_seconds: self.wall_seconds() };
+        let (wall_seconds, _) = self.wall_seconds();
+        let event = Event::Spent { rows: self.meter.ledger.rows().to_vec(), wall_seconds };
         self.record(&event)?;
-        self.last_spent = self.ledger.elapsed();
+        self.meter.last_account = self.meter.ledger.elapsed();
         Ok(())
     }
 
     fn interrupted(&mut self, signal: i32) -> Error {
-        self.ledger.settle();
-        // The account is a courtesy here: a full disk must not hide that a signal came.
+        self.meter.ledger.settle();
+        // If the disk is full too, the signal is what matters.
         let _ = self.account();
-        Error::Interrupted { signal, dir: self.run.path().to_path_buf() }
+        Error::Interrupted { signal, dir: self.run().path().to_path_buf() }
     }
-}
-
-fn open_checkpoint(run: &RunDir, checkpoint: Checkpoint, device: Device) -> Result<(Stored, Saved)> {
-    let stored: Stored = serde_json::from_value(checkpoint.state)
-        .map_err(|e| Error::input(run.path(), format!("the checkpoint was written by another version of naslab: {e}")))?;
-    let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), super::blobs::to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
-    let saved = Saved { state: stored.inner.clone(), tensors };
-    Ok((stored, saved))
 }

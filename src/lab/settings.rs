@@ -34,13 +34,22 @@ pub fn resolve(card: &Card, preset: &str, overrides: &[String]) -> Result<Resolv
     let paper = &presets[PAPER]["settings"];
     let mut settings = paper.clone();
     overlay(&mut settings, &chosen["settings"], "")?;
-    for text in overrides {
-        apply(&mut settings, text)?;
-    }
-    let mut shrunk = Vec::new();
-    differences(paper, &settings, "", &mut shrunk);
     let dataset = chosen["dataset"].as_str().expect("every preset names its data set").to_string();
-    Ok(Resolved { settings, dataset, shrunk })
+    Resolved { shrunk: differences(paper, &settings), settings, dataset }.with(overrides, paper)
+}
+
+impl Resolved {
+    /// With `overrides` applied; `paper` are the settings of the preset `paper`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a key does not exist, or a value does not fit.
+    pub fn with(mut self, overrides: &[String], paper: &Value) -> Result<Self> {
+        for text in overrides {
+            apply(&mut self.settings, text)?;
+        }
+        self.shrunk = differences(paper, &self.settings);
+        Ok(self)
+    }
 }
 
 fn presets(card: &Card) -> Map<String, Value> {
@@ -91,12 +100,18 @@ fn apply(settings: &mut Value, text: &str) -> Result<()> {
 }
 
 /// The dotted keys at which `here` differs from `paper`, with both values.
-pub(super) fn differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
+pub(super) fn differences(paper: &Value, here: &Value) -> Vec<Shrunk> {
+    let mut out = Vec::new();
+    collect_differences(paper, here, "", &mut out);
+    out
+}
+
+fn collect_differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
     match (paper, here) {
         (Value::Object(paper), Value::Object(here)) => {
             for (key, value) in paper {
                 let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                differences(value, &here[key], &full, out);
+                collect_differences(value, &here[key], &full, out);
             }
         }
         _ if paper != here => out.push(Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() }),
@@ -107,13 +122,16 @@ pub(super) fn differences(paper: &Value, here: &Value, path: &str, out: &mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Mark, Role, Shape};
 
     const CARD: Card = Card {
         name: "toy",
         title: "",
         paper: "",
         about: "",
-        control: None,
+        role: Role::Search,
+        mark: Mark { colour: [0; 3], shape: Shape::Circle, dashed: false },
+        spaces: &[],
         presets: r#"
             [paper]
             dataset = "cifar10"

@@ -1,11 +1,14 @@
-//! Trials: children drawn one after the other, trained side by side, committed in the order of their numbers.
+//! Trials: children drawn one after the other, trained and scored side by side, committed in the order of their numbers.
 //!
-//! What a search draws may depend only on the outcomes that it says it needs, so the history is the same for any number of jobs
-//! (see `pool.rs` for how they are run).
+//! What a search draws may depend only on the outcomes that it says it needs, so the history is the same for any number of jobs, and for whoever trains the children
+//! ([`super::evaluate`]). The queue that draws and commits is in `queue.rs`.
 
+use super::conduct::Found;
+use super::evaluate::Local;
 use super::lab::{Lab, Point};
-use super::method::{ChildTraining, Search};
-use super::pool;
+use super::method::ChildTraining;
+use super::queue::Queue;
+use super::steps::distinct;
 use crate::arch::Architecture;
 use crate::error::Result;
 use crate::record::{Candidate, EndReason, TrialRecord};
@@ -32,7 +35,14 @@ pub struct Trial {
     pub proxies: BTreeMap<String, f64>,
 }
 
-/// Where trials come from.
+impl Trial {
+    /// A child that was sampled.
+    pub fn sampled(id: u64, architecture: Architecture) -> Self {
+        Self { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
+    }
+}
+
+/// Where trials come from: the core of a search, which knows nothing of who trains them.
 pub trait Proposals {
     /// How many outcomes have to be known before trial `id` can be drawn. It never falls with `id`.
     fn needs(&self, id: u64) -> u64;
@@ -40,8 +50,30 @@ pub trait Proposals {
     /// Trial `id`, from the outcomes that it needs. `attempt` counts the draws of this trial that were refused as duplicates.
     fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial;
 
-    /// Told after every commit; the new trial is the last of `history`.
-    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()>;
+    /// Told every outcome, the last of `history`, in the order of the trials. Returns figures for the search's curve; `None` where it has none.
+    fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>>;
+}
+
+/// How many trials there are and how they are trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialPlan {
+    /// Trials in all.
+    pub trials: u64,
+    /// How each child is trained.
+    pub child: ChildTraining,
+    /// Where `child` stands in the settings.
+    pub section: &'static str,
+    /// What is done with an architecture that was tried before.
+    pub duplicates: Policy,
+    /// How many may be under way at a time, as the search draws them.
+    pub side_by_side: u64,
+}
+
+impl TrialPlan {
+    /// The training of so many candidates.
+    pub(super) fn of_selection(candidates: u64, training: &ChildTraining) -> Self {
+        Self { trials: candidates, child: training.clone(), section: "select", duplicates: Policy::Train, side_by_side: candidates }
+    }
 }
 
 /// What is done with an architecture (up to isomorphism) that was tried before.
@@ -58,7 +90,7 @@ pub enum Policy {
 
 /// The policy, and what was tried.
 #[derive(Debug)]
-pub struct Duplicates {
+pub(super) struct Duplicates {
     policy: Policy,
     first: HashMap<String, u64>,
 }
@@ -70,7 +102,7 @@ impl Duplicates {
     }
 
     /// Trial `id`, and the earlier one whose outcome it takes; `None` if the space is exhausted.
-    pub(super) fn draw(
+    pub fn draw(
         &mut self,
         id: u64,
         known: &[TrialRecord],
@@ -97,7 +129,7 @@ impl Duplicates {
 }
 
 /// Trials that ended, and why no more were run, if so.
-pub type Evaluated = (Vec<TrialRecord>, Option<EndReason>);
+pub(super) type Evaluated = (Vec<TrialRecord>, Option<EndReason>);
 
 /// Given trials, in their order.
 struct Listed<'a>(&'a [Trial]);
@@ -108,68 +140,59 @@ impl Proposals for Listed<'_> {
     }
 
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
-        self.0[(id - self.0[0].id) as usize].clone()
+        self.0[id as usize].clone()
     }
 
-    fn committed(&mut self, history: &[TrialRecord], lab: &mut Lab) -> Result<()> {
-        lab.show(history.len() as u64, self.0.len() as u64);
-        Ok(())
+    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        None
     }
 }
 
-impl Lab<'_> {
-    /// Trains and scores the children of `trials`, which are numbered in a row, on training and validation part; equal ones each on their own.
-    ///
-    /// # Errors
-    /// As [`Lab::stream`].
-    pub fn evaluate(&mut self, search: &dyn Search, trials: &[Trial], training: &ChildTraining) -> Result<Evaluated> {
-        let first = trials.first().map_or(0, |t| t.id);
-        let ids = first..first + trials.len() as u64;
-        self.stream(search, ids, training, &mut Duplicates::new(Policy::Train), &mut Listed(trials))
-    }
+/// Trains and scores the children of `trials`, which are numbered from 0, on training and validation part; equal ones each on their own.
+pub(super) fn evaluate(lab: &mut Lab, trials: &[Trial], training: &ChildTraining) -> Result<Evaluated> {
+    run(lab, &TrialPlan::of_selection(trials.len() as u64, training), &mut Listed(trials))
+}
 
-    /// Draws, trains and scores the trials `ids`. A trial that an earlier attempt committed is answered from the record. A trial that
-    /// diverges, fails or runs out of memory is an outcome like any other.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Interrupted`] after a signal, [`crate::error::Error::Input`] where the record holds other trials than are drawn.
-    pub fn stream(
-        &mut self,
-        search: &dyn Search,
-        ids: std::ops::Range<u64>,
-        training: &ChildTraining,
-        duplicates: &mut Duplicates,
-        proposals: &mut dyn Proposals,
-    ) -> Result<Evaluated> {
-        pool::run(self, search, ids, training, duplicates, proposals)
-    }
+/// A whole search: draws, trains and scores the trials of `plan` and returns the best `keep` of all that were ever trained. A trial that an earlier attempt committed is answered from
+/// the record. One that diverges, fails or runs out of memory is an outcome like any other.
+///
+/// # Errors
+/// [`crate::error::Error::Interrupted`] after a signal, [`crate::error::Error::Input`] where the record holds other trials than are drawn.
+pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals, keep: u64) -> Result<Found> {
+    let (history, stop) = run(lab, plan, proposals)?;
+    Ok(Found {
+        candidates: best(&history, keep),
+        score_kind: format!("validation {} of briefly trained children", lab.metric()),
+        end: stop.unwrap_or(EndReason::Completed),
+        extra: tally(&history),
+    })
+}
 
-    /// Shows and records the curves after a trial, the last of `history`: the best score so far (`before` is that of trials before
-    /// `history`), and figures of the method's own.
-    pub fn report_trial(&mut self, before: Option<f64>, history: &[TrialRecord], planned: u64, extra: BTreeMap<String, f64>) -> Result<()> {
-        let score = history.iter().filter_map(|t| t.score).chain(before).reduce(f64::max);
-        let step = history.last().map_or(0, |t| t.id + 1);
-        self.show(step, planned);
-        self.progress(Point { step, score, loss: history.last().and_then(|t| t.loss), extra, ..Point::default() })
-    }
+fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals) -> Result<Evaluated> {
+    let mut evaluator = Local::new(lab, &plan.child);
+    Queue::new(lab, plan, proposals, &mut evaluator).run()
+}
+
+/// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.
+pub(super) fn report(lab: &mut Lab, history: &[TrialRecord], planned: u64, figures: Option<BTreeMap<String, f64>>) -> Result<()> {
+    let step = history.last().map_or(0, |t| t.id + 1);
+    lab.show(step, planned);
+    let Some(extra) = figures else { return Ok(()) };
+    let score = history.iter().filter_map(|t| t.score).reduce(f64::max);
+    lab.progress(Point { step, score, loss: history.last().and_then(|t| t.loss), extra, ..Point::default() })
 }
 
 /// The `keep` best architectures, each with its best score, the earlier trial first among equals.
-pub fn best(history: &[TrialRecord], keep: usize) -> Vec<Candidate> {
+pub fn best(history: &[TrialRecord], keep: u64) -> Vec<Candidate> {
     let mut scored: Vec<&TrialRecord> = history.iter().filter(|t| t.score.is_some()).collect();
     scored.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)));
-    let mut taken = HashSet::new();
-    scored.retain(|t| taken.insert(t.hash.as_str()));
-    scored
-        .iter()
-        .take(keep)
-        .map(|t| Candidate {
-            origin: format!("trial {}", t.id),
-            architecture: t.architecture.clone(),
-            search_score: t.score,
-            select_score: None,
-        })
-        .collect()
+    let candidate = |t: &&TrialRecord| Candidate {
+        origin: format!("trial {}", t.id),
+        architecture: t.architecture.clone(),
+        search_score: t.score,
+        select_score: None,
+    };
+    distinct(scored.iter().map(candidate).collect(), keep)
 }
 
 /// Figures about the trials that were scored: how many, of how many different architectures, how many took an earlier score.
@@ -181,4 +204,11 @@ pub fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
         ("distinct_architectures".to_string(), distinct.len() as f64),
         ("reused_scores".to_string(), scored().filter(|t| t.reused.is_some()).count() as f64),
     ])
+}
+
+/// Device-seconds of the trials of `plan`, from a few steps of one like `example`.
+pub(super) fn forecast(lab: &Lab, example: &Architecture, plan: &TrialPlan) -> Result<f64> {
+    let one = lab.seconds_of_a_child(example, &plan.child)?;
+    let jobs = lab.jobs().min(plan.side_by_side).max(1);
+    Ok(one * plan.trials.div_ceil(jobs) as f64)
 }

@@ -1,12 +1,10 @@
 //! Optimisers, schedules and the training of one network.
 
-mod bilevel;
 mod optim;
 mod recipe;
 mod saved;
 mod trainer;
 
-pub use bilevel::{Ahead, Order, RADIUS};
 pub use optim::{Adam, Optimizer, OptimizerKind, Sgd, clip, cosine, restarted};
 pub use recipe::{MOST_EPOCHS, Recipe};
 pub use saved::Saved;

@@ -1,7 +1,7 @@
 //! State on its way to or from a checkpoint.
 
 use crate::error::{Error, Result};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tch::{Tensor, no_grad};
 
 /// Plain values and named tensors.
@@ -20,6 +20,14 @@ impl Saved {
             state: serde_json::to_value(state).expect("progress is plain data"),
             tensors: tensors.iter().map(|(name, t)| ((*name).to_string(), t.detach())).collect(),
         }
+    }
+
+    /// The plain values.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where another version wrote them.
+    pub fn progress<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.state).map_err(|e| Error::input("checkpoint", format!("written by another version: {e}")))
     }
 
     /// Copies the tensor `name` into `target`, which must have its shape.

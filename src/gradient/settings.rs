@@ -1,36 +1,12 @@
-//! Searches by gradients: the logits alpha of a mixed network and its weights take alternating steps, on validation and on training images
-//! (DARTS, algorithm 1).
+//! Settings of a search by gradients.
 
-use super::alternation::{forecast, search};
-use super::lab::Lab;
-use super::method::{Found, Protocol, Search, at_least};
-use crate::arch::{Architecture, InputShape};
+use super::Order;
 use crate::error::{Error, Result};
-use crate::nn::{Loss, Pass, Table, Weights};
-use crate::seed::Streams;
+use crate::lab::at_least;
+use crate::nn::Loss;
 use crate::task::Augment;
-use crate::train::{MOST_EPOCHS, Order};
+use crate::train::MOST_EPOCHS;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use tch::Tensor;
-
-/// A network whose edges mix operations by the softmax of logits.
-pub trait Mixed {
-    /// What it declares; alpha is not in it.
-    fn table(&self) -> &Table;
-
-    /// The logits, leaves of the graph.
-    fn alpha(&self) -> Vec<&Tensor>;
-
-    /// Class scores of images [N, C, H, W].
-    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Tensor;
-
-    /// The architecture that alpha stands for.
-    fn genotype(&self) -> Architecture;
-
-    /// Figures for the curves.
-    fn figures(&self) -> BTreeMap<String, f64>;
-}
 
 /// SGD on the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,53 +93,5 @@ impl Alternation {
             return Err(Error::Usage(format!("search.{key} = {value}: must be at least 0 and below {below}")));
         }
         self.loss.check("search.loss")
-    }
-}
-
-/// Makes the network of a search from its random streams.
-pub(super) type Make<'a> = &'a dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>>;
-
-/// A method whose search is the alternation of steps on a mixed network.
-pub struct MixedSearch {
-    /// How the steps alternate.
-    pub how: Alternation,
-    /// What happens around the search.
-    pub protocol: Protocol,
-    /// Some architecture of its space.
-    pub example: Architecture,
-    /// Makes the network of a search from its random streams.
-    pub make: MakeMixed,
-}
-
-/// From the lab and the random streams of a search to its network.
-pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Sync>;
-
-impl Search for MixedSearch {
-    fn variant(&self) -> String {
-        self.how.order.name().into()
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn check(&self, input: InputShape) -> Result<()> {
-        self.how.augment.check("search.augment", input.height, input.width)
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        search(&self.how, lab, &self.make)
-    }
-
-    fn keep(&self) -> u64 {
-        self.how.searches
-    }
-
-    fn example(&self) -> Architecture {
-        self.example.clone()
-    }
-
-    fn forecast(&self, lab: &mut Lab) -> Result<f64> {
-        forecast(&self.how, lab, &self.make)
     }
 }

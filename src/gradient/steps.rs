@@ -1,22 +1,26 @@
-//! The steps of a search by gradients, one after the other, with their checkpoints and curves.
+//! The loop of algorithm 1, with its checkpoints and curves.
 
-use super::bilevel::{Alternation, Make, Mixed};
-use super::lab::{Lab, Point};
-use super::method::Found;
-use super::session::Flow;
+use super::{Ahead, Alternation, Mixed, RADIUS};
 use crate::arch::Architecture;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::lab::{Engine, Lab, Point, Rehearsal, Stepwise};
 use crate::nn::{Pass, Weights};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::Streams;
 use crate::task::{Batch, Part};
-use crate::train::{Adam, Ahead, RADIUS, Saved, Sgd, clip, cosine};
+use crate::train::{Adam, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
-/// Stage name of the search's checkpoints.
-const STAGE: &str = "search";
+/// From the lab and the random streams of a search to its network.
+pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Send + Sync>;
+
+/// The engine of a method whose search is the alternation of steps on a mixed network.
+pub fn engine(how: Alternation, make: MakeMixed) -> Engine {
+    let (how, make) = (Arc::new(how), Arc::new(make));
+    Engine::by_steps(move |lab| GradientSearch::new(Arc::clone(&how), Arc::clone(&make), lab, Progress::default()))
+}
 
 /// Where the whole search stands.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,9 +41,10 @@ struct Progress {
     candidates: Vec<Candidate>,
 }
 
-/// One search in progress.
-struct State<'a> {
-    how: &'a Alternation,
+/// Some searches one after the other, each from random streams of its own.
+pub struct GradientSearch {
+    how: Arc<Alternation>,
+    make: Arc<MakeMixed>,
     net: Box<dyn Mixed>,
     weights: Weights,
     weight_steps: Sgd,
@@ -50,54 +55,24 @@ struct State<'a> {
     progress: Progress,
 }
 
-/// Runs all searches, each from its own seed, and returns what they found, the best score of the mixed network first.
-pub(super) fn search(how: &Alternation, lab: &mut Lab, make: Make) -> Result<Found> {
-    let mut state = match lab.take_saved(STAGE) {
-        Some(saved) => State::restored(how, lab, make, &saved)?,
-        None => State::new(how, lab, make, Progress::default())?,
-    };
-    loop {
-        let end = state.run(lab)?;
-        if state.progress.step > 0 && state.progress.alpha_steps == 0 {
-            lab.session.notice("the search ended before its first architecture step: its cells are those of the random start")?;
-        }
-        if state.progress.step > 0 && end != EndReason::Diverged {
-            let candidate = state.candidate();
-            state.progress.candidates.push(candidate);
-        }
-        let part = state.progress.part + 1;
-        if matches!(end, EndReason::BudgetReached | EndReason::OutOfMemory) || part == how.searches {
-            return Ok(state.found(end, lab.metric()));
-        }
-        let candidates = std::mem::take(&mut state.progress.candidates);
-        state = State::new(how, lab, make, Progress { part, candidates, ..Progress::default() })?;
-    }
-}
-
-/// Seconds of all searches, from a few measured steps on a network that is thrown away.
-pub(super) fn forecast(how: &Alternation, lab: &mut Lab, make: Make) -> Result<f64> {
-    // After the warm-up: what most steps are like.
-    let step = how.warm_up.min(how.epochs - 1) * lab.steps(Part::Train, how.batch);
-    let mut state = State::new(how, lab, make, Progress { step, ..Progress::default() })?;
-    let per_step = lab.seconds_per_step("step of architecture and weights", |lab| {
-        let (train, valid) = (state.train_batch(lab), state.valid_batch(lab));
-        state.step(&train, valid.as_ref());
-        state.progress.step = step;
-        Ok(())
-    })?;
-    // A step has about two forward and four backward-sized parts; scoring a batch has one.
-    let scored = lab.steps(Part::Valid, how.batch) as f64 / 6.0;
-    Ok(per_step * (state.steps_per_epoch as f64 + scored) * (how.epochs * how.searches) as f64)
-}
-
-impl<'a> State<'a> {
-    /// A fresh search number `progress.part`.
-    fn new(how: &'a Alternation, lab: &Lab, make: Make, progress: Progress) -> Result<Self> {
-        let streams = lab.streams.child(STAGE, progress.part);
-        Ok(Self::with(how, make(lab, streams)?, streams, lab.device, lab.steps(Part::Train, how.batch), progress))
+impl GradientSearch {
+    /// Before the first step of search number `progress.part`.
+    fn new(how: Arc<Alternation>, make: Arc<MakeMixed>, lab: &Lab, progress: Progress) -> Result<Self> {
+        let streams = lab.streams.child("search", progress.part);
+        let net = make(lab, streams)?;
+        let steps_per_epoch = lab.steps(Part::Train, how.batch);
+        Ok(Self::with(how, make, net, streams, lab.device, steps_per_epoch, progress))
     }
 
-    fn with(how: &'a Alternation, net: Box<dyn Mixed>, streams: Streams, device: Device, steps_per_epoch: u64, progress: Progress) -> Self {
+    fn with(
+        how: Arc<Alternation>,
+        make: Arc<MakeMixed>,
+        net: Box<dyn Mixed>,
+        streams: Streams,
+        device: Device,
+        steps_per_epoch: u64,
+        progress: Progress,
+    ) -> Self {
         let weights = Weights::init(net.table(), &mut streams.rng("init", 0), device, Kind::Float);
         let a = &how.alpha;
         let adam = |alpha: &Tensor| Adam::new(alpha, a.learning_rate, (a.beta1, a.beta2), a.weight_decay);
@@ -106,23 +81,12 @@ impl<'a> State<'a> {
             alpha_steps: net.alpha().into_iter().map(adam).collect(),
             steps_per_epoch,
             how,
+            make,
             net,
             weights,
             streams,
             progress,
         }
-    }
-
-    fn restored(how: &'a Alternation, lab: &Lab, make: Make, saved: &Saved) -> Result<Self> {
-        let progress: Progress =
-            serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", format!("state of the search: {e}")))?;
-        let mut state = Self::new(how, lab, make, progress)?;
-        for (name, target) in state.tensors() {
-            saved.copy_to(&name, target)?;
-        }
-        let steps = state.progress.alpha_steps;
-        state.alpha_steps.iter_mut().for_each(|adam| adam.steps = steps);
-        Ok(state)
     }
 
     fn tensors(&self) -> Vec<(String, &Tensor)> {
@@ -138,34 +102,41 @@ impl<'a> State<'a> {
         all
     }
 
-    fn save(&self) -> Saved {
-        let tensors = self.tensors();
-        Saved::new(&self.progress, &tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect::<Vec<_>>())
+    /// Steps of one search.
+    fn planned_part(&self) -> u64 {
+        self.steps_per_epoch * self.how.epochs
     }
 
-    fn run(&mut self, lab: &mut Lab) -> Result<EndReason> {
-        let planned = self.steps_per_epoch * self.how.epochs;
-        if let Flow::Stop(reason) = lab.flow()? {
-            return Ok(reason);
+    fn part_is_over(&self) -> bool {
+        self.progress.step == self.planned_part() || self.has_settled()
+    }
+
+    fn is_last_part(&self) -> bool {
+        self.progress.part + 1 == self.how.searches
+    }
+
+    /// Begins the next search; `candidate` is what this one found.
+    fn next_part(&mut self, lab: &Lab, candidate: Option<Candidate>) -> Result<()> {
+        let candidates = self.progress.candidates.drain(..).chain(candidate).collect();
+        let progress = Progress { part: self.progress.part + 1, candidates, ..Progress::default() };
+        *self = Self::new(Arc::clone(&self.how), Arc::clone(&self.make), lab, progress)?;
+        Ok(())
+    }
+
+    /// What the present search has found; nothing before its first step.
+    fn candidate(&self, lab: &mut Lab) -> Result<Option<Candidate>> {
+        if self.progress.step == 0 {
+            return Ok(None);
         }
-        while self.progress.step < planned && !self.has_settled() {
-            if self.progress.step == 0 {
-                self.report(lab, None)?;
-            }
-            let (train, valid) = (self.train_batch(lab), self.valid_batch(lab));
-            if !self.step(&train, valid.as_ref()) {
-                return Ok(EndReason::Diverged);
-            }
-            if self.progress.step.is_multiple_of(self.steps_per_epoch) {
-                self.end_epoch(lab)?;
-            }
-            let (done, all) = (self.progress.part * planned + self.progress.step, planned * self.how.searches);
-            let samples = train.len() + valid.as_ref().map_or(0, Batch::len);
-            if let Flow::Stop(reason) = lab.step(samples as u64, done, all, STAGE, &|| self.save())? {
-                return Ok(reason);
-            }
+        if self.progress.alpha_steps == 0 {
+            lab.notice("the search ended before its first architecture step: its cells are those of the random start")?;
         }
-        Ok(EndReason::Completed)
+        Ok(Some(Candidate {
+            origin: format!("search {}", self.progress.part),
+            architecture: self.net.genotype(),
+            search_score: self.progress.score,
+            select_score: None,
+        }))
     }
 
     fn epoch(&self) -> u64 {
@@ -194,16 +165,17 @@ impl<'a> State<'a> {
         (self.epoch() >= self.how.warm_up).then(draw)
     }
 
-    /// One architecture step on validation images, then one weight step on training images with the new alpha.
-    /// False if a loss was NaN or infinite.
-    fn step(&mut self, train: &Batch, valid: Option<&Batch>) -> bool {
+    /// One turn of algorithm 1's loop. False if a loss was NaN or infinite.
+    fn alternate(&mut self, train: &Batch, valid: Option<&Batch>) -> bool {
         let eta = self.learning_rate(self.epoch());
         if let Some(valid) = valid {
+            // Algorithm 1, line 1: alpha descends ∇α L_val(w − η ∇w L_train(w, α), α); η = 0 in the first order.
             let Some(gradients) = self.alpha_gradient(train, valid, eta) else { return false };
             for ((adam, alpha), gradient) in self.alpha_steps.iter_mut().zip(self.net.alpha()).zip(&gradients) {
                 adam.step(alpha, gradient);
             }
         }
+        // Algorithm 1, line 2: w descends ∇w L_train(w, α), with the new alpha.
         let loss = self.loss(&self.weights, train);
         let value = loss.double_value(&[]);
         if !value.is_finite() {
@@ -267,24 +239,88 @@ impl<'a> State<'a> {
             architecture: Some(self.net.genotype()),
         })
     }
+}
 
-    fn candidate(&self) -> Candidate {
-        Candidate {
-            origin: format!("search {}", self.progress.part),
-            architecture: self.net.genotype(),
-            search_score: self.progress.score,
-            select_score: None,
+impl Stepwise for GradientSearch {
+    fn planned(&self) -> u64 {
+        self.planned_part() * self.how.searches
+    }
+
+    fn done(&self) -> u64 {
+        self.progress.part * self.planned_part() + self.progress.step
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_last_part() && self.part_is_over()
+    }
+
+    fn step(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
+        if self.part_is_over() {
+            let candidate = self.candidate(lab)?;
+            self.next_part(lab, candidate)?;
+        }
+        loop {
+            if self.progress.step == 0 {
+                self.report(lab, None)?;
+            }
+            let (train, valid) = (self.train_batch(lab), self.valid_batch(lab));
+            if self.alternate(&train, valid.as_ref()) {
+                if self.progress.step.is_multiple_of(self.steps_per_epoch) {
+                    self.end_epoch(lab)?;
+                }
+                return Ok(Some((train.len() + valid.as_ref().map_or(0, Batch::len)) as u64));
+            }
+            // A search that diverged found nothing.
+            if self.is_last_part() {
+                return Ok(None);
+            }
+            self.next_part(lab, None)?;
         }
     }
 
-    fn found(self, end: EndReason, metric: &str) -> Found {
-        let mut candidates = self.progress.candidates;
+    fn save(&self) -> Saved {
+        let tensors = self.tensors();
+        Saved::new(&self.progress, &tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect::<Vec<_>>())
+    }
+
+    fn restore(&mut self, lab: &Lab, saved: &Saved) -> Result<()> {
+        *self = Self::new(Arc::clone(&self.how), Arc::clone(&self.make), lab, saved.progress()?)?;
+        for (name, target) in self.tensors() {
+            saved.copy_to(&name, target)?;
+        }
+        let steps = self.progress.alpha_steps;
+        self.alpha_steps.iter_mut().for_each(|adam| adam.steps = steps);
+        Ok(())
+    }
+
+    fn candidates(&mut self, lab: &mut Lab, end: EndReason) -> Result<Vec<Candidate>> {
+        let last = if end == EndReason::Diverged { None } else { self.candidate(lab)? };
+        let mut candidates: Vec<Candidate> = self.progress.candidates.drain(..).chain(last).collect();
         // Stable, so that equal scores stay in the order of their searches; a search without a score comes last.
         candidates.sort_by(|a, b| b.search_score.unwrap_or(-1.0).total_cmp(&a.search_score.unwrap_or(-1.0)));
-        Found { candidates, score_kind: format!("supernet validation {metric}"), end, extra: BTreeMap::new() }
+        Ok(candidates)
+    }
+
+    fn score_kind(&self, metric: &str) -> String {
+        format!("supernet validation {metric}")
+    }
+
+    fn rehearsals(&self, lab: &Lab) -> Vec<Rehearsal> {
+        // A step has about two forward and four backward-sized parts; scoring a batch has one.
+        let scored = lab.steps(Part::Valid, self.how.batch) as f64 / 6.0;
+        let times = (self.steps_per_epoch as f64 + scored) * (self.how.epochs * self.how.searches) as f64;
+        vec![Rehearsal { what: "step of architecture and weights", times }]
+    }
+
+    fn rehearse(&mut self, _: usize, lab: &mut Lab) -> Result<()> {
+        // After the warm-up: what most steps are like.
+        self.progress.step = self.how.warm_up.min(self.how.epochs - 1) * self.steps_per_epoch;
+        let (train, valid) = (self.train_batch(lab), self.valid_batch(lab));
+        self.alternate(&train, valid.as_ref());
+        Ok(())
     }
 }
 
 #[cfg(test)]
-#[path = "alternation_tests.rs"]
+#[path = "steps_tests.rs"]
 mod tests;

@@ -1,7 +1,8 @@
-//! The gradient of a validation loss in the architecture where the weights answer to it by one step of training (DARTS, section 2.3).
+//! The gradient of the validation loss in alpha (DARTS, section 2.3): equation 5, ∇α L_val(w*(α), α), where the best weights w*(α) are replaced by the present ones, or by
+//! those after one more step of training.
 
-use super::optim::Sgd;
 use crate::nn::{Table, Weights};
+use crate::train::Sgd;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
@@ -45,8 +46,7 @@ pub struct Ahead<'a> {
 
 impl Ahead<'_> {
     /// The gradient for every tensor of `alpha`: ∇α L_val(w, α) in the first order, ∇α L_val(w − η (μ m + ∇w L_train(w, α) + λ w), α) in the
-    /// second, by the chain rule. The product of the mixed second derivatives with v = ∇w' L_val is the central difference of ∇α L_train
-    /// along v. The losses are functions of the weights; alpha is in them. `None` if a loss is NaN or infinite.
+    /// second, by the chain rule. The losses are functions of the weights; alpha is in them. `None` if a loss is NaN or infinite.
     pub fn gradient(
         &self,
         order: Order,
@@ -57,14 +57,16 @@ impl Ahead<'_> {
         let finite = |loss: Tensor| loss.double_value(&[]).is_finite().then_some(loss);
         let w = self.weights;
         if order == Order::First {
+            // Equation 6 with η = 0: the weights count as fixed.
             return Some(Tensor::run_backward(&[finite(valid(w))?], alpha, false, false));
         }
         let slope = w.gradient(&finite(train(w))?);
-        // The step ahead has statistics of its own.
+        // w' = w − η ∇w L_train(w, α) of equation 6, with momentum and decay as the optimiser has them. The step ahead has statistics of its own.
         let ahead = no_grad(|| {
             let step = (&self.sgd.velocity * self.sgd.momentum) + slope + w.flat() * self.sgd.weight_decay;
             Weights::over(self.table, w.flat() - step * self.eta, w.flat_stats().copy())
         });
+        // The first term of equation 7, ∇α L_val(w', α), and v = ∇w' L_val(w', α) of its second.
         let inputs: Vec<&Tensor> = alpha.iter().copied().chain(ahead.params()).collect();
         let mut direct = Tensor::run_backward(&[finite(valid(&ahead))?], &inputs, false, false);
         let v = ahead.flatten(&direct.split_off(alpha.len()));
@@ -72,12 +74,14 @@ impl Ahead<'_> {
         if norm == 0.0 {
             return Some(direct);
         }
+        // Equation 8: ∇²α,w L_train(w, α) v ≈ (∇α L_train(w + r v, α) − ∇α L_train(w − r v, α)) / 2 r with r = radius / |v|.
         let r = self.radius / norm;
         let beside = |sign: f64| -> Option<Vec<Tensor>> {
             let moved = no_grad(|| Weights::over(self.table, w.flat() + &v * (sign * r), w.flat_stats().shallow_clone()));
             Some(Tensor::run_backward(&[finite(train(&moved))?], alpha, false, false))
         };
         let (up, down) = (beside(1.0)?, beside(-1.0)?);
+        // Equation 7.
         let join = |((direct, up), down): ((Tensor, Tensor), Tensor)| no_grad(|| direct - (up - down) * (self.eta / (2.0 * r)));
         Some(direct.into_iter().zip(up).zip(down).map(join).collect())
     }

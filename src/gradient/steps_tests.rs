@@ -1,11 +1,10 @@
 //! Tests of the alternating steps, on two linear layers that alpha mixes.
 
-use super::super::bilevel::{AlphaSteps, WeightSteps};
+use super::super::{AlphaSteps, Order, WeightSteps};
 use super::*;
 use crate::arch::darts_space;
 use crate::nn::{Init, Loss, ParamId, Table};
 use crate::task::Augment;
-use crate::train::Order;
 
 struct Toy {
     table: Table,
@@ -63,8 +62,9 @@ fn how() -> Alternation {
     }
 }
 
-fn state(how: &Alternation) -> State<'_> {
-    State::with(how, Box::new(Toy::new()), Streams::new(5), Device::Cpu, 3, Progress::default())
+fn state(how: &Alternation) -> GradientSearch {
+    let make: MakeMixed = Box::new(|_, _| Ok(Box::new(Toy::new())));
+    GradientSearch::with(Arc::new(how.clone()), Arc::new(make), Box::new(Toy::new()), Streams::new(5), Device::Cpu, 3, Progress::default())
 }
 
 fn batch(seed: f64) -> Batch {
@@ -81,7 +81,7 @@ fn a_weight_step_leaves_alpha_and_an_architecture_step_leaves_the_weights() {
     let how_weights = how();
     let mut s = state(&how_weights);
     let (alpha, weights) = (values(s.net.alpha()[0]), values(s.weights.flat()));
-    assert!(s.step(&batch(0.0), None));
+    assert!(s.alternate(&batch(0.0), None));
     assert_eq!(values(s.net.alpha()[0]), alpha);
     assert_ne!(values(s.weights.flat()), weights);
     for order in [Order::First, Order::Second] {
@@ -89,7 +89,7 @@ fn a_weight_step_leaves_alpha_and_an_architecture_step_leaves_the_weights() {
         let how = Alternation { order, weights: frozen, ..how() };
         let mut s = state(&how);
         let (alpha, weights) = (values(s.net.alpha()[0]), values(s.weights.flat()));
-        assert!(s.step(&batch(0.0), Some(&batch(1.0))));
+        assert!(s.alternate(&batch(0.0), Some(&batch(1.0))));
         assert_ne!(values(s.net.alpha()[0]), alpha);
         assert_eq!(values(s.weights.flat()), weights);
         assert_eq!((s.progress.step, s.progress.alpha_steps), (1, 1));
@@ -100,7 +100,7 @@ fn a_weight_step_leaves_alpha_and_an_architecture_step_leaves_the_weights() {
 fn a_search_settles_after_as_many_epochs_without_change_as_patience_says() {
     let how = how();
     let mut s = state(&how);
-    let end_of = |s: &mut State, epoch: u64| {
+    let end_of = |s: &mut GradientSearch, epoch: u64| {
         s.progress.step = epoch * s.steps_per_epoch;
         s.compare();
         s.has_settled()

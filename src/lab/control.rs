@@ -1,0 +1,145 @@
+//! Random search as the control of a search: in the space of that search, with its data, its training of children, its selection and its retraining. All of it is derived from
+//! the settings of the search, so that the two cannot drift apart.
+
+use super::launch::Order;
+use super::method::{ChildTraining, Method, Protocol, Settings};
+use super::settings::{PAPER, Resolved, differences};
+use super::trials::{Policy, TrialPlan};
+use crate::arch::Architecture;
+use crate::error::{Error, Result};
+use crate::record::{ControlRecord, settings_digest};
+use crate::seed::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Name of the method whose runs are controls.
+pub const CONTROL: &str = "random";
+
+/// A registered space, and what of it is drawn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// The registered space.
+    pub space: String,
+    /// Its parameters, such as `{"nodes": 4}`.
+    pub parameters: Value,
+}
+
+impl Region {
+    /// Of the space `space`.
+    pub fn new(space: &str, parameters: Value) -> Self {
+        Self { space: space.into(), parameters }
+    }
+
+    /// A uniform draw.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such space, or its parameters do not fit.
+    pub fn sample(&self, rng: &mut Rng) -> Result<Architecture> {
+        use crate::arch::*;
+        let n = |k: &str| self.parameters[k].as_u64().unwrap_or(0) as usize;
+        Ok(match self.space.as_str() {
+            "darts" => darts_space::sample(rng),
+            "ghn" => ghn_space::sample(n("nodes"), rng),
+            "nas_unet" => nas_unet_space::sample(n("nodes"), rng),
+            "enas_micro" => enas_space::sample_micro(n("nodes"), rng),
+            "enas_macro" => enas_space::sample_macro(n("layers"), rng),
+            "nasnet" => {
+                let ops: Vec<crate::nn::Op> = serde_json::from_value(self.parameters["operations"].clone()).unwrap();
+                nasnet_space::sample(&ops, self.parameters["stacking"].as_bool().unwrap_or(false), rng)
+            }
+            other => return Err(Error::Usage(format!("no space {other}"))),
+        })
+    }
+}
+
+/// Section `search` of the settings of random search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// The space as reports name it, such as `darts` or `enas-macro`.
+    pub space: String,
+    /// Where architectures are drawn.
+    pub region: Region,
+    /// Architectures to draw.
+    pub trials: u64,
+    /// What is done with one that was drawn before.
+    pub duplicates: Policy,
+    /// How many of the best go to the selection phase.
+    pub keep: usize,
+    /// How each is trained.
+    pub child: ChildTraining,
+}
+
+impl Control {
+    /// The control of a search by trials: as many, trained alike.
+    pub fn of_trials(space: &str, region: Region, plan: &TrialPlan, keep: usize) -> Self {
+        Self { space: space.into(), region, trials: plan.trials, duplicates: Policy::Redraw, keep, child: plan.child.clone() }
+    }
+
+    /// The control of a search by steps: each architecture is trained like a candidate in the selection phase, and the best goes on.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the settings lack the section `control`.
+    pub fn of_steps<S>(space: &str, region: Region, settings: &Settings<S>) -> Result<Self> {
+        let size = settings.control.filter(|c| c.trials > 0);
+        let size =
+            size.ok_or_else(|| Error::Usage("control.trials must be at least 1: how many architectures random search tries".into()))?;
+        let child = settings.protocol().select;
+        Ok(Self { space: space.into(), region, trials: size.trials, duplicates: Policy::Redraw, keep: 1, child })
+    }
+
+    /// The variant of random search.
+    pub fn variant(&self) -> String {
+        format!("{}-space", self.space)
+    }
+
+    /// Complete settings of random search, with the protocol of the search that it is the control of.
+    pub fn settings(&self, protocol: &Protocol) -> Value {
+        let Protocol { data, select, retrain } = protocol;
+        json!({ "search": self, "data": data, "select": select, "retrain": retrain })
+    }
+
+    /// How a report finds its runs.
+    pub fn record(&self, protocol: &Protocol) -> ControlRecord {
+        let settings_digest = settings_digest(&self.settings(protocol));
+        ControlRecord { method: CONTROL.into(), variant: self.variant(), settings_digest }
+    }
+}
+
+/// Settings of the control of `method` with these settings of its own.
+///
+/// # Errors
+/// [`Error::Usage`], also where the method has no control.
+pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> {
+    let prepared = method.prepare(settings)?;
+    let none = || Error::Usage(format!("{} has no control", method.card().name));
+    Ok(prepared.control.ok_or_else(none)?.settings(&prepared.protocol))
+}
+
+/// The control of `method` in one of its spaces by a preset, with what differs from the paper's.
+///
+/// # Errors
+/// [`Error::Usage`], also where the method has no such space.
+pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result<Resolved> {
+    let spaces = method.card().spaces;
+    let choose = spaces.iter().find(|(name, _)| *name == space).map(|(_, set)| *set);
+    let choose = choose.ok_or_else(|| Error::Usage(format!("{} does not search the space '{space}'", method.card().name)))?;
+    let choose: Vec<String> = choose.iter().map(|set| (*set).to_string()).collect();
+    let here = method.resolve(preset, &choose)?;
+    let paper = method.resolve(PAPER, &choose)?;
+    let (settings, paper) = (control_settings(method, &here.settings)?, control_settings(method, &paper.settings)?);
+    Ok(Resolved { shrunk: differences(&paper, &settings), settings, dataset: here.dataset })
+}
+
+/// The order of the control of what `order` asks of `method`; none for a method without one.
+///
+/// # Errors
+/// [`Error::Usage`]
+pub fn control_order(method: &dyn Method, order: &Order) -> Result<Option<Order>> {
+    let prepared = method.prepare(&order.settings)?;
+    let Some(control) = prepared.control else { return Ok(None) };
+    let settings = control.settings(&prepared.protocol);
+    let paper = resolve_control(method, &control.space, PAPER)?.settings;
+    Ok(Some(Order { shrunk: differences(&paper, &settings), settings, ..order.clone() }))
+}

@@ -1,0 +1,142 @@
+//! Threads of this machine train the trials, one thread each.
+
+use super::super::child::Child;
+use super::super::lab::Lab;
+use super::super::memory::exhaustion;
+use super::super::method::ChildTraining;
+use super::super::trials::Trial;
+use super::{Evaluator, News, Outcome};
+use crate::error::Result;
+use crate::record::{EndReason, Phase};
+use crate::seed::Streams;
+use crate::task::{Part, Task};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tch::Device;
+
+/// How long to wait for news before limits and signals are looked at.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// See [`Evaluator`].
+pub struct Local {
+    task: Box<dyn Task>,
+    training: Arc<ChildTraining>,
+    phase: Phase,
+    streams: Streams,
+    device: Device,
+    capacity: u64,
+    running: u64,
+    stop: Stop,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why all workers are to end, if they are.
+#[derive(Clone, Default)]
+struct Stop(Arc<Mutex<Option<EndReason>>>);
+
+impl Stop {
+    fn reason(&self) -> MutexGuard<'_, Option<EndReason>> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
+/// What a worker tells.
+enum Message {
+    Step(Option<u64>),
+    /// The trial, how it ended or why its thread panicked, and how long it was at work.
+    End(u64, std::thread::Result<Result<Outcome>>, f64),
+}
+
+impl Local {
+    /// With the data, the device and the number of jobs of `lab`.
+    pub fn new(lab: &Lab, training: &ChildTraining) -> Self {
+        let (sender, receiver) = channel();
+        Self {
+            task: lab.task.share(),
+            training: Arc::new(training.clone()),
+            phase: lab.session.phase(),
+            streams: lab.streams,
+            device: lab.device,
+            capacity: lab.jobs(),
+            running: 0,
+            stop: Stop::default(),
+            sender,
+            receiver,
+            threads: Vec::new(),
+        }
+    }
+}
+
+impl Evaluator for Local {
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    fn begin(&mut self, trial: &Trial) {
+        if self.running == 0 {
+            self.stop.reason().take();
+        }
+        self.running += 1;
+        let (task, training, device) = (self.task.share(), Arc::clone(&self.training), self.device);
+        let (stop, sender, trial) = (self.stop.clone(), self.sender.clone(), trial.clone());
+        let streams = self.streams.child(self.phase.name(), trial.id);
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.push(std::thread::spawn(move || {
+            // One thread a child, whatever the number of jobs: then its sums are the same for any of them.
+            tch::set_num_threads(1);
+            let began = Instant::now();
+            let child = Child { task: &*task, training: &training, part: Part::Train, streams, device };
+            let go_on = |samples| {
+                // A coordinator that is gone has set `stop`.
+                let _ = sender.send(Message::Step(samples));
+                *stop.reason()
+            };
+            let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, go_on)));
+            let _ = sender.send(Message::End(trial.id, end, began.elapsed().as_secs_f64()));
+        }));
+    }
+
+    fn hear(&mut self) -> Result<Option<News>> {
+        match self.receiver.recv_timeout(PATIENCE) {
+            Ok(Message::Step(samples)) => Ok(Some(News::Step(samples))),
+            Ok(Message::End(id, end, seconds)) => {
+                self.running -= 1;
+                let outcome = end.unwrap_or_else(|payload| Ok(misfortune(payload)))?;
+                Ok(Some(News::End { id, outcome, seconds }))
+            }
+            // This struct holds a sender, so nobody has hung up.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn stop(&mut self, reason: EndReason) {
+        self.stop.reason().get_or_insert(reason);
+    }
+}
+
+/// Whatever went wrong, no child works on.
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.stop(EndReason::Interrupted);
+        for thread in self.threads.drain(..) {
+            // A panic in a worker has been told as a message.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A panic of libtorch is the end of a trial; any other is a bug of ours and goes on.
+fn misfortune(payload: Box<dyn Any + Send>) -> Outcome {
+    let (end, remark) = match (exhaustion(&*payload), payload.downcast_ref::<String>()) {
+        (Some(message), _) => (EndReason::OutOfMemory, message),
+        (None, Some(text)) if text.contains("Torch(") => (EndReason::Failed, format!("libtorch failed: {text}")),
+        _ => resume_unwind(payload),
+    };
+    Outcome { remark: Some(remark), ..Outcome::nothing(end) }
+}
