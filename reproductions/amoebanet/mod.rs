@@ -6,14 +6,13 @@
 pub mod mutation;
 pub mod population;
 
-use crate::arch::{Architecture, CellPair, InputShape, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, ControlArm, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings,
 };
-use crate::nn::Op;
 use crate::record::TrialRecord;
 use crate::seed::Streams;
+use crate::space::{Architecture, CellPair, InputShape, NasnetOp, nasnet};
 use mutation::Mutation;
 use population::{Member, Population, Removal};
 use serde::{Deserialize, Serialize};
@@ -37,7 +36,7 @@ const CARD: Card = Card {
 #[serde(deny_unknown_fields)]
 pub struct Evolution {
     /// Operations of the space.
-    pub operations: Vec<Op>,
+    pub operations: Vec<NasnetOp>,
     /// P: members of the population; as many first trials are random.
     pub population: usize,
     /// S: draws from the population, of which the best is the parent.
@@ -86,7 +85,7 @@ impl Method for AmoebaNet {
         if !(0.0..=1.0).contains(&search.identity) {
             return refuse(format!("search.identity = {}: must be a probability", search.identity));
         }
-        nasnet_space::check_operations(&search.operations)?;
+        nasnet::check_operations(&search.operations)?;
         Ok(Box::new(Prepared { search, protocol }))
     }
 }
@@ -120,7 +119,7 @@ impl Search for Prepared {
     }
 
     fn example(&self) -> Architecture {
-        nasnet_space::sample(&self.search.operations, false, &mut Streams::new(0).rng("example", 0))
+        nasnet::sample(&self.search.operations, false, &mut Streams::new(0).rng("example", 0)).into()
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
@@ -149,16 +148,10 @@ impl<'a> Cycles<'a> {
     fn mutated(&mut self, history: &[TrialRecord], streams: Streams, attempt: u64, id: u64) -> Trial {
         let mut rng = streams.child("cycle", id).rng("draw", attempt);
         let sample = self.known.sample(self.search.sample, &mut rng);
-        let parent: &CellPair = history[sample.parent as usize].architecture.pair();
+        let parent: &CellPair<NasnetOp> = history[sample.parent as usize].architecture.get().expect("parents were drawn here");
         let Evolution { operations, identity, exclude_current, .. } = self.search;
         let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, &mut rng);
-        let trial = Trial {
-            id,
-            architecture: Architecture::Nasnet(child),
-            parent: Some(sample.parent),
-            origin: kind.into(),
-            proxies: BTreeMap::new(),
-        };
+        let trial = Trial { id, architecture: child.into(), parent: Some(sample.parent), origin: kind.into(), proxies: BTreeMap::new() };
         self.samples.insert(id, sample.drawn);
         trial
     }
@@ -180,7 +173,7 @@ impl Proposals for Cycles<'_> {
     fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial {
         if id < self.search.population as u64 {
             let mut rng = streams.child("cycle", id).rng("draw", attempt);
-            let architecture = nasnet_space::sample(&self.search.operations, false, &mut rng);
+            let architecture = nasnet::sample(&self.search.operations, false, &mut rng).into();
             return Trial { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() };
         }
         for record in &history[self.admitted..] {

@@ -6,12 +6,12 @@
 pub mod alpha;
 pub mod supernet;
 
-use crate::arch::{Architecture, darts_space};
 use crate::error::Result;
 use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
 use crate::lab::{Card, ControlArm, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
+use crate::space::{Architecture, darts};
 use crate::task::Augment;
 use crate::train::Order;
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,7 @@ impl Method for Darts {
         at_least("search.cells", search.cells as u64, 3)?;
         let how = search.alternation();
         how.check()?;
-        let example = darts_space::sample(&mut Streams::new(0).rng("example", 0));
+        let example = darts::sample(&mut Streams::new(0).rng("example", 0)).into();
         Ok(Box::new(MixedSearch { how, protocol, example, make: Box::new(move |lab, streams| search.mixed(lab, streams)) }))
     }
 }

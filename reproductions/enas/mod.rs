@@ -9,10 +9,10 @@ pub mod micro;
 pub mod search;
 pub mod space;
 
-use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
 use crate::lab::{Card, ControlArm, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use serde::{Deserialize, Serialize};

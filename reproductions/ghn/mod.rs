@@ -11,10 +11,10 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::{Architecture, InputShape, NetSize, ghn_space};
 use crate::error::{Error, Result};
 use crate::lab::{Card, ChildTraining, ControlArm, Found, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape, NetSize, ghn};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use propagation::Schedule;
@@ -174,7 +174,7 @@ impl Search for Prepared {
     }
 
     fn example(&self) -> Architecture {
-        ghn_space::sample(self.search.nodes, &mut Streams::new(0).rng("example", 0))
+        ghn::sample(self.search.nodes, &mut Streams::new(0).rng("example", 0)).into()
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {

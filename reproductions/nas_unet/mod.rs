@@ -8,13 +8,13 @@
 pub mod alpha;
 pub mod supernet;
 
-use crate::arch::nas_unet_space::{self, MOST_NODES};
-use crate::arch::{Architecture, UnetSize};
 use crate::error::{Error, Result};
 use crate::lab::bilevel::{AlphaSteps, Alternation, Mixed, MixedSearch, WeightSteps};
 use crate::lab::{Card, ControlArm, Lab, Method, Protocol, Search, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
+use crate::space::nas_unet::{self, MOST_NODES};
+use crate::space::{Architecture, UnetSize};
 use crate::task::Augment;
 use crate::train::Order;
 use alpha::Alpha;
@@ -146,7 +146,7 @@ impl Method for NasUnet {
                 how.warm_up, how.epochs
             )));
         }
-        let example = nas_unet_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0));
+        let example = nas_unet::sample(search.nodes, &mut Streams::new(0).rng("example", 0)).into();
         Ok(Box::new(MixedSearch { how, protocol, example, make: Box::new(move |lab, streams| search.mixed(lab, streams)) }))
     }
 }

@@ -7,14 +7,13 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::arch::{Architecture, InputShape, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, ControlArm, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, at_least, read_settings,
 };
-use crate::nn::Op;
 use crate::record::TrialRecord;
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape, NasnetOp, nasnet};
 use crate::train::Adam;
 use controller::{Controller, Walk};
 use decisions::Decisions;
@@ -44,7 +43,7 @@ const BETAS: (f64, f64) = (0.9, 0.999);
 #[serde(deny_unknown_fields)]
 pub struct Reinforcement {
     /// Operations of the space.
-    pub operations: Vec<Op>,
+    pub operations: Vec<NasnetOp>,
     /// Whether a block may stack its two sides; else it is a sum.
     pub stacking: bool,
     /// Children in all.
@@ -97,7 +96,7 @@ impl Method for NasNet {
                 "search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse".into(),
             ));
         }
-        nasnet_space::check_operations(&search.operations)?;
+        nasnet::check_operations(&search.operations)?;
         Ok(Box::new(Prepared { search, protocol }))
     }
 }
@@ -147,7 +146,7 @@ impl Search for Prepared {
     }
 
     fn example(&self) -> Architecture {
-        nasnet_space::sample(&self.search.operations, self.search.stacking, &mut Streams::new(0).rng("example", 0))
+        nasnet::sample(&self.search.operations, self.search.stacking, &mut Streams::new(0).rng("example", 0)).into()
     }
 
     fn forecast(&self, lab: &mut Lab) -> Result<f64> {
@@ -170,7 +169,7 @@ impl Batch {
         let entropy = walk.entropy.mean(Kind::Double).double_value(&[]);
         let mut figures = BTreeMap::from([("controller_entropy".to_string(), entropy)]);
         figures.extend(baseline.get().map(|b| ("baseline".to_string(), b)));
-        let architectures = walk.chosen.iter().map(|c| Architecture::Nasnet(decisions.decode(c))).collect();
+        let architectures = walk.chosen.iter().map(|c| Architecture::from(decisions.decode(c))).collect();
         let best_before = before.iter().filter_map(|t| t.score).reduce(f64::max);
         Self { architectures, figures, first: before.len() as u64, best_before, planned }
     }

@@ -1,12 +1,12 @@
 //! Random search, the control arm: children drawn uniformly from a cell space, each trained from scratch for a short time and
 //! scored on validation images; the best go on. The same child training and the same budget as every other method.
 
-use crate::arch::nas_unet_space::MOST_NODES;
-use crate::arch::{Architecture, InputShape, darts_space, ghn_space, nas_unet_space, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{Card, ChildTraining, Duplicates, Found, Lab, Method, Policy, Proposals, Protocol, Search, Trial, read_settings};
 use crate::record::TrialRecord;
 use crate::seed::{Rng, Streams};
+use crate::space::nas_unet::MOST_NODES;
+use crate::space::{Architecture, InputShape, darts, ghn, nas_unet, nasnet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,11 +43,11 @@ pub enum Space {
 impl Space {
     fn sample(self, nodes: usize, rng: &mut Rng) -> Architecture {
         match self {
-            Self::Ghn => ghn_space::sample(nodes, rng),
-            Self::NasUnet => nas_unet_space::sample(nodes, rng),
-            Self::Nasnet => nasnet_space::sample(&nasnet_space::NASNET_OPS, true, rng),
-            Self::Amoebanet => nasnet_space::sample(&nasnet_space::AMOEBANET_OPS, false, rng),
-            Self::Darts => darts_space::sample(rng),
+            Self::Ghn => ghn::sample(nodes, rng).into(),
+            Self::NasUnet => nas_unet::sample(nodes, rng).into(),
+            Self::Nasnet => nasnet::sample(&nasnet::NASNET_OPS, true, rng).into(),
+            Self::Amoebanet => nasnet::sample(&nasnet::AMOEBANET_OPS, false, rng).into(),
+            Self::Darts => darts::sample(rng).into(),
         }
     }
 

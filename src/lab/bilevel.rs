@@ -4,10 +4,10 @@
 use super::alternation::{forecast, search};
 use super::lab::Lab;
 use super::method::{Found, Protocol, Search, at_least};
-use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape};
 use crate::task::Augment;
 use crate::train::{MOST_EPOCHS, Order};
 use serde::{Deserialize, Serialize};

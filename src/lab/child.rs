@@ -2,11 +2,11 @@
 
 use super::method::{ChildTraining, Search};
 use super::stopwatch::Stopwatch;
-use crate::arch::{Architecture, InputShape};
 use crate::error::Result;
 use crate::nn::count;
 use crate::record::EndReason;
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Part, Score, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::collections::BTreeMap;

@@ -7,13 +7,13 @@ use super::method::{Found, Search};
 use super::segmentation;
 use super::session::{Flow, Session};
 use super::trials::Trial;
-use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
 use crate::record::{
     Candidate, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
 };
 use crate::seed::Streams;
+use crate::space::Architecture;
 use crate::task::{Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
 use serde::{Deserialize, Serialize};

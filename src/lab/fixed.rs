@@ -2,9 +2,9 @@
 
 use super::lab::Lab;
 use super::method::{Card, Found, Method, Protocol, Search, read_settings};
-use crate::arch::Architecture;
 use crate::error::Result;
 use crate::record::{Candidate, EndReason};
+use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

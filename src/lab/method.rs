@@ -2,10 +2,11 @@
 
 use super::lab::Lab;
 use super::trials::{best, tally};
-use crate::arch::{self, Architecture, InputShape, NetSize};
 use crate::error::{Error, Result};
+use crate::network;
 use crate::nn::Network;
 use crate::record::{Candidate, EndReason, TrialRecord};
+use crate::space::{Architecture, InputShape, NetSize, UnetSize};
 use crate::task::{Augment, Limit, Window};
 use crate::train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,7 @@ pub trait Search: Sync {
 
     /// The network of an architecture of this method.
     fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
-        arch::build(architecture, input, size)
+        network::build(architecture, input, size)
     }
 }
 
@@ -170,7 +171,7 @@ impl ChildTraining {
         if pixels && (recipe.drop_path > 0.0 || recipe.drop_by_depth) {
             return Err(Error::Usage(format!("{section}.recipe.drop_path: networks that classify every pixel have no drop path")));
         }
-        if recipe.dropout > 0.0 && matches!(search.example(), Architecture::Unet(_)) {
+        if recipe.dropout > 0.0 && search.example().get::<UnetSize>().is_some() {
             return Err(Error::Usage(format!("{section}.recipe.dropout: a U-Net has none")));
         }
         search.build(&search.example(), input, self.size()).map(drop)

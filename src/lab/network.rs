@@ -3,11 +3,11 @@
 use super::blobs::{to_blob, to_tensor};
 use super::conduct::RETRAIN;
 use super::method::Search;
-use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
 use crate::nn::{AUXILIARY, Network, Table, Weights};
 use crate::record::{Blob, Dtype, Manifest, read_safetensors};
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
