@@ -2,9 +2,11 @@
 //! search.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use naslab::nn::{Candidate, Form, Op, Table, Weights};
+use naslab::network::{Candidate, Form};
+use naslab::nn::{Table, Weights};
 use naslab::seed::Streams;
 use naslab::shim::plainly;
+use naslab::space::DartsOp as Op;
 use std::hint::black_box;
 use tch::{Device, Kind, Tensor};
 

@@ -1,12 +1,11 @@
 //! `naslab` re-runs neural-architecture searches under one measured budget and sets what it measured beside what the papers
 //! reported.
 //!
-//! Read from the bottom up: [`nn`] has operations on explicit weights, [`arch`] architectures as values and their networks,
-//! [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
+//! Read from the bottom up: [`space`] has architectures as values, [`nn`] operations on explicit weights, [`network`] the networks of
+//! architectures, [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
 //! run directory, and [`lab`] conducts a run: search, select, retrain, test. Each paper is one folder of [`reproductions`].
 //! [`report`] turns recorded runs into tables and figures, [`export`] hands networks to other programs, and [`cli`] is what was typed.
 
-pub mod arch;
 pub mod budget;
 pub mod cli;
 pub mod data;
@@ -15,6 +14,7 @@ pub mod error;
 pub mod export;
 pub mod gradient;
 pub mod lab;
+pub mod network;
 pub mod nn;
 pub mod record;
 #[cfg(feature = "report")]
@@ -23,6 +23,7 @@ pub mod report;
 pub mod reproductions;
 pub mod seed;
 pub mod shim;
+pub mod space;
 pub mod task;
 pub mod train;
 pub mod units;

@@ -4,23 +4,25 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A part, and the parts that it may use. `error`, `units` and `seed` may be used by all.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("nn", &["shim"]),
-    ("arch", &["nn"]),
-    ("record", &["arch"]),
+    // Architectures as values: no tensors.
+    ("space", &[]),
+    ("network", &["space", "nn"]),
+    ("record", &["space"]),
     ("shim", &[]),
     ("device", &["shim", "record"]),
     ("budget", &["device", "shim", "record"]),
     ("data", &[]),
     ("task", &["data", "nn", "record"]),
     ("train", &["nn"]),
-    ("lab", &["train", "task", "data", "arch", "nn", "budget", "device", "shim", "record"]),
+    ("lab", &["train", "task", "data", "network", "space", "nn", "budget", "device", "shim", "record"]),
     // Recorded files and architectures as data: no tensors, no methods.
-    ("report", &["record", "arch"]),
+    ("report", &["record", "space"]),
     // Networks for other programs: built by the lab, whatever the method.
-    ("export", &["lab", "arch", "nn", "shim", "record"]),
-    ("reproductions", &["lab", "train", "task", "arch", "nn", "record"]),
-    ("cli", &["reproductions", "report", "export", "lab", "data", "device", "arch", "nn", "record"]),
+    ("export", &["lab", "space", "nn", "shim", "record"]),
+    ("reproductions", &["lab", "train", "task", "network", "space", "nn", "record"]),
+    ("cli", &["reproductions", "report", "export", "lab", "data", "device", "space", "nn", "record"]),
     ("lib", &[]),
 ];
 

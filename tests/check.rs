@@ -5,9 +5,8 @@ mod common;
 
 use assert_cmd::Command;
 use naslab::Error;
-use naslab::arch::{Architecture, Cell, CellPair, Edge};
-use naslab::nn::Op;
 use naslab::report::gate::{Mode, Options, Outcome, Verdict, check, junit, update};
+use naslab::space::{Architecture, Cell, CellPair, DartsOp as Op, Edge};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +48,7 @@ impl Default for Fixture {
 fn architecture() -> Architecture {
     let e = |from| Edge { op: Op::SepConv3, from };
     let cell = || Cell::new(vec![[e(0), e(1)], [e(0), e(1)], [e(0), e(1)], [e(0), e(1)]], vec![2, 3, 4, 5]);
-    Architecture::Darts(CellPair { normal: cell(), reduce: cell() })
+    CellPair { normal: cell(), reduce: cell() }.into()
 }
 
 impl Fixture {

@@ -4,10 +4,10 @@
 mod common;
 
 use common::{assert_same, only_run, run_arguments, spawn, unbroken};
-use naslab::arch::InputShape;
 use naslab::data::is_segmentation;
 use naslab::lab::{check, preset_names, resolve};
 use naslab::reproductions::METHODS;
+use naslab::space::InputShape;
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,12 +5,15 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use naslab::arch::{self, Architecture, InputShape, NetSize, UnetSize, darts_space, enas_space, ghn_space, nas_unet_space, nasnet_space};
 use naslab::export::onnx;
 use naslab::lab::{Built, blobs};
-use naslab::nn::{Pass, SegmentOp, Weights};
+use naslab::network;
+use naslab::nn::{Pass, Weights};
 use naslab::record::{Dtype, RunDir, read_safetensors, write_safetensors};
 use naslab::seed::Streams;
+use naslab::space::{
+    Architecture, InputShape, NetSize, SegmentOp, UnetSize, darts, enas_macro, enas_micro, ghn, nas_unet, nasnet, published,
+};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::{Value, json};
@@ -30,7 +33,7 @@ fn numbers(count: i64, seed: f64) -> Tensor {
 
 /// A network whose weights and statistics all have values of their own, as after a training.
 fn built(architecture: &Architecture, input: InputShape, size: NetSize) -> Built {
-    let network = arch::build(architecture, input, size).unwrap();
+    let network = network::build(architecture, input, size).unwrap();
     let weights = Weights::init(network.table(), &mut Streams::new(1).rng("init", 0), Device::Cpu, Kind::Float);
     no_grad(|| {
         let mut flat = weights.flat().shallow_clone();
@@ -79,29 +82,30 @@ fn size(channels: i64, cells: usize) -> NetSize {
 
 fn image_architectures() -> Vec<(String, Architecture, NetSize)> {
     let mut all: Vec<(String, Architecture, NetSize)> = ["darts-v1", "darts-v2", "nasnet-a", "amoebanet-a", "enas-micro", "enas-macro"]
-        .map(|name| (name.to_string(), arch::published(name).unwrap(), size(8, if name.starts_with("darts") { 4 } else { 5 })))
+        .map(|name| (name.to_string(), published(name).unwrap(), size(8, if name.starts_with("darts") { 4 } else { 5 })))
         .into();
     for seed in 0..3 {
         let mut rng = Streams::new(seed).rng("sample", 0);
         let mut add = |name: &str, architecture, size| all.push((format!("{name}-{seed}"), architecture, size));
-        add("darts", darts_space::sample(&mut rng), size(4, 4));
-        add("nasnet", nasnet_space::sample(&nasnet_space::NASNET_OPS, true, &mut rng), size(8, 5));
-        add("enas-micro", enas_space::sample_micro(4, &mut rng), size(6, 5));
-        add("enas-macro", enas_space::sample_macro(6, &mut rng), size(6, 6));
-        add("ghn", ghn_space::sample(5, &mut rng), size(6, 5));
+        add("darts", darts::sample(&mut rng).into(), size(4, 4));
+        add("nasnet", nasnet::sample(&nasnet::NASNET_OPS, true, &mut rng).into(), size(8, 5));
+        add("enas-micro", enas_micro::sample(4, &mut rng).into(), size(6, 5));
+        add("enas-macro", enas_macro::sample(6, &mut rng).into(), size(6, 6));
+        add("ghn", ghn::sample(5, &mut rng).into(), size(6, 5));
     }
     all
 }
 
 fn pixel_architectures() -> Vec<(String, Architecture, NetSize)> {
-    let mut all: Vec<(String, Architecture, NetSize)> = nas_unet_space::PUBLISHED
+    let mut all: Vec<(String, Architecture, NetSize)> = nas_unet::SPACE
+        .published
         .iter()
         .enumerate()
         .map(|(i, (name, make))| ((*name).to_string(), make(), size([4, 16][i % 2], 5)))
         .collect();
-    all.push(("unet".into(), Architecture::Unet(UnetSize { channels: 3, depth: 3 }), size(4, 5)));
+    all.push(("unet".into(), UnetSize { channels: 3, depth: 3 }.into(), size(4, 5)));
     for seed in 0..7 {
-        let architecture = nas_unet_space::sample(4, &mut Streams::new(seed).rng("sample", 0));
+        let architecture = Architecture::from(nas_unet::sample(4, &mut Streams::new(seed).rng("sample", 0)));
         // The other name of a convolution, which searches do not return.
         let text = serde_json::to_string(&architecture).unwrap();
         let text = if seed % 2 == 0 { text } else { text.replace("\"conv\"", "\"shuffle_conv\"") };
@@ -133,7 +137,7 @@ fn onnxruntime_has_the_logits_of_every_space_that_classifies_images() {
 fn onnxruntime_has_the_logits_of_every_space_that_classifies_pixels() {
     let all = pixel_architectures();
     let text: String = all.iter().map(|(_, a, _)| serde_json::to_string(a).unwrap()).collect();
-    let ops = SegmentOp::DOWN.iter().chain(&SegmentOp::UP).chain(&SegmentOp::NORMAL);
+    let ops = SegmentOp::ALL.iter();
     let absent: Vec<&str> = ops.map(|op| op.name()).filter(|name| !text.contains(&format!("\"{name}\""))).collect();
     assert_eq!(absent, ["none"], "a finished cell has every operation but none");
     check_all(&all, SLICE);
@@ -142,7 +146,7 @@ fn onnxruntime_has_the_logits_of_every_space_that_classifies_pixels() {
 #[test]
 fn the_auxiliary_head_is_left_out_and_every_other_weight_is_there_by_name() {
     let input = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
-    let built = built(&arch::published("darts-v2").unwrap(), input, NetSize { channels: 4, cells: 5, auxiliary: true });
+    let built = built(&published("darts-v2").unwrap(), input, NetSize { channels: 4, cells: 5, auxiliary: true });
     let bytes = onnx(&built, &BTreeMap::from([("key".to_string(), "value".to_string())])).unwrap();
     let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
     assert!(!holds("auxiliary") && holds("key") && holds("value"));
@@ -160,7 +164,7 @@ fn an_architecture_by_name_is_exported_with_given_weights_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, out) = (folder.path().join("given.safetensors"), folder.path().join("out"));
     let digits = InputShape { channels: 1, height: 8, width: 8, classes: 10 };
-    let built = built(&arch::published("nasnet-a").unwrap(), digits, size(4, 5));
+    let built = built(&published("nasnet-a").unwrap(), digits, size(4, 5));
     write_safetensors(&weights, &blobs(built.network.table(), &built.weights).unwrap(), &BTreeMap::new()).unwrap();
     let mut command = common::naslab();
     command.args(["export", "nasnet-a"]).args(TINY).arg("--weights").arg(&weights).arg("--out").arg(&out);
@@ -172,7 +176,7 @@ fn an_architecture_by_name_is_exported_with_given_weights_and_read_back() {
     assert_eq!(written, given);
     let facts: Value = serde_json::from_slice(&std::fs::read(out.join("export.json")).unwrap()).unwrap();
     assert_eq!(facts["input"]["shape"], json!(["batch", 1, 8, 8]));
-    assert_eq!(facts["architecture_hash"], json!(arch::published("nasnet-a").unwrap().hash()));
+    assert_eq!(facts["architecture_hash"], json!(published("nasnet-a").unwrap().hash()));
     let mean = facts["input"]["normalisation"]["mean"][0].as_f64().unwrap();
     assert!((mean - 4.886).abs() < 0.01, "the mean of the digits' training images: {mean}");
     // The document is an architecture for every command.

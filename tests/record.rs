@@ -1,8 +1,7 @@
 //! The run directory under torn writes, damage, full disks, and two processes.
 
-use naslab::arch::{Architecture, Cell, CellPair, Edge};
-use naslab::nn::Op;
 use naslab::record::*;
+use naslab::space::{Architecture, Cell, CellPair, DartsOp as Op, Edge};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -16,7 +15,7 @@ fn folder() -> tempfile::TempDir {
 fn architecture(from: usize) -> Architecture {
     let edge = |op, from| Edge { op, from };
     let cell = Cell::new(vec![[edge(Op::SepConv3, 0), edge(Op::SkipConnect, from)]], vec![2]);
-    Architecture::Darts(CellPair { normal: cell.clone(), reduce: cell })
+    CellPair { normal: cell.clone(), reduce: cell }.into()
 }
 
 fn notice(text: &str) -> Event {

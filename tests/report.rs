@@ -1,9 +1,8 @@
 //! The report over recorded runs made by hand: counting, averaging, what is missing, what is damaged, and the same bytes twice.
 
 use naslab::Error;
-use naslab::arch::{Architecture, Cell, CellPair, Edge};
-use naslab::nn::Op;
 use naslab::report::{Status, claims, draw_architecture, draw_cell, load_runs, rows, write_report};
+use naslab::space::{Architecture, Cell, CellPair, DartsOp as Op, Edge};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,7 +68,7 @@ fn architecture() -> Architecture {
         ],
         vec![2, 3, 4, 5],
     );
-    Architecture::Darts(CellPair { normal, reduce })
+    CellPair { normal, reduce }.into()
 }
 
 fn ledger_row(phase: &str, attempt: u32, seconds: f64, cuda: bool) -> Value {
@@ -560,18 +559,18 @@ fn a_very_long_name_is_cut_in_the_names_of_files() {
 fn cells_are_drawn_by_extension() {
     let root = TempDir::new().unwrap();
     let drawn = architecture();
-    let pair = drawn.pair();
+    let (_, normal) = &drawn.cells()[0];
     let svg = root.path().join("cell.svg");
-    draw_cell(&pair.normal, "normal", &svg).unwrap();
+    draw_cell(normal, "normal", &svg).unwrap();
     let text = read(svg);
     assert_eq!(text.matches("sep_conv_3x3").count(), 5);
     assert_eq!(text.matches("skip_connect").count(), 2);
     let png = root.path().join("both.png");
     draw_architecture(&architecture(), "darts-v2", &png).unwrap();
     assert!(png_size(png).0 > 800);
-    let error = draw_cell(&pair.normal, "normal", &root.path().join("cell.pdf")).unwrap_err();
+    let error = draw_cell(normal, "normal", &root.path().join("cell.pdf")).unwrap_err();
     assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(".svg or .png"), "{error}");
-    let ahead = Cell::new(vec![[Edge { op: Op::SepConv3, from: 0 }, Edge { op: Op::SepConv3, from: 2 }]], vec![2]);
+    let ahead = Cell::new(vec![[Edge { op: "sep_conv_3x3", from: 0 }, Edge { op: "sep_conv_3x3", from: 2 }]], vec![2]);
     assert!(draw_cell(&ahead, "ahead", &root.path().join("ahead.svg")).is_err());
 }
 

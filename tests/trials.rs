@@ -3,16 +3,17 @@
 mod common;
 
 use common::{assert_same, history, naslab, only_run, run_arguments};
-use naslab::arch::{Architecture, InputShape, NetSize, build, published};
 use naslab::error::Result;
 use naslab::lab::{
     Card, Duplicates, Found, Lab, Manner, Method, Order, Policy, Proposals, Protocol, Search, Signals, Trial, best, prepare, read_settings,
     resolve, tally,
 };
+use naslab::network::build;
 use naslab::nn::{Network, Output, Pass, Table, Weights};
 use naslab::record::{EndReason, Limits, RunResult, TrialRecord};
 use naslab::reproductions::random::RandomSearch;
 use naslab::seed::Streams;
+use naslab::space::{Architecture, InputShape, NetSize, published};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;

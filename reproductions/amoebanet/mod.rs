@@ -6,14 +6,13 @@
 pub mod mutation;
 pub mod population;
 
-use crate::arch::{Architecture, CellPair, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings,
 };
-use crate::nn::Op;
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
+use crate::space::{CellPair, NasnetOp, nasnet};
 use mutation::Mutation;
 use population::{Member, Population, Removal};
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,7 @@ const CARD: Card = Card {
 #[serde(deny_unknown_fields)]
 pub struct Evolution {
     /// Operations of the space.
-    pub operations: Vec<Op>,
+    pub operations: Vec<NasnetOp>,
     /// P: members of the population; as many first trials are random.
     pub population: usize,
     /// S: draws from the population, of which the best is the parent.
@@ -83,7 +82,7 @@ impl Method for AmoebaNet {
         if !(0.0..=1.0).contains(&search.identity) {
             return refuse(format!("search.identity = {}: must be a probability", search.identity));
         }
-        nasnet_space::check_operations(&search.operations)?;
+        nasnet::check_operations(&search.operations)?;
         let plan = search.plan();
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": false }));
         Ok(Prepared {
@@ -94,7 +93,7 @@ impl Method for AmoebaNet {
             protocol,
             // The best of the history, not of the last population.
             keep: search.keep as u64,
-            example: nasnet_space::sample(&search.operations, false, &mut Streams::new(0).rng("example", 0)),
+            example: nasnet::sample(&search.operations, false, &mut Streams::new(0).rng("example", 0)).into(),
             space: "amoebanet".into(),
             predictions: BTreeMap::new(),
             control: Some(Control::of_trials("amoebanet", region, &plan, search.keep)),
@@ -125,16 +124,10 @@ impl Cycles {
     fn mutated(&mut self, history: &[TrialRecord], streams: Streams, attempt: u64, id: u64) -> Trial {
         let mut rng = streams.child("cycle", id).rng("draw", attempt);
         let sample = self.known.sample(self.search.sample, &mut rng);
-        let parent: &CellPair = history[sample.parent as usize].architecture.pair();
+        let parent: &CellPair<NasnetOp> = history[sample.parent as usize].architecture.get().expect("parents were drawn here");
         let Evolution { operations, identity, exclude_current, .. } = &self.search;
         let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, &mut rng);
-        let trial = Trial {
-            id,
-            architecture: Architecture::Nasnet(child),
-            parent: Some(sample.parent),
-            origin: kind.into(),
-            proxies: BTreeMap::new(),
-        };
+        let trial = Trial { id, architecture: child.into(), parent: Some(sample.parent), origin: kind.into(), proxies: BTreeMap::new() };
         self.samples.insert(id, sample.drawn);
         trial
     }
@@ -166,7 +159,7 @@ impl Proposals for Cycles {
     fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial {
         if id < self.search.population as u64 {
             let mut rng = streams.child("cycle", id).rng("draw", attempt);
-            let architecture = nasnet_space::sample(&self.search.operations, false, &mut rng);
+            let architecture = nasnet::sample(&self.search.operations, false, &mut rng).into();
             return Trial::sampled(id, architecture);
         }
         for record in &history[self.admitted..] {

@@ -1,15 +1,14 @@
 //! The three mutations (paper, section 3.2).
 
-use crate::arch::{CellPair, nasnet_space};
-use crate::nn::Op;
 use crate::seed::Rng;
+use crate::space::{CellPair, NasnetOp, nasnet};
 use rand::RngExt;
 
 /// What may change, and how often.
 #[derive(Clone, Debug)]
 pub struct Mutation<'a> {
     /// Operations to choose from.
-    pub ops: &'a [Op],
+    pub ops: &'a [NasnetOp],
     /// Probability that nothing changes; the two other kinds share the rest equally.
     pub identity: f64,
     /// Whether a changed operation always differs from the one before.
@@ -18,7 +17,7 @@ pub struct Mutation<'a> {
 
 impl Mutation<'_> {
     /// A mutated copy, and the kind of mutation. At most one of the 40 choices of a pair differs.
-    pub fn apply(&self, parent: &CellPair, rng: &mut Rng) -> (CellPair, &'static str) {
+    pub fn apply(&self, parent: &CellPair<NasnetOp>, rng: &mut Rng) -> (CellPair<NasnetOp>, &'static str) {
         let mut child = parent.clone();
         if rng.random::<f64>() < self.identity {
             return (child, "identity");
@@ -34,12 +33,12 @@ impl Mutation<'_> {
         // Earlier states only, so that no cycle can arise; never the present one.
         let drawn = rng.random_range(0..=block);
         edge.from = drawn + usize::from(drawn >= edge.from);
-        *cell = nasnet_space::cell(std::mem::take(&mut cell.nodes), std::mem::take(&mut cell.stacked));
+        *cell = nasnet::cell(std::mem::take(&mut cell.nodes), std::mem::take(&mut cell.stacked));
         (child, "hidden state mutation")
     }
 
-    fn other_op(&self, current: Op, rng: &mut Rng) -> Op {
-        let choices: Vec<Op> = self.ops.iter().copied().filter(|op| !self.exclude_current || *op != current).collect();
+    fn other_op(&self, current: NasnetOp, rng: &mut Rng) -> NasnetOp {
+        let choices: Vec<NasnetOp> = self.ops.iter().copied().filter(|op| !self.exclude_current || *op != current).collect();
         if choices.is_empty() { current } else { choices[rng.random_range(0..choices.len())] }
     }
 }
@@ -47,18 +46,18 @@ impl Mutation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Architecture, nasnet_space::AMOEBANET_OPS};
     use crate::seed::Streams;
+    use crate::space::{Genotype, nasnet::AMOEBANET_OPS};
     use std::collections::{BTreeMap, HashSet};
 
     const PAPER: Mutation<'static> = Mutation { ops: &AMOEBANET_OPS, identity: 0.05, exclude_current: true };
 
-    fn sampled(seed: u64) -> CellPair {
-        nasnet_space::sample(&AMOEBANET_OPS, false, &mut Streams::new(seed).rng("sample", 0)).pair().clone()
+    fn sampled(seed: u64) -> CellPair<NasnetOp> {
+        nasnet::sample(&AMOEBANET_OPS, false, &mut Streams::new(seed).rng("sample", 0))
     }
 
     /// (cell, block, side, operation or source) that differ.
-    fn changes(a: &CellPair, b: &CellPair) -> Vec<(usize, usize, usize, bool)> {
+    fn changes(a: &CellPair<NasnetOp>, b: &CellPair<NasnetOp>) -> Vec<(usize, usize, usize, bool)> {
         let mut out = Vec::new();
         for (c, (a, b)) in [(&a.normal, &b.normal), (&a.reduce, &b.reduce)].into_iter().enumerate() {
             for (i, (a, b)) in a.nodes.iter().zip(&b.nodes).enumerate() {
@@ -80,7 +79,7 @@ mod tests {
         const N: usize = 20_000;
         for _ in 0..N {
             let (child, kind) = PAPER.apply(&parent, &mut rng);
-            Architecture::Nasnet(child.clone()).check().unwrap();
+            child.check().unwrap();
             let changed = changes(&parent, &child);
             assert_eq!(changed.len(), usize::from(kind != "identity"), "{kind}");
             *kinds.entry(kind).or_insert(0usize) += 1;
@@ -139,8 +138,8 @@ mod tests {
 
     #[test]
     fn the_first_block_always_flips_to_the_other_input_and_a_single_operation_stays() {
-        let one = Mutation { ops: &[Op::Identity], identity: 0.0, exclude_current: true };
-        let pair = nasnet_space::sample(&[Op::Identity], false, &mut Streams::new(8).rng("sample", 0)).pair().clone();
+        let one = Mutation { ops: &[NasnetOp::Identity], identity: 0.0, exclude_current: true };
+        let pair = nasnet::sample(&[NasnetOp::Identity], false, &mut Streams::new(8).rng("sample", 0));
         let mut rng = Streams::new(9).rng("mutate", 0);
         for _ in 0..500 {
             let (child, kind) = one.apply(&pair, &mut rng);

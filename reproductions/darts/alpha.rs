@@ -1,14 +1,13 @@
 //! The architecture logits alpha and what they mean.
 
-use crate::arch::darts_space::{EDGES, KEPT, NODES};
-use crate::arch::{Architecture, Cell, CellPair, Edge};
-use crate::nn::Op;
 use crate::seed::Rng;
+use crate::space::darts::{EDGES, KEPT, NODES};
+use crate::space::{Architecture, Cell, CellPair, DartsOp, Edge};
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
 /// Operations an edge mixes.
-pub const OPS: usize = Op::DARTS.len();
+pub const OPS: usize = DartsOp::ALL.len();
 /// Standard deviation of the initial logits.
 const INITIAL_SPREAD: f64 = 1e-3;
 
@@ -35,13 +34,13 @@ pub fn probabilities(alpha: &Tensor) -> [Vec<[f64; OPS]>; 2] {
 /// each with that operation. Ties go to the lower source and the lower operation.
 pub fn genotype(alpha: &Tensor) -> Architecture {
     let [normal, reduce] = probabilities(alpha).map(|rows| discretise(&rows));
-    Architecture::Darts(CellPair { normal, reduce })
+    CellPair { normal, reduce }.into()
 }
 
-fn discretise(rows: &[[f64; OPS]]) -> Cell {
+fn discretise(rows: &[[f64; OPS]]) -> Cell<DartsOp> {
     let nodes = (0..NODES)
         .map(|node| {
-            let mut sources: Vec<(f64, Edge)> = (0..node + 2)
+            let mut sources: Vec<(f64, Edge<DartsOp>)> = (0..node + 2)
                 .map(|from| {
                     let (op, score) = strongest(&rows[offset(node) + from]);
                     (score, Edge { op, from })
@@ -56,9 +55,9 @@ fn discretise(rows: &[[f64; OPS]]) -> Cell {
 }
 
 /// Strongest operation other than `none`, the first of equals.
-fn strongest(row: &[f64; OPS]) -> (Op, f64) {
-    let first = (Op::DARTS[1], row[1]);
-    (2..OPS).fold(first, |best, k| if row[k] > best.1 { (Op::DARTS[k], row[k]) } else { best })
+fn strongest(row: &[f64; OPS]) -> (DartsOp, f64) {
+    let first = (DartsOp::ALL[1], row[1]);
+    (2..OPS).fold(first, |best, k| if row[k] > best.1 { (DartsOp::ALL[k], row[k]) } else { best })
 }
 
 /// Mean entropy of the rows, in nats; ln 8 when all operations are equally likely.
@@ -70,13 +69,13 @@ pub fn entropy(alpha: &Tensor) -> f64 {
 
 /// Skip connections in the normal cell: a sign of collapse when they take over.
 pub fn normal_skips(architecture: &Architecture) -> usize {
-    architecture.pair().normal.nodes.iter().flatten().filter(|e| e.op == Op::SkipConnect).count()
+    let edges = architecture.get::<CellPair<DartsOp>>().map(|pair| pair.normal.nodes.iter().flatten());
+    edges.into_iter().flatten().filter(|e| e.op == DartsOp::SkipConnect).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::darts_space::check;
     use crate::seed::Streams;
     use std::collections::HashSet;
 
@@ -98,12 +97,12 @@ mod tests {
                 let _ = alpha.select(2, 0).fill_(50.0);
             }
             let found = genotype(&alpha);
-            let pair = found.pair();
-            check(pair).unwrap();
+            found.check().unwrap();
+            let pair = found.get::<CellPair<DartsOp>>().unwrap();
             for (node, edges) in pair.normal.nodes.iter().enumerate() {
                 let sources: HashSet<usize> = edges.iter().map(|e| e.from).collect();
                 assert_eq!(sources.len(), 2);
-                assert!(edges.iter().all(|e| e.op != Op::None && e.from < node + 2));
+                assert!(edges.iter().all(|e| e.op != DartsOp::None && e.from < node + 2));
             }
         }
     }
@@ -118,14 +117,17 @@ mod tests {
         set(3, 5, 2.0);
         set(4, 6, 1.0);
         let found = genotype(&alpha);
-        assert_eq!(found.pair().normal.nodes[1], [Edge { op: Op::SepConv5, from: 1 }, Edge { op: Op::DilConv3, from: 2 }]);
+        assert_eq!(
+            found.get::<CellPair<DartsOp>>().unwrap().normal.nodes[1],
+            [Edge { op: DartsOp::SepConv5, from: 1 }, Edge { op: DartsOp::DilConv3, from: 2 }]
+        );
     }
 
     #[test]
     fn ties_go_to_the_lower_source_and_operation() {
         let found = genotype(&Tensor::zeros([2, 14, 8], (Kind::Double, Device::Cpu)));
-        for node in &found.pair().reduce.nodes {
-            assert_eq!(*node, [Edge { op: Op::MaxPool3, from: 0 }, Edge { op: Op::MaxPool3, from: 1 }]);
+        for node in &found.get::<CellPair<DartsOp>>().unwrap().reduce.nodes {
+            assert_eq!(*node, [Edge { op: DartsOp::MaxPool3, from: 0 }, Edge { op: DartsOp::MaxPool3, from: 1 }]);
         }
     }
 

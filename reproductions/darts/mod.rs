@@ -6,13 +6,13 @@
 pub mod alpha;
 pub mod supernet;
 
-use crate::arch::{Architecture, darts_space};
 use crate::error::Result;
 use crate::gradient::{self, AlphaSteps, Alternation, Mixed, Order, WeightSteps};
 use crate::lab::{Card, Control, Lab, Method, Prepared, Region, Settings, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
+use crate::space::{Architecture, darts};
 use crate::task::Augment;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ impl Method for Darts {
             variant: how.order.name().into(),
             protocol: settings.protocol(),
             keep: how.searches,
-            example: darts_space::sample(&mut Streams::new(0).rng("example", 0)),
+            example: darts::sample(&mut Streams::new(0).rng("example", 0)).into(),
             space: "darts".into(),
             predictions: BTreeMap::new(),
             control: Some(Control::of_steps("darts", Region::new("darts", json!({})), &settings)?),

@@ -1,9 +1,10 @@
 //! The search network: every edge of every cell mixes all operations (paper, equation 2).
 
 use super::alpha::{OPS, offset};
-use crate::arch::darts_space::{EDGES, NODES};
-use crate::arch::{InputShape, Preprocess, Stem, is_reduction};
-use crate::nn::{Blocked, BlockedTerm as Term, Candidate, Form, Linear, Op, Table, Weights, global_average};
+use crate::network::{Candidate, Form, PoolOf, Preprocess, Stem, is_reduction};
+use crate::nn::{Blocked, BlockedTerm as Term, Linear, Table, Weights, global_average};
+use crate::space::darts::{EDGES, NODES};
+use crate::space::{DartsOp, InputShape};
 use tch::{Kind, Tensor};
 
 /// Stem, mixed cells, global average pooling, linear classifier.
@@ -86,7 +87,7 @@ impl MixedCell {
                 let stride = if reduction && from < 2 { 2 } else { 1 };
                 let name = format!("node{}.from{from}", node + 2);
                 edges.push(
-                    t.scope(name, |t| Op::DARTS.map(|op| Candidate::declare(t, op.name(), op, channels, stride, Form::Search)).into()),
+                    t.scope(name, |t| DartsOp::ALL.map(|op| Candidate::declare(t, op.name(), op, channels, stride, Form::Search)).into()),
                 );
             }
         }
@@ -116,8 +117,9 @@ impl MixedCell {
         for node in 0..NODES {
             for (from, state) in states.iter().enumerate().skip(pooled.len()) {
                 let leaving = || (from.saturating_sub(1)..NODES).map(|node| &self.edges[offset(node) + from]);
-                let pools = self.edges[offset(node) + from].iter().enumerate().filter_map(|(k, op)| Some((k, op.pool()?)));
-                let of = |(k, (maximum, stride, _))| state.pool_norm(maximum, 3, stride, &pool_statistics(leaving(), k, w), training);
+                let pools = self.edges[offset(node) + from].iter().enumerate().filter_map(|(k, op)| Some((k, pool_of(op)?)));
+                let of =
+                    |(k, pool): (usize, &PoolOf)| state.pool_norm(pool.kind, 3, pool.stride, &pool_statistics(leaving(), k, w), training);
                 pooled.push(pools.map(of).collect());
             }
             // The states, then what each has been pooled to.
@@ -127,7 +129,7 @@ impl MixedCell {
                 let mut pools = pools.iter();
                 for (k, op) in self.edges[offset(node) + from].iter().enumerate() {
                     let coefficient = Some(from * OPS + k);
-                    if op.pool().is_some() {
+                    if pool_of(op).is_some() {
                         terms.push(Term { source: sources.len(), coefficient, stages: Vec::new() });
                         sources.push(pools.next().expect("a pool has been taken"));
                     } else {
@@ -145,7 +147,11 @@ impl MixedCell {
 
 /// Running statistics of the norm after the pool of column `op` of alpha, on every edge in `edges`.
 fn pool_statistics<'a>(edges: impl Iterator<Item = &'a Vec<Candidate>>, op: usize, w: &'a Weights) -> Vec<(&'a Tensor, &'a Tensor)> {
-    edges.filter_map(|edge| edge[op].pool()?.2.map(|norm| norm.running(w))).collect()
+    edges.filter_map(|edge| pool_of(&edge[op])?.norm.map(|norm| norm.running(w))).collect()
+}
+
+fn pool_of(op: &Candidate) -> Option<&PoolOf> {
+    if let Candidate::Pool(pool) = op { Some(pool) } else { None }
 }
 
 /// The mixed edge: sum over k of p_k op_k(x). `none` adds nothing; its share of the softmax is all it has.
@@ -206,7 +212,7 @@ mod tests {
     #[test]
     fn one_hot_logits_make_an_edge_its_operation() {
         let mut t = Table::default();
-        let ops = Op::DARTS.map(|op| Candidate::declare(&mut t, op.name(), op, 3, 1, Form::Search));
+        let ops = DartsOp::ALL.map(|op| Candidate::declare(&mut t, op.name(), op, 3, 1, Form::Search));
         let w = Weights::init(&t, &mut Streams::new(4).rng("init", 0), Device::Cpu, Kind::Double);
         let x = Tensor::randn([4, 3, 6, 6], (Kind::Double, Device::Cpu));
         for (k, op) in ops.iter().enumerate() {

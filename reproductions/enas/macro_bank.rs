@@ -1,18 +1,24 @@
 //! The shared weights of the macro space: every layer has its own weights for each operation; skips are summed (authors' released code, search
 //! mode, with the operation that was meant to be chosen).
 
-use crate::arch::enas_space::{MACRO_OPS, MacroNet, MacroOp, macro_reductions};
-use crate::arch::{EnasClassifier, InputShape};
 use crate::error::{Error, Result};
-use crate::nn::{BatchNorm, ConvBn, ConvShape, FactorizedReduce, Output, Pass, Rule, Table, Weights, global_average, pool};
+use crate::network::EnasClassifier;
+use crate::nn::{BatchNorm, ConvBn, ConvShape, FactorizedReduce, Output, Pass, PoolKind, Rule, Table, Weights, global_average, pool};
+use crate::space::{InputShape, MacroNet, MacroOp, enas_macro};
 use tch::Tensor;
 
 #[derive(Clone, Debug)]
 struct Branch {
     /// 1x1 convolution, batch norm; a ReLU follows.
     first: ConvBn,
-    /// Convolution or depthwise and pointwise, batch norm; a ReLU follows. `None` for a pool.
-    second: Option<ConvBn>,
+    second: Second,
+}
+
+#[derive(Clone, Debug)]
+enum Second {
+    /// Convolution or depthwise and pointwise, batch norm; a ReLU follows.
+    Conv(ConvBn),
+    Pool(PoolKind),
 }
 
 #[derive(Clone, Debug)]
@@ -44,11 +50,11 @@ impl MacroBank {
         }
         let mut t = Table::with_rule(Rule::He);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, channels, 3, 1));
-        let reductions = macro_reductions(layers);
+        let reductions = enas_macro::reductions(layers);
         let layers = (0..layers)
             .map(|l| {
                 t.scope(format!("layer{l}"), |t| Layer {
-                    branches: MACRO_OPS.iter().map(|op| t.scope(op.name(), |t| Branch::declare(t, *op, channels))).collect(),
+                    branches: MacroOp::ALL.iter().map(|op| t.scope(op.name(), |t| Branch::declare(t, *op, channels))).collect(),
                     norm: (l > 0).then(|| BatchNorm::declare(t, "norm", channels, true)),
                     reduce: (0..if reductions.contains(&l) { l + 2 } else { 0 })
                         .map(|s| FactorizedReduce::declare(t, &format!("reduce{s}"), channels, channels, true).without_relu())
@@ -64,8 +70,8 @@ impl MacroBank {
     pub fn forward(&self, w: &Weights, net: &MacroNet, x: &Tensor, pass: &mut Pass) -> Output {
         let mut outs = vec![self.stem.forward(w, x, true)];
         for (l, (layer, chosen)) in self.layers.iter().zip(&net.layers).enumerate() {
-            let at = MACRO_OPS.iter().position(|op| *op == chosen.op).expect("an operation of the space");
-            let mut y = layer.branches[at].forward(w, chosen.op, &outs[l]);
+            let at = MacroOp::ALL.iter().position(|op| *op == chosen.op).expect("an operation of the space");
+            let mut y = layer.branches[at].forward(w, &outs[l]);
             if let Some(norm) = &layer.norm {
                 let sum = chosen.skips.iter().fold(y, |sum, s| sum + &outs[*s]);
                 y = norm.forward(w, &sum, true);
@@ -85,20 +91,21 @@ impl Branch {
         let first = ConvBn::declare(t, "first", ConvShape::pointwise(width, width, 1));
         let separable = |kernel| [ConvShape::depthwise(width, kernel, 1, 1), ConvShape::pointwise(width, width, 1)];
         let second = match op {
-            MacroOp::Conv3 => Some(ConvBn::declare(t, "second", ConvShape::square(width, width, 3, 1))),
-            MacroOp::Conv5 => Some(ConvBn::declare(t, "second", ConvShape::square(width, width, 5, 1))),
-            MacroOp::SepConv3 => Some(ConvBn::declare_all(t, "second", &separable(3))),
-            MacroOp::SepConv5 => Some(ConvBn::declare_all(t, "second", &separable(5))),
-            MacroOp::AvgPool3 | MacroOp::MaxPool3 => None,
+            MacroOp::Conv3 => Second::Conv(ConvBn::declare(t, "second", ConvShape::square(width, width, 3, 1))),
+            MacroOp::Conv5 => Second::Conv(ConvBn::declare(t, "second", ConvShape::square(width, width, 5, 1))),
+            MacroOp::SepConv3 => Second::Conv(ConvBn::declare_all(t, "second", &separable(3))),
+            MacroOp::SepConv5 => Second::Conv(ConvBn::declare_all(t, "second", &separable(5))),
+            MacroOp::AvgPool3 => Second::Pool(PoolKind::Average),
+            MacroOp::MaxPool3 => Second::Pool(PoolKind::Maximum),
         };
         Self { first, second }
     }
 
-    fn forward(&self, w: &Weights, op: MacroOp, x: &Tensor) -> Tensor {
+    fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
         let x = self.first.forward(w, x, true).relu();
         match &self.second {
-            Some(conv) => conv.forward(w, &x, true).relu(),
-            None => pool(&x, op == MacroOp::MaxPool3, 3, 1),
+            Second::Conv(conv) => conv.forward(w, &x, true).relu(),
+            Second::Pool(of) => pool(&x, *of, 3, 1),
         }
     }
 }
@@ -106,9 +113,8 @@ impl Branch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Architecture;
-    use crate::arch::enas_space::{MacroLayer, sample_macro};
     use crate::seed::Streams;
+    use crate::space::MacroLayer;
     use tch::{Device, Kind};
 
     #[test]
@@ -123,17 +129,17 @@ mod tests {
         let bank = MacroBank::declare(InputShape { channels: 1, height: 8, width: 8, classes: 10 }, 4, 6).unwrap();
         let w = Weights::init(&bank.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Double);
         let x = (Tensor::arange(4 * 64, (Kind::Double, Device::Cpu)) * 0.7).sin().view([4, 1, 8, 8]);
-        for op in MACRO_OPS {
+        for op in MacroOp::ALL {
             let layers = (0..6).map(|l| MacroLayer { op, skips: (0..l).filter(|j| j % 2 == 0).collect() }).collect();
             let out = bank.forward(&w, &MacroNet { layers }, &x, &mut Pass::evaluation());
             let grads = Tensor::run_backward(&[out.logits.square().sum(Kind::Double)], w.params(), false, false);
             for (name, g) in bank.table.names().zip(&grads) {
-                let branch = MACRO_OPS.iter().any(|o| name.contains(&format!(".{}.", o.name())));
+                let branch = MacroOp::ALL.iter().any(|o| name.contains(&format!(".{}.", o.name())));
                 let chosen = name.contains(&format!(".{}.", op.name()));
                 assert!(!branch || chosen == (g.defined() && g.abs().max().double_value(&[]) > 0.0), "{op:?} {name}");
             }
         }
-        let Architecture::EnasMacro(net) = sample_macro(6, &mut Streams::new(1).rng("sample", 0)) else { panic!("a network") };
+        let net = enas_macro::sample(6, &mut Streams::new(1).rng("sample", 0));
         assert_eq!(bank.forward(&w, &net, &x, &mut Pass::evaluation()).logits.size(), [4, 10]);
     }
 }

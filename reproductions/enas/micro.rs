@@ -1,13 +1,13 @@
 //! The shared weights of the micro space: for every layer, node, side, kernel and stack one weight for each input that could be chosen
 //! (authors' released code, search mode). A child computes with its own rows only.
 
-use crate::arch::enas_space::micro_reductions;
-use crate::arch::{Cell, CellPair, EnasAuxiliary, EnasClassifier, InputShape, Map};
 use crate::error::{Error, Result};
+use crate::network::{EnasAuxiliary, EnasClassifier, Map};
 use crate::nn::{
-    ConvBn, ConvShape, FactorizedReduce, Init, Network, Op, Output, ParamId, Pass, ReluConvBn, Rule, Table, Weights, global_average, pool,
+    ConvBn, ConvShape, FactorizedReduce, Init, Output, ParamId, Pass, PoolKind, ReluConvBn, Rule, Table, Weights, global_average, pool,
     stage,
 };
+use crate::space::{Cell, CellPair, InputShape, MicroOp, enas_micro};
 use tch::Tensor;
 
 /// One of the two stacked separable convolutions: a row for each input that could be chosen.
@@ -88,7 +88,7 @@ pub struct MicroBank {
 impl MicroBank {
     /// With N + 2 = `cells` layers and `nodes` nodes a cell.
     pub fn declare(input: InputShape, channels: i64, cells: usize, nodes: usize, auxiliary: bool) -> Result<Self> {
-        let Some(reductions) = micro_reductions(cells).filter(|_| channels % 2 == 0) else {
+        let Some(reductions) = enas_micro::reductions(cells).filter(|_| channels % 2 == 0) else {
             return Err(Error::Usage(format!(
                 "search.cells = {cells} and search.channels = {channels}: N + 2 layers with N a multiple of 3, and an even width"
             )));
@@ -114,7 +114,7 @@ impl MicroBank {
 
     /// Scores images [N, C, H, W] by the child of `pair`. Batch norm uses the batch, whatever `pass` says: running statistics would mix
     /// children.
-    pub fn forward(&self, w: &Weights, pair: &CellPair, x: &Tensor, pass: &mut Pass) -> Output {
+    pub fn forward(&self, w: &Weights, pair: &CellPair<MicroOp>, x: &Tensor, pass: &mut Pass) -> Output {
         let stem = self.stem.forward(w, x, true);
         let (mut older, mut newer, mut auxiliary) = (stem.shallow_clone(), stem, None);
         for (i, layer) in self.layers.iter().enumerate() {
@@ -171,7 +171,7 @@ impl Layer {
         (layer, read, out)
     }
 
-    fn forward(&self, w: &Weights, cell: &Cell, older: &Tensor, newer: &Tensor) -> (Tensor, Tensor) {
+    fn forward(&self, w: &Weights, cell: &Cell<MicroOp>, older: &Tensor, newer: &Tensor) -> (Tensor, Tensor) {
         let (before, read) = match &self.reduce {
             Some(reduce) => (newer, reduce.forward(w, newer, true)),
             None => (older, newer.shallow_clone()),
@@ -192,41 +192,22 @@ impl Layer {
     }
 }
 
-fn operate(w: &Weights, bank: &Side, op: Op, from: usize, x: &Tensor) -> Tensor {
+fn operate(w: &Weights, bank: &Side, op: MicroOp, from: usize, x: &Tensor) -> Tensor {
     let twice = |stacks: &[Stack; 2]| stacks[1].forward(w, from, &stacks[0].forward(w, from, x));
     match op {
-        Op::SepConv3 => twice(&bank[0]),
-        Op::SepConv5 => twice(&bank[1]),
-        Op::AvgPool3 => pool(x, false, 3, 1),
-        Op::MaxPool3 => pool(x, true, 3, 1),
-        Op::Identity => x.shallow_clone(),
-        other => unreachable!("{} is no operation of the micro space", other.name()),
-    }
-}
-
-/// A child with its weights in the bank, as a network of its own.
-pub struct MicroChild<'a> {
-    /// The bank.
-    pub bank: &'a MicroBank,
-    /// The child.
-    pub pair: &'a CellPair,
-}
-
-impl Network for MicroChild<'_> {
-    fn table(&self) -> &Table {
-        &self.bank.table
-    }
-
-    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
-        self.bank.forward(w, self.pair, x, pass)
+        MicroOp::SepConv3 => twice(&bank[0]),
+        MicroOp::SepConv5 => twice(&bank[1]),
+        MicroOp::AvgPool3 => pool(x, PoolKind::Average, 3, 1),
+        MicroOp::MaxPool3 => pool(x, PoolKind::Maximum, 3, 1),
+        MicroOp::Identity => x.shallow_clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::enas_space::{MICRO_OPS, cell, sample_micro};
     use crate::seed::Streams;
+    use crate::space::enas_micro::cell;
     use tch::{Device, Kind};
 
     const CIFAR: InputShape = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
@@ -285,15 +266,15 @@ mod tests {
     #[test]
     fn every_operation_runs_forward_and_backward() {
         let (bank, w) = bank();
-        for op in 0..MICRO_OPS.len() {
+        for op in 0..MicroOp::ALL.len() {
             let arc: Vec<usize> = (0..3).flat_map(|i| [i, op, i + 1, op]).collect();
             let pair = CellPair { normal: cell(&arc), reduce: cell(&arc) };
             let out = bank.forward(&w, &pair, &images(), &mut Pass::evaluation());
             assert_eq!(w.gradient(&out.logits.sum(Kind::Double)).isfinite().all().int64_value(&[]), 1, "operation {op}");
         }
         for i in 0..20 {
-            let sampled = sample_micro(3, &mut Streams::new(1).rng("sample", i));
-            assert_eq!(bank.forward(&w, sampled.pair(), &images(), &mut Pass::evaluation()).logits.size(), [4, 10]);
+            let sampled = enas_micro::sample(3, &mut Streams::new(1).rng("sample", i));
+            assert_eq!(bank.forward(&w, &sampled, &images(), &mut Pass::evaluation()).logits.size(), [4, 10]);
         }
     }
 

@@ -6,11 +6,11 @@ use super::controller::{Controller, Sample};
 use super::macro_bank::MacroBank;
 use super::micro::MicroBank;
 use super::space::Space;
-use crate::arch::{Architecture, InputShape};
 use crate::error::Result;
 use crate::lab::{Lab, Point, Rehearsal, Stepwise};
 use crate::nn::{Output, Pass, Table, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
+use crate::space::{Architecture, InputShape};
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
 use serde::{Deserialize, Serialize};
@@ -46,10 +46,10 @@ impl Bank {
     }
 
     fn forward(&self, w: &Weights, child: &Architecture, x: &Tensor, pass: &mut Pass) -> Output {
-        match (self, child) {
-            (Self::Micro(bank), Architecture::EnasMicro(pair)) => bank.forward(w, pair, x, pass),
-            (Self::Macro(bank), Architecture::EnasMacro(net)) => bank.forward(w, net, x, pass),
-            _ => unreachable!("children are of the bank's space"),
+        let own = "children are of the bank's space";
+        match self {
+            Self::Micro(bank) => bank.forward(w, child.get().expect(own), x, pass),
+            Self::Macro(bank) => bank.forward(w, child.get().expect(own), x, pass),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The two spaces, and how decisions become architectures.
 
-use crate::arch::enas_space::{self, MACRO_OPS, MICRO_OPS, MacroLayer, MacroNet};
-use crate::arch::{Architecture, CellPair};
 use crate::seed::Rng;
+use crate::space::{Architecture, CellPair, MacroLayer, MacroNet, MacroOp, MicroOp, enas_macro, enas_micro};
 
 /// Which space is searched, and how large its architectures are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +22,8 @@ impl Space {
     /// Operations to choose from.
     pub fn operations(self) -> usize {
         match self {
-            Self::Micro { .. } => MICRO_OPS.len(),
-            Self::Macro { .. } => MACRO_OPS.len(),
+            Self::Micro { .. } => MicroOp::ALL.len(),
+            Self::Macro { .. } => MacroOp::ALL.len(),
         }
     }
 
@@ -47,18 +46,18 @@ impl Space {
                 // (input, input, operation, operation) → the release's (input, operation, input, operation).
                 let arc: Vec<usize> = decisions.chunks_exact(4).flat_map(|d| [d[0], d[2], d[1], d[3]]).collect();
                 let (normal, reduce) = arc.split_at(arc.len() / 2);
-                Architecture::EnasMicro(CellPair { normal: enas_space::cell(normal), reduce: enas_space::cell(reduce) })
+                CellPair { normal: enas_micro::cell(normal), reduce: enas_micro::cell(reduce) }.into()
             }
             Self::Macro { layers } => {
                 let mut rest = decisions.iter();
                 let layers = (0..layers)
                     .map(|l| {
-                        let op = MACRO_OPS[*rest.next().expect("counted")];
+                        let op = MacroOp::ALL[*rest.next().expect("counted")];
                         let skips = rest.by_ref().take(l).enumerate().filter(|(_, bit)| **bit == 1).map(|(j, _)| j).collect();
                         MacroLayer { op, skips }
                     })
                     .collect();
-                Architecture::EnasMacro(MacroNet { layers })
+                MacroNet { layers }.into()
             }
         }
     }
@@ -66,8 +65,8 @@ impl Space {
     /// A uniform sample.
     pub fn sample(self, rng: &mut Rng) -> Architecture {
         match self {
-            Self::Micro { nodes } => enas_space::sample_micro(nodes, rng),
-            Self::Macro { layers } => enas_space::sample_macro(layers, rng),
+            Self::Micro { nodes } => enas_micro::sample(nodes, rng).into(),
+            Self::Macro { layers } => enas_macro::sample(layers, rng).into(),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The computation graph of a module, as the hypernetwork reads it (paper, section 3.1).
 
-use crate::arch::Cell;
-use crate::nn::Op;
+use crate::space::{Cell, GhnOp};
 
 /// What a vertex stands for; it decides the embedding that the vertex starts with and the branch that gives its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A node of a block.
-    Node(Op),
+    Node(GhnOp),
     /// Brings an input of a block to its width.
     Input,
     /// Averages what no node reads.
@@ -21,14 +20,14 @@ pub enum Kind {
 impl Kind {
     /// All kinds; the place in this list is the row of the embedding.
     pub const ALL: [Self; 12] = [
-        Self::Node(Op::Identity),
-        Self::Node(Op::Conv1),
-        Self::Node(Op::SepConv3),
-        Self::Node(Op::SepConv5),
-        Self::Node(Op::DilConv3),
-        Self::Node(Op::Conv1x7),
-        Self::Node(Op::MaxPool3),
-        Self::Node(Op::AvgPool3),
+        Self::Node(GhnOp::Identity),
+        Self::Node(GhnOp::Conv1),
+        Self::Node(GhnOp::SepConv3),
+        Self::Node(GhnOp::SepConv5),
+        Self::Node(GhnOp::DilConv3),
+        Self::Node(GhnOp::Conv1x7),
+        Self::Node(GhnOp::MaxPool3),
+        Self::Node(GhnOp::AvgPool3),
         Self::Input,
         Self::Output,
         Self::Stem,
@@ -52,7 +51,7 @@ pub struct Graph {
 
 impl Graph {
     /// A block: its two inputs, its nodes, and one output, which everything reaches.
-    pub fn of_block(cell: &Cell) -> Self {
+    pub fn of_block(cell: &Cell<GhnOp>) -> Self {
         let mut kinds = vec![Kind::Input; 2];
         let mut preds = vec![Vec::new(); 2];
         for [a, b] in &cell.nodes {
@@ -99,13 +98,13 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Architecture, ghn_space};
     use crate::seed::Streams;
+    use crate::space::ghn;
 
     #[test]
     fn a_block_has_one_sink_and_levels_keep_the_order() {
         for i in 0..200 {
-            let Architecture::Ghn(cell) = ghn_space::sample(15, &mut Streams::new(1).rng("sample", i)) else { panic!("a block") };
+            let cell = ghn::sample(15, &mut Streams::new(1).rng("sample", i));
             let graph = Graph::of_block(&cell);
             assert_eq!(graph.vertices(), 18);
             let succs = graph.succs();

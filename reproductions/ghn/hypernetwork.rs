@@ -3,10 +3,11 @@
 use super::GhnSettings;
 use super::graph::{Graph, Kind};
 use super::propagation::{Prepared, Propagation};
-use crate::arch::{Cell, GhnNetwork, InputShape, NetSize};
 use crate::error::{Error, Result};
-use crate::nn::{Init, Linear, Network, Op, ParamId, Table, Weights};
+use crate::network::GhnNetwork;
+use crate::nn::{Init, Linear, Network, ParamId, Table, Weights};
 use crate::seed::Rng;
+use crate::space::{Cell, GhnOp, InputShape, NetSize};
 use std::collections::HashMap;
 use tch::{Device, Kind as Number, Tensor, no_grad};
 
@@ -43,10 +44,10 @@ fn tensors(kind: Kind, f: i64, input: InputShape) -> Vec<Declared> {
     let conv = |name, shape: [i64; 4]| (name, shape.to_vec(), (2.0 / (shape[1] * shape[2] * shape[3]) as f64).sqrt());
     let separable = |k| vec![conv("conv0.weight", [f, 1, k, k]), conv("conv1.weight", [f, f, 1, 1])];
     match kind {
-        Kind::Input | Kind::Node(Op::Conv1) => vec![conv("conv0.weight", [f, f, 1, 1])],
-        Kind::Node(Op::SepConv3 | Op::DilConv3) => separable(3),
-        Kind::Node(Op::SepConv5) => separable(5),
-        Kind::Node(Op::Conv1x7) => vec![conv("conv0.weight", [f, f, 1, 7]), conv("conv1.weight", [f, f, 7, 1])],
+        Kind::Input | Kind::Node(GhnOp::Conv1) => vec![conv("conv0.weight", [f, f, 1, 1])],
+        Kind::Node(GhnOp::SepConv3 | GhnOp::DilConv3) => separable(3),
+        Kind::Node(GhnOp::SepConv5) => separable(5),
+        Kind::Node(GhnOp::Conv1x7) => vec![conv("conv0.weight", [f, f, 1, 7]), conv("conv1.weight", [f, f, 7, 1])],
         Kind::Stem => vec![conv("conv0.weight", [f, input.channels, 3, 3])],
         Kind::Head => {
             let features = 4 * f;
@@ -81,7 +82,7 @@ impl Hypernetwork {
     }
 
     /// Fresh weights. The branches are scaled so that what they give for `example` starts with its spread.
-    pub fn weights(&self, rng: &mut Rng, example: &Cell, device: Device, number: Number) -> Weights {
+    pub fn weights(&self, rng: &mut Rng, example: &Cell<GhnOp>, device: Device, number: Number) -> Weights {
         let w = Weights::init(&self.table, rng, device, number);
         no_grad(|| {
             let square = self.features(&w, &self.modules(example, device, number)).square().sum_dim_intlist(
@@ -98,12 +99,12 @@ impl Hypernetwork {
     }
 
     /// The network of a block without its weights.
-    pub fn network(&self, cell: &Cell) -> Result<GhnNetwork> {
+    pub fn network(&self, cell: &Cell<GhnOp>) -> Result<GhnNetwork> {
         GhnNetwork::declare(cell, self.input, self.size, false)
     }
 
     /// Stem, block and head; the stack repeats the second.
-    fn modules(&self, cell: &Cell, device: Device, number: Number) -> [Prepared; 3] {
+    fn modules(&self, cell: &Cell<GhnOp>, device: Device, number: Number) -> [Prepared; 3] {
         [Graph::single(Kind::Stem), Graph::of_block(cell), Graph::single(Kind::Head)]
             .map(|graph| self.propagation.prepare(&graph, device, number))
     }
@@ -123,7 +124,7 @@ impl Hypernetwork {
     ///
     /// # Errors
     /// [`Error::Usage`] naming a weight of the network that no branch gives.
-    pub fn predict(&self, w: &Weights, cell: &Cell, network: &GhnNetwork) -> Result<Weights> {
+    pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &GhnNetwork) -> Result<Weights> {
         let (device, number) = (w.flat().device(), w.flat().kind());
         let features = self.features(w, &self.modules(cell, device, number));
         let kinds = Graph::of_block(cell).kinds;

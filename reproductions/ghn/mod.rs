@@ -11,13 +11,14 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::{self, NetSize, ghn_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, Control as RandomControl, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings,
 };
+use crate::network;
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
+use crate::space::{Architecture, NetSize, ghn};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use propagation::Schedule;
@@ -155,7 +156,7 @@ impl Method for GhnMethod {
             Experiment::Search => ("top-best", None),
             Experiment::Correlation => ("correlation", Some(trials)),
         };
-        let example = ghn_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0));
+        let example: Architecture = ghn::sample(search.nodes, &mut Streams::new(0).rng("example", 0)).into();
         let size = NetSize { channels: search.channels, cells: search.cells, auxiliary: false };
         let (checked, augment) = (example.clone(), search.augment.clone());
         let region = Region::new("ghn", json!({ "nodes": search.nodes }));
@@ -169,7 +170,7 @@ impl Method for GhnMethod {
             control: Some(RandomControl::of_steps("ghn", region, &settings)?),
             check: Box::new(move |input| {
                 augment.check("search.augment", input.height, input.width)?;
-                arch::build(&checked, input, size).map(drop)
+                network::build(&checked, input, size).map(drop)
             }),
             engine: Engine::Steps { begin: Box::new(move |lab| Ok(Box::new(GraphSearch::new(search.clone(), lab)?))), then },
         })

@@ -3,12 +3,12 @@
 
 use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
-use crate::arch::{Architecture, Cell, NetSize, ghn_space};
 use crate::error::{Error, Result};
 use crate::lab::{Lab, Point, Proposals, Rehearsal, Stepwise, Trial};
 use crate::nn::{Network, Pass, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
 use crate::seed::{Rng, Streams};
+use crate::space::{Architecture, Cell, GhnOp, NetSize, ghn};
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, clip};
 use serde::{Deserialize, Serialize};
@@ -36,15 +36,12 @@ struct Progress {
     scores: Vec<f64>,
 }
 
-fn cell(architecture: &Architecture) -> &Cell {
-    match architecture {
-        Architecture::Ghn(cell) => cell,
-        _ => unreachable!("blocks are drawn here"),
-    }
+fn cell(architecture: &Architecture) -> &Cell<GhnOp> {
+    architecture.get().expect("blocks are drawn here")
 }
 
 fn draw(nodes: usize, mut rng: Rng) -> Architecture {
-    ghn_space::sample(nodes, &mut rng)
+    ghn::sample(nodes, &mut rng).into()
 }
 
 /// The whole experiment, but for the trials of [`Experiment::Correlation`], which follow it.

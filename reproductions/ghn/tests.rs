@@ -4,9 +4,10 @@ use super::graph::{Graph, Kind};
 use super::hypernetwork::{Hypernetwork, tiled};
 use super::propagation::Schedule;
 use super::{Ghn, GhnSettings};
-use crate::arch::{Architecture, Cell, InputShape, NetSize, ghn_space};
-use crate::nn::{Network, Op, Pass, Table, Weights, cross_entropy};
+use crate::network::GhnNetwork;
+use crate::nn::{Network, Pass, Table, Weights, cross_entropy};
 use crate::seed::Streams;
+use crate::space::{Cell, GhnOp, InputShape, NetSize, ghn};
 use crate::train::{Adam, clip};
 use tch::{Device, Kind as Number, Tensor, no_grad};
 
@@ -17,11 +18,8 @@ fn settings() -> GhnSettings {
     GhnSettings { embedding: 32, passes: 2, hidden: 64, schedule: Schedule::ForwardBackward, pass_embeddings: true }
 }
 
-fn block(nodes: usize, i: u64) -> Cell {
-    match ghn_space::sample(nodes, &mut Streams::new(1).rng("sample", i)) {
-        Architecture::Ghn(cell) => cell,
-        _ => panic!("a block"),
-    }
+fn block(nodes: usize, i: u64) -> Cell<GhnOp> {
+    ghn::sample(nodes, &mut Streams::new(1).rng("sample", i))
 }
 
 fn hyper(s: &GhnSettings) -> (Hypernetwork, Weights) {
@@ -30,7 +28,7 @@ fn hyper(s: &GhnSettings) -> (Hypernetwork, Weights) {
     (hyper, w)
 }
 
-fn predict(hyper: &Hypernetwork, w: &Weights, cell: &Cell) -> Vec<(String, Tensor)> {
+fn predict(hyper: &Hypernetwork, w: &Weights, cell: &Cell<GhnOp>) -> Vec<(String, Tensor)> {
     let network = hyper.network(cell).unwrap();
     let given = no_grad(|| hyper.predict(w, cell, &network).unwrap());
     network.table().names().map(String::from).zip(given.params().iter().map(Tensor::shallow_clone)).collect()
@@ -139,9 +137,9 @@ fn renaming_the_nodes_renames_the_weights() {
         let graph = Graph::of_block(&cell);
         let nodes: Vec<usize> = order(&graph, i).into_iter().filter(|v| (2..8).contains(v)).collect();
         let new_name = |state: usize| if state < 2 { state } else { 2 + nodes.iter().position(|n| *n == state).unwrap() };
-        let renamed: Vec<(Op, [usize; 2])> =
+        let renamed: Vec<(GhnOp, [usize; 2])> =
             nodes.iter().map(|v| (cell.nodes[v - 2][0].op, cell.nodes[v - 2].map(|e| new_name(e.from)))).collect();
-        let other = ghn_space::block(&renamed);
+        let other = ghn::block(&renamed);
         let (before, after) = (predict(&hyper, &w, &cell), predict(&hyper, &w, &other));
         assert_eq!(before.len(), after.len());
         for (name, tensor) in &before {
@@ -173,7 +171,7 @@ fn a_thousand_random_blocks_get_weights_of_the_right_shapes() {
 fn a_weight_without_a_branch_is_an_error_with_its_name() {
     let (hyper, w) = hyper(&settings());
     let cell = block(3, 0);
-    let affine = crate::arch::GhnNetwork::declare(&cell, INPUT, SIZE, true).unwrap();
+    let affine = GhnNetwork::declare(&cell, INPUT, SIZE, true).unwrap();
     let text = hyper.predict(&w, &cell, &affine).unwrap_err().to_string();
     assert!(text.contains("stem.norm.weight"), "{text}");
 }
@@ -181,14 +179,14 @@ fn a_weight_without_a_branch_is_an_error_with_its_name() {
 #[test]
 fn equal_nodes_get_equal_weights_and_a_change_reaches_later_blocks_only() {
     let (hyper, w) = hyper(&settings());
-    let twins = ghn_space::block(&[(Op::SepConv3, [0, 1]), (Op::SepConv3, [0, 1]), (Op::Conv1, [2, 3])]);
+    let twins = ghn::block(&[(GhnOp::SepConv3, [0, 1]), (GhnOp::SepConv3, [0, 1]), (GhnOp::Conv1, [2, 3])]);
     let weights = predict(&hyper, &w, &twins);
     let get = |weights: &[(String, Tensor)], name: &str| weights.iter().find(|(n, _)| n == name).unwrap().1.shallow_clone();
     let name = |block: usize, node: usize| format!("block{block}.node{node}.first.conv0.weight");
     assert!(far(&get(&weights, &name(0, 2)), &get(&weights, &name(0, 3))) < 1e-12);
     // Blocks are equal, but what they are sent is not.
     assert!(far(&get(&weights, &name(0, 4)).narrow(0, 0, 4), &get(&weights, &name(1, 4)).narrow(0, 0, 4).narrow(1, 0, 4)) > 1e-6);
-    let changed = ghn_space::block(&[(Op::SepConv3, [0, 1]), (Op::SepConv3, [0, 1]), (Op::Conv1x7, [2, 3])]);
+    let changed = ghn::block(&[(GhnOp::SepConv3, [0, 1]), (GhnOp::SepConv3, [0, 1]), (GhnOp::Conv1x7, [2, 3])]);
     let other = predict(&hyper, &w, &changed);
     let stem = |weights| get(weights, "stem.conv0.weight");
     assert!(far(&stem(&weights), &stem(&other)) == 0.0, "nothing comes back to an earlier module");
@@ -204,7 +202,7 @@ fn equal_nodes_get_equal_weights_and_a_change_reaches_later_blocks_only() {
 #[test]
 fn gradients_reach_what_was_used_and_nothing_else() {
     let (hyper, w) = hyper(&settings());
-    let cell = ghn_space::block(&[(Op::SepConv3, [0, 1]), (Op::MaxPool3, [0, 2]), (Op::Conv1, [2, 3])]);
+    let cell = ghn::block(&[(GhnOp::SepConv3, [0, 1]), (GhnOp::MaxPool3, [0, 2]), (GhnOp::Conv1, [2, 3])]);
     let network = hyper.network(&cell).unwrap();
     let given = hyper.predict(&w, &cell, &network).unwrap();
     let labels = Tensor::from_slice(&[1i64, 2, 3, 4]);
@@ -227,7 +225,7 @@ fn gradients_reach_what_was_used_and_nothing_else() {
 fn gradients_agree_with_central_differences() {
     let s = GhnSettings { embedding: 6, hidden: 5, ..settings() };
     let hyper = Hypernetwork::declare(&s, INPUT, NetSize { channels: 2, ..SIZE });
-    let cell = ghn_space::block(&[(Op::Conv1, [0, 1]), (Op::AvgPool3, [0, 2]), (Op::SepConv3, [2, 3])]);
+    let cell = ghn::block(&[(GhnOp::Conv1, [0, 1]), (GhnOp::AvgPool3, [0, 2]), (GhnOp::SepConv3, [2, 3])]);
     let w = hyper.weights(&mut Streams::new(0).rng("init", 0), &cell, Device::Cpu, Number::Double);
     let network = hyper.network(&cell).unwrap();
     // A smooth function of all predicted weights; the network itself has kinks.
@@ -257,7 +255,7 @@ fn it_overfits_one_batch_of_one_block() {
     let resolved = crate::lab::resolve(&super::CARD, "smoke", &[]).unwrap();
     let search: Ghn = serde_json::from_value(resolved.settings["search"].clone()).unwrap();
     let hyper = Hypernetwork::declare(&search.network, INPUT, NetSize { channels: search.channels, ..SIZE });
-    let cell = ghn_space::block(&[(Op::SepConv3, [0, 1]), (Op::Conv1, [1, 2])]);
+    let cell = ghn::block(&[(GhnOp::SepConv3, [0, 1]), (GhnOp::Conv1, [1, 2])]);
     let w = hyper.weights(&mut Streams::new(0).rng("init", 0), &cell, Device::Cpu, Number::Float);
     let network = hyper.network(&cell).unwrap();
     let (x, y) = (images(64).to_kind(Number::Float) + Tensor::randn([64, 1, 8, 8], (Number::Float, Device::Cpu)), (0..64).map(|i| i % 10));

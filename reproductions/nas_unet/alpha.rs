@@ -1,10 +1,8 @@
 //! The architecture logits alpha and what they mean (public code of NAS-Unet; `conv` and `shuffle_conv` have a column each, as there,
 //! though both are the same operation).
 
-use crate::arch::Architecture;
-use crate::arch::nas_unet_space::{Direction, OpSet, UnetCells, UnetEdge};
-use crate::nn::SegmentOp;
 use crate::seed::Rng;
+use crate::space::{Architecture, Direction, OpSet, SegmentOp, UnetCells, UnetEdge};
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
@@ -78,7 +76,7 @@ pub fn place(set: OpSet) -> usize {
 pub fn genotype(alpha: &Alpha) -> Architecture {
     let rows = alpha.probabilities();
     let cell = |direction| (0..alpha.nodes).map(|node| kept(&rows, direction, node)).collect();
-    Architecture::NasUnet(UnetCells { down: cell(Direction::Down), up: cell(Direction::Up) })
+    UnetCells { down: cell(Direction::Down), up: cell(Direction::Up) }.into()
 }
 
 /// Mean entropy of the rows of each set that some edge reads, in nats; the logarithm of the number of operations at the start.
@@ -125,6 +123,7 @@ fn strongest(ops: &[SegmentOp], row: &[f64]) -> (SegmentOp, f64) {
 mod tests {
     use super::*;
     use crate::seed::Streams;
+    use crate::space::Genotype;
     use std::collections::HashSet;
 
     fn random(seed: u64, nodes: usize, spread: f64) -> Alpha {
@@ -162,8 +161,7 @@ mod tests {
     }
 
     fn cells(alpha: &Alpha) -> UnetCells {
-        let Architecture::NasUnet(cells) = genotype(alpha) else { panic!("cells of a NAS-Unet") };
-        cells
+        genotype(alpha).get::<UnetCells>().unwrap().clone()
     }
 
     #[test]

@@ -8,14 +8,14 @@
 pub mod alpha;
 pub mod supernet;
 
-use crate::arch::nas_unet_space::{self, MOST_NODES};
-use crate::arch::{Architecture, UnetSize};
 use crate::error::{Error, Result};
 use crate::gradient::{self, AlphaSteps, Alternation, Mixed, Order, WeightSteps};
 use crate::lab::{Card, Control, Lab, Method, Prepared, Region, Settings, at_least, read_settings};
 use crate::nn::{Loss, Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
+use crate::space::nas_unet::{self, MOST_NODES};
+use crate::space::{Architecture, UnetSize};
 use crate::task::Augment;
 use alpha::Alpha;
 use serde::{Deserialize, Serialize};
@@ -155,7 +155,7 @@ impl Method for NasUnet {
             variant: how.order.name().into(),
             protocol: settings.protocol(),
             keep: how.searches,
-            example: nas_unet_space::sample(search.nodes, &mut Streams::new(0).rng("example", 0)),
+            example: nas_unet::sample(search.nodes, &mut Streams::new(0).rng("example", 0)).into(),
             space: "nas-unet".into(),
             predictions: BTreeMap::new(),
             control: Some(Control::of_steps("nas-unet", region, &settings)?),

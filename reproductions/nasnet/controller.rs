@@ -11,7 +11,7 @@ use tch::{Device, Kind as Number, Tensor};
 /// All weights start uniformly in ± this (paper, appendix A.1).
 const INIT: Init = Init::Uniform(0.1);
 /// Blocks read at most this many states.
-const STATES: i64 = crate::arch::nasnet_space::BLOCKS as i64 + 1;
+const STATES: i64 = crate::space::nasnet::BLOCKS as i64 + 1;
 
 #[derive(Clone, Copy, Debug)]
 struct Head {
@@ -129,8 +129,8 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::nasnet_space::NASNET_OPS;
     use crate::seed::Streams;
+    use crate::space::nasnet::NASNET_OPS;
 
     fn controller() -> (Controller, Weights) {
         let controller = Controller::declare(&Decisions::new(&NASNET_OPS, true), 100);

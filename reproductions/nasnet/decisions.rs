@@ -1,7 +1,6 @@
 //! A pair of cells as the 50 decisions of the controller, and back.
 
-use crate::arch::{Cell, CellPair, Edge, nasnet_space};
-use crate::nn::Op;
+use crate::space::{Cell, CellPair, Edge, NasnetOp, nasnet};
 
 /// Decisions of a block: two inputs, two operations, how they are joined.
 pub const OF_BLOCK: usize = 5;
@@ -20,24 +19,24 @@ pub enum Kind {
 /// The decisions in their order: normal cell, then reduction cell, block by block.
 #[derive(Clone, Debug)]
 pub struct Decisions {
-    ops: Vec<Op>,
+    ops: Vec<NasnetOp>,
     stacking: bool,
 }
 
 impl Decisions {
     /// Over these operations; without `stacking` every block is a sum.
-    pub fn new(ops: &[Op], stacking: bool) -> Self {
+    pub fn new(ops: &[NasnetOp], stacking: bool) -> Self {
         Self { ops: ops.to_vec(), stacking }
     }
 
     /// Decisions of an architecture.
     pub fn count(&self) -> usize {
-        2 * nasnet_space::BLOCKS * OF_BLOCK
+        2 * nasnet::BLOCKS * OF_BLOCK
     }
 
     /// What decision `step` is about, and among how many it chooses.
     pub fn at(&self, step: usize) -> (Kind, usize) {
-        let block = step / OF_BLOCK % nasnet_space::BLOCKS;
+        let block = step / OF_BLOCK % nasnet::BLOCKS;
         match step % OF_BLOCK {
             side @ (0 | 1) => (Kind::Input(side), block + 2),
             2 => (Kind::Operation(0), self.ops.len()),
@@ -55,25 +54,25 @@ impl Decisions {
     ///
     /// # Panics
     /// If a decision is none of its choices.
-    pub fn decode(&self, decisions: &[usize]) -> CellPair {
+    pub fn decode(&self, decisions: &[usize]) -> CellPair<NasnetOp> {
         assert_eq!(decisions.len(), self.count());
         let (normal, reduce) = decisions.split_at(decisions.len() / 2);
         CellPair { normal: self.decode_cell(normal), reduce: self.decode_cell(reduce) }
     }
 
-    fn decode_cell(&self, decisions: &[usize]) -> Cell {
+    fn decode_cell(&self, decisions: &[usize]) -> Cell<NasnetOp> {
         let blocks: Vec<&[usize]> = decisions.chunks_exact(OF_BLOCK).collect();
         let nodes = blocks.iter().map(|b| [Edge { op: self.ops[b[2]], from: b[0] }, Edge { op: self.ops[b[3]], from: b[1] }]).collect();
         let stacked = (0..blocks.len()).filter(|i| blocks[*i][4] == 1).map(|i| i + 2).collect();
-        nasnet_space::cell(nodes, stacked)
+        nasnet::cell(nodes, stacked)
     }
 
     /// The decisions that lead to `pair` (but for an explicit concat list); `None` where an operation is not in the list.
-    pub fn encode(&self, pair: &CellPair) -> Option<Vec<usize>> {
+    pub fn encode(&self, pair: &CellPair<NasnetOp>) -> Option<Vec<usize>> {
         let mut out = Vec::with_capacity(self.count());
         for cell in [&pair.normal, &pair.reduce] {
             for (i, [left, right]) in cell.nodes.iter().enumerate() {
-                let op = |edge: &Edge| self.ops.iter().position(|o| *o == edge.op);
+                let op = |edge: &Edge<NasnetOp>| self.ops.iter().position(|o| *o == edge.op);
                 out.extend([left.from, right.from, op(left)?, op(right)?, usize::from(cell.stacked.contains(&(i + 2)))]);
             }
         }
@@ -84,15 +83,15 @@ impl Decisions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{nasnet_space::NASNET_OPS, published};
     use crate::seed::Streams;
+    use crate::space::{nasnet::NASNET_OPS, published};
 
     #[test]
     fn fifty_decisions_lead_there_and_back() {
         let decisions = Decisions::new(&NASNET_OPS, true);
         assert_eq!(decisions.count(), 50);
         for seed in 0..200 {
-            let pair = nasnet_space::sample(&NASNET_OPS, true, &mut Streams::new(seed).rng("sample", 0)).pair().clone();
+            let pair = nasnet::sample(&NASNET_OPS, true, &mut Streams::new(seed).rng("sample", 0));
             let encoded = decisions.encode(&pair).unwrap();
             assert!(encoded.iter().enumerate().all(|(step, d)| *d < decisions.at(step).1));
             assert_eq!(decisions.decode(&encoded), pair);
@@ -102,11 +101,12 @@ mod tests {
     #[test]
     fn nasnet_a_keeps_its_explicit_concat_list() {
         let decisions = Decisions::new(&NASNET_OPS, true);
-        let released = published("nasnet-a").unwrap().pair().clone();
-        let mut decoded = decisions.decode(&decisions.encode(&released).unwrap());
-        assert_ne!(decoded, released, "the released cells concatenate more than the rule says");
+        let released = published("nasnet-a").unwrap();
+        let released = released.get::<CellPair<NasnetOp>>().unwrap();
+        let mut decoded = decisions.decode(&decisions.encode(released).unwrap());
+        assert_ne!(decoded, *released, "the released cells concatenate more than the rule says");
         decoded.normal.concat.clone_from(&released.normal.concat);
         decoded.reduce.concat.clone_from(&released.reduce.concat);
-        assert_eq!(decoded, released);
+        assert_eq!(decoded, *released);
     }
 }

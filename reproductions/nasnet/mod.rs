@@ -7,14 +7,14 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::arch::{Architecture, nasnet_space};
 use crate::error::{Error, Result};
 use crate::lab::{
     Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings,
 };
-use crate::nn::{Op, Weights};
+use crate::nn::Weights;
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
+use crate::space::{NasnetOp, nasnet};
 use crate::train::Adam;
 use controller::{Controller, Walk};
 use decisions::Decisions;
@@ -46,7 +46,7 @@ const BETAS: (f64, f64) = (0.9, 0.999);
 #[serde(deny_unknown_fields)]
 pub struct Reinforcement {
     /// Operations of the space.
-    pub operations: Vec<Op>,
+    pub operations: Vec<NasnetOp>,
     /// Whether a block may stack its two sides; else it is a sum.
     pub stacking: bool,
     /// Children in all.
@@ -94,7 +94,7 @@ impl Method for NasNet {
                 "search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse".into(),
             ));
         }
-        nasnet_space::check_operations(&search.operations)?;
+        nasnet::check_operations(&search.operations)?;
         let plan = TrialPlan {
             trials: search.trials,
             child: search.child.clone(),
@@ -107,7 +107,7 @@ impl Method for NasNet {
             variant: "ppo".into(),
             protocol,
             keep: search.keep as u64,
-            example: nasnet_space::sample(&search.operations, search.stacking, &mut Streams::new(0).rng("example", 0)),
+            example: nasnet::sample(&search.operations, search.stacking, &mut Streams::new(0).rng("example", 0)).into(),
             space: "nasnet".into(),
             predictions: BTreeMap::new(),
             control: Some(Control::of_trials("nasnet", region, &plan, search.keep)),
@@ -166,7 +166,7 @@ impl Proposals for Learner {
             self.next_update(first, history, streams);
         }
         let walk = self.walk.as_ref().expect("an update begins with its first trial");
-        Trial::sampled(id, Architecture::Nasnet(self.decisions.decode(&walk.chosen[(id - first) as usize])))
+        Trial::sampled(id, self.decisions.decode(&walk.chosen[(id - first) as usize]).into())
     }
 
     /// What the controller was like when it drew the trial.

@@ -83,8 +83,8 @@ pub fn update(
 mod tests {
     use super::super::decisions::{Decisions, Kind as Decision};
     use super::*;
-    use crate::arch::nasnet_space::NASNET_OPS;
     use crate::seed::Streams;
+    use crate::space::nasnet::NASNET_OPS;
     use tch::no_grad;
 
     const SPEC: Ppo = Ppo { learning_rate: 3.5e-4, clip: 0.2, passes: 4, gradient_clip: 0.5, entropy_weight: 1e-5, baseline_decay: 0.95 };

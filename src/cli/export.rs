@@ -4,12 +4,12 @@ use super::args::{ExportArguments, ExportFormat};
 use super::run::{by_name, open_device};
 use super::show::{percent, print_out};
 use super::train::architecture;
-use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::export::{Facts, Written, write};
 use crate::lab::{Fixed, Protocol, build, prepare};
 use crate::nn::count;
 use crate::record::{ArchitectureRecord, Board, EndReason, FORMAT, Manifest, RunDir, RunResult, read_events};
+use crate::space::Architecture;
 use crate::units::show_count;
 use std::path::{Path, PathBuf};
 
@@ -151,7 +151,7 @@ fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
     })?;
     let protocol = by_name(&manifest.method)?.prepare(&manifest.settings)?.protocol;
     let architecture = result.architecture.clone();
-    let method = if manifest.method == Fixed::NAME { architecture.home().to_string() } else { manifest.method.clone() };
+    let method = if manifest.method == Fixed::NAME { architecture.space().home.to_string() } else { manifest.method.clone() };
     Ok(Source { method, protocol, architecture, weights: Some(run.weights_path()), result: Some(result), manifest })
 }
 

@@ -1,10 +1,10 @@
 //! `naslab list`
 
 use super::show::print_out;
-use crate::arch::published_names;
 use crate::data::{SEGMENTATION_SETS, SETS};
 use crate::error::Result;
 use crate::reproductions::METHODS;
+use crate::space::published_names;
 use std::fmt::Write;
 
 /// Prints methods, presets, data sets and published architectures.

@@ -3,11 +3,11 @@
 use super::args::{Choices, TrainArguments, parse_seeds};
 use super::run::{Planned, open_device, order, run_all};
 use super::suite::share;
-use crate::arch::{self, Architecture};
 use crate::error::{Error, Result};
 use crate::lab::{Fixed, Method, Order};
 use crate::record::{ArchitectureRecord, read_json};
 use crate::reproductions::method;
+use crate::space::{Architecture, published, published_names};
 use serde_json::{Value, json};
 use std::path::Path;
 use tch::Device;
@@ -38,7 +38,7 @@ pub struct Named {
 impl Named {
     /// The method whose protocol trains it: the one that found it, or else that of its space.
     pub fn home(&self) -> Result<&'static dyn Method> {
-        self.method.as_ref().and_then(|m| method(m).ok()).map_or_else(|| method(self.architecture.home()), Ok)
+        self.method.as_ref().and_then(|m| method(m).ok()).map_or_else(|| method(self.architecture.space().home), Ok)
     }
 
     /// Its training from scratch, with everything resolved but the data.
@@ -52,13 +52,13 @@ impl Named {
 
 /// A published architecture by name, or one from a file. Where a name begins with that of a method, the method published it.
 pub fn architecture(text: &str) -> Result<Named> {
-    if let Some(architecture) = arch::published(text) {
+    if let Some(architecture) = published(text) {
         let method = text.split('-').next().map(String::from);
         return Ok(Named { name: text.to_string(), architecture, method });
     }
     let path = Path::new(text);
     if !path.exists() {
-        let names: Vec<&str> = arch::published_names().collect();
+        let names: Vec<&str> = published_names().collect();
         return Err(Error::input(
             path,
             format!("neither a file nor a published architecture; the published ones are {}", names.join(", ")),

@@ -1,11 +1,11 @@
 //! The files of an export.
 
 use super::onnx::{IMAGES, LOGITS, OPSET, onnx};
-use crate::arch::{Architecture, InputShape};
 use crate::error::{Error, Result};
 use crate::lab::{Built, blobs, metadata};
 use crate::nn::AUXILIARY;
 use crate::record::{ArchitectureRecord, FORMAT, Manifest, Normalisation, Program, write_atomic, write_json, write_safetensors};
+use crate::space::{Architecture, InputShape};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

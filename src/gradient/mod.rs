@@ -12,8 +12,8 @@ pub use architect::{Ahead, Order, RADIUS};
 pub use settings::{AlphaSteps, Alternation, WeightSteps};
 pub use steps::{GradientSearch, MakeMixed, engine};
 
-use crate::arch::Architecture;
 use crate::nn::{Pass, Table, Weights};
+use crate::space::Architecture;
 use std::collections::BTreeMap;
 use tch::Tensor;
 

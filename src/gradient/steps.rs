@@ -1,12 +1,12 @@
 //! The loop of algorithm 1, with its checkpoints and curves.
 
 use super::{Ahead, Alternation, Mixed, RADIUS};
-use crate::arch::Architecture;
 use crate::error::Result;
 use crate::lab::{Engine, Lab, Point, Rehearsal, Stepwise};
 use crate::nn::{Pass, Weights};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::Streams;
+use crate::space::Architecture;
 use crate::task::{Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};

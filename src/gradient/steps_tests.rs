@@ -2,8 +2,8 @@
 
 use super::super::{AlphaSteps, Order, WeightSteps};
 use super::*;
-use crate::arch::darts_space;
 use crate::nn::{Init, Loss, ParamId, Table};
+use crate::space::darts;
 use crate::task::Augment;
 
 struct Toy {
@@ -38,7 +38,7 @@ impl Mixed for Toy {
     /// One of two cells, by which logit is the larger.
     fn genotype(&self) -> Architecture {
         let larger = self.alpha.argmax(0, false).int64_value(&[]);
-        darts_space::sample(&mut Streams::new(0).rng("toy", larger as u64))
+        darts::sample(&mut Streams::new(0).rng("toy", larger as u64)).into()
     }
 
     fn figures(&self) -> BTreeMap<String, f64> {

@@ -3,11 +3,12 @@
 use super::evaluate::Outcome;
 use super::method::ChildTraining;
 use super::stopwatch::Stopwatch;
-use crate::arch::{self, Architecture, InputShape};
 use crate::error::Result;
+use crate::network;
 use crate::nn::count;
 use crate::record::EndReason;
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Part, Score, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub struct Child<'a> {
 impl Child<'_> {
     /// A network of `architecture`, ready for its first step.
     pub fn trainer(&self, architecture: &Architecture) -> Result<Trainer> {
-        let network = arch::build(architecture, input(self.task), self.training.size())?;
+        let network = network::build(architecture, input(self.task), self.training.size())?;
         let steps = self.task.steps(self.part, self.training.recipe.batch);
         Ok(Trainer::new(network, &self.training.recipe, steps, self.streams, self.device))
     }

@@ -8,13 +8,13 @@ use super::segmentation;
 use super::session::Session;
 use super::steps;
 use super::trials::{self, Trial};
-use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::nn::count;
 use crate::record::{
     Candidate, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
 };
 use crate::seed::Streams;
+use crate::space::Architecture;
 use crate::task::{Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
 use serde::{Deserialize, Serialize};
@@ -243,8 +243,8 @@ fn final_test(lab: &mut Lab, retrained: &Retrained, test: Box<dyn Test>, batch: 
 
 fn save_weights(lab: &mut Lab, retrained: &Retrained, architecture: &Architecture) -> Result<()> {
     let (network, weights) = retrained.trainer.parts();
-    let blobs = super::network::blobs(network.table(), weights)?;
-    lab.session.run().write_weights(&blobs, &super::network::metadata(architecture))
+    let blobs = super::built::blobs(network.table(), weights)?;
+    lab.session.run().write_weights(&blobs, &super::built::metadata(architecture))
 }
 
 fn result(

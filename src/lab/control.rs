@@ -5,10 +5,10 @@ use super::launch::Order;
 use super::method::{ChildTraining, Method, Protocol, Settings};
 use super::settings::{PAPER, Resolved, differences};
 use super::trials::{Policy, TrialPlan};
-use crate::arch::Architecture;
 use crate::error::{Error, Result};
 use crate::record::{ControlRecord, settings_digest};
 use crate::seed::Rng;
+use crate::space::{self, Architecture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -36,20 +36,7 @@ impl Region {
     /// # Errors
     /// [`Error::Usage`] where there is no such space, or its parameters do not fit.
     pub fn sample(&self, rng: &mut Rng) -> Result<Architecture> {
-        use crate::arch::*;
-        let n = |k: &str| self.parameters[k].as_u64().unwrap_or(0) as usize;
-        Ok(match self.space.as_str() {
-            "darts" => darts_space::sample(rng),
-            "ghn" => ghn_space::sample(n("nodes"), rng),
-            "nas_unet" => nas_unet_space::sample(n("nodes"), rng),
-            "enas_micro" => enas_space::sample_micro(n("nodes"), rng),
-            "enas_macro" => enas_space::sample_macro(n("layers"), rng),
-            "nasnet" => {
-                let ops: Vec<crate::nn::Op> = serde_json::from_value(self.parameters["operations"].clone()).unwrap();
-                nasnet_space::sample(&ops, self.parameters["stacking"].as_bool().unwrap_or(false), rng)
-            }
-            other => return Err(Error::Usage(format!("no space {other}"))),
-        })
+        space::named(&self.space)?.draw(&self.parameters, rng)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Training a given architecture from scratch: a run without a search.
 
 use super::method::{Card, Engine, Method, Prepared, Settings, read_settings};
-use crate::arch::Architecture;
 use crate::error::Result;
 use crate::record::{Mark, Role, Shape};
+use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

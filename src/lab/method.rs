@@ -5,10 +5,11 @@ use super::lab::Lab;
 use super::settings::{Resolved, preset_names, resolve};
 use super::steps::Stepwise;
 use super::trials::{Proposals, TrialPlan};
-use crate::arch::{self, Architecture, InputShape, NetSize};
 use crate::error::{Error, Result};
+use crate::network;
 use crate::record::{Declaration, Mark, Role};
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape, NetSize, UnetSize};
 use crate::task::{Augment, Limit, Window};
 use crate::train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -222,10 +223,10 @@ impl ChildTraining {
         if pixels && (recipe.drop_path > 0.0 || recipe.drop_by_depth) {
             return Err(Error::Usage(format!("{section}.recipe.drop_path: networks that classify every pixel have no drop path")));
         }
-        if recipe.dropout > 0.0 && matches!(example, Architecture::Unet(_)) {
+        if recipe.dropout > 0.0 && example.get::<UnetSize>().is_some() {
             return Err(Error::Usage(format!("{section}.recipe.dropout: a U-Net has none")));
         }
-        arch::build(example, input, self.size()).map(drop)
+        network::build(example, input, self.size()).map(drop)
     }
 }
 

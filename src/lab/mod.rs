@@ -4,6 +4,7 @@
 //! [`conduct()`] takes a run from its search to its test; everything that is charged, limited or recorded goes through the [`Session`].
 
 mod blobs;
+mod built;
 mod child;
 mod conduct;
 mod control;
@@ -16,7 +17,6 @@ mod launch;
 mod memory;
 mod method;
 mod mirror;
-mod network;
 mod open;
 mod queue;
 mod recorder;
@@ -28,6 +28,7 @@ mod steps;
 mod stopwatch;
 mod trials;
 
+pub use built::{Built, blobs, build, metadata};
 pub use conduct::{Found, conduct};
 pub use control::{CONTROL, Control, Region, control_order, resolve_control};
 pub use evaluate::{Evaluator, News, Outcome};
@@ -36,7 +37,6 @@ pub use lab::{Lab, Point};
 pub use launch::{Forecast, Measured, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
 pub use method::{Card, ChildTraining, ControlSize, DataUse, Engine, Method, Prepared, Protocol, Settings, at_least, read_settings};
-pub use network::{Built, blobs, build, metadata};
 pub use open::suits;
 pub use session::{Session, SessionOptions, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};

@@ -1,9 +1,10 @@
 //! The record of a segmentation's test.
 
-use crate::arch::{InputShape, UnetNetwork, UnetSize};
 use crate::error::Result;
+use crate::network::UnetNetwork;
 use crate::nn::Network;
 use crate::record::{ClassScore, SegmentationRecord};
+use crate::space::{InputShape, UnetSize};
 use crate::task::SegmentationScore;
 
 /// Means over the volumes and pooled figures, class by class.

@@ -9,10 +9,10 @@ use super::lab::{Lab, Point};
 use super::method::ChildTraining;
 use super::queue::Queue;
 use super::steps::distinct;
-use crate::arch::Architecture;
 use crate::error::Result;
 use crate::record::{Candidate, EndReason, TrialRecord};
 use crate::seed::Streams;
+use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 

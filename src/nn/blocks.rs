@@ -100,7 +100,7 @@ impl Linear {
 
 /// ReLU (if `relu`), a pointwise or a depthwise and a pointwise convolution, and batch norm as one stage of our own kernels; `None` for other
 /// convolutions.
-pub(super) fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) -> Option<shim::Stage<'a>> {
+fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) -> Option<shim::Stage<'a>> {
     let (depthwise, pointwise) = match convs {
         [pointwise] => (None, pointwise),
         [depthwise, pointwise] if depthwise.is_depthwise() => (Some(depthwise), pointwise),
@@ -178,6 +178,36 @@ impl ReluConvBn {
         }
         let convolved = self.convs.iter().fold(x.relu(), |x, conv| conv.forward(w, &x));
         self.norm.forward(w, &convolved, training)
+    }
+}
+
+/// Convolutions and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
+#[derive(Clone, Debug)]
+pub struct ConvBn {
+    convs: Vec<Conv>,
+    norm: BatchNorm,
+}
+
+impl ConvBn {
+    /// Declares one convolution and its norm.
+    pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
+        Self::declare_all(t, name, &[shape])
+    }
+
+    /// Declares some convolutions in a row and a norm.
+    pub fn declare_all(t: &mut Table, name: &str, shapes: &[ConvShape]) -> Self {
+        t.scope(name, |t| Self {
+            convs: shapes.iter().enumerate().map(|(i, s)| Conv::declare(t, &format!("conv{i}"), *s)).collect(),
+            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, true),
+        })
+    }
+
+    /// Runs it.
+    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        as_stage(&self.convs, &self.norm, false, w).and_then(|stage| stage.forward(x, training)).unwrap_or_else(|| {
+            let x = self.convs.iter().fold(x.shallow_clone(), |x, conv| conv.forward(w, &x));
+            self.norm.forward(w, &x, training)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can stand in a line of the event log.
 
 use super::{EndReason, LedgerRow, Phase};
-use crate::arch::Architecture;
+use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@
 
 use super::declaration::Declaration;
 use super::segmentation::SegmentationRecord;
-use crate::arch::Architecture;
+use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

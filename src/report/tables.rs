@@ -12,7 +12,7 @@ use super::proxies::{self, Pairs};
 use super::segmentation;
 use super::spread::percent;
 use super::summary::{NONE, SummaryRow};
-use crate::arch::Architecture;
+use crate::space::{CellPair, DartsOp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All tables of a report; one without rows is not shown.
@@ -165,9 +165,9 @@ fn plain(value: &serde_json::Value) -> String {
 /// Found normal cells of DARTS of which more than half the edges are skip connections: a known failure of searches that go on for too long.
 fn collapsed(rows: &[Row]) -> Grid {
     let row = |r: &Row| {
-        let Architecture::Darts(pair) = &r.result.as_ref()?.architecture else { return None };
+        let pair = r.result.as_ref()?.architecture.get::<CellPair<DartsOp>>()?;
         let edges = || pair.normal.nodes.iter().flatten();
-        let (skips, all) = (edges().filter(|e| e.op.name() == "skip_connect").count(), edges().count());
+        let (skips, all) = (edges().filter(|e| e.op == DartsOp::SkipConnect).count(), edges().count());
         (2 * skips > all).then(|| vec![r.run.clone(), skips.to_string(), all.to_string()])
     };
     Grid {

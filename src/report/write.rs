@@ -7,9 +7,9 @@ use super::load::load_runs;
 use super::summary::{SummaryRow, summarise, summary_csv};
 use super::tables::Tables;
 use super::{drawings, html, proxies, segmentation, text, trials};
-use crate::arch::{Architecture, Cell};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
+use crate::space::{Architecture, Cell};
 use std::path::{Path, PathBuf};
 
 /// What a report consists of.
@@ -94,7 +94,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
 ///
 /// # Errors
 /// [`Error::Usage`] for another extension or a cell that is not sound, [`Error::Resource`] if the file cannot be written.
-pub fn draw_cell(cell: &Cell, title: &str, path: &Path) -> Result<()> {
+pub fn draw_cell(cell: &Cell<&'static str>, title: &str, path: &Path) -> Result<()> {
     draw(path, || figures::cell(cell, title))
 }
 

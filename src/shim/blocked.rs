@@ -1,6 +1,6 @@
 //! Maps of images in blocks, and what cells are made of over them: sums of stages and pools, each in one pass with its gradient.
 
-use super::planes::{adopt, lanes, last_error, takes};
+use super::planes::{PoolKind, adopt, lanes, last_error, takes};
 use std::ffi::c_void;
 use tch::{Kind, Tensor};
 
@@ -134,11 +134,20 @@ impl Blocked {
     ///
     /// # Panics
     /// As tch does, with libtorch's message.
-    pub fn pool_norm(&self, maximum: bool, kernel: i64, stride: i64, running: &[(&Tensor, &Tensor)], training: bool) -> Self {
+    pub fn pool_norm(&self, of: PoolKind, kernel: i64, stride: i64, running: &[(&Tensor, &Tensor)], training: bool) -> Self {
         let flat: Vec<*const c_void> = running.iter().flat_map(|(m, v)| [m.as_ptr().cast(), v.as_ptr().cast()]).collect();
         // SAFETY: all pointers are tensors that live through the call.
         let maps = adopt(unsafe {
-            naslab_pool_norm(self.maps.as_ptr().cast(), self.images, maximum, kernel, stride, training, flat.as_ptr(), flat.len() as i64)
+            naslab_pool_norm(
+                self.maps.as_ptr().cast(),
+                self.images,
+                of == PoolKind::Maximum,
+                kernel,
+                stride,
+                training,
+                flat.as_ptr(),
+                flat.len() as i64,
+            )
         });
         Self { maps, images: self.images }
     }

@@ -125,7 +125,7 @@ fn check_sum(kind: Kind, within: f64, images: i64, channels: i64, (h, w): (i64, 
     let ours = {
         let sources = [&wide, &narrow].map(|x| Blocked::from_images(x).expect("the kernels take it"));
         let running: Vec<_> = pooled_running.iter().map(|(m, v)| (m, v)).collect();
-        let pooled = sources[0].pool_norm(true, 3, 2, &running, true);
+        let pooled = sources[0].pool_norm(PoolKind::Maximum, 3, 2, &running, true);
         let mut terms = vec![
             chain(0, 0, vec![k[0].stage((true, 2, 1, 0, 0)), k[1].stage((true, 1, 1, 0, 0))]),
             chain(1, 1, vec![k[2].stage((true, 1, 2, 0, 0))]),
@@ -181,24 +181,25 @@ fn a_sum_agrees_with_its_terms() {
 
 #[test]
 fn pools_and_norms_agree_with_libtorch() {
+    use PoolKind::{Average, Maximum};
     for (h, w) in [(2, 2), (3, 5), (4, 4), (7, 8), (14, 13), (32, 32)] {
-        for (kernel, stride, maximum) in [(3, 1, true), (3, 2, false), (5, 2, true), (3, 2, true), (3, 1, false)] {
+        for (kernel, stride, of) in [(3, 1, Maximum), (3, 2, Average), (5, 2, Maximum), (3, 2, Maximum), (3, 1, Average)] {
             for (kind, within, images) in [(Kind::Double, 1e-12, 3), (Kind::Float, 1e-5, 9)] {
                 let x = random(&[images, 3, h, w], kind);
                 let ((m, v), (mean, var)) = (ones(3, kind), ones(3, kind));
-                let ours = Blocked::from_images(&x).expect("the kernels take it").pool_norm(maximum, kernel, stride, &[(&m, &v)], true);
+                let ours = Blocked::from_images(&x).expect("the kernels take it").pool_norm(of, kernel, stride, &[(&m, &v)], true);
                 let (side, step, edge) = ([kernel, kernel], [stride, stride], [kernel / 2, kernel / 2]);
-                let pooled = if maximum {
+                let pooled = if of == Maximum {
                     x.max_pool2d(side, step, edge, [1, 1], false)
                 } else {
                     x.avg_pool2d(side, step, edge, false, false, None)
                 };
                 let norm =
                     |training| pooled.batch_norm(None::<&Tensor>, None::<&Tensor>, Some(&mean), Some(&var), training, 0.1, 1e-5, true);
-                let what = format!("{kind:?} {h}x{w} window {kernel} stride {stride} maximum {maximum}");
+                let what = format!("{kind:?} {h}x{w} window {kernel} stride {stride} {of:?}");
                 same(&[&x], &ours.to_images(), &norm(true), within, &what);
                 assert!(largest(&m, &mean) <= within && largest(&v, &var) <= within, "{what}: statistics");
-                let scored = Blocked::from_images(&x).expect("taken").pool_norm(maximum, kernel, stride, &[(&m, &v)], false);
+                let scored = Blocked::from_images(&x).expect("taken").pool_norm(of, kernel, stride, &[(&m, &v)], false);
                 assert!(largest(&scored.to_images(), &norm(false)) <= 10.0 * within, "{what}: scoring");
             }
         }

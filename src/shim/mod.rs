@@ -9,7 +9,7 @@ mod trace;
 
 pub use blocked::{Blocked, Stage, Term};
 pub use counter::{count_operators, keep_memory, return_memory};
-pub use planes::{Kernels, depthwise, laid_out, plainly, pool, use_kernels};
+pub use planes::{Kernels, PoolKind, depthwise, laid_out, plainly, pool, use_kernels};
 pub use trace::{Argument, Traced, TracedNode, TracedValue, is_tracing, trace};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};

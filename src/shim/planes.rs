@@ -94,18 +94,29 @@ pub fn depthwise(x: &Tensor, w: &Tensor, stride: i64, padding: i64, dilation: i6
     adopt(unsafe { naslab_depthwise(x.as_ptr().cast(), w.as_ptr().cast(), stride, padding, dilation) })
 }
 
-/// Pooling with an odd square window and a border that keeps the size at stride 1: the maximum, or the average over the pixels that
-/// exist. [N, C, H, W] → [N, C, ⌈H/stride⌉, ⌈W/stride⌉].
+/// What a pool takes of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The maximum.
+    Maximum,
+    /// The average over the pixels that exist.
+    Average,
+}
+
+/// Pooling with an odd square window and a border that keeps the size at stride 1. [N, C, H, W] → [N, C, ⌈H/stride⌉, ⌈W/stride⌉].
 ///
 /// # Panics
 /// As tch does, with libtorch's message.
-pub fn pool(x: &Tensor, maximum: bool, kernel: i64, stride: i64) -> Tensor {
+pub fn pool(x: &Tensor, of: PoolKind, kernel: i64, stride: i64) -> Tensor {
     if takes(x) {
         // SAFETY: the pointer is a tensor that lives through the call.
-        return adopt(unsafe { naslab_pool(x.as_ptr().cast(), maximum, kernel, stride) });
+        return adopt(unsafe { naslab_pool(x.as_ptr().cast(), of == PoolKind::Maximum, kernel, stride) });
     }
     let (side, stride, border) = ([kernel, kernel], [stride, stride], [(kernel - 1) / 2, (kernel - 1) / 2]);
-    if maximum { x.max_pool2d(side, stride, border, [1, 1], false) } else { x.avg_pool2d(side, stride, border, false, false, None) }
+    match of {
+        PoolKind::Maximum => x.max_pool2d(side, stride, border, [1, 1], false),
+        PoolKind::Average => x.avg_pool2d(side, stride, border, false, false, None),
+    }
 }
 
 pub(super) fn last_error() -> String {
@@ -168,8 +179,20 @@ mod tests {
                     let border = (kernel - 1) / 2;
                     let (side, step, edge) = ([kernel, kernel], [stride, stride], [border, border]);
                     let what = format!("{kind:?} {h}x{w} window {kernel} stride {stride}");
-                    same(&[&x], &pool(&x, true, kernel, stride), &x.max_pool2d(side, step, edge, [1, 1], false), within, &what);
-                    same(&[&x], &pool(&x, false, kernel, stride), &x.avg_pool2d(side, step, edge, false, false, None), within, &what);
+                    same(
+                        &[&x],
+                        &pool(&x, PoolKind::Maximum, kernel, stride),
+                        &x.max_pool2d(side, step, edge, [1, 1], false),
+                        within,
+                        &what,
+                    );
+                    same(
+                        &[&x],
+                        &pool(&x, PoolKind::Average, kernel, stride),
+                        &x.avg_pool2d(side, step, edge, false, false, None),
+                        within,
+                        &what,
+                    );
                 }
             }
         }
@@ -178,9 +201,9 @@ mod tests {
     #[test]
     fn equal_pixels_pass_their_gradient_to_the_first_and_a_nan_stays() {
         let x = Tensor::ones([8, 1, 4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        same(&[&x], &pool(&x, true, 3, 1), &x.max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false), 0.0, "ties");
+        same(&[&x], &pool(&x, PoolKind::Maximum, 3, 1), &x.max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false), 0.0, "ties");
         let bad = Tensor::from_slice(&[1.0f32, f32::NAN, 2.0, 3.0]).view([1, 1, 2, 2]);
-        assert_eq!(pool(&bad, true, 3, 1).isnan().all().int64_value(&[]), 1);
+        assert_eq!(pool(&bad, PoolKind::Maximum, 3, 1).isnan().all().int64_value(&[]), 1);
     }
 
     #[test]
@@ -215,7 +238,7 @@ mod tests {
         let w = random(&[6, 1, 3, 3], Kind::Double);
         let theirs = x.conv2d(&w, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 6);
         same(&[&x, &w], &depthwise(&x, &w, 1, 1, 1), &theirs, 1e-12, "depthwise over a view");
-        same(&[&x], &pool(&x, true, 3, 2), &x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false), 1e-12, "pool over a view");
+        same(&[&x], &pool(&x, PoolKind::Maximum, 3, 2), &x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false), 1e-12, "pool over a view");
         // A gradient that is one number, expanded.
         let sum = |y: Tensor| Tensor::run_backward(&[y.sum(Kind::Double)], &[&w], false, false);
         assert!(largest(&sum(depthwise(&x, &w, 1, 1, 1))[0], &sum(x.conv2d(&w, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 6))[0]) < 1e-11);

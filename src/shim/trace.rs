@@ -103,7 +103,7 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shim::{depthwise, pool};
+    use crate::shim::{PoolKind, depthwise, pool};
     use tch::{Device, Kind};
 
     fn ones(shape: &[i64]) -> Tensor {
@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn a_trace_names_operations_inputs_and_shapes() {
         let (x, w) = (ones(&[2, 3, 5, 5]), ones(&[3, 1, 3, 3]));
-        let traced = trace(&[("x", &x), ("a.weight", &w)], || pool(&depthwise(&x.relu(), &w, 2, 1, 1), true, 3, 1) * 0.5).unwrap();
+        let traced =
+            trace(&[("x", &x), ("a.weight", &w)], || pool(&depthwise(&x.relu(), &w, 2, 1, 1), PoolKind::Maximum, 3, 1) * 0.5).unwrap();
         let ops: Vec<&str> = traced.nodes.iter().map(|n| n.op.as_str()).collect();
         assert_eq!(ops, ["aten::relu", "aten::_convolution", "aten::max_pool2d", "aten::mul"]);
         assert_eq!(traced.nodes[0].inputs, [Argument::Value("x".into())]);

@@ -1,8 +1,8 @@
 //! Runs that are segmentations: tables by class, the long CSV file, overlays, cells.
 
 use super::{Fixture, png_size, read, records, report, runs};
-use naslab::arch::nas_unet_space;
 use naslab::record::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, write_examples};
+use naslab::space::published;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn segmented(seed: u64, dice: f64) -> (Fixture, Value) {
     };
     let mut result = fixture.result();
     result["metric"] = json!("dice");
-    result["architecture"] = serde_json::to_value(nas_unet_space::PUBLISHED[0].1()).unwrap();
+    result["architecture"] = serde_json::to_value(published("nas-unet-v3")).unwrap();
     result["segmentation"] = serde_json::to_value(record).unwrap();
     (fixture, result)
 }

@@ -6,8 +6,8 @@ use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
-use crate::arch::{Architecture, Cell, Direction, UnetCells};
 use crate::error::Result;
+use crate::space::{Architecture, Cell, Direction, GhnOp, MacroNet, UnetCells};
 use std::collections::BTreeMap;
 
 const TEXT: f64 = 12.5;
@@ -41,20 +41,20 @@ struct Column {
 /// # Errors
 /// If a cell is not sound.
 pub fn architecture(architecture: &Architecture, title: &str) -> Result<Option<Scene>> {
-    let parts = match architecture {
-        Architecture::Darts(_) | Architecture::Nasnet(_) | Architecture::EnasMicro(_) => {
-            let named = |(name, part): (&str, &Cell)| cell(part, &format!("{title}: {name} cell"));
-            architecture.cells().into_iter().map(named).collect::<Result<_>>()?
-        }
-        Architecture::EnasMacro(net) => vec![super::chain::chain(net, title)?],
-        Architecture::Ghn(block) => {
-            let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
-            let name = format!("{title}: block");
-            vec![labelled(&Graph::of_cell(block, &name)?, &name, foot)]
-        }
-        Architecture::NasUnet(cells) => unet(cells, title)?,
-        Architecture::Unet(_) => return Ok(None),
+    let parts: Vec<Scene> = if let Some(net) = architecture.get::<MacroNet>() {
+        vec![super::chain::chain(net, title)?]
+    } else if let Some(cells) = architecture.get::<UnetCells>() {
+        unet(cells, title)?
+    } else if let Some(block) = architecture.get::<Cell<GhnOp>>() {
+        let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
+        let name = format!("{title}: block");
+        vec![labelled(&Graph::of_cell(&block.map(GhnOp::name), &name)?, &name, foot)]
+    } else {
+        architecture.cells().iter().map(|(name, part)| cell(part, &format!("{title}: {name} cell"))).collect::<Result<_>>()?
     };
+    if parts.is_empty() {
+        return Ok(None);
+    }
     let width = parts.iter().map(|p| p.width).fold(0.0, f64::max);
     let mut page = Scene::new(title, width, parts.iter().map(|p| p.height).sum());
     let mut top = 0.0;
@@ -85,7 +85,7 @@ fn unet(cells: &UnetCells, title: &str) -> Result<Vec<Scene>> {
 ///
 /// # Errors
 /// If an edge reads a state that does not come before it, or the concat list names an unknown state.
-pub fn cell(cell: &Cell, title: &str) -> Result<Scene> {
+pub fn cell(cell: &Cell<&'static str>, title: &str) -> Result<Scene> {
     let joins = if cell.stacked.is_empty() { SUM } else { "a round node adds its two operations, a square one stacks them" };
     Ok(labelled(&Graph::of_cell(cell, title)?, title, &format!("{joins}; the output is the concatenation of what enters it")))
 }
@@ -268,20 +268,20 @@ fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Edge, nas_unet_space};
     use crate::seed::Streams;
+    use crate::space::{Edge, nas_unet};
     use rand::RngExt;
 
-    fn edge(op: &str, from: usize) -> Edge {
-        serde_json::from_value(serde_json::json!({ "op": op, "from": from })).unwrap()
+    fn edge(op: &'static str, from: usize) -> Edge<&'static str> {
+        Edge { op, from }
     }
 
     /// A cell of `nodes` nodes with sources drawn at random, and the loose ends and some others in its concat list.
-    fn random_cell(nodes: usize, seed: u64) -> Cell {
+    fn random_cell(nodes: usize, seed: u64) -> Cell<&'static str> {
         let mut rng = Streams::new(seed).rng("cell", nodes as u64);
         let ops = ["sep_conv_7x7", "conv_7x1_1x7", "skip_connect", "max_pool_3x3", "none", "dil_conv_5x5"];
         let mut draw = |i: usize| edge(ops[rng.random_range(0..ops.len())], rng.random_range(0..i + 2));
-        let nodes: Vec<[Edge; 2]> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
+        let nodes: Vec<_> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
         let used = |s: usize| nodes.iter().flatten().any(|e| e.from == s);
         let concat = (0..nodes.len() + 2).filter(|s| (*s >= 2 && !used(*s)) || s % 3 == 1).collect();
         Cell::new(nodes, concat)
@@ -302,10 +302,10 @@ mod tests {
 
     #[test]
     fn both_cells_of_a_nas_unet_are_drawn_with_the_inputs_of_their_direction() {
-        let published = nas_unet_space::PUBLISHED.iter().map(|(_, make)| make());
-        let sampled = (1..=5).map(|nodes| nas_unet_space::sample(nodes, &mut Streams::new(3).rng("unet", nodes as u64)));
+        let published = nas_unet::SPACE.published.iter().map(|(_, make)| make());
+        let sampled = (1..=5).map(|nodes| nas_unet::sample(nodes, &mut Streams::new(3).rng("unet", nodes as u64)).into());
         for net in published.chain(sampled) {
-            let Architecture::NasUnet(cells) = &net else { panic!("cells of a NAS-Unet") };
+            let cells = net.get::<UnetCells>().unwrap();
             let scene = architecture(&net, "a U").unwrap().unwrap();
             scene.assert_sound();
             let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
@@ -321,9 +321,9 @@ mod tests {
 
     #[test]
     fn cells_that_do_not_belong_to_the_nas_unet_space_are_refused() {
-        let Architecture::NasUnet(mut cells) = nas_unet_space::PUBLISHED[0].1() else { panic!("cells of a NAS-Unet") };
+        let mut cells = nas_unet::sample(3, &mut Streams::new(3).rng("unet", 0));
         cells.up[0][0].from = 7;
-        assert!(architecture(&Architecture::NasUnet(cells), "bad").is_err());
+        assert!(architecture(&cells.into(), "bad").is_err());
     }
 
     #[test]

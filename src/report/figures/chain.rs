@@ -4,8 +4,8 @@ use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::fitted;
-use crate::arch::enas_space::MacroNet;
 use crate::error::Result;
+use crate::space::{Genotype, MacroNet};
 
 const TEXT: f64 = 12.5;
 const ROW: f64 = 34.0;

@@ -1,7 +1,7 @@
 //! A cell as its drawing sees it, whatever space it is of.
 
-use crate::arch::{Cell, Direction, UnetCells};
 use crate::error::Result;
+use crate::space::{Cell, Direction, Genotype, UnetCells};
 
 /// An operation and the state it reads.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +42,9 @@ impl Graph {
     ///
     /// # Errors
     /// If an edge reads a state that does not come before it, or a list names an unknown state.
-    pub fn of_cell(cell: &Cell, name: &str) -> Result<Self> {
+    pub fn of_cell(cell: &Cell<&'static str>, name: &str) -> Result<Self> {
         cell.check(name)?;
-        let nodes = cell.nodes.iter().map(|node| node.map(|e| Link { label: e.op.name(), from: e.from })).collect();
+        let nodes = cell.nodes.iter().map(|node| node.map(|e| Link { label: e.op, from: e.from })).collect();
         Ok(Self { inputs: BEFORE, nodes, concat: cell.concat.clone(), stacked: cell.stacked.clone() })
     }
 

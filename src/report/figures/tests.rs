@@ -1,12 +1,12 @@
 //! Every figure, drawn from any runs: none, one, equal ones, very many, and values and names that are none.
 
 use super::*;
-use crate::arch::{Architecture, Cell, CellPair, Edge};
 use crate::record::{EndReason, Example, ExampleInfo, Phase, TrialRecord};
 use crate::report::claims::claims;
 use crate::report::frame::{PhaseSeconds, Row};
 use crate::report::load::{CurvePoint, Reported};
 use crate::report::proxies;
+use crate::space::{Architecture, Cell, CellPair, DartsOp, Edge};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ const MOST_POINTS: usize = 600_000;
 const LONG: &str = "a_name_of_a_method_without_any_space_in_it_that_is_far_wider_than_every_place_where_it_may_stand_";
 
 fn architecture() -> Architecture {
-    let e = |from| -> Edge { serde_json::from_value(json!({"op": "sep_conv_3x3", "from": from})).unwrap() };
+    let e = |from| Edge { op: DartsOp::SepConv3, from };
     let cell = || Cell::new(vec![[e(0), e(1)], [e(0), e(2)]], vec![2, 3]);
-    Architecture::Darts(CellPair { normal: cell(), reduce: cell() })
+    CellPair { normal: cell(), reduce: cell() }.into()
 }
 
 /// A finished run with something for every figure.

@@ -1,11 +1,8 @@
-//! The candidate operations as blocks that are declared once and run on explicit weights.
+//! The operations of DARTS as blocks that are declared once and run on explicit weights.
 
-use super::blocks::{ConvShape, FactorizedReduce, ReluConvBn};
-use super::norm::BatchNorm;
-use super::op::Op;
-use super::weights::{Table, Weights};
-use crate::shim;
-use tch::{Kind, Tensor};
+use crate::nn::{BatchNorm, BlockedTerm, ConvShape, FactorizedReduce, PoolKind, ReluConvBn, Table, Weights, pool};
+use crate::space::DartsOp as Op;
+use tch::Tensor;
 
 /// Which form of an operation is declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,20 +21,8 @@ pub enum Candidate {
         /// Stride of the edge.
         stride: i64,
     },
-    /// Maximum pooling.
-    MaxPool {
-        /// Stride of the edge.
-        stride: i64,
-        /// Present while searching.
-        norm: Option<BatchNorm>,
-    },
-    /// Average pooling over the pixels that exist.
-    AvgPool {
-        /// Stride of the edge.
-        stride: i64,
-        /// Present while searching.
-        norm: Option<BatchNorm>,
-    },
+    /// 3x3 pooling.
+    Pool(PoolOf),
     /// The input itself.
     Identity,
     /// Factorised reduction.
@@ -46,40 +31,53 @@ pub enum Candidate {
     Convs(Vec<ReluConvBn>),
 }
 
+/// A 3x3 pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOf {
+    /// What it takes.
+    pub kind: PoolKind,
+    /// Stride of the edge.
+    pub stride: i64,
+    /// Present while searching.
+    pub norm: Option<BatchNorm>,
+}
+
+impl PoolOf {
+    fn declare(t: &mut Table, kind: PoolKind, channels: i64, stride: i64, form: Form) -> Self {
+        let norm = (form == Form::Search).then(|| BatchNorm::declare(t, "norm", channels, false));
+        Self { kind, stride, norm }
+    }
+}
+
 impl Candidate {
     /// Declares `op` for `channels` channels and stride 1 or 2.
     pub fn declare(t: &mut Table, name: &str, op: Op, channels: i64, stride: i64, form: Form) -> Self {
         let affine = form == Form::Evaluation;
         t.scope(name, |t| match op {
             Op::None => Self::Zero { stride },
-            Op::MaxPool3 => Self::MaxPool { stride, norm: pool_norm(t, channels, form) },
-            Op::AvgPool3 => Self::AvgPool { stride, norm: pool_norm(t, channels, form) },
+            Op::MaxPool3 => Self::Pool(PoolOf::declare(t, PoolKind::Maximum, channels, stride, form)),
+            Op::AvgPool3 => Self::Pool(PoolOf::declare(t, PoolKind::Average, channels, stride, form)),
             Op::SkipConnect if stride == 1 => Self::Identity,
             Op::SkipConnect => Self::Reduce(FactorizedReduce::declare(t, "reduce", channels, channels, affine)),
             Op::SepConv3 => Self::Convs(separable(t, 3, channels, stride, affine)),
             Op::SepConv5 => Self::Convs(separable(t, 5, channels, stride, affine)),
-            Op::SepConv7 => Self::Convs(separable(t, 7, channels, stride, affine)),
             Op::DilConv3 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 3, channels, stride, 2, affine)]),
             Op::DilConv5 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 5, channels, stride, 2, affine)]),
-            Op::Conv7x1 => Self::Convs(vec![row_then_column(t, channels, stride, affine)]),
-            other => unreachable!("{} belongs to the NASNet space, see SpaceOp", other.name()),
         })
     }
 
     /// [N, C, H, W] → [N, C, ⌈H/stride⌉, ⌈W/stride⌉].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        let normed = |pooled: Tensor, norm: &Option<BatchNorm>| match norm {
-            Some(norm) => norm.forward(w, &pooled, training),
-            None => pooled,
-        };
         match self {
             Self::Zero { stride } => {
                 let (n, c, h, width) = x.size4().expect("maps have four dimensions");
                 let up = |size: i64| (size + stride - 1) / stride;
                 Tensor::zeros([n, c, up(h), up(width)], (x.kind(), x.device()))
             }
-            Self::MaxPool { stride, norm } => normed(shim::pool(x, true, 3, *stride), norm),
-            Self::AvgPool { stride, norm } => normed(shim::pool(x, false, 3, *stride), norm),
+            Self::Pool(PoolOf { kind, stride, norm }) => {
+                let pooled = pool(x, *kind, 3, *stride);
+                norm.map_or_else(|| pooled.shallow_clone(), |norm| norm.forward(w, &pooled, training))
+            }
             Self::Identity => x.shallow_clone(),
             Self::Reduce(reduce) => reduce.forward(w, x, training),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
@@ -88,23 +86,14 @@ impl Candidate {
 
     /// As terms of a sum: of source `source`, times coefficient `coefficient`. None for zeros; `None` for what our kernels do not do as a sum: pools,
     /// and other convolutions.
-    pub fn terms<'a>(&self, w: &'a Weights, source: usize, coefficient: Option<usize>) -> Option<Vec<shim::Term<'a>>> {
-        let term = |stages| shim::Term { source, coefficient, stages };
+    pub fn terms<'a>(&self, w: &'a Weights, source: usize, coefficient: Option<usize>) -> Option<Vec<BlockedTerm<'a>>> {
+        let term = |stages| BlockedTerm { source, coefficient, stages };
         match self {
             Self::Zero { .. } => Some(Vec::new()),
-            Self::MaxPool { .. } | Self::AvgPool { .. } => None,
+            Self::Pool(_) => None,
             Self::Identity => Some(vec![term(Vec::new())]),
             Self::Reduce(reduce) => Some(reduce.stages(w).map(|stage| term(vec![stage])).into()),
             Self::Convs(stages) => Some(vec![term(stages.iter().map(|s| s.stage(w)).collect::<Option<_>>()?)]),
-        }
-    }
-
-    /// Of a pool: whether it is the maximum, its stride, its norm.
-    pub fn pool(&self) -> Option<(bool, i64, Option<BatchNorm>)> {
-        match self {
-            Self::MaxPool { stride, norm } => Some((true, *stride, *norm)),
-            Self::AvgPool { stride, norm } => Some((false, *stride, *norm)),
-            _ => None,
         }
     }
 
@@ -112,20 +101,6 @@ impl Candidate {
     pub fn is_identity(&self) -> bool {
         matches!(self, Self::Identity)
     }
-}
-
-/// Average pooling without padding.
-pub fn avg_pool_valid(x: &Tensor, kernel: i64, stride: i64) -> Tensor {
-    x.avg_pool2d([kernel, kernel], [stride, stride], [0, 0], false, false, None)
-}
-
-/// Mean over the map: [N, C, H, W] → [N, C].
-pub fn global_average(x: &Tensor) -> Tensor {
-    x.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
-}
-
-fn pool_norm(t: &mut Table, channels: i64, form: Form) -> Option<BatchNorm> {
-    (form == Form::Search).then(|| BatchNorm::declare(t, "norm", channels, false))
 }
 
 fn separable(t: &mut Table, kernel: i64, channels: i64, stride: i64, affine: bool) -> Vec<ReluConvBn> {
@@ -140,31 +115,11 @@ fn depthwise_pointwise(t: &mut Table, name: &str, kernel: i64, channels: i64, st
     ReluConvBn::declare(t, name, &shapes, affine)
 }
 
-fn row_then_column(t: &mut Table, channels: i64, stride: i64, affine: bool) -> ReluConvBn {
-    let row = ConvShape { kernel: (1, 7), stride: (1, stride), padding: (0, 3), ..ConvShape::pointwise(channels, channels, 1) };
-    let column = ConvShape { kernel: (7, 1), stride: (stride, 1), padding: (3, 0), ..row };
-    ReluConvBn::declare(t, "stage0", &[row, column], affine)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::weights::Table;
     use crate::seed::Streams;
-    use tch::{Device, Kind, Tensor};
-
-    const ALL: [Op; 10] = [
-        Op::None,
-        Op::MaxPool3,
-        Op::AvgPool3,
-        Op::SkipConnect,
-        Op::SepConv3,
-        Op::SepConv5,
-        Op::DilConv3,
-        Op::DilConv5,
-        Op::SepConv7,
-        Op::Conv7x1,
-    ];
+    use tch::{Device, Kind};
 
     fn declared(op: Op, channels: i64, stride: i64, form: Form) -> (Table, Candidate) {
         let mut t = Table::default();
@@ -189,14 +144,12 @@ mod tests {
             assert_eq!(declared(op, 16, stride, Form::Search).0.count(), expected, "{op:?}");
         }
         assert_eq!(declared(Op::SepConv3, 16, 1, Form::Evaluation).0.count(), 800 + 4 * 16);
-        assert_eq!(declared(Op::SepConv7, 16, 1, Form::Evaluation).0.count(), 2 * (49 * 16 + 256) + 64);
-        assert_eq!(declared(Op::Conv7x1, 16, 1, Form::Evaluation).0.count(), 2 * 7 * 256 + 32);
     }
 
     #[test]
     fn every_operation_maps_odd_and_even_sizes_alike() {
         let mut rng = Streams::new(3).rng("init", 0);
-        for op in ALL {
+        for op in Op::ALL {
             for (stride, form) in [(1, Form::Search), (2, Form::Search), (2, Form::Evaluation)] {
                 let (t, c) = declared(op, 4, stride, form);
                 let w = Weights::init(&t, &mut rng, Device::Cpu, Kind::Float);
@@ -213,7 +166,7 @@ mod tests {
     #[test]
     fn the_average_leaves_out_the_padding() {
         let x = Tensor::ones([1, 1, 4, 4], (Kind::Double, Device::Cpu));
-        assert!(shim::pool(&x, false, 3, 1).allclose(&x, 1e-12, 1e-12, false));
+        assert!(pool(&x, PoolKind::Average, 3, 1).allclose(&x, 1e-12, 1e-12, false));
     }
 
     #[test]

@@ -1,41 +1,8 @@
 //! The operations of the NASNet space: they map any width to the cell's and can all stride (NASNet appendix, AmoebaNet's released code).
 
-use super::blocks::{Conv, ConvShape, ReluConvBn, as_stage};
-use super::norm::BatchNorm;
-use super::op::Op;
-use super::weights::{Table, Weights};
-use crate::shim;
+use crate::nn::{ConvBn, ConvShape, FactorizedReduce, Pass, PoolKind, ReluConvBn, Table, Weights, pool};
+use crate::space::NasnetOp as Op;
 use tch::Tensor;
-
-/// Convolutions and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
-#[derive(Clone, Debug)]
-pub struct ConvBn {
-    convs: Vec<Conv>,
-    norm: BatchNorm,
-}
-
-impl ConvBn {
-    /// Declares one convolution and its norm.
-    pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
-        Self::declare_all(t, name, &[shape])
-    }
-
-    /// Declares some convolutions in a row and a norm.
-    pub fn declare_all(t: &mut Table, name: &str, shapes: &[ConvShape]) -> Self {
-        t.scope(name, |t| Self {
-            convs: shapes.iter().enumerate().map(|(i, s)| Conv::declare(t, &format!("conv{i}"), *s)).collect(),
-            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, true),
-        })
-    }
-
-    /// Runs it.
-    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        as_stage(&self.convs, &self.norm, false, w).and_then(|stage| stage.forward(x, training)).unwrap_or_else(|| {
-            let x = self.convs.iter().fold(x.shallow_clone(), |x, conv| conv.forward(w, &x));
-            self.norm.forward(w, &x, training)
-        })
-    }
-}
 
 /// An operation from `input` to `output` channels.
 #[derive(Clone, Debug)]
@@ -44,8 +11,8 @@ pub enum SpaceOp {
     Identity,
     /// A pool; where the width changes, a pointwise convolution and batch norm follow.
     Pool {
-        /// Maximum, or else the average over the pixels that exist.
-        maximum: bool,
+        /// What it takes.
+        of: PoolKind,
         /// Side of the window.
         kernel: i64,
         /// Stride.
@@ -55,6 +22,25 @@ pub enum SpaceOp {
     },
     /// ReLU, convolutions, batch norm, some times.
     Convs(Vec<ReluConvBn>),
+    /// Factorised reduction, in place of an identity (ENAS).
+    Reduce(FactorizedReduce),
+}
+
+/// A side of a node.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    pub op: SpaceOp,
+    /// The state that it reads.
+    pub from: usize,
+    /// Drop path never drops it.
+    pub spared: bool,
+}
+
+impl Side {
+    pub fn forward(&self, w: &Weights, states: &[Tensor], pass: &mut Pass) -> Tensor {
+        let out = self.op.forward(w, &states[self.from], pass.training);
+        if self.spared { out } else { pass.drop_path(out) }
+    }
 }
 
 /// Widths and stride of an operation.
@@ -78,15 +64,14 @@ impl SpaceOp {
             Op::SepConv5 => Self::Convs(separable(t, ends, 5, 1)),
             Op::SepConv7 => Self::Convs(separable(t, ends, 7, 1)),
             Op::DilSepConv3 => Self::Convs(separable(t, ends, 3, 2)),
-            Op::AvgPool3 => pool(t, ends, false, 3),
-            Op::MaxPool3 => pool(t, ends, true, 3),
-            Op::MaxPool5 => pool(t, ends, true, 5),
-            Op::MaxPool7 => pool(t, ends, true, 7),
+            Op::AvgPool3 => pooled(t, ends, PoolKind::Average, 3),
+            Op::MaxPool3 => pooled(t, ends, PoolKind::Maximum, 3),
+            Op::MaxPool5 => pooled(t, ends, PoolKind::Maximum, 5),
+            Op::MaxPool7 => pooled(t, ends, PoolKind::Maximum, 7),
             Op::Conv3 => Self::Convs(bottleneck(t, ends, output / 4, &|e| vec![ConvShape::square(e.input, e.output, 3, e.stride)])),
             Op::BottleneckDil3 => Self::Convs(bottleneck(t, ends, output / 4, &|e| vec![dilated(e)])),
             Op::Conv1x3 => Self::Convs(bottleneck(t, ends, 3 * output / 8, &|e| row_and_column(e, 3))),
             Op::Conv1x7 => Self::Convs(bottleneck(t, ends, output / 4, &|e| row_and_column(e, 7))),
-            other => unreachable!("{} belongs to the DARTS space, see Candidate", other.name()),
         })
     }
 
@@ -95,17 +80,18 @@ impl SpaceOp {
         match self {
             Self::Identity => x.shallow_clone(),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
-            Self::Pool { maximum, kernel, stride, project } => {
-                let pooled = shim::pool(x, *maximum, *kernel, *stride);
+            Self::Reduce(block) => block.forward(w, x, training),
+            Self::Pool { of, kernel, stride, project } => {
+                let pooled = pool(x, *of, *kernel, *stride);
                 project.as_ref().map_or_else(|| pooled.shallow_clone(), |p| p.forward(w, &pooled, training))
             }
         }
     }
 }
 
-fn pool(t: &mut Table, ends: Ends, maximum: bool, kernel: i64) -> SpaceOp {
+fn pooled(t: &mut Table, ends: Ends, of: PoolKind, kernel: i64) -> SpaceOp {
     let project = (ends.input != ends.output).then(|| ConvBn::declare(t, "project", ConvShape::pointwise(ends.input, ends.output, 1)));
-    SpaceOp::Pool { maximum, kernel, stride: ends.stride, project }
+    SpaceOp::Pool { of, kernel, stride: ends.stride, project }
 }
 
 /// Twice depthwise and pointwise: input → output, output → output.
@@ -158,23 +144,6 @@ mod tests {
     use crate::seed::Streams;
     use tch::{Device, Kind};
 
-    const ALL: [Op; 14] = [
-        Op::Identity,
-        Op::SepConv3,
-        Op::SepConv5,
-        Op::SepConv7,
-        Op::AvgPool3,
-        Op::MaxPool3,
-        Op::MaxPool5,
-        Op::MaxPool7,
-        Op::Conv1,
-        Op::Conv3,
-        Op::Conv1x3,
-        Op::Conv1x7,
-        Op::BottleneckDil3,
-        Op::DilSepConv3,
-    ];
-
     #[test]
     fn weights_follow_the_formulas() {
         let count = |op, input: i64, output: i64, stride| {
@@ -196,7 +165,7 @@ mod tests {
     #[test]
     fn every_operation_changes_width_and_size_as_asked() {
         let mut rng = Streams::new(3).rng("init", 0);
-        for op in ALL {
+        for op in Op::ALL {
             for (input, output, stride) in [(4, 4, 1), (4, 4, 2), (3, 8, 1), (3, 8, 2), (5, 2, 2)] {
                 let mut t = Table::default();
                 let built = SpaceOp::declare(&mut t, "op", op, input, output, stride);

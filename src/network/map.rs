@@ -1,6 +1,6 @@
 //! Maps between cells: their shapes, and how one is brought to the shape that a cell needs.
 
-use crate::nn::{ConvBn, FactorizedReduce, ReluConvBn, Weights};
+use crate::nn::{ConvBn, ConvShape, FactorizedReduce, ReluConvBn, Table, Weights};
 use tch::Tensor;
 
 /// Width and size of a map.
@@ -44,4 +44,14 @@ impl Adapter {
             Self::Conv(block) => block.forward(w, x, training),
         }
     }
+}
+
+/// ReLU, 1x1 convolution, batch norm.
+pub(super) fn pointwise(t: &mut Table, name: &str, input: i64, output: i64) -> ReluConvBn {
+    ReluConvBn::declare(t, name, &[ConvShape::pointwise(input, output, 1)], true)
+}
+
+/// A factorised reduction without the ReLU.
+pub(super) fn halving(t: &mut Table, name: &str, input: i64, output: i64) -> FactorizedReduce {
+    FactorizedReduce::declare(t, name, input, output, true).without_relu()
 }

@@ -1,19 +1,10 @@
 //! The U-Net that NAS-Unet is compared with (Ronneberger et al. 2015; widths of NAS-Unet's public code): 3x3 convolutions with bias that
 //! keep the size, no norm.
 
-use super::darts_space::Named;
-use super::{Architecture, InputShape, UnetSize};
 use crate::error::Result;
 use crate::nn::{Init, Network, Output, ParamId, Pass, Rule, Table, Weights, crop, pad_to_multiple};
+use crate::space::{InputShape, UnetSize};
 use tch::Tensor;
-
-/// The original, and narrower ones by the width of their first stage; 8 has about as many weights as the released NAS-Unet V2 of width 32.
-pub const PUBLISHED: [Named; 3] =
-    [("unet", || Architecture::Unet(UnetSize::ORIGINAL_UNET)), ("unet-16", || narrow(16)), ("unet-8", || narrow(8))];
-
-fn narrow(channels: i64) -> Architecture {
-    Architecture::Unet(UnetSize { channels, ..UnetSize::ORIGINAL_UNET })
-}
 
 /// A convolution with bias.
 #[derive(Clone, Copy, Debug)]

@@ -1,20 +1,14 @@
-//! Architectures as values: what a search returns, a file holds and a network is built from.
+//! Cells as values, and the one form that equivalent cells share.
 
-use super::UnetSize;
-use super::enas_space::MacroNet;
-use super::nas_unet_space::UnetCells;
 use crate::error::{Error, Result};
-use crate::nn::Op;
-use crate::units::hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// One operation and the state it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edge {
+pub struct Edge<O> {
     /// The operation.
-    pub op: Op,
+    pub op: O,
     /// Index of the state it reads: 0 and 1 are the inputs of the cell, 2.. its nodes in order.
     pub from: usize,
 }
@@ -22,9 +16,9 @@ pub struct Edge {
 /// A cell: each node joins two edges; the output concatenates the states in `concat`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cell {
+pub struct Cell<O> {
     /// Nodes in topological order; node `i` is state `i + 2`.
-    pub nodes: Vec<[Edge; 2]>,
+    pub nodes: Vec<[Edge<O>; 2]>,
     /// States that make the output, in channel order.
     pub concat: Vec<usize>,
     /// Nodes (by state) whose two edges are concatenated and brought back to the cell's width; the others are sums.
@@ -35,107 +29,40 @@ pub struct Cell {
 /// A normal and a reduction cell, stacked by the rules of their space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CellPair {
+pub struct CellPair<O> {
     /// Keeps the resolution.
-    pub normal: Cell,
+    pub normal: Cell<O>,
     /// Halves it.
-    pub reduce: Cell,
+    pub reduce: Cell<O>,
 }
 
-/// An architecture of any method.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "space", rename_all = "snake_case")]
-pub enum Architecture {
-    /// The cell space of DARTS: four nodes, two distinct sources each, all four concatenated.
-    Darts(CellPair),
-    /// The cell space of NASNet and AmoebaNet: five blocks, any two earlier states each, an explicit list of what is concatenated.
-    Nasnet(CellPair),
-    /// The cells of ENAS: nodes of two operations on any two earlier states; what no node reads is concatenated, inputs included.
-    EnasMicro(CellPair),
-    /// The whole networks of ENAS: a chain of layers with skips.
-    EnasMacro(MacroNet),
-    /// The block of GHN: a node applies one operation with one set of weights to two different earlier states; what no node reads is averaged.
-    Ghn(Cell),
-    /// The cells of NAS-Unet for segmentation: one halves the maps, one doubles them.
-    NasUnet(UnetCells),
-    /// A U-Net, the usual network for segmentation: no cells, but a size.
-    Unet(UnetSize),
-}
-
-impl Architecture {
-    /// SHA-256 (hexadecimal) of the canonical form; equal for isomorphic cells.
-    pub fn hash(&self) -> String {
-        let text = serde_json::to_string(&self.canonical()).expect("an architecture is plain data");
-        hex(&Sha256::digest(text.as_bytes()))
+impl<O: Copy + Ord> CellPair<O> {
+    /// Both cells, each with its name.
+    pub fn both(&self) -> [(&'static str, &Cell<O>); 2] {
+        [("normal", &self.normal), ("reduction", &self.reduce)]
     }
 
-    /// Its two cells.
-    ///
-    /// # Panics
-    /// If it is no pair of cells.
-    pub fn pair(&self) -> &CellPair {
-        match self {
-            Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => pair,
-            Self::EnasMacro(_) | Self::Ghn(_) | Self::NasUnet(_) | Self::Unet(_) => panic!("only pairs of cells have two"),
-        }
+    /// Both cells in their canonical form.
+    pub fn canonical(&self) -> Self {
+        Self { normal: self.normal.canonical(), reduce: self.reduce.canonical() }
     }
 
-    /// Name of the method whose space it belongs to.
-    pub fn home(&self) -> &'static str {
-        match self {
-            Self::Darts(_) => "darts",
-            Self::Nasnet(_) => "nasnet",
-            Self::EnasMicro(_) | Self::EnasMacro(_) => "enas",
-            Self::Ghn(_) => "ghn",
-            Self::NasUnet(_) | Self::Unet(_) => "nas_unet",
-        }
-    }
-
-    /// Whether its network classifies every pixel; the others classify the whole image.
-    pub fn classifies_pixels(&self) -> bool {
-        matches!(self, Self::NasUnet(_) | Self::Unet(_))
-    }
-
-    /// Checks that it belongs to its space, or says where it does not.
-    pub fn check(&self) -> Result<()> {
-        match self {
-            Self::Darts(pair) => super::darts_space::check(pair),
-            Self::Nasnet(pair) => super::nasnet_space::check(pair),
-            Self::EnasMicro(pair) => super::enas_space::check(pair),
-            Self::EnasMacro(net) => net.check(),
-            Self::Ghn(cell) => super::ghn_space::check(cell),
-            Self::NasUnet(cells) => cells.check(),
-            Self::Unet(size) => size.check(),
-        }
-    }
-
-    /// The cells to draw, each with its name; none for a whole network and for cells with operations of their own.
-    pub fn cells(&self) -> Vec<(&'static str, &Cell)> {
-        match self {
-            Self::Darts(pair) | Self::Nasnet(pair) | Self::EnasMicro(pair) => vec![("normal", &pair.normal), ("reduction", &pair.reduce)],
-            Self::EnasMacro(_) | Self::NasUnet(_) | Self::Unet(_) => Vec::new(),
-            Self::Ghn(cell) => vec![("block", cell)],
-        }
-    }
-
-    fn canonical(&self) -> Self {
-        let both = |pair: &CellPair| CellPair { normal: pair.normal.canonical(), reduce: pair.reduce.canonical() };
-        match self {
-            Self::Darts(pair) => Self::Darts(both(pair)),
-            Self::Nasnet(pair) => Self::Nasnet(both(pair)),
-            Self::EnasMicro(pair) => Self::EnasMicro(both(pair)),
-            Self::EnasMacro(net) => Self::EnasMacro(net.clone()),
-            Self::Ghn(cell) => Self::Ghn(cell.canonical()),
-            Self::NasUnet(cells) => Self::NasUnet(cells.canonical()),
-            Self::Unet(size) => Self::Unet(*size),
-        }
+    /// Both cells as they are drawn, with their operations' names.
+    pub fn drawn(&self, name: impl Fn(O) -> &'static str) -> Vec<(&'static str, Cell<&'static str>)> {
+        self.both().map(|(title, cell)| (title, cell.map(&name))).into()
     }
 }
 
-impl Cell {
+impl<O: Copy + Ord> Cell<O> {
     /// A cell in which every node is the sum of its edges.
-    pub fn new(nodes: Vec<[Edge; 2]>, concat: Vec<usize>) -> Self {
+    pub fn new(nodes: Vec<[Edge<O>; 2]>, concat: Vec<usize>) -> Self {
         Self { nodes, concat, stacked: Vec::new() }
+    }
+
+    /// The same cell with other operations.
+    pub fn map<P>(&self, op: impl Fn(O) -> P) -> Cell<P> {
+        let nodes = self.nodes.iter().map(|node| node.map(|e| Edge { op: op(e.op), from: e.from })).collect();
+        Cell { nodes, concat: self.concat.clone(), stacked: self.stacked.clone() }
     }
 
     /// Checks that every edge reads an earlier state and that the concat list names states of this cell.
@@ -183,7 +110,7 @@ impl Cell {
             return;
         }
         let ready = |n: &usize| !order.contains(n) && self.nodes[*n].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
-        let rows: Vec<(usize, [Edge; 2])> = (0..self.nodes.len()).filter(ready).map(|n| (n, self.row(n, order))).collect();
+        let rows: Vec<(usize, [Edge<O>; 2])> = (0..self.nodes.len()).filter(ready).map(|n| (n, self.row(n, order))).collect();
         let Some(smallest) = rows.iter().map(|(_, row)| *row).min() else { return };
         let mut tried = Vec::new();
         for node in rows.into_iter().filter(|(_, row)| *row == smallest).map(|(n, _)| n) {
@@ -199,9 +126,9 @@ impl Cell {
 
     /// Everything that reads a node: (reader, operation) in order, whether it is concatenated, whether it stacks. Nodes of equal rows and equal
     /// readers can be exchanged.
-    fn readers(&self, node: usize) -> (Vec<(usize, Op)>, bool, bool) {
+    fn readers(&self, node: usize) -> (Vec<(usize, O)>, bool, bool) {
         let state = node + 2;
-        let mut readers: Vec<(usize, Op)> = Vec::new();
+        let mut readers: Vec<(usize, O)> = Vec::new();
         for (reader, edges) in self.nodes.iter().enumerate() {
             readers.extend(edges.iter().filter(|e| e.from == state).map(|e| (reader, e.op)));
         }
@@ -210,7 +137,7 @@ impl Cell {
     }
 
     /// The edges of a node in sorted order, their sources named by their places in `order`.
-    fn row(&self, node: usize, order: &[usize]) -> [Edge; 2] {
+    fn row(&self, node: usize, order: &[usize]) -> [Edge<O>; 2] {
         let mut edges = self.nodes[node].map(|e| Edge { op: e.op, from: place(e.from, order) });
         edges.sort_unstable();
         edges
@@ -233,7 +160,7 @@ fn place(state: usize, order: &[usize]) -> usize {
 }
 
 /// The states from `first` on that no node reads.
-pub(super) fn unread(nodes: &[[Edge; 2]], first: usize) -> Vec<usize> {
+pub fn unread<O>(nodes: &[[Edge<O>; 2]], first: usize) -> Vec<usize> {
     (first..nodes.len() + 2).filter(|state| nodes.iter().flatten().all(|e| e.from != *state)).collect()
 }
 
@@ -241,9 +168,10 @@ pub(super) fn unread(nodes: &[[Edge; 2]], first: usize) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::seed::Streams;
+    use crate::space::{DartsOp as Op, ghn};
     use rand::RngExt;
 
-    fn edge(op: Op, from: usize) -> Edge {
+    fn edge(op: Op, from: usize) -> Edge<Op> {
         Edge { op, from }
     }
 
@@ -273,7 +201,7 @@ mod tests {
     fn large_cells_have_one_canonical_form_in_every_order() {
         let mut rng = Streams::new(9).rng("orders", 0);
         for i in 0..30 {
-            let Architecture::Ghn(cell) = crate::arch::ghn_space::sample(if i == 0 { 40 } else { 15 }, &mut rng) else { panic!("a block") };
+            let cell = ghn::sample(if i == 0 { 40 } else { 15 }, &mut rng);
             // Nodes in another topological order, with the sides swapped.
             let (mut order, mut left) = (Vec::new(), (0..cell.nodes.len()).collect::<Vec<_>>());
             while !left.is_empty() {

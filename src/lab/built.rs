@@ -3,11 +3,12 @@
 use super::blobs::{to_blob, to_tensor};
 use super::conduct::RETRAIN;
 use super::method::Protocol;
-use crate::arch::{self, Architecture, InputShape};
 use crate::error::{Error, Result};
+use crate::network;
 use crate::nn::{AUXILIARY, Network, Table, Weights};
 use crate::record::{Blob, Dtype, Manifest, read_safetensors};
 use crate::seed::Streams;
+use crate::space::{Architecture, InputShape};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -31,7 +32,7 @@ pub fn build(manifest: &Manifest, protocol: &Protocol, architecture: &Architectu
     let [channels, height, width, classes] =
         [manifest.data.channels, manifest.data.height, manifest.data.width, manifest.data.classes].map(i64::from);
     let input = InputShape { channels, height, width, classes };
-    let network = arch::build(architecture, input, protocol.retrain.size())?;
+    let network = network::build(architecture, input, protocol.retrain.size())?;
     let mut rng = Streams::new(manifest.seed).child(RETRAIN, 0).rng("init", 0);
     let fresh = Weights::init(network.table(), &mut rng, Device::Cpu, Kind::Float);
     if let Some(path) = weights {

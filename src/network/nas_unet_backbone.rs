@@ -1,16 +1,9 @@
 //! The U that the search network and the final network of NAS-Unet have in common: stems, cells down, cells up, head.
 
-use super::nas_unet_space::Direction;
-use super::{InputShape, UnetSize};
 use crate::error::Result;
 use crate::nn::{Conv, ConvNorm, ConvShape, Pass, Relu, Table, Weights, crop, pad_to_multiple};
+use crate::space::{Direction, InputShape, UnetSize};
 use tch::Tensor;
-
-/// Weights that the public code declares and never uses: a norm after the head, with a scale and a shift a class. They are not declared
-/// here; published counts hold them.
-pub fn unused_head_weights(classes: i64) -> u64 {
-    2 * classes as u64
-}
 
 /// Two stems, `depth` cells down, `depth + 1` cells up, and a 1x1 convolution to the classes.
 #[derive(Clone, Debug)]

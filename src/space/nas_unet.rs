@@ -1,9 +1,8 @@
 //! The cell space of NAS-Unet (Weng et al. 2019; its public code): a cell that halves the maps (DownSC) and one that doubles them (UpSC).
 
-use super::darts_space::Named;
-use super::genotype::Architecture;
+use super::operations::operations;
+use super::{Architecture, Cell, Edge, Genotype, Nodes, Space, parameters, read};
 use crate::error::{Error, Result};
-use crate::nn::SegmentOp;
 use crate::seed::Rng;
 use rand::RngExt;
 use rand::seq::index;
@@ -12,12 +11,67 @@ use serde::{Deserialize, Serialize};
 /// Most nodes of a cell.
 pub const MOST_NODES: usize = 8;
 
+operations! {
+    /// An operation of a segmentation cell. Which of the three sets an edge chooses from follows from the cell and the state that it reads.
+    SegmentOp {
+        /// 2x2 average pooling, stride 2.
+        AvgPool = "avg_pool",
+        /// 2x2 maximum pooling, stride 2.
+        MaxPool = "max_pool",
+        /// Channel gate, 3x3 convolution with stride 2.
+        DownCweight = "down_cweight",
+        /// 3x3 convolution with stride 2 and dilation 2.
+        DownDilConv = "down_dil_conv",
+        /// Depthwise 3x3 convolution with stride 2, pointwise convolution.
+        DownDepConv = "down_dep_conv",
+        /// 3x3 convolution with stride 2.
+        DownConv = "down_conv",
+        /// Channel gate, transposed 3x3 convolution with stride 2.
+        UpCweight = "up_cweight",
+        /// Transposed depthwise 3x3 convolution with stride 2, pointwise convolution.
+        UpDepConv = "up_dep_conv",
+        /// Transposed 3x3 convolution with stride 2.
+        UpConv = "up_conv",
+        /// Transposed 3x3 convolution with stride 2 and dilation 2.
+        UpDilConv = "up_dil_conv",
+        /// The state itself.
+        Identity = "identity",
+        /// Zeros: the edge is absent.
+        None = "none",
+        /// Channel gate.
+        Cweight = "cweight",
+        /// 3x3 convolution with dilation 2.
+        DilConv = "dil_conv",
+        /// Depthwise 3x3 convolution, pointwise convolution.
+        DepConv = "dep_conv",
+        /// The same as [`SegmentOp::Conv`]: the public code shuffles channels between groups and has one group.
+        ShuffleConv = "shuffle_conv",
+        /// 3x3 convolution.
+        Conv = "conv",
+    }
+}
+
+impl SegmentOp {
+    /// Operations that halve the map; the index is the column of alpha.
+    pub const DOWN: [Self; 6] = [Self::AvgPool, Self::MaxPool, Self::DownCweight, Self::DownDilConv, Self::DownDepConv, Self::DownConv];
+    /// Operations that double the map; the index is the column of alpha.
+    pub const UP: [Self; 4] = [Self::UpCweight, Self::UpDepConv, Self::UpConv, Self::UpDilConv];
+    /// Operations that keep the size; the index is the column of alpha.
+    pub const NORMAL: [Self; 7] = [Self::Identity, Self::None, Self::Cweight, Self::DilConv, Self::DepConv, Self::ShuffleConv, Self::Conv];
+}
+
 /// Operations that are drawn where the size stays: no `none`, and `shuffle_conv` only once, as `conv`.
 const DRAWN_NORMAL: [SegmentOp; 5] = [SegmentOp::Identity, SegmentOp::Cweight, SegmentOp::DilConv, SegmentOp::DepConv, SegmentOp::Conv];
 
-/// The released cells by name.
-pub const PUBLISHED: [Named; 4] =
-    [("nas-unet-v3", v3), ("nas-unet-v2", v2), ("nas-unet-v2-en", v2_enhanced), ("nas-unet-v1-en", v1_enhanced)];
+/// The space, with the released cells.
+pub static SPACE: Space = Space {
+    name: "nas_unet",
+    home: "nas_unet",
+    pixels: true,
+    read: read::<UnetCells>,
+    sample: |given, rng| parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into()),
+    published: &[("nas-unet-v3", v3), ("nas-unet-v2", v2), ("nas-unet-v2-en", v2_enhanced), ("nas-unet-v1-en", v1_enhanced)],
+};
 
 /// Which way a cell goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +123,8 @@ impl Direction {
     }
 }
 
-/// One operation and the state it reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnetEdge {
-    /// The operation.
-    pub op: SegmentOp,
-    /// Index of the state it reads: 0 and 1 are the inputs of the cell, 2.. its nodes in order.
-    pub from: usize,
-}
+/// An edge of a segmentation cell.
+pub type UnetEdge = Edge<SegmentOp>;
 
 /// Both cells. A node is the sum of its two edges, the output of a cell concatenates its nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,9 +150,17 @@ impl UnetCells {
         }
     }
 
-    /// Checks that it belongs to the space, or says where it does not. Since the sources of a node differ, the first node reads both
-    /// inputs.
-    pub fn check(&self) -> Result<()> {
+    /// One cell; its output concatenates all nodes.
+    fn whole(&self, direction: Direction) -> Cell<SegmentOp> {
+        Cell::new(self.cell(direction).to_vec(), (2..2 + self.nodes()).collect())
+    }
+}
+
+impl Genotype for UnetCells {
+    const SPACE: &'static Space = &SPACE;
+
+    /// Since the sources of a node differ, the first node reads both inputs.
+    fn check(&self) -> Result<()> {
         if self.down.is_empty() || self.down.len() > MOST_NODES || self.down.len() != self.up.len() {
             return Err(Error::Usage(format!(
                 "both cells of a NAS-Unet have as many nodes, 1 to {MOST_NODES}, not {} and {}",
@@ -114,75 +169,48 @@ impl UnetCells {
             )));
         }
         for direction in [Direction::Down, Direction::Up] {
-            for (i, [a, b]) in self.cell(direction).iter().enumerate() {
-                let bad = |what: String| Err(Error::Usage(format!("{} cell: node {} {what}", direction.name(), i + 2)));
-                if a.from == b.from {
-                    return bad(format!("reads state {} twice; its two sources must differ", a.from));
-                }
-                for edge in [a, b] {
-                    if edge.from >= i + 2 {
-                        return bad(format!("reads state {}, which does not come before it", edge.from));
-                    }
-                    if !direction.set(edge.from).ops().contains(&edge.op) || edge.op == SegmentOp::None {
-                        let fit = direction.set(edge.from).ops().iter().filter(|op| **op != SegmentOp::None);
-                        let names: Vec<&str> = fit.map(|op| op.name()).collect();
-                        return bad(format!("applies {} to state {}; there fit {}", edge.op.name(), edge.from, names.join(", ")));
-                    }
-                }
+            for (i, node) in self.cell(direction).iter().enumerate() {
+                check_node(direction, i + 2, node)
+                    .map_err(|what| Error::Usage(format!("{} cell: node {} {what}", direction.name(), i + 2)))?;
             }
         }
         Ok(())
     }
 
-    /// The smallest of all equivalent forms: `shuffle_conv` named `conv`, edges of a node sorted, nodes in the topological order that
-    /// sorts first.
-    pub fn canonical(&self) -> Self {
-        Self { down: canonical(&self.down), up: canonical(&self.up) }
+    /// `shuffle_conv` is named `conv`, which it is.
+    fn canonical(&self) -> Self {
+        let plain = |op| if op == SegmentOp::ShuffleConv { SegmentOp::Conv } else { op };
+        let [down, up] = [Direction::Down, Direction::Up].map(|d| self.whole(d).map(plain).canonical().nodes);
+        Self { down, up }
+    }
+
+    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
+        [Direction::Down, Direction::Up].map(|d| (d.name(), self.whole(d).map(SegmentOp::name))).into()
     }
 }
 
-fn canonical(nodes: &[[UnetEdge; 2]]) -> Vec<[UnetEdge; 2]> {
-    let mut best = None;
-    extend_order(nodes, &mut Vec::new(), &mut Vec::new(), &mut best);
-    best.expect("a cell whose edges read earlier states has a topological order")
-}
-
-/// Exact: the smallest list begins with the smallest row that can come first; where several nodes have it, all are tried.
-fn extend_order(nodes: &[[UnetEdge; 2]], order: &mut Vec<usize>, rows: &mut Vec<[UnetEdge; 2]>, best: &mut Option<Vec<[UnetEdge; 2]>>) {
-    if order.len() == nodes.len() {
-        if best.as_ref().is_none_or(|b| *rows < *b) {
-            *best = Some(rows.clone());
+/// Checks the node that is `state`, or says what it does.
+fn check_node(direction: Direction, state: usize, [a, b]: &[UnetEdge; 2]) -> std::result::Result<(), String> {
+    if a.from == b.from {
+        return Err(format!("reads state {} twice; its two sources must differ", a.from));
+    }
+    for edge in [a, b] {
+        if edge.from >= state {
+            return Err(format!("reads state {}, which does not come before it", edge.from));
         }
-        return;
+        let ops = direction.set(edge.from).ops();
+        if !ops.contains(&edge.op) || edge.op == SegmentOp::None {
+            let names: Vec<&str> = ops.iter().filter(|op| **op != SegmentOp::None).map(|op| op.name()).collect();
+            return Err(format!("applies {} to state {}; there fit {}", edge.op.name(), edge.from, names.join(", ")));
+        }
     }
-    let ready = |n: &usize| !order.contains(n) && nodes[*n].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
-    let choices: Vec<(usize, [UnetEdge; 2])> = (0..nodes.len()).filter(ready).map(|n| (n, row(nodes[n], order))).collect();
-    let Some(smallest) = choices.iter().map(|(_, row)| *row).min() else { return };
-    for (node, row) in choices.into_iter().filter(|(_, row)| *row == smallest) {
-        order.push(node);
-        rows.push(row);
-        extend_order(nodes, order, rows, best);
-        order.pop();
-        rows.pop();
-    }
-}
-
-/// The edges of a node in sorted order, their sources named by their places in `order`.
-fn row(node: [UnetEdge; 2], order: &[usize]) -> [UnetEdge; 2] {
-    let mut edges = node.map(|e| {
-        let op = if e.op == SegmentOp::ShuffleConv { SegmentOp::Conv } else { e.op };
-        let from = if e.from < 2 { e.from } else { 2 + order.iter().position(|n| *n == e.from - 2).expect("a source comes first") };
-        UnetEdge { op, from }
-    });
-    edges.sort_unstable();
-    edges
+    Ok(())
 }
 
 /// Both cells with `nodes` nodes: for every node two different sources uniformly, and for each a uniform operation that fits there
 /// (no `none`; `shuffle_conv` is `conv` and counts once).
-pub fn sample(nodes: usize, rng: &mut Rng) -> Architecture {
-    let down = sample_cell(Direction::Down, nodes, rng);
-    Architecture::NasUnet(UnetCells { down, up: sample_cell(Direction::Up, nodes, rng) })
+pub fn sample(nodes: usize, rng: &mut Rng) -> UnetCells {
+    UnetCells { down: sample_cell(Direction::Down, nodes, rng), up: sample_cell(Direction::Up, nodes, rng) }
 }
 
 fn sample_cell(direction: Direction, nodes: usize, rng: &mut Rng) -> Vec<[UnetEdge; 2]> {
@@ -204,7 +232,7 @@ type Rows<'a> = &'a [[(SegmentOp, usize); 2]];
 
 fn cells(down: Rows, up: Rows) -> Architecture {
     let edges = |rows: Rows| rows.iter().map(|row| row.map(|(op, from)| UnetEdge { op, from })).collect();
-    Architecture::NasUnet(UnetCells { down: edges(down), up: edges(up) })
+    UnetCells { down: edges(down), up: edges(up) }.into()
 }
 
 /// The cells of the paper's figure; the default of the code's first release.
@@ -247,21 +275,15 @@ mod tests {
     use std::collections::HashSet;
 
     fn unet(architecture: Architecture) -> UnetCells {
-        let Architecture::NasUnet(cells) = architecture else { panic!("cells of a NAS-Unet") };
-        cells
+        architecture.get::<UnetCells>().unwrap().clone()
     }
 
     #[test]
-    fn published_and_sampled_cells_belong_to_the_space_and_survive_a_file() {
-        let published = PUBLISHED.iter().map(|(_, make)| make());
+    fn published_and_sampled_cells_belong_to_the_space() {
+        let published = SPACE.published.iter().map(|(_, make)| unet(make()));
         let sampled = (0..1000).map(|i| sample(1 + i as usize % MOST_NODES, &mut Streams::new(7).rng("sample", i)));
-        for architecture in published.chain(sampled) {
-            architecture.check().unwrap();
-            let text = serde_json::to_string(&architecture).unwrap();
-            assert!(text.starts_with("{\"space\":\"nas_unet\",\"down\":[[{\"op\":\""), "{text}");
-            assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), architecture);
-            assert!(architecture.cells().is_empty());
-            let cells = unet(architecture);
+        for cells in published.chain(sampled) {
+            cells.check().unwrap();
             for first in [&cells.down[0], &cells.up[0]] {
                 assert_eq!(first.iter().map(|e| e.from).collect::<HashSet<_>>(), HashSet::from([0, 1]));
             }
@@ -272,7 +294,7 @@ mod tests {
     fn samples_reach_every_operation_and_source() {
         let mut seen = HashSet::new();
         for i in 0..3000 {
-            let cells = unet(sample(3, &mut Streams::new(7).rng("sample", i)));
+            let cells = sample(3, &mut Streams::new(7).rng("sample", i));
             for (cell, nodes) in [cells.down, cells.up].into_iter().enumerate() {
                 seen.extend(nodes.iter().enumerate().flat_map(|(n, edges)| edges.map(|e| (cell, n, e))));
             }
@@ -308,14 +330,14 @@ mod tests {
         b.down.swap(0, 2);
         b.up[1].swap(0, 1);
         b.down[0].swap(0, 1);
-        assert_eq!(a.hash(), Architecture::NasUnet(b).hash());
+        assert_eq!(a.hash(), Architecture::from(b).hash());
         let mut shuffled = unet(v3());
         shuffled.down[2][1].op = SegmentOp::ShuffleConv;
-        assert_eq!(v3().hash(), Architecture::NasUnet(shuffled).hash());
+        assert_eq!(v3().hash(), Architecture::from(shuffled).hash());
         let mut other = unet(v3());
         other.down[2][1].from = 2;
-        assert_ne!(v3().hash(), Architecture::NasUnet(other).hash());
-        let all: HashSet<String> = PUBLISHED.iter().map(|(_, make)| make().hash()).collect();
+        assert_ne!(v3().hash(), Architecture::from(other).hash());
+        let all: HashSet<String> = SPACE.published.iter().map(|(_, make)| make().hash()).collect();
         assert_eq!(all.len(), 4);
     }
 
@@ -323,7 +345,7 @@ mod tests {
     fn every_topological_order_has_the_same_canonical_form() {
         let mut rng = Streams::new(9).rng("orders", 0);
         for _ in 0..200 {
-            let cells = unet(sample(6, &mut rng));
+            let cells = sample(6, &mut rng);
             let (mut order, nodes) = (Vec::new(), &cells.up);
             while order.len() < nodes.len() {
                 let next = rng.random_range(0..nodes.len());
@@ -331,7 +353,8 @@ mod tests {
                     order.push(next);
                 }
             }
-            let renamed = order.iter().map(|n| row(nodes[*n], &order)).map(|[a, b]| [b, a]).collect();
+            let place = |state: usize| if state < 2 { state } else { 2 + order.iter().position(|n| *n == state - 2).unwrap() };
+            let renamed = order.iter().map(|n| nodes[*n].map(|e| Edge { from: place(e.from), ..e })).map(|[a, b]| [b, a]).collect();
             let other = UnetCells { up: renamed, ..cells.clone() };
             other.check().unwrap();
             assert_eq!(cells.canonical(), other.canonical());

@@ -1,39 +1,36 @@
 //! The networks of GHN: one block stacked, the maps halved and the width doubled after a third and two thirds (paper, section 5.1).
 
-use super::enas_network::Auxiliary;
-use super::genotype::Cell;
+use super::enas_head::Auxiliary;
 use super::map::{Adapter, Map};
-use super::{InputShape, NetSize};
 use crate::error::{Error, Result};
 use crate::nn::{
-    BatchNorm, Conv, ConvShape, FactorizedReduce, Linear, Network, Op, Output, Pass, ReluConvBn, Table, Weights, global_average, pool,
+    BatchNorm, Conv, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, PoolKind, ReluConvBn, Table, Weights, global_average, pool,
 };
+use crate::space::{Cell, GhnOp, InputShape, NetSize};
 use tch::Tensor;
 
 /// One operation for both inputs of a node: the convolutions are shared, each input has its own norm.
 #[derive(Clone, Debug)]
 enum Operation {
     Identity,
-    Pool { maximum: bool, norms: [BatchNorm; 2] },
+    Pool { of: PoolKind, norms: [BatchNorm; 2] },
     Convs([ReluConvBn; 2]),
 }
 
 impl Operation {
-    fn declare(t: &mut Table, op: Op, width: i64, affine: bool) -> Self {
+    fn declare(t: &mut Table, op: GhnOp, width: i64, affine: bool) -> Self {
         let separable = |kernel, dilation| vec![ConvShape::depthwise(width, kernel, 1, dilation), ConvShape::pointwise(width, width, 1)];
         let line = |kernel, padding| ConvShape { kernel, padding, ..ConvShape::pointwise(width, width, 1) };
+        let mut pool = |of| Self::Pool { of, norms: ["norm0", "norm1"].map(|name| BatchNorm::declare(t, name, width, affine)) };
         let shapes = match op {
-            Op::Identity => return Self::Identity,
-            Op::MaxPool3 | Op::AvgPool3 => {
-                let norms = ["norm0", "norm1"].map(|name| BatchNorm::declare(t, name, width, affine));
-                return Self::Pool { maximum: op == Op::MaxPool3, norms };
-            }
-            Op::Conv1 => vec![ConvShape::pointwise(width, width, 1)],
-            Op::SepConv3 => separable(3, 1),
-            Op::SepConv5 => separable(5, 1),
-            Op::DilConv3 => separable(3, 2),
-            Op::Conv1x7 => vec![line((1, 7), (0, 3)), line((7, 1), (3, 0))],
-            other => unreachable!("{} is no operation of a block", other.name()),
+            GhnOp::Identity => return Self::Identity,
+            GhnOp::MaxPool3 => return pool(PoolKind::Maximum),
+            GhnOp::AvgPool3 => return pool(PoolKind::Average),
+            GhnOp::Conv1 => vec![ConvShape::pointwise(width, width, 1)],
+            GhnOp::SepConv3 => separable(3, 1),
+            GhnOp::SepConv5 => separable(5, 1),
+            GhnOp::DilConv3 => separable(3, 2),
+            GhnOp::Conv1x7 => vec![line((1, 7), (0, 3)), line((7, 1), (3, 0))],
         };
         let first = ReluConvBn::declare(t, "first", &shapes, affine);
         let second = first.sharing(t, "second", width, affine);
@@ -43,37 +40,49 @@ impl Operation {
     fn forward(&self, w: &Weights, side: usize, x: &Tensor, training: bool) -> Tensor {
         match self {
             Self::Identity => x.shallow_clone(),
-            Self::Pool { maximum, norms } => norms[side].forward(w, &pool(x, *maximum, 3, 1), training),
+            Self::Pool { of, norms } => norms[side].forward(w, &pool(x, *of, 3, 1), training),
             Self::Convs(blocks) => blocks[side].forward(w, x, training),
         }
     }
 }
 
+/// Brings an input to the block's width and size.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Takes every second row and column first: with a block between two reductions the older input is four times as high.
+    thins: bool,
+    adapter: Adapter,
+}
+
+impl Entry {
+    fn declare(t: &mut Table, name: &str, from: Map, here: Map, affine: bool) -> Self {
+        if from.same_size(here) {
+            let shape = ConvShape::pointwise(from.channels, here.channels, 1);
+            return Self { thins: false, adapter: Adapter::ReluConv(ReluConvBn::declare(t, name, &[shape], affine)) };
+        }
+        let adapter = Adapter::Reduce(FactorizedReduce::declare(t, name, from.channels, here.channels, affine));
+        Self { thins: !from.halved().same_size(here), adapter }
+    }
+
+    fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let x = if self.thins { x.slice(2, 0, None, 2).slice(3, 0, None, 2) } else { x.shallow_clone() };
+        self.adapter.forward(w, &x, training)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Block {
-    /// How each input is brought to the block's width and size, and whether every second row and column is taken before that: with a block between
-    /// two reductions the older input is four times as high.
-    inputs: [(Adapter, bool); 2],
+    inputs: [Entry; 2],
     nodes: Vec<(Operation, [usize; 2])>,
     loose: Vec<usize>,
 }
 
 impl Block {
-    fn declare(t: &mut Table, cell: &Cell, sources: [Map; 2], here: Map, affine: bool) -> Self {
-        let width = here.channels;
-        let inputs = [0, 1].map(|i| {
-            let (name, map) = (format!("in{i}"), sources[i]);
-            if map.same_size(here) {
-                let shape = ConvShape::pointwise(map.channels, width, 1);
-                (Adapter::ReluConv(ReluConvBn::declare(t, &name, &[shape], affine)), false)
-            } else {
-                let twice = !map.halved().same_size(here);
-                (Adapter::Reduce(FactorizedReduce::declare(t, &name, map.channels, width, affine)), twice)
-            }
-        });
+    fn declare(t: &mut Table, cell: &Cell<GhnOp>, sources: [Map; 2], here: Map, affine: bool) -> Self {
+        let inputs = [0, 1].map(|i| Entry::declare(t, &format!("in{i}"), sources[i], here, affine));
         let node = |t: &mut Table, i: usize| {
             let [a, b] = cell.nodes[i];
-            let op = t.scope(format!("node{}", i + 2), |t| Operation::declare(t, a.op, width, affine));
+            let op = t.scope(format!("node{}", i + 2), |t| Operation::declare(t, a.op, here.channels, affine));
             (op, [a.from, b.from])
         };
         let nodes = (0..cell.nodes.len()).map(|i| node(t, i)).collect();
@@ -82,11 +91,7 @@ impl Block {
 
     fn forward(&self, w: &Weights, older: &Tensor, newer: &Tensor, pass: &mut Pass) -> Tensor {
         let training = pass.training;
-        let input = |(adapter, thin): &(Adapter, bool), x: &Tensor| {
-            let x = if *thin { x.slice(2, 0, None, 2).slice(3, 0, None, 2) } else { x.shallow_clone() };
-            adapter.forward(w, &x, training)
-        };
-        let mut states = vec![input(&self.inputs[0], older), input(&self.inputs[1], newer)];
+        let mut states = vec![self.inputs[0].forward(w, older, training), self.inputs[1].forward(w, newer, training)];
         for (op, from) in &self.nodes {
             let [a, b] = [0, 1].map(|side| {
                 let out = op.forward(w, side, &states[from[side]], training);
@@ -112,7 +117,7 @@ pub struct GhnNetwork {
 
 impl GhnNetwork {
     /// Declares it; without `affine` the norms neither scale nor shift, as where a hypernetwork gives all the weights.
-    pub fn declare(cell: &Cell, input: InputShape, size: NetSize, affine: bool) -> Result<Self> {
+    pub fn declare(cell: &Cell<GhnOp>, input: InputShape, size: NetSize, affine: bool) -> Result<Self> {
         if size.channels % 2 != 0 {
             return Err(Error::Usage(format!("a GHN network has an even width, not {}", size.channels)));
         }
@@ -160,15 +165,16 @@ impl Network for GhnNetwork {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Architecture, build, ghn_space};
+    use crate::network::build;
     use crate::nn::count;
     use crate::seed::Streams;
+    use crate::space::{Edge, ghn};
     use tch::{Device, Kind};
 
     #[test]
     fn any_number_of_nodes_runs_at_any_size() {
         for (i, (side, nodes)) in [(32, 1), (28, 5), (8, 15), (9, 28), (8, 2)].into_iter().enumerate() {
-            let architecture = ghn_space::sample(nodes, &mut Streams::new(4).rng("sample", i as u64));
+            let architecture = ghn::sample(nodes, &mut Streams::new(4).rng("sample", i as u64)).into();
             let input = InputShape { channels: 1, height: side, width: side, classes: 10 };
             let net = build(&architecture, input, NetSize { channels: 4, cells: 3 + i, auxiliary: side > 20 }).unwrap();
             let w = Weights::init(net.table(), &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
@@ -188,8 +194,8 @@ mod tests {
         let size = NetSize { channels: 32, cells: 18, auxiliary: false };
         let counts: Vec<f64> = (0..200)
             .map(|i| {
-                let architecture = ghn_space::sample(15, &mut Streams::new(7).rng("sample", i));
-                count(&*build(&architecture, input, size).unwrap()).0 as f64 / 1e6
+                let cell = ghn::sample(15, &mut Streams::new(7).rng("sample", i));
+                count(&GhnNetwork::declare(&cell, input, size, true).unwrap()).0 as f64 / 1e6
             })
             .collect();
         let mean = counts.iter().sum::<f64>() / 200.0;
@@ -198,8 +204,8 @@ mod tests {
 
     #[test]
     fn a_node_adds_what_one_set_of_weights_makes_of_each_input() {
-        let Architecture::Ghn(cell) = ghn_space::sample(1, &mut Streams::new(0).rng("sample", 0)) else { panic!("a block") };
-        let cell = Cell { nodes: cell.nodes.iter().map(|e| e.map(|e| super::super::Edge { op: Op::SepConv3, ..e })).collect(), ..cell };
+        let cell = ghn::sample(1, &mut Streams::new(0).rng("sample", 0));
+        let cell = Cell { nodes: cell.nodes.iter().map(|e| e.map(|e| Edge { op: GhnOp::SepConv3, ..e })).collect(), ..cell };
         let input = InputShape { channels: 3, height: 8, width: 8, classes: 10 };
         let net = GhnNetwork::declare(&cell, input, NetSize { channels: 4, cells: 3, auxiliary: false }, false).unwrap();
         let names: Vec<&str> = net.table().names().filter(|n| n.starts_with("block0.node2")).collect();

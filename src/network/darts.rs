@@ -1,12 +1,12 @@
 //! The network that stacks two discrete DARTS cells (spec: paper section 3.2, evaluation network).
 
-use super::genotype::{Cell, CellPair};
-use super::{InputShape, NetSize};
+use super::candidate::{Candidate, Form};
 use crate::error::{Error, Result};
 use crate::nn::{
-    AUXILIARY, BatchNorm, Blocked, BlockedStage, BlockedTerm, Candidate, Conv, ConvShape, FactorizedReduce, Form, Linear, Network, Output,
-    Pass, ReluConvBn, Table, Weights, global_average,
+    AUXILIARY, BatchNorm, Blocked, BlockedStage, BlockedTerm, Conv, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn,
+    Table, Weights, global_average,
 };
+use crate::space::{Cell, CellPair, DartsOp, InputShape, NetSize};
 use tch::Tensor;
 
 /// Channels after the stem, as a multiple of the cell width.
@@ -100,7 +100,7 @@ struct BuiltCell {
 }
 
 impl BuiltCell {
-    fn declare(t: &mut Table, cell: &Cell, inputs: (i64, i64), channels: i64, reduction: bool, previous_reduces: bool) -> Self {
+    fn declare(t: &mut Table, cell: &Cell<DartsOp>, inputs: (i64, i64), channels: i64, reduction: bool, previous_reduces: bool) -> Self {
         let preprocess = Preprocess::declare(t, inputs.0, inputs.1, channels, previous_reduces, true);
         let nodes = cell
             .nodes
@@ -183,7 +183,7 @@ pub struct DartsNetwork {
 
 impl DartsNetwork {
     /// Declares the network of `pair` for these images at this size.
-    pub fn declare(pair: &CellPair, input: InputShape, size: NetSize) -> Result<Self> {
+    pub fn declare(pair: &CellPair<DartsOp>, input: InputShape, size: NetSize) -> Result<Self> {
         let mut table = Table::default();
         let t = &mut table;
         let stem = Stem::declare(t, input.channels, size.channels);
@@ -232,9 +232,10 @@ impl Network for DartsNetwork {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Architecture, build, published};
+    use crate::network::build;
     use crate::nn::count;
     use crate::seed::Streams;
+    use crate::space::{Architecture, darts, published};
     use tch::{Device, Kind};
 
     fn size(channels: i64, cells: usize, auxiliary: bool) -> NetSize {
@@ -266,15 +267,14 @@ mod tests {
 
     #[test]
     fn the_bounds_of_the_space() {
-        use crate::nn::Op;
         let cifar = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
         let all = |op| {
-            let cell = crate::arch::darts_space::cell([[(op, 0), (op, 1)]; 4]);
-            Architecture::Darts(CellPair { normal: cell.clone(), reduce: cell })
+            let cell = darts::cell([[(op, 0), (op, 1)]; 4]);
+            Architecture::from(CellPair { normal: cell.clone(), reduce: cell })
         };
         let weights = |op| count(&*build(&all(op), cifar, size(36, 20, false)).unwrap()).0;
-        assert_eq!(weights(Op::MaxPool3), 1_370_134);
-        assert_eq!(weights(Op::SepConv5), 5_144_086);
+        assert_eq!(weights(DartsOp::MaxPool3), 1_370_134);
+        assert_eq!(weights(DartsOp::SepConv5), 5_144_086);
     }
 
     #[test]

@@ -1,19 +1,18 @@
 //! The networks that stack two cells of the NASNet space: N normal cells, a reduction, N normal, a reduction, N normal (NASNet, section 3; released code).
 
-use super::genotype::{Cell, CellPair};
-use super::map::{Adapter, Map};
-use super::{InputShape, NetSize};
+use super::map::{Adapter, Map, halving, pointwise};
+use super::space_op::{Side, SpaceOp};
 use crate::error::{Error, Result};
 use crate::nn::{
-    AUXILIARY, ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn, Rule, SpaceOp, Table, Weights,
-    avg_pool_valid, global_average,
+    AUXILIARY, ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn, Rule, Table, Weights, avg_pool_valid,
+    global_average,
 };
+use crate::space::{Cell, CellPair, InputShape, NasnetOp, NetSize};
 use tch::Tensor;
 
 #[derive(Clone, Debug)]
 struct Block {
-    /// Operation, the state it reads, whether drop path spares it.
-    sides: [(SpaceOp, usize, bool); 2],
+    sides: [Side; 2],
     /// Where the sides are stacked: back to the cell's width.
     stack: Option<ReluConvBn>,
 }
@@ -28,16 +27,14 @@ struct BuiltCell {
 
 impl BuiltCell {
     /// `older` is `None` in the first cell, which reads the stem's output twice, once untouched.
-    fn declare(t: &mut Table, cell: &Cell, older: Option<Map>, newer: Map, width: i64, reduction: bool) -> (Self, Map) {
+    fn declare(t: &mut Table, cell: &Cell<NasnetOp>, older: Option<Map>, newer: Map, width: i64, reduction: bool) -> (Self, Map) {
         let here = Map { channels: width, ..newer };
         let out = if reduction { here.halved() } else { here };
-        let newer_adapter = Adapter::ReluConv(ReluConvBn::declare(t, "newer", &[ConvShape::pointwise(newer.channels, width, 1)], true));
+        let newer_adapter = Adapter::ReluConv(pointwise(t, "newer", newer.channels, width));
         let (older_adapter, first) = match older {
             None => (Adapter::Unchanged, newer),
             Some(map) if !map.same_size(newer) => (Adapter::Reduce(FactorizedReduce::declare(t, "older", map.channels, width, true)), here),
-            Some(map) if map.channels != width => {
-                (Adapter::ReluConv(ReluConvBn::declare(t, "older", &[ConvShape::pointwise(map.channels, width, 1)], true)), here)
-            }
+            Some(map) if map.channels != width => (Adapter::ReluConv(pointwise(t, "older", map.channels, width)), here),
             Some(map) => (Adapter::Unchanged, map),
         };
         let mut states = vec![first, here];
@@ -49,12 +46,10 @@ impl BuiltCell {
                 let name = format!("block{i}.{side}.{}", edge.op.name());
                 let op = SpaceOp::declare(t, &name, edge.op, states[edge.from].channels, width, stride);
                 // Drop path spares what is an identity by name, also where it strides.
-                (op, edge.from, edge.op == crate::nn::Op::Identity)
+                Side { op, from: edge.from, spared: edge.op == NasnetOp::Identity }
             });
-            let stack = cell
-                .stacked
-                .contains(&(i + 2))
-                .then(|| ReluConvBn::declare(t, &format!("block{i}.stack"), &[ConvShape::pointwise(2 * width, width, 1)], true));
+            let stacked = cell.stacked.contains(&(i + 2));
+            let stack = stacked.then(|| pointwise(t, &format!("block{i}.stack"), 2 * width, width));
             blocks.push(Block { sides, stack });
             states.push(out);
         }
@@ -67,11 +62,7 @@ impl BuiltCell {
         let training = pass.training;
         let mut states = vec![self.older.forward(w, older, training), self.newer.forward(w, newer, training)];
         for block in &self.blocks {
-            let [a, b] = [0, 1].map(|side| {
-                let (op, from, spared) = &block.sides[side];
-                let out = op.forward(w, &states[*from], training);
-                if *spared { out } else { pass.drop_path(out) }
-            });
+            let [a, b] = [0, 1].map(|side| block.sides[side].forward(w, &states, pass));
             states.push(match &block.stack {
                 Some(join) => join.forward(w, &Tensor::cat(&[a, b], 1), training),
                 None => a + b,
@@ -86,26 +77,12 @@ impl BuiltCell {
 fn output_adapter(t: &mut Table, state: usize, map: Map, out: Map) -> Adapter {
     let name = format!("output{state}");
     if !map.same_size(out) {
-        Adapter::Reduce(FactorizedReduce::declare(t, &name, map.channels, out.channels, true).without_relu())
+        Adapter::Reduce(halving(t, &name, map.channels, out.channels))
     } else if map.channels != out.channels {
         Adapter::Conv(ConvBn::declare(t, &name, ConvShape::pointwise(map.channels, out.channels, 1)))
     } else {
         Adapter::Unchanged
     }
-}
-
-/// What comes before the three stacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stem {
-    /// 3x3 convolution to three times the width.
-    Cifar,
-    /// 3x3 convolution with stride 2 and without padding, then two reduction cells at a quarter and half of the width.
-    ImageNet {
-        /// Filters of the convolution.
-        filters: i64,
-        /// The first normal cell after a reduction gets the older input that the reduction got.
-        skip_reduction_input: bool,
-    },
 }
 
 /// Which outputs a cell reads: indices into the list of outputs, where 0 is the stem.
@@ -127,84 +104,64 @@ pub struct NasnetNetwork {
 
 impl NasnetNetwork {
     /// Declares the CIFAR network of `pair`; `size.cells` is 3 N + 2.
-    pub fn declare(pair: &CellPair, input: InputShape, size: NetSize) -> Result<Self> {
+    pub fn declare(pair: &CellPair<NasnetOp>, input: InputShape, size: NetSize) -> Result<Self> {
         if size.cells < 5 || size.cells % 3 != 2 {
             return Err(Error::Usage(format!(
                 "a network of the NASNet space has 3 N + 2 cells (N normal cells before, between and after two reductions), not {}",
                 size.cells
             )));
         }
-        Self::with_stem(pair, input, size, Stem::Cifar)
-    }
-
-    /// Declares the network with another stem.
-    pub fn with_stem(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<Self> {
-        Ok(Self::built(pair, input, size, stem)?.0)
-    }
-
-    /// Shapes of the outputs; the first is the stem's.
-    #[cfg(test)]
-    fn maps(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<Vec<Map>> {
-        Ok(Self::built(pair, input, size, stem)?.1)
-    }
-
-    fn built(pair: &CellPair, input: InputShape, size: NetSize, stem: Stem) -> Result<(Self, Vec<Map>)> {
-        let mut builder = Builder { pair, table: Table::with_rule(Rule::He), maps: Vec::new(), cells: Vec::new() };
-        let conv = builder.stem(input, size.channels, stem);
-        let (n, mut width, mut auxiliary) = ((size.cells - 2) / 3, size.channels, None);
-        let skips = matches!(stem, Stem::ImageNet { skip_reduction_input: true, .. });
-        for index in 0..3 * n {
-            let mut older = builder.maps.len().checked_sub(2);
-            if index == n || index == 2 * n {
-                width *= 2;
-                builder.cell(width, true, older);
-                if !skips {
-                    older = builder.maps.len().checked_sub(2);
-                }
-            }
-            builder.cell(width, false, older);
-            if size.auxiliary && index == 2 * n - 1 {
-                let at = builder.maps.len() - 1;
-                auxiliary = Some((at, AuxiliaryHead::declare(&mut builder.table, builder.maps[at], input.classes)?));
-            }
-        }
+        let mut builder = Builder::new(pair);
+        let first = Map { channels: 3 * size.channels, height: input.height, width: input.width };
+        let stem = builder.stem(ConvShape::square(input.channels, first.channels, 3, 1), first);
+        let auxiliary = builder.stacks(input.classes, size)?;
         let last = builder.maps[builder.maps.len() - 1].channels;
         let classifier = Linear::declare(&mut builder.table, "classifier", last, input.classes);
-        Ok((Self { table: builder.table, stem: conv, cells: builder.cells, auxiliary, classifier }, builder.maps))
+        Ok(Self { table: builder.table, stem, cells: builder.cells, auxiliary, classifier })
     }
 }
 
 struct Builder<'a> {
-    pair: &'a CellPair,
+    pair: &'a CellPair<NasnetOp>,
     table: Table,
     /// Outputs so far; the first is the stem's.
     maps: Vec<Map>,
     cells: Vec<(BuiltCell, Wiring)>,
 }
 
-impl Builder<'_> {
-    fn stem(&mut self, input: InputShape, width: i64, stem: Stem) -> ConvBn {
-        let (shape, map) = match stem {
-            Stem::Cifar => {
-                (ConvShape::square(input.channels, 3 * width, 3, 1), Map { channels: 3 * width, height: input.height, width: input.width })
-            }
-            Stem::ImageNet { filters, .. } => {
-                let valid = |side: i64| (side - 3) / 2 + 1;
-                let shape = ConvShape { padding: (0, 0), ..ConvShape::square(input.channels, filters, 3, 2) };
-                (shape, Map { channels: filters, height: valid(input.height), width: valid(input.width) })
-            }
-        };
-        let conv = ConvBn::declare(&mut self.table, "stem", shape);
-        self.maps.push(map);
-        if stem != Stem::Cifar {
-            self.cell(width / 4, true, None);
-            self.cell(width / 2, true, Some(0));
-        }
-        conv
+impl<'a> Builder<'a> {
+    fn new(pair: &'a CellPair<NasnetOp>) -> Self {
+        Self { pair, table: Table::with_rule(Rule::He), maps: Vec::new(), cells: Vec::new() }
     }
 
-    fn cell(&mut self, width: i64, reduction: bool, older: Option<usize>) {
+    fn stem(&mut self, shape: ConvShape, map: Map) -> ConvBn {
+        self.maps.push(map);
+        ConvBn::declare(&mut self.table, "stem", shape)
+    }
+
+    /// The three stacks of N normal cells and the two reductions between them; the auxiliary head, and the output that it reads.
+    fn stacks(&mut self, classes: i64, size: NetSize) -> Result<Option<(usize, AuxiliaryHead)>> {
+        let n = (size.cells - 2) / 3;
+        let mut width = size.channels;
+        let mut auxiliary = None;
+        for index in 0..3 * n {
+            if index == n || index == 2 * n {
+                width *= 2;
+                self.cell(width, true);
+            }
+            self.cell(width, false);
+            if size.auxiliary && index == 2 * n - 1 {
+                let at = self.maps.len() - 1;
+                auxiliary = Some((at, AuxiliaryHead::declare(&mut self.table, self.maps[at], classes)?));
+            }
+        }
+        Ok(auxiliary)
+    }
+
+    /// The next cell; it reads the two outputs before it.
+    fn cell(&mut self, width: i64, reduction: bool) {
         let newer = self.maps.len() - 1;
+        let older = newer.checked_sub(1);
         let genotype = if reduction { &self.pair.reduce } else { &self.pair.normal };
         let name = format!("cell{}", self.cells.len());
         let (older_map, newer_map) = (older.map(|o| self.maps[o]), self.maps[newer]);
@@ -268,12 +225,17 @@ impl Network for NasnetNetwork {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{build, nasnet_space, published};
+    use crate::network::build;
     use crate::nn::count;
     use crate::seed::Streams;
+    use crate::space::{nasnet, published};
     use tch::{Device, Kind};
 
     const CIFAR: InputShape = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
+
+    fn released(name: &str) -> CellPair<NasnetOp> {
+        published(name).unwrap().get::<CellPair<NasnetOp>>().unwrap().clone()
+    }
 
     fn counts(name: &str, channels: i64, n: usize) -> (u64, u64) {
         let size = NetSize { channels, cells: 3 * n + 2, auxiliary: true };
@@ -292,8 +254,8 @@ mod tests {
 
     /// Weights of the cells and shapes of the maps (the first is the stem's).
     fn stages(name: &str, channels: i64) -> (Vec<u64>, Vec<Vec<i64>>) {
-        let (architecture, size) = (published(name).unwrap(), NetSize { channels, cells: 20, auxiliary: false });
-        let net = NasnetNetwork::declare(architecture.pair(), CIFAR, size).unwrap();
+        let size = NetSize { channels, cells: 20, auxiliary: false };
+        let net = NasnetNetwork::declare(&released(name), CIFAR, size).unwrap();
         let weights = (0..20).map(|i| net.table.count_if(|n| n.starts_with(&format!("cell{i}.")))).collect();
         let w = Weights::init(&net.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
         let mut maps = vec![net.stem.forward(&w, &Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)), false)];
@@ -326,21 +288,20 @@ mod tests {
         );
     }
 
+    /// Before the stacks of the ImageNet networks: a 3x3 convolution with stride 2 and without padding, then two reductions at a quarter and half
+    /// of the width.
     #[test]
-    fn the_imagenet_networks_have_the_published_number_of_weights() {
-        let image = InputShape { channels: 3, height: 224, width: 224, classes: 1001 };
-        let weights = |filters, channels, n: usize, skip_reduction_input| {
-            let size = NetSize { channels, cells: 3 * n + 2, auxiliary: false };
-            let stem = Stem::ImageNet { filters, skip_reduction_input };
-            NasnetNetwork::with_stem(published("nasnet-a").unwrap().pair(), image, size, stem).unwrap().table.count()
-        };
-        let without_background = |count: u64, features: u64| count - (features + 1);
-        assert_eq!(without_background(weights(32, 44, 4, false), 1056), 5_289_978);
-        assert_eq!(without_background(weights(96, 168, 6, true), 4032), 88_753_150);
-        let stem = Stem::ImageNet { filters: 32, skip_reduction_input: false };
-        let size = NetSize { channels: 44, cells: 14, auxiliary: false };
-        let maps = NasnetNetwork::maps(published("nasnet-a").unwrap().pair(), image, size, stem).unwrap();
-        let shape = |i: usize| (maps[i].channels, maps[i].height);
+    fn the_mobile_imagenet_network_has_the_published_number_of_weights() {
+        let pair = released("nasnet-a");
+        let mut builder = Builder::new(&pair);
+        let shape = ConvShape { padding: (0, 0), ..ConvShape::square(3, 32, 3, 2) };
+        builder.stem(shape, Map { channels: 32, height: 111, width: 111 });
+        builder.cell(11, true);
+        builder.cell(22, true);
+        builder.stacks(1000, NetSize { channels: 44, cells: 14, auxiliary: false }).unwrap();
+        let features = 1056;
+        assert_eq!(builder.table.count() + 1000 * (features + 1), 5_289_978);
+        let shape = |i: usize| (builder.maps[i].channels, builder.maps[i].height);
         // After the stem and its two reductions: four normal cells, a reduction, four, a reduction, four.
         assert_eq!([2, 6, 7, 11, 12, 16].map(shape), [(88, 28), (264, 28), (352, 14), (528, 14), (704, 7), (1056, 7)]);
     }
@@ -349,11 +310,10 @@ mod tests {
     fn sampled_cells_run_forward_and_backward_at_several_sizes() {
         for (i, side) in [(0, 32), (1, 28), (2, 8), (3, 9)] {
             let mut rng = Streams::new(5).rng("sample", i);
-            for ops in [&nasnet_space::AMOEBANET_OPS[..], &nasnet_space::NASNET_OPS] {
+            for ops in [&nasnet::AMOEBANET_OPS[..], &nasnet::NASNET_OPS] {
                 let input = InputShape { channels: 1, height: side, width: side, classes: 10 };
-                let net =
-                    build(&nasnet_space::sample(ops, side != 32, &mut rng), input, NetSize { channels: 4, cells: 5, auxiliary: false })
-                        .unwrap();
+                let pair = nasnet::sample(ops, side != 32, &mut rng);
+                let net = NasnetNetwork::declare(&pair, input, NetSize { channels: 4, cells: 5, auxiliary: false }).unwrap();
                 let w = Weights::init(net.table(), &mut rng, Device::Cpu, Kind::Float);
                 let x = Tensor::ones([3, 1, side, side], (Kind::Float, Device::Cpu));
                 let out = net.forward(&w, &x, &mut Pass::training(0.2, Streams::new(0).rng("drop path", 0)));
