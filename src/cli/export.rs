@@ -45,7 +45,7 @@ fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
     if !path.is_dir() {
         return Err(Error::Usage(format!("--format tensorboard is for the folder of a run, and {} is none", a.source)));
     }
-    refuse_choices(a)?;
+    refuse_settings(a)?;
     let run = open_run(path)?;
     // Beside the run nobody else writes; in it, the run itself may.
     let (run, folder) = match &a.out {
@@ -140,7 +140,7 @@ impl Source {
 
 /// A finished run: what it found, with the weights that it trained.
 fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
-    refuse_choices(a)?;
+    refuse_settings(a)?;
     let run = open_run(path)?;
     let manifest = run.manifest()?;
     let result = run.result()?.ok_or_else(|| {
@@ -164,7 +164,7 @@ fn open_run(path: &Path) -> Result<RunDir> {
 }
 
 /// A run says everything itself.
-fn refuse_choices(a: &ExportArguments) -> Result<()> {
+fn refuse_settings(a: &ExportArguments) -> Result<()> {
     let given = [
         ("--weights", a.weights.is_some()),
         ("--preset", a.preset.is_some()),
@@ -182,8 +182,8 @@ fn refuse_choices(a: &ExportArguments) -> Result<()> {
 /// An architecture by name or file, in the size that `naslab train` gives it.
 fn of_architecture(a: &ExportArguments) -> Result<Source> {
     let named = architecture(&a.source)?;
-    let choices = a.choices();
-    let order = named.order(&choices, a.seed.unwrap_or(0), open_device(&choices)?)?;
+    let settings = a.settings();
+    let order = named.order(&settings, a.seed.unwrap_or(0), open_device(&settings)?)?;
     let ready = prepare(&Fixed, &order)?;
     for note in ready.notes() {
         eprintln!("{note}");

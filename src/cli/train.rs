@@ -1,8 +1,7 @@
 //! `naslab train`, and reading an architecture by name or file.
 
-use super::args::{Choices, TrainArguments, parse_seeds};
+use super::args::{RunSettingsArgs, TrainArguments};
 use super::run::{Planned, open_device, order, run_all};
-use super::suite::share;
 use crate::arch::{self, Architecture};
 use crate::error::{Error, Result};
 use crate::lab::{Fixed, Method, Order};
@@ -15,14 +14,15 @@ use tch::Device;
 /// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
 pub fn train(a: &TrainArguments) -> Result<()> {
     let named = architecture(&a.architecture)?;
-    let seeds = parse_seeds(&a.runs.seeds)?;
-    let device = open_device(&a.runs.choices)?;
-    let choices = Choices { budget: share(&a.runs.choices, seeds.len())?, ..a.runs.choices.clone() };
+    let device = open_device(&a.runs.settings)?;
+    let seeds = &a.runs.seeds.0;
+    let settings = a.runs.settings.shared_by(seeds.len());
     let mut planned = Vec::new();
     for seed in seeds {
-        planned.push(Planned { method: &Fixed, choices: choices.clone(), order: named.order(&choices, seed, device)? });
+        let order = named.order(&settings, *seed, device)?;
+        planned.push(Planned { method: &Fixed, name: a.architecture.clone(), order });
     }
-    run_all(&planned, &a.runs, |_| ["train".into(), a.architecture.clone()])
+    run_all(&planned, &a.runs)
 }
 
 /// An architecture, its short name, and the method that found it, where that is known.
@@ -42,8 +42,8 @@ impl Named {
     }
 
     /// Its training from scratch, with everything resolved but the data.
-    pub fn order(&self, choices: &Choices, seed: u64, device: Device) -> Result<Order> {
-        let mut order = order(self.home()?, choices, seed, device)?;
+    pub fn order(&self, settings: &RunSettingsArgs, seed: u64, device: Device) -> Result<Order> {
+        let mut order = order(self.home()?, settings, seed, device)?;
         order.settings = Fixed::settings(order.settings, &self.name, &self.architecture);
         order.shrunk.retain(|s| !s.key.starts_with("search."));
         Ok(order)
