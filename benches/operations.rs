@@ -2,9 +2,9 @@
 //! search.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use naslab::nn::plainly;
 use naslab::nn::{Candidate, Form, Op, Table, Weights};
 use naslab::seed::Streams;
-use naslab::shim::plainly;
 use std::hint::black_box;
 use tch::{Device, Kind, Tensor};
 

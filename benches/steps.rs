@@ -3,9 +3,9 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use naslab::lab::{Manner, Order, Signals, prepare, resolve};
+use naslab::nn::{Kernels, use_kernels};
 use naslab::record::Limits;
 use naslab::reproductions::METHODS;
-use naslab::shim::{Kernels, use_kernels};
 use std::time::Duration;
 use tch::Device;
 

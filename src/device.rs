@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::record::DeviceRecord;
 use crate::shim;
-pub use crate::shim::{Kernels, keep_memory, use_kernels};
 use nvml_wrapper::Nvml;
 use tch::{Cuda, Device};
 
@@ -62,6 +61,11 @@ pub mod by_name {
         let text = String::deserialize(from)?;
         super::parse(&text).ok_or_else(|| D::Error::custom(format!("'{text}' is no device")))
     }
+}
+
+/// Lets the allocator of this process keep freed memory for later tensors.
+pub fn keep_memory() {
+    shim::keep_memory();
 }
 
 /// Returns when the device has finished the work it was given.

@@ -1,9 +1,10 @@
 //! The command line as clap sees it.
 
-use crate::device::Kernels;
 use crate::error::{Error, Result};
+use crate::nn::Kernels;
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -129,11 +130,21 @@ pub struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
     /// What does the arithmetic on a processor, in this order; each in a process of its own.
-    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = [Kernels::Own, Kernels::ChannelsLast, Kernels::Plain])]
+    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = Kernels::ALL)]
     pub forms: Vec<Kernels>,
     /// Also writes what was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+impl ValueEnum for Kernels {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }
 
 /// What `run` and `train` have in common: one run or several, and their place.

@@ -4,11 +4,10 @@ use super::args::BenchArguments;
 use super::member::{MemberPlan, Work, how_it_ended};
 use super::run::{chosen, open_device, order};
 use super::show::{numbers, plain_table, print_out};
-use crate::device::Kernels;
 use crate::error::{Error, Result};
 use crate::lab::{Measured, Order, prepare};
+use crate::nn::Kernels;
 use crate::units::{show_bytes, show_count};
-use clap::ValueEnum;
 use serde::Serialize;
 use std::process::Stdio;
 use tch::Device;
@@ -47,7 +46,7 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     for ((method, order), form) in orders.iter().flat_map(|m| forms.iter().map(move |f| (m, *f))) {
         let plan = MemberPlan::new(*method, order.clone(), Work::Measure { kernels: form, steps: a.steps });
         let name = method.card().name;
-        eprintln!("{name}: {}", title(form));
+        eprintln!("{name}: {}", form.name());
         match measured(&plan, name, form) {
             Ok(measured) => entries.push(Entry { method: name.into(), kernels: form, measured }),
             Err(error) => {
@@ -75,7 +74,7 @@ fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> 
         return serde_json::from_slice(&output.stdout).map_err(|e| Error::Resource(format!("cannot read what a measurement printed: {e}")));
     }
     let (code, how) = how_it_ended(output.status);
-    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", title(form)), code })
+    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", form.name()), code })
 }
 
 /// A row for each kind of step and form; what the plain form took is the measure.
@@ -95,7 +94,7 @@ fn table(entries: &[Entry]) -> String {
             let cells = [
                 entry.method.clone(),
                 timing.what.clone(),
-                title(entry.kernels),
+                entry.kernels.name().into(),
                 seconds(timing.median()),
                 seconds(fastest),
                 seconds(slowest),
@@ -109,9 +108,4 @@ fn table(entries: &[Entry]) -> String {
         }
     }
     format!("{table}\n")
-}
-
-/// As it is typed.
-fn title(kernels: Kernels) -> String {
-    kernels.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string())
 }

@@ -3,9 +3,10 @@
 use super::args::{MemberArguments, OutputArgs};
 use super::run::{Place, by_name, conduct, quietly, set_threads, threads};
 use super::show::{print_out, write_out};
-use crate::device::{Kernels, open, use_kernels};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::lab::{Method, Order, prepare};
+use crate::nn::{Kernels, use_kernels};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -73,7 +74,7 @@ pub fn member(a: &MemberArguments) -> Result<()> {
     let bytes = std::fs::read(&a.plan).map_err(|e| Error::reading(&a.plan, &e))?;
     let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| Error::input(&a.plan, format!("not a member's plan: {e}")))?;
     set_threads(plan.threads)?;
-    open(plan.order.device)?;
+    device::open(plan.order.device)?;
     let method = by_name(&plan.method)?;
     match plan.work {
         Work::Run { out, output, label } => {

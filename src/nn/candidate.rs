@@ -4,7 +4,7 @@ use super::blocks::{ConvShape, FactorizedReduce, ReluConvBn};
 use super::norm::BatchNorm;
 use super::op::Op;
 use super::weights::{Table, Weights};
-use crate::shim;
+use crate::nn::{BlockedTerm, pool};
 use tch::{Kind, Tensor};
 
 /// Which form of an operation is declared.
@@ -78,8 +78,8 @@ impl Candidate {
                 let up = |size: i64| (size + stride - 1) / stride;
                 Tensor::zeros([n, c, up(h), up(width)], (x.kind(), x.device()))
             }
-            Self::MaxPool { stride, norm } => normed(shim::pool(x, true, 3, *stride), norm),
-            Self::AvgPool { stride, norm } => normed(shim::pool(x, false, 3, *stride), norm),
+            Self::MaxPool { stride, norm } => normed(pool(x, true, 3, *stride), norm),
+            Self::AvgPool { stride, norm } => normed(pool(x, false, 3, *stride), norm),
             Self::Identity => x.shallow_clone(),
             Self::Reduce(reduce) => reduce.forward(w, x, training),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
@@ -88,8 +88,8 @@ impl Candidate {
 
     /// As terms of a sum: of source `source`, times coefficient `coefficient`. None for zeros; `None` for what our kernels do not do as a sum: pools,
     /// and other convolutions.
-    pub fn terms<'a>(&self, w: &'a Weights, source: usize, coefficient: Option<usize>) -> Option<Vec<shim::Term<'a>>> {
-        let term = |stages| shim::Term { source, coefficient, stages };
+    pub fn terms<'a>(&self, w: &'a Weights, source: usize, coefficient: Option<usize>) -> Option<Vec<BlockedTerm<'a>>> {
+        let term = |stages| BlockedTerm { source, coefficient, stages };
         match self {
             Self::Zero { .. } => Some(Vec::new()),
             Self::MaxPool { .. } | Self::AvgPool { .. } => None,
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_average_leaves_out_the_padding() {
         let x = Tensor::ones([1, 1, 4, 4], (Kind::Double, Device::Cpu));
-        assert!(shim::pool(&x, false, 3, 1).allclose(&x, 1e-12, 1e-12, false));
+        assert!(pool(&x, false, 3, 1).allclose(&x, 1e-12, 1e-12, false));
     }
 
     #[test]

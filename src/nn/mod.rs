@@ -1,7 +1,9 @@
 //! Operations as functions of explicit weight tensors, blocks, initialisers, drop path; for images and for segmentation.
 
+mod blocked;
 mod blocks;
 mod candidate;
+mod kernels;
 mod loss;
 mod network;
 mod norm;
@@ -10,11 +12,14 @@ mod resize;
 mod segment_block;
 mod segment_op;
 mod space_op;
+#[cfg(test)]
+mod testing;
 mod weights;
 
-pub use crate::shim::{Blocked, Stage as BlockedStage, Term as BlockedTerm, plainly, pool};
+pub use blocked::{Blocked, BlockedStage, BlockedTerm};
 pub use blocks::{Conv, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
 pub use candidate::{Candidate, Form, avg_pool_valid, global_average};
+pub use kernels::{Kernels, depthwise, plainly, pool, use_kernels};
 pub use loss::{Loss, dice_loss, legacy_soft_dice};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;

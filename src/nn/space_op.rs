@@ -4,7 +4,7 @@ use super::blocks::{Conv, ConvShape, ReluConvBn, as_stage};
 use super::norm::BatchNorm;
 use super::op::Op;
 use super::weights::{Table, Weights};
-use crate::shim;
+use crate::nn;
 use tch::Tensor;
 
 /// Convolutions and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
@@ -96,7 +96,7 @@ impl SpaceOp {
             Self::Identity => x.shallow_clone(),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
             Self::Pool { maximum, kernel, stride, project } => {
-                let pooled = shim::pool(x, *maximum, *kernel, *stride);
+                let pooled = nn::pool(x, *maximum, *kernel, *stride);
                 project.as_ref().map_or_else(|| pooled.shallow_clone(), |p| p.forward(w, &pooled, training))
             }
         }
