@@ -1,6 +1,6 @@
 //! Choosing and describing the device that does the arithmetic.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, resource, usage};
 use crate::record::DeviceRecord;
 use crate::shim;
 use nvml_wrapper::Nvml;
@@ -12,7 +12,7 @@ pub fn choose(text: &str) -> Result<Device> {
     if text == "auto" {
         return if cuda().is_ok() { open(Device::Cuda(0)) } else { Ok(Device::Cpu) };
     }
-    let unknown = || Error::Usage(format!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N"));
+    let unknown = || usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N");
     open(parse(text).ok_or_else(unknown)?)
 }
 
@@ -21,8 +21,7 @@ pub fn open(device: Device) -> Result<Device> {
     let Device::Cuda(index) = device else {
         return Ok(device);
     };
-    let refuse =
-        |why: String| Error::Resource(format!("--device {}: {why}; use --device cpu, or auto to take what there is", name(device)));
+    let refuse = |why: String| resource!("--device {}: {why}; use --device cpu, or auto to take what there is", name(device));
     let devices = cuda().map_err(refuse)?;
     if !shim::forbid_tf32() {
         return Err(refuse("libtorch will not leave TF32 off".into()));
@@ -128,6 +127,7 @@ pub(crate) fn field(text: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_named_device_is_taken_or_refused() {

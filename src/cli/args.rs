@@ -1,6 +1,6 @@
 //! The command line as clap sees it.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::Kernels;
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
@@ -386,7 +386,7 @@ pub struct Seeds(pub Vec<u64>);
 impl Seeds {
     /// Reads `0..3`, `7` or `1,4,9`.
     fn parse(text: &str) -> Result<Self> {
-        let bad = || Error::Usage(format!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9"));
+        let bad = || usage!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9");
         let number = |t: &str| t.trim().parse::<u64>().map_err(|_| bad());
         let seeds: Vec<u64> = match text.split_once("..") {
             Some((from, to)) => (number(from)?..number(to)?).collect(),

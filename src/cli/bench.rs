@@ -4,7 +4,7 @@ use super::args::BenchArguments;
 use super::member::{MemberPlan, Work, how_it_ended};
 use super::run::{chosen, open_device, order};
 use super::show::{numbers, plain_table, print_out};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, resource};
 use crate::lab::{Measured, Order, prepare};
 use crate::nn::Kernels;
 use crate::units::{show_bytes, show_count};
@@ -69,9 +69,9 @@ fn save(entries: &[Entry], a: &BenchArguments) -> Result<()> {
 
 fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> {
     let (mut command, _plan_file) = plan.command()?;
-    let output = command.stderr(Stdio::inherit()).output().map_err(|e| Error::Resource(format!("cannot start a measurement: {e}")))?;
+    let output = command.stderr(Stdio::inherit()).output().map_err(|e| resource!("cannot start a measurement: {e}"))?;
     if output.status.success() {
-        return serde_json::from_slice(&output.stdout).map_err(|e| Error::Resource(format!("cannot read what a measurement printed: {e}")));
+        return serde_json::from_slice(&output.stdout).map_err(|e| resource!("cannot read what a measurement printed: {e}"));
     }
     let (code, how) = how_it_ended(output.status);
     Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", form.name()), code })

@@ -5,7 +5,7 @@ use super::run::{by_name, open_device};
 use super::show::{percent, print_out};
 use super::train::architecture;
 use crate::arch::Architecture;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input, usage};
 use crate::export::{Facts, Written, write};
 use crate::lab::{Fixed, Search, build, prepare};
 use crate::nn::count;
@@ -43,7 +43,7 @@ pub fn export(a: &ExportArguments) -> Result<()> {
 /// The event file of a run, as far as it is recorded.
 fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
     if !path.is_dir() {
-        return Err(Error::Usage(format!("--format tensorboard is for the folder of a run, and {} is none", a.source)));
+        return Err(usage!("--format tensorboard is for the folder of a run, and {} is none", a.source));
     }
     refuse_settings(a)?;
     let run = open_run(path)?;
@@ -69,10 +69,10 @@ fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
 fn export_network(a: &ExportArguments, source: &Source, kinds: &[Written]) -> Result<()> {
     let out = a.out.as_deref().ok_or_else(|| Error::Usage("say where to: --out DIR".into()))?;
     if out.is_file() {
-        return Err(Error::Usage(format!("{} is a file; name a folder for --out", out.display())));
+        return Err(usage!("{} is a file; name a folder for --out", out.display()));
     }
     if out.join("manifest.json").exists() {
-        return Err(Error::Usage(format!("{} holds a run; choose another folder for --out", out.display())));
+        return Err(usage!("{} holds a run; choose another folder for --out", out.display()));
     }
     let built = build(&source.manifest, &*source.search, &source.architecture, source.weights.as_deref())?;
     let mut facts = Facts::new(&source.manifest, &source.architecture, built.input, source.words(), source.trained());
@@ -144,10 +144,7 @@ fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
     let run = open_run(path)?;
     let manifest = run.manifest()?;
     let result = run.result()?.ok_or_else(|| {
-        Error::input(
-            path,
-            format!("the run is not finished, so there is no trained network yet; go on with: naslab resume {}", path.display()),
-        )
+        input!(path, "the run is not finished, so there is no trained network yet; go on with: naslab resume {}", path.display())
     })?;
     let search = by_name(&manifest.method)?.prepare(&manifest.settings)?;
     let architecture = result.architecture.clone();
@@ -174,7 +171,7 @@ fn refuse_settings(a: &ExportArguments) -> Result<()> {
         ("--seed", a.seed.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(Error::Usage(format!("{name} is for an architecture; {} is a run, which has its own", a.source))),
+        Some((name, _)) => Err(usage!("{name} is for an architecture; {} is a run, which has its own", a.source)),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use super::args::{MemberArguments, OutputArgs};
 use super::run::{Place, by_name, conduct, quietly, set_threads, threads};
 use super::show::{print_out, write_out};
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::lab::{Method, Order, prepare};
 use crate::nn::{Kernels, use_kernels};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -72,7 +72,7 @@ pub fn member(a: &MemberArguments) -> Result<()> {
     // Where the system does not know this, a member merely goes on to its own end.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let bytes = std::fs::read(&a.plan).map_err(|e| Error::reading(&a.plan, &e))?;
-    let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| Error::input(&a.plan, format!("not a member's plan: {e}")))?;
+    let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(&a.plan, "not a member's plan: {e}"))?;
     set_threads(plan.threads)?;
     device::open(plan.order.device)?;
     let method = by_name(&plan.method)?;

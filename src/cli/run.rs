@@ -5,7 +5,7 @@ use super::member::{MemberPlan, Work};
 use super::show;
 use super::suite::{Member, finished, suite};
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, resource, usage};
 use crate::lab::{Fixed, Manner, Method, Order, Signals, guard, order_of, prepare, resolve, suits};
 use crate::record::{Limits, RunDir};
 use crate::reproductions::{METHODS, method};
@@ -210,13 +210,13 @@ pub fn set_threads(threads: u32) -> Result<()> {
             tch::set_num_threads(n);
             Ok(())
         }
-        _ => Err(Error::Usage(format!("--threads {threads}: must be from 1 to {}", i32::MAX))),
+        _ => Err(usage!("--threads {threads}: must be from 1 to {}", i32::MAX)),
     }
 }
 
 /// SIGINT and SIGTERM, caught.
 fn catch_signals() -> Result<Signals> {
-    Signals::install().map_err(|e| Error::Resource(format!("cannot catch signals: {e}")))
+    Signals::install().map_err(|e| resource!("cannot catch signals: {e}"))
 }
 
 /// Methods by their names; `all` is all.

@@ -3,7 +3,7 @@
 
 use super::member::{MemberPlan, how_it_ended};
 use super::show;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, resource};
 use crate::lab::Signals;
 use crate::record::RunDir;
 use rustix::process::{Pid, Signal, kill_process};
@@ -72,7 +72,7 @@ enum Outcome {
 /// Runs a member in a process group of its own, so that a signal reaches it once: through us.
 fn outcome(plan: &MemberPlan, signals: &Signals) -> Result<Outcome> {
     let (mut command, _plan_file) = plan.command()?;
-    let mut child = command.process_group(0).spawn().map_err(|e| Error::Resource(format!("cannot start a run: {e}")))?;
+    let mut child = command.process_group(0).spawn().map_err(|e| resource!("cannot start a run: {e}"))?;
     let status = wait(&mut child, signals)?;
     if !status.success() {
         let (code, how) = how_it_ended(status);
@@ -80,7 +80,7 @@ fn outcome(plan: &MemberPlan, signals: &Signals) -> Result<Outcome> {
     }
     let mut said = Vec::new();
     let pipe = child.stdout.as_mut().expect("its output is a pipe");
-    pipe.read_to_end(&mut said).map_err(|e| Error::Resource(format!("cannot read what a run printed: {e}")))?;
+    pipe.read_to_end(&mut said).map_err(|e| resource!("cannot read what a run printed: {e}"))?;
     said.pop_if(|last| *last == b'\n');
     Ok(Outcome::Finished(OsString::from_vec(said).into()))
 }
@@ -91,7 +91,7 @@ fn wait(child: &mut Child, signals: &Signals) -> Result<ExitStatus> {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
             Ok(None) => (),
-            Err(e) => return Err(Error::Resource(format!("lost sight of a run: {e}"))),
+            Err(e) => return Err(resource!("lost sight of a run: {e}")),
         }
         if let Some(signal) = signals.caught().filter(|_| !passed_on) {
             passed_on = true;

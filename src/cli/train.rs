@@ -3,7 +3,7 @@
 use super::args::{RunSettingsArgs, TrainArguments};
 use super::run::{Planned, open_device, order, run_all};
 use crate::arch::{self, Architecture};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::lab::{Fixed, Method, Order};
 use crate::record::{ArchitectureRecord, read_json};
 use crate::reproductions::method;
@@ -59,13 +59,10 @@ pub fn architecture(text: &str) -> Result<Named> {
     let path = Path::new(text);
     if !path.exists() {
         let names: Vec<&str> = arch::published_names().collect();
-        return Err(Error::input(
-            path,
-            format!("neither a file nor a published architecture; the published ones are {}", names.join(", ")),
-        ));
+        return Err(input!(path, "neither a file nor a published architecture; the published ones are {}", names.join(", ")));
     }
     let content = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
-    let value: Value = serde_json::from_str(&content).map_err(|e| Error::input(path, format!("not JSON: {e}")))?;
+    let value: Value = serde_json::from_str(&content).map_err(|e| input!(path, "not JSON: {e}"))?;
     let method = value["method"].as_str().map(String::from);
     // A finding names its candidates and which of them was chosen; an exported document holds one.
     let inner = match (&value["candidates"], value["chosen"].as_u64(), &value["architecture"]) {
@@ -73,8 +70,8 @@ pub fn architecture(text: &str) -> Result<Named> {
         (_, _, Value::Object(_)) => read_json::<ArchitectureRecord>(path).map(|record| json!(record.architecture))?,
         _ => value,
     };
-    let architecture: Architecture = serde_json::from_value(inner)
-        .map_err(|e| Error::input(path, format!("not an architecture, an architecture.json or a finding.json: {e}")))?;
+    let architecture: Architecture =
+        serde_json::from_value(inner).map_err(|e| input!(path, "not an architecture, an architecture.json or a finding.json: {e}"))?;
     architecture.check().map_err(|e| Error::input(path, e.to_string()))?;
     Ok(Named { name: format!("file-{}", &architecture.hash()[..8]), architecture, method })
 }

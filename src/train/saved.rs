@@ -1,6 +1,6 @@
 //! State on its way to or from a checkpoint.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, input};
 use serde::Serialize;
 use tch::{Tensor, no_grad};
 
@@ -28,9 +28,9 @@ impl Saved {
             .tensors
             .iter()
             .find(|(n, _)| n == name)
-            .ok_or_else(|| Error::input("checkpoint", format!("no tensor '{name}'; it was written by another version")))?;
+            .ok_or_else(|| input!("checkpoint", "no tensor '{name}'; it was written by another version"))?;
         if source.size() != target.size() {
-            return Err(Error::input("checkpoint", format!("tensor '{name}' is {:?}, expected {:?}", source.size(), target.size())));
+            return Err(input!("checkpoint", "tensor '{name}' is {:?}, expected {:?}", source.size(), target.size()));
         }
         no_grad(|| target.shallow_clone().copy_(source));
         Ok(())
