@@ -3,9 +3,8 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use naslab::network::{Candidate, Form};
-use naslab::nn::{Table, Weights};
+use naslab::nn::{Table, Weights, plainly};
 use naslab::seed::Streams;
-use naslab::shim::plainly;
 use naslab::space::DartsOp as Op;
 use std::hint::black_box;
 use tch::{Device, Kind, Tensor};

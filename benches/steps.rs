@@ -2,27 +2,21 @@
 //! `naslab bench` measures the same at any settings, with memory.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use naslab::lab::{Manner, Order, Signals, prepare, resolve};
+use naslab::lab::{Order, SessionOptions, Signals, prepare};
+use naslab::nn::{Kernels, use_kernels};
 use naslab::record::Limits;
 use naslab::reproductions::METHODS;
-use naslab::shim::{Kernels, use_kernels};
 use std::time::Duration;
 use tch::Device;
 
 fn steps(c: &mut Criterion) {
     tch::set_num_threads(1);
     let signals = Signals::install().expect("signals can be caught");
-    let manner = || Manner {
-        limits: Limits::default(),
-        checkpoint_seconds: 1e9,
-        jobs: 1,
-        tensorboard: false,
-        watch: Box::new(|_| ()),
-        signals: signals.clone(),
-    };
+    let options =
+        || SessionOptions { checkpoint_seconds: 1e9, jobs: 1, tensorboard: false, watch: Box::new(|_| ()), signals: signals.clone() };
     for method in METHODS {
         let name = method.card().name;
-        let resolved = resolve(method.card(), "smoke", &[]).expect("every method has the preset");
+        let resolved = method.resolve("smoke", &[]).expect("every method has the preset");
         let order = Order {
             preset: "smoke".into(),
             settings: resolved.settings,
@@ -35,14 +29,14 @@ fn steps(c: &mut Criterion) {
             jobs: 1,
         };
         let ready = prepare(*method, &order).expect("the data are part of the program");
-        let kinds = ready.measure(manner(), 1).expect("it can be measured").timings;
+        let kinds = ready.measure(options(), 1).expect("it can be measured").timings;
         let mut group = c.benchmark_group(name);
         for (i, kind) in kinds.iter().enumerate() {
             for (form, kernels) in [("own", Kernels::Own), ("plain", Kernels::Plain)] {
                 group.bench_function(BenchmarkId::new(&kind.what, form), |b| {
                     use_kernels(kernels);
                     b.iter_custom(|steps| {
-                        let measured = ready.measure(manner(), steps as usize).expect("it can be measured");
+                        let measured = ready.measure(options(), steps as usize).expect("it can be measured");
                         Duration::from_secs_f64(measured.timings[i].seconds.iter().sum())
                     });
                 });

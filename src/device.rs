@@ -1,32 +1,70 @@
 //! Choosing and describing the device that does the arithmetic.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, resource, usage};
 use crate::record::DeviceRecord;
 use crate::shim;
-pub use crate::shim::{Kernels, keep_memory, use_kernels};
 use nvml_wrapper::Nvml;
 use tch::{Cuda, Device};
 
-/// Reads `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the first CUDA device if one can be used; a named device is never replaced by another.
+/// Reads `auto`, `cpu`, `cuda` or `cuda:N`, and opens it. `auto` takes the first CUDA device if one can be used; a named device is never replaced
+/// by another.
 pub fn choose(text: &str) -> Result<Device> {
-    match text {
-        "cpu" => Ok(Device::Cpu),
-        "auto" => Ok(if cuda().is_ok() { on_cuda(text, 0)? } else { Device::Cpu }),
-        "cuda" => on_cuda(text, 0),
-        _ => match text.strip_prefix("cuda:").map(str::parse) {
-            Some(Ok(index)) => on_cuda(text, index),
-            _ => Err(Error::Usage(format!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N"))),
-        },
+    if text == "auto" {
+        return if cuda().is_ok() { open(Device::Cuda(0)) } else { Ok(Device::Cpu) };
     }
+    let unknown = || usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N");
+    open(parse(text).ok_or_else(unknown)?)
 }
 
-fn on_cuda(text: &str, index: usize) -> Result<Device> {
-    let refuse = |why: String| Error::Resource(format!("--device {text}: {why}; use --device cpu, or auto to take what there is"));
+/// Makes a device ready for work.
+pub fn open(device: Device) -> Result<Device> {
+    let Device::Cuda(index) = device else {
+        return Ok(device);
+    };
+    let refuse = |why: String| resource!("--device {}: {why}; use --device cpu, or auto to take what there is", name(device));
     let devices = cuda().map_err(refuse)?;
     if !shim::forbid_tf32() {
         return Err(refuse("libtorch will not leave TF32 off".into()));
     }
-    if index < devices { Ok(Device::Cuda(index)) } else { Err(refuse(format!("there are {devices} CUDA devices, counted from 0"))) }
+    if index < devices { Ok(device) } else { Err(refuse(format!("there are {devices} CUDA devices, counted from 0"))) }
+}
+
+fn parse(text: &str) -> Option<Device> {
+    match text {
+        "cpu" => Some(Device::Cpu),
+        "cuda" => Some(Device::Cuda(0)),
+        _ => text.strip_prefix("cuda:")?.parse().ok().map(Device::Cuda),
+    }
+}
+
+/// As [`choose`] reads it.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".into(),
+    }
+}
+
+/// A device in a file, by its name.
+pub mod by_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use tch::Device;
+
+    /// Writes the name.
+    pub fn serialize<S: Serializer>(device: &Device, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::name(*device))
+    }
+
+    /// Reads a name; the device is not opened.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Device, D::Error> {
+        let text = String::deserialize(from)?;
+        super::parse(&text).ok_or_else(|| D::Error::custom(format!("'{text}' is no device")))
+    }
+}
+
+/// Lets the allocator of this process keep freed memory for later tensors.
+pub fn keep_memory() {
+    shim::keep_memory();
 }
 
 /// Returns when the device has finished the work it was given.
@@ -89,6 +127,7 @@ pub(crate) fn field(text: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_named_device_is_taken_or_refused() {

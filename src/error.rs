@@ -81,3 +81,26 @@ impl Error {
         }
     }
 }
+
+/// An [`Error::input`] in words, as `format!` takes them.
+macro_rules! input {
+    ($path:expr, $($words:tt)+) => {
+        $crate::error::Error::input($path, format!($($words)+))
+    };
+}
+
+/// An [`Error::Usage`] in words.
+macro_rules! usage {
+    ($($words:tt)+) => {
+        $crate::error::Error::Usage(format!($($words)+))
+    };
+}
+
+/// An [`Error::Resource`] in words.
+macro_rules! resource {
+    ($($words:tt)+) => {
+        $crate::error::Error::Resource(format!($($words)+))
+    };
+}
+
+pub(crate) use {input, resource, usage};

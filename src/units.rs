@@ -1,6 +1,6 @@
 //! Quantities with their units, and how they are read and printed.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 
 /// Seconds in a day: a GPU-day is that many device-seconds on one device.
 pub const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -13,7 +13,7 @@ pub fn parse_duration(text: &str) -> Result<f64> {
         .iter()
         .find_map(|(suffix, scale)| text.strip_suffix(suffix).and_then(|n| n.trim().parse::<f64>().ok()).map(|n| n * scale))
         .filter(|s| s.is_finite() && *s >= 0.0)
-        .ok_or_else(|| Error::Usage(format!("'{text}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d")))
+        .ok_or_else(|| usage!("'{text}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d"))
 }
 
 /// Reads a size such as `800MiB`, `2GiB`, `2GB` or plain bytes.
@@ -35,7 +35,7 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
         .find_map(|(suffix, scale)| text.strip_suffix(suffix).and_then(|n| n.trim().parse::<f64>().ok()).map(|n| n * scale))
         .filter(|b| b.is_finite() && *b >= 1.0)
         .map(|b| b as u64)
-        .ok_or_else(|| Error::Usage(format!("'{text}' is not a size; write for example 800MiB or 2GiB")))
+        .ok_or_else(|| usage!("'{text}' is not a size; write for example 800MiB or 2GiB"))
 }
 
 /// Prints seconds with the unit that suits their size: `0.21 s`, `12.3 s`, `4m 05s`, `3h 12m`, `2.5 d`.

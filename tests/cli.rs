@@ -25,9 +25,7 @@ fn list_names_methods_data_and_published_cells() {
 fn data_lists_and_checks_sets_of_both_kinds() {
     let listed = naslab().args(["data", "list"]).assert().success().get_output().stdout.clone();
     let listed = String::from_utf8(listed).unwrap();
-    let names: Vec<&str> =
-        naslab::data::SETS.iter().map(|s| s.name).chain(naslab::data::SEGMENTATION_SETS.iter().map(|s| s.name)).collect();
-    assert!(names.iter().all(|name| listed.contains(&format!("{name}: "))), "{listed}");
+    assert!(naslab::data::set_names().iter().all(|name| listed.contains(&format!("{name}: "))), "{listed}");
     let check = naslab().args(["data", "check", "digits", "digit-canvas"]).assert().success();
     check.stdout(predicate::str::contains("1797 images").and(predicate::str::contains("50 volumes")));
     let folder = tempfile::tempdir().unwrap();

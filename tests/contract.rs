@@ -5,7 +5,6 @@ mod common;
 
 use common::{assert_same, only_run, run_arguments, spawn, unbroken};
 use naslab::data::is_segmentation;
-use naslab::lab::{check, preset_names, resolve};
 use naslab::reproductions::METHODS;
 use naslab::space::InputShape;
 use std::path::Path;
@@ -18,12 +17,12 @@ const KILLS: [&str; 7] = ["search", "search", "search", "select", "retrain", "re
 fn presets_resolve_and_suit_their_data() {
     for method in METHODS {
         let card = method.card();
-        let names = preset_names(card);
+        let names = method.presets();
         assert!(["paper", "small", "smoke"].iter().all(|p| names.iter().any(|n| n == p)), "{}: {names:?}", card.name);
         for preset in names {
-            let resolved = resolve(card, &preset, &[]).unwrap();
-            let search = method.prepare(&resolved.settings).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
-            let window = search.protocol().data.window;
+            let resolved = method.resolve(&preset, &[]).unwrap();
+            let prepared = method.prepare(&resolved.settings).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            let window = prepared.protocol.data.window;
             let slices = |classes| InputShape { channels: 1, height: window.height as i64, width: window.width as i64, classes };
             let input = match resolved.dataset.as_str() {
                 "digit-canvas" => slices(11),
@@ -33,8 +32,8 @@ fn presets_resolve_and_suit_their_data() {
                 "fashion-mnist" => InputShape { channels: 1, height: 28, width: 28, classes: 10 },
                 _ => InputShape { channels: 3, height: 32, width: 32, classes: 10 },
             };
-            assert_eq!(is_segmentation(&resolved.dataset).unwrap(), search.example().classifies_pixels(), "{} {preset}", card.name);
-            check(&*search, input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
+            assert_eq!(is_segmentation(&resolved.dataset).unwrap(), prepared.example.classifies_pixels(), "{} {preset}", card.name);
+            prepared.check(input).unwrap_or_else(|e| panic!("{} {preset}: {e}", card.name));
             assert_eq!(resolved.shrunk.is_empty(), preset == "paper", "{} {preset}", card.name);
         }
     }
@@ -43,7 +42,7 @@ fn presets_resolve_and_suit_their_data() {
 #[test]
 fn settings_that_do_not_exist_are_refused_by_every_method() {
     for method in METHODS {
-        let resolved = resolve(method.card(), "smoke", &[]).unwrap();
+        let resolved = method.resolve("smoke", &[]).unwrap();
         let mut settings = resolved.settings;
         settings["search"]["no_such_setting"] = serde_json::json!(1);
         let error = method.prepare(&settings).err().expect("an unknown key is refused").to_string();

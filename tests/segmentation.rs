@@ -1,6 +1,6 @@
 //! Segmentation sets: files that other implementations wrote (see `scripts/segmentation_fixtures.py`), voxel by voxel, and what is refused.
 
-use naslab::data::{SegmentationSet, Volume, check_segmentation, open_segmentation, read_grid};
+use naslab::data::{SegmentationSet, Volume, check, open_segmentation, read_grid};
 use naslab::seed::Streams;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,6 @@ struct Expected {
 #[derive(serde::Deserialize)]
 struct ExpectedGrid {
     shape: [usize; 3],
-    spacing: Option<[f32; 3]>,
     values: Vec<f32>,
 }
 
@@ -47,7 +46,7 @@ fn refused(name: &str, folder: &Path, words: &[&str]) {
     let error = open_segmentation(name, Some(folder)).expect_err("it must be refused");
     assert_eq!(error.exit_code(), 3);
     contains(&error.to_string(), words);
-    let found = check_segmentation(name, Some(folder)).unwrap();
+    let found = check(name, Some(folder)).unwrap();
     assert!(found.iter().all(|f| !f.ok), "{found:?}");
 }
 
@@ -75,7 +74,7 @@ fn every_file_of_another_implementation_is_read_voxel_by_voxel() {
     assert!(grids.len() > 50, "{}", grids.len());
     for (name, expected) in grids {
         let grid = read_grid(&fixture(&name)).unwrap();
-        assert_eq!((grid.shape, grid.spacing), (expected.shape, expected.spacing), "{name}");
+        assert_eq!(grid.shape, expected.shape, "{name}");
         assert_eq!(grid.values, expected.values, "{name}");
     }
 }
@@ -178,7 +177,7 @@ fn sets_of_another_implementation_are_read_voxel_by_voxel() {
             assert!(furthest < 1e-6 && volume.intensities.len() == wanted.intensities.len(), "{key}: {volume:?} differs by {furthest}");
         }
         assert!(wanted.is_empty(), "{key} lacks {:?}", wanted.keys());
-        let found = check_segmentation(name, Some(&fixture(folder))).unwrap();
+        let found = check(name, Some(&fixture(folder))).unwrap();
         assert!(found.len() == 1 && found[0].ok && found[0].bytes > 1000, "{found:?}");
         contains(&found[0].state, &["ok", &format!("{} volumes", set.train.len() + set.test.len())]);
         assert_eq!(set.hash, open_segmentation(name, Some(&fixture(folder))).unwrap().hash, "the same files have the same hash");
@@ -204,9 +203,7 @@ fn digit_canvases_are_the_same_every_time() {
     let set = open_segmentation("digit-canvas", None).unwrap();
     assert_eq!((set.train.len(), set.test.len(), set.classes.len()), (40, 10, 11));
     assert_eq!(set.hash, CANVAS_HASH);
-    assert!(
-        check_segmentation("digit-canvas", None).unwrap()[0].state.contains("50 volumes of 10 x 64 x 64 voxels, 10 of them for the test")
-    );
+    assert!(check("digit-canvas", None).unwrap()[0].state.contains("50 volumes of 10 x 64 x 64 voxels, 10 of them for the test"));
 }
 
 const CANVAS_HASH: &str = "ee7f2dd7322cadb0253dcf2e5d386db8e7b4b4d5fd211de861add98d901655b6";
@@ -232,7 +229,7 @@ fn an_msd_folder_that_is_not_what_it_claims_is_named() {
         folder.path(),
         &["labelsTr/hippocampus_001.nii.gz", "depth 0, row 0, column 0", "no whole number", "mask of the image?"],
     );
-    let bad = check_segmentation("msd", Some(folder.path())).unwrap();
+    let bad = check("msd", Some(folder.path())).unwrap();
     assert_eq!(bad.len(), 2, "each bad volume has a line: {bad:?}");
     let folder = copy("msd");
     std::fs::write(folder.path().join("dataset.json"), r#"{"labels": {"0": "background", "1": "Anterior"}}"#).unwrap();
@@ -329,9 +326,9 @@ fn missing_sets_say_where_they_were_looked_for() {
         [("msd", "imagesTr"), ("promise12", "CaseNN.mhd"), ("nerve", "_mask.tif"), ("chaos-ct", "CT/PATIENT"), ("chaos-mr", "T1DUAL")]
     {
         refused(name, folder.path(), &["missing", words, &shown, "--data-dir"]);
-        let found = check_segmentation(name, Some(folder.path())).unwrap();
+        let found = check(name, Some(folder.path())).unwrap();
         assert!(found.iter().all(|f| f.state.contains("missing")), "{found:?}");
-        let found = check_segmentation(name, Some(&folder.path().join("no/such/folder"))).unwrap();
+        let found = check(name, Some(&folder.path().join("no/such/folder"))).unwrap();
         assert!(found.iter().all(|f| f.state.contains("missing")), "{found:?}");
     }
     refused("msd", Path::new("no/such/folder"), &["no such folder"]);
@@ -353,7 +350,6 @@ fn the_real_hippocampus_set_has_its_260_volumes() {
     let mut voxels = [0usize; 3];
     for (_, volume) in volumes(&set) {
         assert!((31..=43).contains(&volume.width) && (40..=59).contains(&volume.height) && (24..=47).contains(&volume.depth), "{volume:?}");
-        assert_eq!(volume.spacing, Some([1.0; 3]));
         assert!(volume.intensities.contains(&0.0) && volume.intensities.contains(&1.0));
         volume.mask.iter().for_each(|c| voxels[usize::from(*c)] += 1);
         slices[0] += volume.depth;

@@ -5,15 +5,16 @@ mod common;
 use common::{assert_same, history, naslab, only_run, run_arguments};
 use naslab::error::Result;
 use naslab::lab::{
-    Card, Duplicates, Found, Lab, Manner, Method, Order, Policy, Proposals, Protocol, Search, Signals, Trial, best, prepare, read_settings,
-    resolve, tally,
+    Card, Control, Engine, Method, Order, Policy, Prepared, Proposals, SessionOptions, Settings, Signals, Trial, TrialPlan, prepare,
+    read_settings,
 };
-use naslab::network::build;
 use naslab::nn::{Network, Output, Pass, Table, Weights};
-use naslab::record::{EndReason, Limits, RunResult, TrialRecord};
-use naslab::reproductions::random::RandomSearch;
-use naslab::seed::Streams;
-use naslab::space::{Architecture, InputShape, NetSize, published};
+use naslab::record::{EndReason, Limits, Mark, Role, RunResult, Shape, TrialRecord};
+use naslab::reproductions::method;
+use naslab::seed::{Rng, Streams};
+use naslab::space::{Genotype, Space, published, read};
+use naslab::{network, space};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -91,7 +92,7 @@ struct Toy {
 }
 
 /// What is wrong with the children.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Fault {
     None,
     /// Those of the second architecture make libtorch fail.
@@ -100,32 +101,87 @@ enum Fault {
     Hungry,
 }
 
-struct Prepared {
-    search: RandomSearch,
-    protocol: Protocol,
-    policy: Policy,
+/// One of two architectures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Two {
+    second: bool,
     fault: Fault,
 }
 
-const CARD: Card =
-    Card { name: "toy", title: "Toy", paper: "", about: "", presets: include_str!("../reproductions/random/presets.toml"), control: None };
+static TWO: Space = Space {
+    name: "two",
+    home: "toy",
+    pixels: false,
+    read: read::<Two>,
+    sample: |_: &Value, _: &mut Rng| Ok(Two { second: false, fault: Fault::None }.into()),
+    published: &[],
+};
+
+impl Genotype for Two {
+    const SPACE: &'static Space = &TWO;
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn register() {
+    space::register(&TWO).unwrap();
+    // The tests run side by side, and the first of them adds it.
+    let _ = network::register(TWO.name, |architecture, input, size| {
+        let two: &Two = architecture.get().expect("of this space");
+        let network = network::build(&published(if two.second { "amoebanet-a" } else { "nasnet-a" }).unwrap(), input, size)?;
+        Ok(match two.fault {
+            Fault::Broken if two.second => Box::new(Broken(network)),
+            Fault::Hungry => Box::new(Hungry(network)),
+            _ => network,
+        })
+    });
+}
+
+const CARD: Card = Card {
+    name: "toy",
+    title: "Toy",
+    paper: "",
+    about: "",
+    role: Role::Search,
+    mark: Mark { colour: [0; 3], shape: Shape::Circle, dashed: false },
+    presets: "",
+    spaces: &[],
+};
 
 impl Method for Toy {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
-    fn prepare(&self, settings: &Value) -> Result<Box<dyn Search>> {
-        let (search, protocol) = read_settings(CARD.name, settings)?;
-        Ok(Box::new(Prepared { search, protocol, policy: self.policy, fault: self.fault }))
+    /// With the settings of random search.
+    fn prepare(&self, settings: &Value) -> Result<Prepared> {
+        register();
+        let settings: Settings<Control> = read_settings(CARD.name, settings)?;
+        let plan = TrialPlan {
+            trials: settings.search.trials,
+            child: settings.search.child.clone(),
+            section: "search.child",
+            duplicates: self.policy,
+            side_by_side: 2,
+        };
+        let fault = self.fault;
+        Ok(Prepared {
+            variant: String::new(),
+            protocol: settings.protocol(),
+            keep: 2,
+            example: Two { second: false, fault }.into(),
+            space: TWO.name.into(),
+            predictions: BTreeMap::new(),
+            control: None,
+            check: Box::new(|_| Ok(())),
+            engine: Engine::by_trials(plan, move |_| Draws(fault)),
+        })
     }
 }
 
-fn space(i: u64) -> Architecture {
-    published(["nasnet-a", "amoebanet-a"][(i % 2) as usize]).unwrap()
-}
-
-struct Draws;
+struct Draws(Fault);
 
 impl Proposals for Draws {
     fn needs(&self, _: u64) -> u64 {
@@ -133,52 +189,11 @@ impl Proposals for Draws {
     }
 
     fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], _: Streams) -> Trial {
-        Trial { id, architecture: space(id + attempt), parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
+        Trial::sampled(id, Two { second: (id + attempt) % 2 == 1, fault: self.0 }.into())
     }
 
-    fn committed(&mut self, _: &[TrialRecord], _: &mut Lab) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Search for Prepared {
-    fn variant(&self) -> String {
-        String::new()
-    }
-
-    fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    fn run(&self, lab: &mut Lab) -> Result<Found> {
-        let (history, stop) = lab.stream(self, 0..self.search.trials, &self.search.child, &mut Duplicates::new(self.policy), &mut Draws)?;
-        Ok(Found {
-            candidates: best(&history, self.search.keep),
-            score_kind: "toy".into(),
-            end: stop.unwrap_or(EndReason::Completed),
-            extra: tally(&history),
-        })
-    }
-
-    fn forecast(&self, _: &mut Lab) -> Result<f64> {
-        Ok(0.0)
-    }
-
-    fn keep(&self) -> u64 {
-        2
-    }
-
-    fn example(&self) -> Architecture {
-        space(0)
-    }
-
-    fn build(&self, architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
-        let network = build(architecture, input, size)?;
-        Ok(match self.fault {
-            Fault::Broken if *architecture == space(1) => Box::new(Broken(network)),
-            Fault::Hungry => Box::new(Hungry(network)),
-            _ => network,
-        })
+    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        None
     }
 }
 
@@ -196,7 +211,7 @@ impl Network for Broken {
 
 fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
     let changes: Vec<String> = common::tiny("random").iter().map(|s| (*s).to_string()).collect();
-    let resolved = resolve(&CARD, "smoke", &changes).unwrap();
+    let resolved = method("random").unwrap().resolve("smoke", &changes).unwrap();
     let order = Order {
         preset: "smoke".into(),
         settings: resolved.settings,
@@ -208,15 +223,9 @@ fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
         device: Device::Cpu,
         jobs: 2,
     };
-    let manner = Manner {
-        limits: Limits::default(),
-        checkpoint_seconds: 1e9,
-        jobs: 2,
-        tensorboard: false,
-        watch: Box::new(|_| ()),
-        signals: Signals::default(),
-    };
-    let result = prepare(toy, &order).unwrap().run(&out.join("run"), manner).unwrap();
+    let options =
+        SessionOptions { checkpoint_seconds: 1e9, jobs: 2, tensorboard: false, watch: Box::new(|_| ()), signals: Signals::default() };
+    let result = prepare(toy, &order).unwrap().run(&out.join("run"), options).unwrap();
     (result, history(&out.join("run")).into_iter().filter(|t| t.phase == naslab::record::Phase::Search).collect())
 }
 

@@ -1,10 +1,12 @@
 //! The command line as clap sees it.
 
-use crate::device::Kernels;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
+use crate::nn::Kernels;
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Re-runs neural-architecture searches under one measured budget.
@@ -47,11 +49,14 @@ pub enum Command {
     Draw(DrawArguments),
     /// What each data set needs, where it is looked for and what was found.
     Data(DataArguments),
+    /// One of several runs or measurements of a command, as its plan file says.
+    #[command(hide = true)]
+    Member(MemberArguments),
 }
 
 /// Settings and limits that `plan`, `run` and `train` share.
-#[derive(Args, Debug, Clone)]
-pub struct Choices {
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunSettingsArgs {
     /// Named settings: smoke (minutes on a CPU), small (an hour or so), paper (nothing shrunk).
     #[arg(long, default_value = "smoke")]
     pub preset: String,
@@ -65,14 +70,17 @@ pub struct Choices {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Device time for search and selection: 90s, 10m, 2h, 0.5d. Several runs of one command share it equally.
-    #[arg(long, value_name = "TIME")]
-    pub budget: Option<String>,
+    #[arg(long = "budget", value_name = "TIME", value_parser = parse_duration)]
+    pub budget_seconds: Option<f64>,
+    /// The same for each run of the command, however many there are.
+    #[arg(long = "budget-per-run", value_name = "TIME", value_parser = parse_duration, conflicts_with = "budget_seconds")]
+    pub budget_per_run_seconds: Option<f64>,
     /// Most trials of a search by trials.
     #[arg(long, value_name = "N")]
     pub max_trials: Option<u64>,
     /// Most memory, of the device or else of the process: 800MiB, 2GiB.
-    #[arg(long, value_name = "SIZE")]
-    pub max_memory: Option<String>,
+    #[arg(long = "max-memory", value_name = "SIZE", value_parser = parse_bytes)]
+    pub max_memory_bytes: Option<u64>,
     /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -85,15 +93,15 @@ pub struct Choices {
     pub jobs: Option<u64>,
 }
 
-/// Where runs go and how they talk.
-#[derive(Args, Debug, Clone)]
-pub struct Manners {
+/// How runs save and talk.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct OutputArgs {
     /// Nothing but results and errors.
     #[arg(long, short)]
     pub quiet: bool,
     /// Time between two checkpoints; 0s for one after every step.
-    #[arg(long, value_name = "TIME", default_value = "30s")]
-    pub checkpoint_every: String,
+    #[arg(long = "checkpoint-every", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub checkpoint_seconds: f64,
     /// Writes what is recorded to an event file for TensorBoard too, as it happens: tensorboard/ in the run's folder.
     #[arg(long)]
     pub tensorboard: bool,
@@ -106,7 +114,7 @@ pub struct PlanArguments {
     pub method: String,
     /// Settings and limits.
     #[command(flatten)]
-    pub choices: Choices,
+    pub settings: RunSettingsArgs,
 }
 
 /// `naslab bench`
@@ -117,19 +125,26 @@ pub struct BenchArguments {
     pub methods: Vec<String>,
     /// Settings; limits are not needed.
     #[command(flatten)]
-    pub choices: Choices,
+    pub settings: RunSettingsArgs,
     /// Measured steps of each kind, after one that is not.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
     /// What does the arithmetic on a processor, in this order; each in a process of its own.
-    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = [Kernels::Own, Kernels::ChannelsLast, Kernels::Plain])]
+    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = Kernels::ALL)]
     pub forms: Vec<Kernels>,
     /// Also writes what was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Measure in this process and print JSON.
-    #[arg(long, hide = true)]
-    pub member: bool,
+}
+
+impl ValueEnum for Kernels {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }
 
 /// What `run` and `train` have in common: one run or several, and their place.
@@ -137,19 +152,16 @@ pub struct BenchArguments {
 pub struct Runs {
     /// Settings and limits.
     #[command(flatten)]
-    pub choices: Choices,
+    pub settings: RunSettingsArgs,
     /// Seeds: 0..3 (0, 1, 2), 7, or 1,4,9.
-    #[arg(long, default_value = "0")]
-    pub seeds: String,
+    #[arg(long, default_value = "0", value_parser = Seeds::parse)]
+    pub seeds: Seeds,
     /// Folder of the run directories.
     #[arg(long, default_value = "runs")]
     pub out: PathBuf,
     /// How it talks.
     #[command(flatten)]
-    pub manners: Manners,
-    /// Its place among the runs of a command, such as 2/21: it is one of several and prints its directory alone.
-    #[arg(long, hide = true)]
-    pub member: Option<String>,
+    pub output: OutputArgs,
 }
 
 /// `naslab run`
@@ -182,7 +194,7 @@ pub struct ResumeArguments {
     pub jobs: Option<u64>,
     /// How it talks.
     #[command(flatten)]
-    pub manners: Manners,
+    pub output: OutputArgs,
 }
 
 /// `naslab train`
@@ -241,18 +253,14 @@ pub enum ExportFormat {
 
 impl ExportArguments {
     /// The settings as `naslab train` takes them; an export works on the processor.
-    pub fn choices(&self) -> Choices {
-        Choices {
+    pub fn settings(&self) -> RunSettingsArgs {
+        RunSettingsArgs {
             preset: self.preset.clone().unwrap_or_else(|| "smoke".into()),
             dataset: self.dataset.clone(),
             data_dir: self.data_dir.clone(),
             set: self.set.clone(),
-            budget: None,
-            max_trials: None,
-            max_memory: None,
             device: "cpu".into(),
-            threads: None,
-            jobs: None,
+            ..RunSettingsArgs::default()
         }
     }
 }
@@ -346,26 +354,46 @@ pub enum DataAction {
     },
 }
 
-impl Choices {
-    /// The limits in numbers.
-    pub fn limits(&self) -> Result<Limits> {
-        Ok(Limits {
-            budget_seconds: self.budget.as_deref().map(parse_duration).transpose()?,
+/// `naslab member`
+#[derive(Args, Debug)]
+pub struct MemberArguments {
+    /// What to do, a JSON file.
+    pub plan: PathBuf,
+}
+
+impl RunSettingsArgs {
+    /// The same with an equal share of the budget for each of `runs`. What one leaves over is not given to another: no run depends on those
+    /// before it.
+    pub fn shared_by(&self, runs: usize) -> Self {
+        let share = self.budget_seconds.map(|seconds| seconds / runs as f64);
+        Self { budget_seconds: share.or(self.budget_per_run_seconds), budget_per_run_seconds: None, ..self.clone() }
+    }
+
+    /// The limits of one run.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            budget_seconds: self.budget_seconds.or(self.budget_per_run_seconds),
             max_trials: self.max_trials,
-            max_memory_bytes: self.max_memory.as_deref().map(parse_bytes).transpose()?,
-        })
+            max_memory_bytes: self.max_memory_bytes,
+        }
     }
 }
 
-/// Reads `0..3`, `7` or `1,4,9`.
-pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
-    let bad = || Error::Usage(format!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9"));
-    let number = |t: &str| t.trim().parse::<u64>().map_err(|_| bad());
-    let seeds: Vec<u64> = match text.split_once("..") {
-        Some((from, to)) => (number(from)?..number(to)?).collect(),
-        None => text.split(',').map(number).collect::<Result<_>>()?,
-    };
-    if seeds.is_empty() { Err(bad()) } else { Ok(seeds) }
+/// Seeds of the runs.
+#[derive(Clone, Debug)]
+pub struct Seeds(pub Vec<u64>);
+
+impl Seeds {
+    /// Reads `0..3`, `7` or `1,4,9`.
+    fn parse(text: &str) -> Result<Self> {
+        let bad = || usage!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9");
+        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| bad());
+        let seeds: Vec<u64> = match text.split_once("..") {
+            Some((from, to)) => (number(from)?..number(to)?).collect(),
+            None => text.split(',').map(number).collect::<Result<_>>()?,
+        };
+        if seeds.is_empty() { Err(bad()) } else { Ok(Self(seeds)) }
+    }
 }
 
 #[cfg(test)]
@@ -374,12 +402,30 @@ mod tests {
 
     #[test]
     fn seeds_are_a_range_or_a_list() {
-        assert_eq!(parse_seeds("0..3").unwrap(), [0, 1, 2]);
-        assert_eq!(parse_seeds("7").unwrap(), [7]);
-        assert_eq!(parse_seeds("1, 4,9").unwrap(), [1, 4, 9]);
+        assert_eq!(Seeds::parse("0..3").unwrap().0, [0, 1, 2]);
+        assert_eq!(Seeds::parse("7").unwrap().0, [7]);
+        assert_eq!(Seeds::parse("1, 4,9").unwrap().0, [1, 4, 9]);
         for bad in ["", "3..3", "a", "1,,2", "-1", "0..x"] {
-            assert!(parse_seeds(bad).unwrap_err().to_string().contains("0..3"), "{bad}");
+            assert!(Seeds::parse(bad).unwrap_err().to_string().contains("0..3"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_budget_is_shared_or_given_to_each_run() {
+        let of = |words: &[&str]| {
+            let all = ["naslab", "run", "all"].iter().chain(words);
+            match Arguments::try_parse_from(all).map(|a| a.command) {
+                Ok(Command::Run(run)) => Some(run.runs.settings),
+                _ => None,
+            }
+        };
+        let each = |words: &[&str], runs| of(words).unwrap().shared_by(runs).limits().budget_seconds;
+        assert_eq!(each(&["--budget", "10m"], 1), Some(600.0));
+        assert_eq!(each(&["--budget", "10m"], 21), Some(600.0 / 21.0));
+        assert_eq!(each(&["--budget-per-run", "28s"], 21), Some(28.0));
+        assert_eq!(each(&[], 21), None);
+        assert!(of(&["--budget", "10m", "--budget-per-run", "28s"]).is_none());
+        assert!(of(&["--max-memory", "much"]).is_none() && of(&["--checkpoint-every", "30"]).is_none());
     }
 
     #[test]

@@ -1,17 +1,15 @@
 //! `naslab bench`
 
-use super::args::{BenchArguments, Manners};
-use super::run::{catch_signals, chosen, manner, open_device, order};
+use super::args::BenchArguments;
+use super::member::{MemberPlan, Work, how_it_ended};
+use super::run::{chosen, open_device, order};
 use super::show::{numbers, plain_table, print_out};
-use super::suite::{SELF, become_member, choices_again, how_it_ended};
-use crate::device::{Kernels, use_kernels};
-use crate::error::{Error, Result};
-use crate::lab::{Measured, Method, prepare};
+use crate::error::{Error, Result, resource};
+use crate::lab::{Measured, Order, prepare};
+use crate::nn::Kernels;
 use crate::units::{show_bytes, show_count};
-use clap::ValueEnum;
 use serde::Serialize;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use tch::Device;
 
 /// One process's measurements.
@@ -28,67 +26,55 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     if a.steps == 0 {
         return Err(Error::Usage("--steps 0: at least one step has to be measured".into()));
     }
-    if let (true, [method], [form]) = (a.member, methods.as_slice(), a.forms.as_slice()) {
-        return measure(*method, *form, a);
-    }
-    let mut forms: Vec<Kernels> = a.forms.clone();
-    if open_device(&a.choices)? != Device::Cpu {
+    let device = open_device(&a.settings)?;
+    let mut forms: &[Kernels] = &a.forms;
+    if device != Device::Cpu {
         eprintln!("note: naslab's own kernels are for processors; on a card every form is libtorch's operators, so one is measured");
-        forms = vec![Kernels::Plain];
+        forms = &[Kernels::Plain];
     }
-    // What does not fit is refused before anything is measured.
-    for method in &methods {
-        prepare(*method, &order(*method, &a.choices, 0, Device::Cpu)?)?;
+    let mut orders = Vec::new();
+    for method in methods {
+        let order = order(method, &a.settings, 0, device)?;
+        // What does not fit is refused before anything is measured.
+        prepare(method, &Order { device: Device::Cpu, ..order.clone() })?;
+        orders.push((method, order));
     }
-    let save = |entries: &[Entry]| match &a.json {
-        Some(path) => {
-            let text = serde_json::to_string_pretty(entries).map_err(|e| Error::Resource(e.to_string()))?;
-            std::fs::write(path, text + "\n").map_err(|e| Error::writing(path, &e))
-        }
-        None => Ok(()),
-    };
     // A file that cannot be written is told before the measurements, which are minutes.
-    save(&[])?;
+    save(&[], a)?;
     let mut entries = Vec::new();
     let mut failed = None;
-    for (method, form) in methods.iter().flat_map(|m| forms.iter().map(move |f| (m, f))) {
+    for ((method, order), form) in orders.iter().flat_map(|m| forms.iter().map(move |f| (m, *f))) {
+        let plan = MemberPlan::new(*method, order.clone(), Work::Measure { kernels: form, steps: a.steps });
         let name = method.card().name;
-        eprintln!("{name}: {}", title(*form));
-        match in_a_process(name, *form, a) {
-            Ok(measured) => entries.push(Entry { method: name.into(), kernels: *form, measured }),
+        eprintln!("{name}: {}", form.name());
+        match measured(&plan, name, form) {
+            Ok(measured) => entries.push(Entry { method: name.into(), kernels: form, measured }),
             Err(error) => {
                 // What is measured is kept, and the others may succeed.
                 eprintln!("naslab: {error}");
                 failed = failed.or(Some(error));
             }
         }
-        save(&entries)?;
+        save(&entries, a)?;
     }
     print_out(&table(&entries))?;
     failed.map_or(Ok(()), Err)
 }
 
-fn measure(method: &dyn Method, form: Kernels, a: &BenchArguments) -> Result<()> {
-    become_member();
-    use_kernels(form);
-    let device = open_device(&a.choices)?;
-    let order = order(method, &a.choices, 0, device)?;
-    let ready = prepare(method, &order)?;
-    let manners = Manners { quiet: true, checkpoint_every: "1d".into(), tensorboard: false };
-    let measured = ready.measure(manner(&manners, order.jobs, Box::new(|_| ()), &catch_signals()?)?, a.steps)?;
-    print_out(&serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
+fn save(entries: &[Entry], a: &BenchArguments) -> Result<()> {
+    let Some(path) = &a.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(entries).map_err(|e| Error::Resource(e.to_string()))?;
+    std::fs::write(path, text + "\n").map_err(|e| Error::writing(path, &e))
 }
 
-fn in_a_process(method: &str, form: Kernels, a: &BenchArguments) -> Result<Measured> {
-    let mut command = Command::new(SELF);
-    command.arg0("naslab").args(["bench", method, "--member", "--kernels", &title(form), "--steps", &a.steps.to_string()]);
-    command.args(choices_again(&a.choices)).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().map_err(|e| Error::Resource(format!("cannot start a measurement: {e}")))?;
+fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> {
+    let (mut command, _plan_file) = plan.command()?;
+    let output = command.stderr(Stdio::inherit()).output().map_err(|e| resource!("cannot start a measurement: {e}"))?;
     if output.status.success() {
-        return serde_json::from_slice(&output.stdout).map_err(|e| Error::Resource(format!("cannot read what a measurement printed: {e}")));
+        return serde_json::from_slice(&output.stdout).map_err(|e| resource!("cannot read what a measurement printed: {e}"));
     }
     let (code, how) = how_it_ended(output.status);
-    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", title(form)), code })
+    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", form.name()), code })
 }
 
 /// A row for each kind of step and form; what the plain form took is the measure.
@@ -108,7 +94,7 @@ fn table(entries: &[Entry]) -> String {
             let cells = [
                 entry.method.clone(),
                 timing.what.clone(),
-                title(entry.kernels),
+                entry.kernels.name().into(),
                 seconds(timing.median()),
                 seconds(fastest),
                 seconds(slowest),
@@ -122,9 +108,4 @@ fn table(entries: &[Entry]) -> String {
         }
     }
     format!("{table}\n")
-}
-
-/// As it is typed.
-fn title(kernels: Kernels) -> String {
-    kernels.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string())
 }

@@ -2,7 +2,7 @@
 
 use super::args::{DataAction, DataArguments};
 use super::show::{plain_table, print_out};
-use crate::data::{self, SEGMENTATION_SETS, SETS, is_segmentation, set_names};
+use crate::data::{self, SETS, info, set_names};
 use crate::error::{Error, Result};
 use crate::units::show_bytes;
 use std::fmt::Write;
@@ -18,11 +18,10 @@ pub fn data(a: &DataArguments) -> Result<()> {
 
 fn list() -> Result<()> {
     let mut out = String::new();
-    let classification = SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, "whole images"));
-    let segmentation = SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary, s.needs, s.folders, "every pixel"));
-    for (name, title, summary, needs, folders, labelled) in classification.chain(segmentation) {
-        let _ = writeln!(out, "{name}: {title}\n  {summary}\n  {needs}\n  labelled: {labelled}");
-        for folder in folders {
+    for set in SETS {
+        let labelled = if set.is_segmentation() { "every pixel" } else { "whole images" };
+        let _ = writeln!(out, "{}: {}\n  {}\n  {}\n  labelled: {labelled}", set.name, set.title, set.summary, set.needs);
+        for folder in set.folders {
             let _ = writeln!(out, "  looked for in {folder}");
         }
     }
@@ -31,14 +30,13 @@ fn list() -> Result<()> {
 
 fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
     for name in names {
-        is_segmentation(name)?;
+        info(name)?;
     }
-    let (names, wanted) = if names.is_empty() { (set_names(), false) } else { (names.iter().map(String::as_str).collect(), true) };
+    let all: Vec<&str> = if names.is_empty() { set_names() } else { names.iter().map(String::as_str).collect() };
     let mut table = plain_table(&["set", "file", "size", "state"]);
     let mut bad = None;
-    for name in names {
-        let found = if is_segmentation(name)? { data::check_segmentation(name, folder)? } else { data::check(name, folder)? };
-        for found in found {
+    for name in all {
+        for found in data::check(name, folder)? {
             table.add_row([name.to_string(), found.file.display().to_string(), show_bytes(found.bytes), found.state.clone()]);
             if !found.ok && bad.is_none() {
                 bad = Some(Error::input(&found.file, found.state));
@@ -47,5 +45,5 @@ fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
     }
     print_out(&format!("{table}\n"))?;
     // Without names this is an overview: a set that is not there is no error.
-    bad.filter(|_| wanted).map_or(Ok(()), Err)
+    bad.filter(|_| !names.is_empty()).map_or(Ok(()), Err)
 }

@@ -4,7 +4,7 @@ use super::args::{ExportArguments, ExportFormat};
 use super::run::{by_name, open_device};
 use super::show::{percent, print_out};
 use super::train::architecture;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input, usage};
 use crate::export::{Facts, Written, write};
 use crate::lab::{Fixed, Protocol, build, prepare};
 use crate::nn::count;
@@ -43,9 +43,9 @@ pub fn export(a: &ExportArguments) -> Result<()> {
 /// The event file of a run, as far as it is recorded.
 fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
     if !path.is_dir() {
-        return Err(Error::Usage(format!("--format tensorboard is for the folder of a run, and {} is none", a.source)));
+        return Err(usage!("--format tensorboard is for the folder of a run, and {} is none", a.source));
     }
-    refuse_choices(a)?;
+    refuse_settings(a)?;
     let run = open_run(path)?;
     // Beside the run nobody else writes; in it, the run itself may.
     let (run, folder) = match &a.out {
@@ -69,10 +69,10 @@ fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
 fn export_network(a: &ExportArguments, source: &Source, kinds: &[Written]) -> Result<()> {
     let out = a.out.as_deref().ok_or_else(|| Error::Usage("say where to: --out DIR".into()))?;
     if out.is_file() {
-        return Err(Error::Usage(format!("{} is a file; name a folder for --out", out.display())));
+        return Err(usage!("{} is a file; name a folder for --out", out.display()));
     }
     if out.join("manifest.json").exists() {
-        return Err(Error::Usage(format!("{} holds a run; choose another folder for --out", out.display())));
+        return Err(usage!("{} holds a run; choose another folder for --out", out.display()));
     }
     let built = build(&source.manifest, &source.protocol, &source.architecture, source.weights.as_deref())?;
     let mut facts = Facts::new(&source.manifest, &source.architecture, built.input, source.words(), source.trained());
@@ -140,14 +140,11 @@ impl Source {
 
 /// A finished run: what it found, with the weights that it trained.
 fn of_run(a: &ExportArguments, path: &Path) -> Result<Source> {
-    refuse_choices(a)?;
+    refuse_settings(a)?;
     let run = open_run(path)?;
     let manifest = run.manifest()?;
     let result = run.result()?.ok_or_else(|| {
-        Error::input(
-            path,
-            format!("the run is not finished, so there is no trained network yet; go on with: naslab resume {}", path.display()),
-        )
+        input!(path, "the run is not finished, so there is no trained network yet; go on with: naslab resume {}", path.display())
     })?;
     let protocol = by_name(&manifest.method)?.prepare(&manifest.settings)?.protocol;
     let architecture = result.architecture.clone();
@@ -164,7 +161,7 @@ fn open_run(path: &Path) -> Result<RunDir> {
 }
 
 /// A run says everything itself.
-fn refuse_choices(a: &ExportArguments) -> Result<()> {
+fn refuse_settings(a: &ExportArguments) -> Result<()> {
     let given = [
         ("--weights", a.weights.is_some()),
         ("--preset", a.preset.is_some()),
@@ -174,7 +171,7 @@ fn refuse_choices(a: &ExportArguments) -> Result<()> {
         ("--seed", a.seed.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(Error::Usage(format!("{name} is for an architecture; {} is a run, which has its own", a.source))),
+        Some((name, _)) => Err(usage!("{name} is for an architecture; {} is a run, which has its own", a.source)),
         None => Ok(()),
     }
 }
@@ -182,8 +179,8 @@ fn refuse_choices(a: &ExportArguments) -> Result<()> {
 /// An architecture by name or file, in the size that `naslab train` gives it.
 fn of_architecture(a: &ExportArguments) -> Result<Source> {
     let named = architecture(&a.source)?;
-    let choices = a.choices();
-    let order = named.order(&choices, a.seed.unwrap_or(0), open_device(&choices)?)?;
+    let settings = a.settings();
+    let order = named.order(&settings, a.seed.unwrap_or(0), open_device(&settings)?)?;
     let ready = prepare(&Fixed, &order)?;
     for note in ready.notes() {
         eprintln!("{note}");

@@ -1,7 +1,7 @@
 //! `naslab list`
 
 use super::show::print_out;
-use crate::data::{SEGMENTATION_SETS, SETS};
+use crate::data::SETS;
 use crate::error::Result;
 use crate::reproductions::METHODS;
 use crate::space::published_names;
@@ -17,9 +17,8 @@ pub fn list() -> Result<()> {
         let _ = writeln!(out, "  {:10} presets: {}", "", method.presets().join(", "));
     }
     let _ = writeln!(out, "\ndata sets (naslab data list says where the files are looked for)");
-    let images = SETS.iter().map(|s| (s.name, s.title, s.summary));
-    for (name, title, summary) in images.chain(SEGMENTATION_SETS.iter().map(|s| (s.name, s.title, s.summary))) {
-        let _ = writeln!(out, "  {name:14} {title}: {summary}");
+    for set in SETS {
+        let _ = writeln!(out, "  {:14} {}: {}", set.name, set.title, set.summary);
     }
     let _ = writeln!(
         out,

@@ -5,6 +5,7 @@ mod bench;
 mod data;
 mod export;
 mod list;
+mod member;
 mod plan;
 mod run;
 mod show;
@@ -52,6 +53,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Train(a) => train::train(&a),
         Command::Data(a) => data::data(&a),
         Command::Export(a) => export::export(&a),
+        Command::Member(a) => member::member(&a),
         #[cfg(feature = "report")]
         Command::Report(a) => report::report(&a),
         #[cfg(feature = "report")]

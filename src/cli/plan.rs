@@ -1,7 +1,7 @@
 //! `naslab plan`
 
-use super::args::{Manners, PlanArguments};
-use super::run::{catch_signals, manner, open_device, order};
+use super::args::PlanArguments;
+use super::run::{open_device, order, quietly};
 use super::show::print_out;
 use crate::error::Result;
 use crate::lab::{Forecast, prepare};
@@ -13,15 +13,15 @@ use std::fmt::Write;
 /// Prints what a run would do and what it would cost.
 pub fn plan(a: &PlanArguments) -> Result<()> {
     let method = method(&a.method)?;
-    let device = open_device(&a.choices)?;
-    let order = order(method, &a.choices, 0, device)?;
+    let device = open_device(&a.settings)?;
+    let order = order(method, &a.settings, 0, device)?;
     let ready = prepare(method, &order)?;
     print_out(&describe(&ready.manifest))?;
     for note in ready.notes() {
         print_out(&format!("note: {note}\n"))?;
     }
-    let manners = Manners { quiet: true, checkpoint_every: "1d".into(), tensorboard: false };
-    let forecast = ready.forecast(manner(&manners, order.jobs, Box::new(|_| ()), &catch_signals()?)?)?;
+    // The forecast itself is not limited: it is there to say whether the limits can be kept.
+    let forecast = ready.forecast(quietly(order.jobs)?)?;
     print_out(&show_forecast(&forecast, &ready.manifest))
 }
 

@@ -1,40 +1,59 @@
 //! `naslab run` and `naslab resume`.
 
-use super::args::{Choices, Manners, ResumeArguments, RunArguments, Runs, parse_seeds};
+use super::args::{OutputArgs, ResumeArguments, RunArguments, RunSettingsArgs, Runs};
+use super::member::{MemberPlan, Work};
 use super::show;
-use super::suite::{Member, become_member, finished, share, suite, tell_directory};
+use super::suite::{Member, finished, suite};
 use crate::device;
-use crate::error::{Error, Result};
-use crate::lab::{Fixed, Method, Order, SessionOptions, Signals, Watch, guard, order_of, prepare, suits};
+use crate::error::{Error, Result, resource, usage};
+use crate::lab::{CONTROL, Fixed, Method, Order, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
 use crate::record::RunDir;
 use crate::reproductions::{METHODS, method};
-use crate::units::parse_duration;
+use crate::units::SECONDS_PER_DAY;
 use std::path::{Path, PathBuf};
 
 /// A run to be made.
 pub struct Planned {
     /// By which method.
     pub method: &'static dyn Method,
-    /// As it was chosen, with its share of the budget.
-    pub choices: Choices,
+    /// What was asked for by name: the method, or an architecture.
+    pub name: String,
     /// Everything resolved but the data.
     pub order: Order,
 }
 
 /// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
 pub fn run(a: &RunArguments) -> Result<()> {
-    let (methods, seeds) = (chosen(&a.methods)?, parse_seeds(&a.runs.seeds)?);
-    let arms: Vec<(&'static dyn Method, Choices)> = methods.iter().map(|m| (*m, a.runs.choices.clone())).collect();
-    let budget = share(&a.runs.choices, arms.len() * seeds.len())?;
-    let device = open_device(&a.runs.choices)?;
-    let mut planned = Vec::new();
-    for seed in seeds {
-        for (method, choices) in &arms {
-            let choices = Choices { budget: budget.clone(), ..choices.clone() };
-            planned.push(Planned { method: *method, order: order(*method, &choices, seed, device)?, choices });
+    let device = open_device(&a.runs.settings)?;
+    let (seeds, settings) = (&a.runs.seeds.0, &a.runs.settings);
+    let mut arms: Vec<(&'static dyn Method, Order)> = Vec::new();
+    for method in chosen(&a.methods)? {
+        arms.push((method, order(method, settings, 0, device)?));
+    }
+    if a.controls {
+        add_controls(&mut arms)?;
+    }
+    let limits = settings.shared_by(arms.len() * seeds.len()).limits();
+    let planned = |seed: u64, method: &'static dyn Method, order: &Order| {
+        let order = Order { seed, limits: limits.clone(), ..order.clone() };
+        Planned { method, name: method.card().name.into(), order }
+    };
+    let all = seeds.iter().flat_map(|seed| arms.iter().map(|(method, order)| planned(*seed, *method, order)));
+    run_all(&all.collect::<Vec<_>>(), &a.runs)
+}
+
+/// The control of every search among `arms`, where it is not among them already.
+fn add_controls(arms: &mut Vec<(&'static dyn Method, Order)>) -> Result<()> {
+    let random = method(CONTROL)?;
+    for i in 0..arms.len() {
+        let (method, order) = &arms[i];
+        let Some(control) = control_order(*method, order)? else { continue };
+        let is_there = |(_, order): &(&dyn Method, Order)| order.settings == control.settings && order.dataset == control.dataset;
+        if !arms.iter().any(is_there) {
+            arms.push((random, control));
         }
     }
-    run_all(&planned, &a.runs, |method| ["run".into(), method.card().name.into()])
+    Ok(())
 }
 
 /// Goes on with one run.
@@ -48,9 +67,8 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     drop(run);
     let recorded = &manifest.device;
     let same = recorded.index.map_or_else(|| recorded.kind.clone(), |index| format!("{}:{index}", recorded.kind));
-    let kind = a.device.clone().unwrap_or(same);
-    set_threads(manifest.device.threads)?;
-    let device = device::choose(&kind)?;
+    set_threads(recorded.threads)?;
+    let device = device::choose(a.device.as_ref().unwrap_or(&same))?;
     let mut order = order_of(&manifest, device);
     if a.data_dir.is_some() {
         order.data_dir.clone_from(&a.data_dir);
@@ -60,80 +78,101 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     }
     let method = by_name(&manifest.method)?;
     let label = format!("{} seed {}", manifest.method, order.seed);
-    let directory = one(method, &order, Place::Exactly(&a.directory), &a.manners, &label, &catch_signals()?)?;
+    let directory = conduct(method, &order, Place::Exactly(&a.directory), &a.output, &label)?;
     show::results(&[finished(&directory)?])
 }
 
-/// Makes one run here, or several as members that `command` starts, and prints what came out.
-pub fn run_all(planned: &[Planned], runs: &Runs, command: impl Fn(&dyn Method) -> [String; 2]) -> Result<()> {
-    let signals = catch_signals()?;
-    if let [one] = planned {
-        return alone(one.method, &one.order, runs, &signals);
+/// Makes one run here, or several as members, and prints what came out.
+pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
+    if let [Planned { method, order, .. }] = planned {
+        let label = format!("{} seed {}", method.card().name, order.seed);
+        let directory = conduct(*method, order, Place::Below(&runs.out), &runs.output, &label)?;
+        return show::results(&[finished(&directory)?]);
     }
     // What one run would be refused for is said before another is paid for.
     for p in planned {
         suits(&p.method.prepare(&p.order.settings)?, p.method.card().name, &p.order.dataset)?;
     }
-    let member = |p: &Planned| Member { command: command(p.method), seed: p.order.seed, choices: p.choices.clone() };
-    suite(&planned.iter().map(member).collect::<Vec<_>>(), runs, &signals)
+    let members: Vec<Member> = planned.iter().enumerate().map(|(i, p)| member(p, i + 1, planned.len(), runs)).collect();
+    suite(&members, &catch_signals()?)
 }
 
-fn alone(method: &dyn Method, order: &Order, runs: &Runs, signals: &Signals) -> Result<()> {
-    let name = format!("{} seed {}", method.card().name, order.seed);
-    let member = |place| format!("[{place}] {} {} seed {}", method.card().name, order.preset, order.seed);
-    let label = runs.member.as_ref().map_or(name, member);
-    let run = || one(method, order, Place::Below(&runs.out), &runs.manners, &label, signals);
-    if runs.member.is_some() {
-        become_member();
-    }
-    let directory = guard(run).unwrap_or_else(|message| Err(Error::Resource(message)))?;
-    if runs.member.is_some() { tell_directory(&directory) } else { show::results(&[finished(&directory)?]) }
+fn member(planned: &Planned, number: usize, of: usize, runs: &Runs) -> Member {
+    let Planned { method, name, order } = planned;
+    let (preset, seed) = (&order.preset, order.seed);
+    let label = format!("[{number}/{of}] {} {preset} seed {seed}", method.card().name);
+    let work = Work::Run { out: runs.out.clone().into(), output: runs.output.clone(), label };
+    Member { name: format!("{name} {preset} seed {seed}"), plan: MemberPlan::new(*method, order.clone(), work) }
 }
 
 /// Where a run's directory is.
-enum Place<'a> {
+pub enum Place<'a> {
+    /// Under its own name in this folder.
     Below(&'a Path),
+    /// Here.
     Exactly(&'a Path),
 }
 
-fn one(method: &dyn Method, order: &Order, place: Place, manners: &Manners, label: &str, signals: &Signals) -> Result<PathBuf> {
-    let ready = prepare(method, order)?;
-    let directory = match place {
-        Place::Below(out) => ready.directory(out),
-        Place::Exactly(directory) => directory.to_path_buf(),
-    };
-    let manner = manner(manners, order.jobs, show::watch(label, manners.quiet), signals)?;
-    if directory.join("result.json").exists() && ready.is_same(&directory)? {
-        if !manners.quiet {
-            eprintln!("{label}: {} is finished, nothing to do", directory.display());
+/// Makes a run, or the rest of it, in this process; a finished one is left as it is. Its directory.
+pub fn conduct(method: &dyn Method, order: &Order, place: Place, output: &OutputArgs, label: &str) -> Result<PathBuf> {
+    let signals = catch_signals()?;
+    let one = || {
+        let ready = prepare(method, order)?;
+        let directory = match place {
+            Place::Below(out) => ready.directory(out),
+            Place::Exactly(directory) => directory.to_path_buf(),
+        };
+        if directory.join("result.json").exists() && ready.is_same(&directory)? {
+            if !output.quiet {
+                eprintln!("{label}: {} is finished, nothing to do", directory.display());
+            }
+            return Ok(directory);
         }
-        return Ok(directory);
-    }
-    ready.run(&directory, manner)?;
-    Ok(directory)
+        let session = SessionOptions {
+            checkpoint_seconds: output.checkpoint_seconds,
+            jobs: order.jobs,
+            tensorboard: output.tensorboard,
+            watch: show::watch(label, output.quiet),
+            signals,
+        };
+        ready.run(&directory, session)?;
+        Ok(directory)
+    };
+    guard(one).unwrap_or_else(|message| Err(Error::Resource(message)))
+}
+
+/// A session that measures: without checkpoints or a word.
+pub fn quietly(jobs: u64) -> Result<SessionOptions> {
+    let checkpoint_seconds = SECONDS_PER_DAY;
+    Ok(SessionOptions { checkpoint_seconds, jobs, tensorboard: false, watch: Box::new(|_| ()), signals: catch_signals()? })
 }
 
 /// Everything resolved but the data.
-pub fn order(method: &dyn Method, choices: &Choices, seed: u64, device: tch::Device) -> Result<Order> {
-    let resolved = method.resolve(&choices.preset, &choices.set)?;
+pub fn order(method: &dyn Method, settings: &RunSettingsArgs, seed: u64, device: tch::Device) -> Result<Order> {
+    let resolved = method.resolve(&settings.preset, &settings.set)?;
     Ok(Order {
-        preset: choices.preset.clone(),
+        preset: settings.preset.clone(),
         settings: resolved.settings,
         shrunk: resolved.shrunk,
-        dataset: choices.dataset.clone().unwrap_or(resolved.dataset),
-        data_dir: choices.data_dir.clone(),
+        dataset: settings.dataset.clone().unwrap_or(resolved.dataset),
+        data_dir: settings.data_dir.clone(),
         seed,
-        limits: choices.limits()?,
+        limits: settings.limits(),
         device,
-        jobs: jobs(choices.jobs, device)?,
+        jobs: jobs(settings.jobs, device)?,
     })
 }
 
 /// The device that was asked for, with the number of threads that was asked for.
-pub fn open_device(choices: &Choices) -> Result<tch::Device> {
+pub fn open_device(settings: &RunSettingsArgs) -> Result<tch::Device> {
     // Always said, so that a lone run and one after another are in the same state.
-    set_threads(choices.threads.unwrap_or_else(|| tch::get_num_threads().unsigned_abs()))?;
-    device::choose(&choices.device)
+    set_threads(settings.threads.unwrap_or_else(threads))?;
+    device::choose(&settings.device)
+}
+
+/// Threads of one operation, as they are set now.
+pub fn threads() -> u32 {
+    tch::get_num_threads().unsigned_abs()
 }
 
 /// Trials side by side: what was asked for, or every core of the device.
@@ -146,25 +185,20 @@ fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
     }
 }
 
-fn set_threads(threads: u32) -> Result<()> {
+/// Sets the threads of one operation.
+pub fn set_threads(threads: u32) -> Result<()> {
     match i32::try_from(threads) {
         Ok(n) if n > 0 => {
             tch::set_num_threads(n);
             Ok(())
         }
-        _ => Err(Error::Usage(format!("--threads {threads}: must be from 1 to {}", i32::MAX))),
+        _ => Err(usage!("--threads {threads}: must be from 1 to {}", i32::MAX)),
     }
 }
 
-/// How a run saves, talks and stops.
-pub fn manner(manners: &Manners, jobs: u64, watch: Watch, signals: &Signals) -> Result<SessionOptions> {
-    let checkpoint_seconds = parse_duration(&manners.checkpoint_every)?;
-    Ok(SessionOptions { checkpoint_seconds, jobs, tensorboard: manners.tensorboard, watch, signals: signals.clone() })
-}
-
 /// SIGINT and SIGTERM, caught.
-pub fn catch_signals() -> Result<Signals> {
-    Signals::install().map_err(|e| Error::Resource(format!("cannot catch signals: {e}")))
+fn catch_signals() -> Result<Signals> {
+    Signals::install().map_err(|e| resource!("cannot catch signals: {e}"))
 }
 
 /// Methods by their names; `all` is all.

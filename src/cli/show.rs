@@ -1,6 +1,6 @@
 //! Progress on standard error, results on standard output.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, resource};
 use crate::lab::{Update, Watch};
 use crate::record::{LedgerRecord, Phase, RunResult};
 use crate::units::{show_count, show_seconds};
@@ -129,7 +129,7 @@ pub fn print_out(text: &str) -> Result<()> {
 pub fn write_out(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Resource(format!("cannot write to standard output: {e}"))),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(resource!("cannot write to standard output: {e}")),
         _ => Ok(()),
     }
 }

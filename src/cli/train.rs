@@ -1,11 +1,10 @@
 //! `naslab train`, and reading an architecture by name or file.
 
-use super::args::{Choices, TrainArguments, parse_seeds};
+use super::args::{RunSettingsArgs, TrainArguments};
 use super::run::{Planned, open_device, order, run_all};
-use super::suite::share;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::lab::{Fixed, Method, Order};
-use crate::record::{ArchitectureRecord, read_json};
+use crate::record::{ArchitectureRecord, Role, read_json};
 use crate::reproductions::method;
 use crate::space::{Architecture, published, published_names};
 use serde_json::{Value, json};
@@ -15,14 +14,15 @@ use tch::Device;
 /// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
 pub fn train(a: &TrainArguments) -> Result<()> {
     let named = architecture(&a.architecture)?;
-    let seeds = parse_seeds(&a.runs.seeds)?;
-    let device = open_device(&a.runs.choices)?;
-    let choices = Choices { budget: share(&a.runs.choices, seeds.len())?, ..a.runs.choices.clone() };
+    let device = open_device(&a.runs.settings)?;
+    let seeds = &a.runs.seeds.0;
+    let settings = a.runs.settings.shared_by(seeds.len());
     let mut planned = Vec::new();
     for seed in seeds {
-        planned.push(Planned { method: &Fixed, choices: choices.clone(), order: named.order(&choices, seed, device)? });
+        let order = named.order(&settings, *seed, device)?;
+        planned.push(Planned { method: &Fixed, name: a.architecture.clone(), order });
     }
-    run_all(&planned, &a.runs, |_| ["train".into(), a.architecture.clone()])
+    run_all(&planned, &a.runs)
 }
 
 /// An architecture, its short name, and the method that found it, where that is known.
@@ -36,14 +36,15 @@ pub struct Named {
 }
 
 impl Named {
-    /// The method whose protocol trains it: the one that found it, or else that of its space.
+    /// The method whose protocol trains it: the one that found it, or else that of its space. Random search has no protocol of its own.
     pub fn home(&self) -> Result<&'static dyn Method> {
-        self.method.as_ref().and_then(|m| method(m).ok()).map_or_else(|| method(self.architecture.space().home), Ok)
+        let finder = self.method.as_ref().and_then(|m| method(m).ok()).filter(|m| m.card().role == Role::Search);
+        finder.map_or_else(|| method(self.architecture.space().home), Ok)
     }
 
     /// Its training from scratch, with everything resolved but the data.
-    pub fn order(&self, choices: &Choices, seed: u64, device: Device) -> Result<Order> {
-        let mut order = order(self.home()?, choices, seed, device)?;
+    pub fn order(&self, settings: &RunSettingsArgs, seed: u64, device: Device) -> Result<Order> {
+        let mut order = order(self.home()?, settings, seed, device)?;
         order.settings = Fixed::settings(order.settings, &self.name, &self.architecture);
         order.shrunk.retain(|s| !s.key.starts_with("search."));
         Ok(order)
@@ -59,13 +60,10 @@ pub fn architecture(text: &str) -> Result<Named> {
     let path = Path::new(text);
     if !path.exists() {
         let names: Vec<&str> = published_names().collect();
-        return Err(Error::input(
-            path,
-            format!("neither a file nor a published architecture; the published ones are {}", names.join(", ")),
-        ));
+        return Err(input!(path, "neither a file nor a published architecture; the published ones are {}", names.join(", ")));
     }
     let content = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
-    let value: Value = serde_json::from_str(&content).map_err(|e| Error::input(path, format!("not JSON: {e}")))?;
+    let value: Value = serde_json::from_str(&content).map_err(|e| input!(path, "not JSON: {e}"))?;
     let method = value["method"].as_str().map(String::from);
     // A finding names its candidates and which of them was chosen; an exported document holds one.
     let inner = match (&value["candidates"], value["chosen"].as_u64(), &value["architecture"]) {
@@ -73,8 +71,8 @@ pub fn architecture(text: &str) -> Result<Named> {
         (_, _, Value::Object(_)) => read_json::<ArchitectureRecord>(path).map(|record| json!(record.architecture))?,
         _ => value,
     };
-    let architecture: Architecture = serde_json::from_value(inner)
-        .map_err(|e| Error::input(path, format!("not an architecture, an architecture.json or a finding.json: {e}")))?;
+    let architecture: Architecture =
+        serde_json::from_value(inner).map_err(|e| input!(path, "not an architecture, an architecture.json or a finding.json: {e}"))?;
     architecture.check().map_err(|e| Error::input(path, e.to_string()))?;
     Ok(Named { name: format!("file-{}", &architecture.hash()[..8]), architecture, method })
 }

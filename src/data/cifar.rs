@@ -2,8 +2,9 @@
 
 use super::files::{Found, Md5Reader, list, read};
 use super::{DataSet, Images};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use flate2::read::GzDecoder;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +53,7 @@ fn other(name: &std::ffi::OsStr) -> Option<&'static str> {
 }
 
 fn foreign(path: &Path, what: &str) -> Error {
-    Error::input(path, format!("this is {what}; naslab reads the binary version of CIFAR-10: get {ARCHIVE}"))
+    input!(path, "this is {what}; naslab reads the binary version of CIFAR-10: get {ARCHIVE}")
 }
 
 fn find(folders: &[PathBuf]) -> Result<Place> {
@@ -77,7 +78,7 @@ fn find(folders: &[PathBuf]) -> Result<Place> {
         }
     }
     let first = folders.first().cloned().unwrap_or_default();
-    Err(Error::input(first, format!("no {FOLDER} and no {ARCHIVE}; looked in {}. Name its folder with --data-dir", list(folders))))
+    Err(input!(first, "no {FOLDER} and no {ARCHIVE}; looked in {}. Name its folder with --data-dir", list(folders)))
 }
 
 /// Reads the set from a folder or, without unpacking to disk, from the archive.
@@ -132,58 +133,49 @@ fn empty() -> Images {
 type Parts = (Images, Images, Vec<String>);
 
 fn from_folder(folder: &Path, notes: &mut Vec<String>) -> Result<Parts> {
-    let (mut train, mut test) = (empty(), empty());
-    for name in TRAIN.iter().chain([&TEST]) {
+    join(folder, notes, |name| {
         let path = folder.join(name);
-        records(&path, &read(&path)?, notes, if *name == TEST { &mut test } else { &mut train })?;
-    }
-    let meta = folder.join(META);
-    let classes = if meta.exists() { class_names(&meta, &read(&meta)?)? } else { CLASSES.map(String::from).to_vec() };
-    Ok((train, test, classes))
+        (name != META || path.exists()).then(|| read(&path)).transpose()
+    })
 }
 
 fn from_archive(path: &Path, notes: &mut Vec<String>) -> Result<Parts> {
-    let damaged = |e: std::io::Error| Error::input(path, format!("damaged archive: {e}; get {ARCHIVE} again"));
+    let damaged = |e: std::io::Error| input!(path, "damaged archive: {e}; get {ARCHIVE} again");
     let mut archive = tar::Archive::new(GzDecoder::new(Md5Reader::open(path)?));
-    let (mut batches, meta) = unpack(path, &mut archive)?;
-    // The trailer of the gzip stream is checked at its end, which the tar reader does not reach.
-    let mut rest = archive.into_inner();
-    std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
-    if rest.into_inner().finish().map_err(damaged)? != ARCHIVE_MD5 {
-        notes.push(format!("{}: not the published archive (its MD5 differs)", path.display()));
-    }
-    let (mut train, mut test) = (empty(), empty());
-    for (name, batch) in TRAIN.iter().chain([&TEST]).zip(&mut batches) {
-        let batch = batch.take().ok_or_else(|| Error::input(path, format!("the archive has no {name}; get {ARCHIVE} again")))?;
-        records(&path.join(name), &batch, notes, if *name == TEST { &mut test } else { &mut train })?;
-    }
-    let classes = meta.map_or_else(|| Ok(CLASSES.map(String::from).to_vec()), |m| class_names(&path.join(META), &m))?;
-    Ok((train, test, classes))
-}
-
-/// The six batches and the class names, as far as they are in the archive, in any order.
-type Unpacked = ([Option<Vec<u8>>; 6], Option<Vec<u8>>);
-
-fn unpack(path: &Path, archive: &mut tar::Archive<GzDecoder<Md5Reader>>) -> Result<Unpacked> {
-    let damaged = |e: std::io::Error| Error::input(path, format!("damaged archive: {e}; get {ARCHIVE} again"));
-    let (mut batches, mut meta): Unpacked = Default::default();
+    let mut files = BTreeMap::new();
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let inner = entry.path().map_err(damaged)?.into_owned();
         if let Some(what) = inner.iter().find_map(other) {
             return Err(foreign(path, what));
         }
-        let Some(name) = inner.file_name() else { continue };
-        let place = match TRAIN.iter().chain([&TEST]).position(|n| name == *n) {
-            Some(at) => &mut batches[at],
-            None if name == META => &mut meta,
-            None => continue,
-        };
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(damaged)?;
-        *place = Some(content);
+        if let Some(name) = TRAIN.iter().chain([&TEST, &META]).find(|n| inner.file_name().is_some_and(|name| name == **n)) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(damaged)?;
+            files.insert(*name, content);
+        }
     }
-    Ok((batches, meta))
+    // The trailer of the gzip stream is checked at its end, which the tar reader does not reach.
+    let mut rest = archive.into_inner();
+    std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
+    if rest.into_inner().finish().map_err(damaged)? != ARCHIVE_MD5 {
+        notes.push(format!("{}: not the published archive (its MD5 differs)", path.display()));
+    }
+    join(path, notes, |name| Ok(files.remove(name)))
+}
+
+/// Training and test images and the names of the classes from the files of the set; `place` is where they are.
+fn join(place: &Path, notes: &mut Vec<String>, mut content: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Parts> {
+    let (mut train, mut test) = (empty(), empty());
+    for name in TRAIN.iter().chain([&TEST]) {
+        let batch = content(name)?.ok_or_else(|| input!(place, "the archive has no {name}; get {ARCHIVE} again"))?;
+        records(&place.join(name), &batch, notes, if *name == TEST { &mut test } else { &mut train })?;
+    }
+    let classes = match content(META)? {
+        Some(meta) => class_names(&place.join(META), &meta)?,
+        None => CLASSES.map(String::from).to_vec(),
+    };
+    Ok((train, test, classes))
 }
 
 /// The lines that are not empty, as many as there are classes.
@@ -207,17 +199,14 @@ fn records(path: &Path, bytes: &[u8], notes: &mut Vec<String>, out: &mut Images)
             l if l > 0 && l.is_multiple_of(RECORD_100) => "; this has the record size of CIFAR-100",
             _ => "; get the file again",
         };
-        return Err(Error::input(
-            path,
-            format!("truncated at byte {}: expected a multiple of {RECORD} bytes, found {} bytes{hint}", n * RECORD, bytes.len()),
-        ));
+        let what = format!("truncated at byte {}: expected a multiple of {RECORD} bytes, found {} bytes{hint}", n * RECORD, bytes.len());
+        return Err(Error::input(path, what));
     }
     // Exactly: doubling would take up to twice the 150 MB of a full set.
     out.pixels.reserve_exact(n * (RECORD - 1));
     for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
         if usize::from(record[0]) >= CLASSES.len() {
-            let what = format!("byte {}: label {} out of range, expected 0 to {}", i * RECORD, record[0], CLASSES.len() - 1);
-            return Err(Error::input(path, what));
+            return Err(input!(path, "byte {}: label {} out of range, expected 0 to {}", i * RECORD, record[0], CLASSES.len() - 1));
         }
         out.labels.push(u16::from(record[0]));
         out.pixels.extend_from_slice(&record[1..]);

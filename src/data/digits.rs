@@ -2,7 +2,7 @@
 
 use super::files::Found;
 use super::{DataSet, Images};
-use crate::error::{Error, Result};
+use crate::error::{Result, input};
 use flate2::read::GzDecoder;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ pub fn check(_folders: &[PathBuf]) -> Vec<Found> {
 }
 
 fn parse(archive: &[u8]) -> Result<Images> {
-    let bad = |row: usize, what: String| Error::input(Path::new(NAME), format!("line {}: {what}", row + 1));
+    let bad = |row: usize, what: String| input!(Path::new(NAME), "line {}: {what}", row + 1);
     let mut all = Images { pixels: Vec::new(), channels: 1, height: SIDE, width: SIDE, labels: Vec::new() };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(GzDecoder::new(archive));
     for (row, record) in reader.records().enumerate() {

@@ -1,6 +1,6 @@
 //! Reading, unpacking and checking files.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::units::hex;
 use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
@@ -39,22 +39,28 @@ pub fn list(folders: &[PathBuf]) -> String {
     folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The content of a file, unpacked if its name ends in `.gz`.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
+/// The whole file, as it is on disk.
+pub fn stored(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {
         return Err(Error::input(path, "expected a file, found a folder"));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
     if bytes.is_empty() {
-        return Err(Error::input(path, "the file is empty"));
+        return Err(Error::input(path, "the file is empty; get it again"));
     }
+    Ok(bytes)
+}
+
+/// The content of a file, unpacked if its name ends in `.gz`.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = stored(path)?;
     if path.extension().is_none_or(|e| e != "gz") {
         return Ok(bytes);
     }
     let mut out = Vec::new();
     MultiGzDecoder::new(&bytes[..])
         .read_to_end(&mut out)
-        .map_err(|e| Error::input(path, format!("damaged gzip archive after {} unpacked bytes ({e}); get the file again", out.len())))?;
+        .map_err(|e| input!(path, "damaged gzip archive after {} unpacked bytes ({e}); get the file again", out.len()))?;
     Ok(out)
 }
 

@@ -4,7 +4,7 @@
 
 use super::files::{Found, list, md5, read};
 use super::{DataSet, Images};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use std::path::{Path, PathBuf};
 
 /// Type byte of unsigned bytes.
@@ -43,14 +43,9 @@ impl Published {
     fn load(&self, folders: &[PathBuf], notes: &mut Vec<String>) -> Result<(PathBuf, Idx)> {
         let path = self.find(folders).ok_or_else(|| {
             let first = folders.first().cloned().unwrap_or_default();
-            Error::input(
-                first,
-                format!(
-                    "no file {} (or without -, or without .gz); looked in {}. Install Debian's dataset-fashion-mnist, or name the folder with --data-dir",
-                    self.names()[0],
-                    list(folders)
-                ),
-            )
+            let name = &self.names()[0];
+            let what = format!("no file {name} (or without -, or without .gz); looked in {}", list(folders));
+            input!(first, "{what}. Install Debian's dataset-fashion-mnist, or name the folder with --data-dir")
         })?;
         let bytes = read(&path)?;
         if md5(&bytes) != self.md5 {
@@ -112,11 +107,10 @@ fn join(images: (PathBuf, Idx), labels: (PathBuf, Idx)) -> Result<Images> {
     let ((image_path, images), (label_path, labels)) = (images, labels);
     let (n, height, width) = (images.dimensions[0], images.dimensions[1], images.dimensions[2]);
     if labels.dimensions[0] != n {
-        let what = format!("{} labels for the {n} images in {}", labels.dimensions[0], image_path.display());
-        return Err(Error::input(label_path, what));
+        return Err(input!(label_path, "{} labels for the {n} images in {}", labels.dimensions[0], image_path.display()));
     }
     if n == 0 || height == 0 || width == 0 {
-        return Err(Error::input(image_path, format!("expected images, found {n} of {height}x{width} pixels")));
+        return Err(input!(image_path, "expected images, found {n} of {height}x{width} pixels"));
     }
     if let Some(at) = labels.values.iter().position(|l| usize::from(*l) >= CLASSES.len()) {
         let header = 8;

@@ -2,7 +2,7 @@
 
 use super::parts::{Call, float, floats_tensor, int, ints, ints_tensor, pads, text};
 use super::proto::{Attribute, Node, Tensor};
-use crate::error::{Error, Result};
+use crate::error::{Result, resource};
 use crate::shim::{Argument, TracedNode};
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ impl Converter {
     /// Translates one operation.
     ///
     /// # Errors
-    /// [`Error::Resource`] for an operation or a form of it that has no translation here.
+    /// [`crate::Error::Resource`] for an operation or a form of it that has no translation here.
     pub fn convert(&mut self, node: &TracedNode) -> Result<()> {
         let [output] = &node.outputs[..] else {
             return Err(Call(node).refuse("it has not one result"));
@@ -52,10 +52,10 @@ impl Converter {
             "constant_pad_nd" => self.constant_pad(call, out),
             "replication_pad2d" => self.replication_pad(call, out),
             "upsample_nearest2d" => self.nearest(call, out),
-            _ => Err(Error::Resource(format!(
+            _ => Err(resource!(
                 "this network cannot be exported: it uses {}, which has no translation to ONNX in this version of naslab",
                 node.op
-            ))),
+            )),
         }
     }
 

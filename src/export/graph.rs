@@ -1,6 +1,6 @@
 //! What a network does when it scores, for any number of images.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, resource};
 use crate::lab::Built;
 use crate::nn::Pass;
 use crate::shim::{Argument, Traced, TracedNode, TracedValue, trace};
@@ -14,7 +14,7 @@ const BATCHES: [i64; 2] = [2, 3];
 /// trace and says nothing.
 ///
 /// # Errors
-/// [`Error::Resource`] if libtorch cannot record the network, or if what it does depends on the number of images.
+/// [`crate::Error::Resource`] if libtorch cannot record the network, or if what it does depends on the number of images.
 pub fn record(built: &Built, images: &str) -> Result<Traced> {
     let [a, b] = BATCHES.map(|n| record_batch(built, images, n));
     let a = a?;
@@ -29,7 +29,7 @@ fn record_batch(built: &Built, images: &str, n: i64) -> Result<Traced> {
     inputs.extend(table.names().zip(weights.params()));
     inputs.extend(table.stat_names().zip(weights.stats()));
     let score = || built.network.forward(weights, &x, &mut Pass::evaluation()).logits;
-    no_grad(|| trace(&inputs, score)).map_err(|e| Error::Resource(format!("libtorch cannot record the network: {e}")))
+    no_grad(|| trace(&inputs, score)).map_err(|e| resource!("libtorch cannot record the network: {e}"))
 }
 
 /// Refuses two traces that differ in more than the number of images.
@@ -40,9 +40,9 @@ fn check_same(a: &Traced, b: &Traced) -> Result<()> {
         |(a, b): (&TracedNode, &TracedNode)| a.op == b.op && a.inputs == b.inputs && a.outputs.iter().zip(&b.outputs).all(same_value);
     let differing = a.nodes.iter().zip(&b.nodes).find(|pair| !same(*pair)).map(|(a, _)| a.op.as_str());
     match differing.or((a.nodes.len() != b.nodes.len() || a.output != b.output).then_some("one of its operations")) {
-        Some(op) => Err(Error::Resource(format!(
+        Some(op) => Err(resource!(
             "this network cannot be exported: {op} depends on the number of images, for which there is no translation in this version of naslab"
-        ))),
+        )),
         None => Ok(()),
     }
 }

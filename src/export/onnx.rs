@@ -4,7 +4,7 @@ use super::convert::Converter;
 use super::graph::record;
 use super::parts::tensor;
 use super::proto::{DataKind, Dimension, Entry, Graph, Model, OperatorSet, Shape, Size, Tensor, TensorKind, ValueInfo, ValueKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, resource};
 use crate::lab::{Built, blobs};
 use crate::record::Blob;
 use prost::Message;
@@ -65,9 +65,9 @@ fn encode(graph: Graph, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     };
     let length = model.encoded_len();
     if length > LONGEST {
-        return Err(Error::Resource(format!(
+        return Err(resource!(
             "the network takes {length} bytes, an ONNX file holds {LONGEST} at the most; export its weights only, with --format weights"
-        )));
+        ));
     }
     Ok(model.encode_to_vec())
 }

@@ -1,7 +1,7 @@
 //! Reading the arguments of a traced operation, and writing the parts of an ONNX node.
 
 use super::proto;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, resource};
 use crate::shim::{Argument, TracedNode};
 
 /// An operation whose arguments are read by their place in libtorch's schema.
@@ -11,7 +11,7 @@ pub struct Call<'a>(pub &'a TracedNode);
 impl<'a> Call<'a> {
     /// An error that names the operation.
     pub fn refuse(self, what: &str) -> Error {
-        Error::Resource(format!("{} cannot be written as ONNX: {what}", self.0.op))
+        resource!("{} cannot be written as ONNX: {what}", self.0.op)
     }
 
     fn argument(self, at: usize) -> Result<&'a Argument> {

@@ -5,6 +5,7 @@ use super::*;
 use crate::nn::{Init, Loss, ParamId, Table};
 use crate::space::darts;
 use crate::task::Augment;
+use std::collections::BTreeMap;
 
 struct Toy {
     table: Table,

@@ -36,6 +36,9 @@ impl Fixed {
     /// Turns the settings of the method whose space `architecture` belongs to into settings of its training alone.
     pub fn settings(mut of_method: Value, name: &str, architecture: &Architecture) -> Value {
         of_method["search"] = json!({ "name": name, "architecture": architecture });
+        if let Value::Object(sections) = &mut of_method {
+            sections.remove("control");
+        }
         of_method
     }
 }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 /// What is to be done, with everything resolved but the data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// Name of the preset.
     pub preset: String,
@@ -41,6 +41,7 @@ pub struct Order {
     /// Limits of the run.
     pub limits: Limits,
     /// Device to work on.
+    #[serde(with = "device::by_name")]
     pub device: Device,
     /// Children to train side by side.
     pub jobs: u64,

@@ -1,7 +1,7 @@
 //! The data of a run: of the kind that its search works on.
 
 use super::method::Prepared;
-use crate::data::{self, SEGMENTATION_SETS, SETS};
+use crate::data;
 use crate::error::{Error, Result};
 use crate::task::{Classification, Segmentation, Task, Test, Window};
 use std::path::Path;
@@ -30,7 +30,7 @@ pub fn suits(prepared: &Prepared, method: &str, dataset: &str) -> Result<bool> {
     if data::is_segmentation(dataset)? == pixels {
         return Ok(pixels);
     }
-    let names: Vec<&str> = if pixels { SEGMENTATION_SETS.iter().map(|s| s.name).collect() } else { SETS.iter().map(|s| s.name).collect() };
+    let names: Vec<&str> = data::SETS.iter().filter(|s| s.is_segmentation() == pixels).map(|s| s.name).collect();
     let (wanted, given) = if pixels { ("every pixel", "whole images") } else { ("whole images", "every pixel") };
     Err(Error::Usage(format!(
         "{method} classifies {wanted}, and '{dataset}' has classes of {given}; choose --dataset {}",

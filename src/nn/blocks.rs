@@ -1,8 +1,9 @@
 //! The convolution blocks that cells are made of. The order is always ReLU → convolution → batch norm, without bias.
 
+use super::blocked::BlockedStage;
+use super::kernels::{self, laid_out};
 use super::norm::{BatchNorm, norm_by_batch};
 use super::weights::{ParamId, Table, Weights};
-use crate::shim;
 use tch::Tensor;
 
 /// Shape of a convolution. Pairs are (vertical, horizontal).
@@ -71,10 +72,10 @@ impl Conv {
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
         let s = &self.shape;
         if self.is_depthwise() {
-            return shim::depthwise(x, &w[self.weight], s.stride.0, s.padding.0, s.dilation);
+            return kernels::depthwise(x, &w[self.weight], s.stride.0, s.padding.0, s.dilation);
         }
         let pair = |p: (i64, i64)| [p.0, p.1];
-        shim::laid_out(x).conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
+        laid_out(x).conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
     }
 }
 
@@ -100,7 +101,7 @@ impl Linear {
 
 /// ReLU (if `relu`), a pointwise or a depthwise and a pointwise convolution, and batch norm as one stage of our own kernels; `None` for other
 /// convolutions.
-fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) -> Option<shim::Stage<'a>> {
+fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) -> Option<BlockedStage<'a>> {
     let (depthwise, pointwise) = match convs {
         [pointwise] => (None, pointwise),
         [depthwise, pointwise] if depthwise.is_depthwise() => (Some(depthwise), pointwise),
@@ -114,7 +115,7 @@ fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) ->
         return None;
     }
     let (affine, (mean, var)) = norm.tensors(w);
-    Some(shim::Stage {
+    Some(BlockedStage {
         depthwise: depthwise.map(|d| &w[d.weight]),
         pointwise: &w[pointwise.weight],
         affine: affine.map(|(g, b)| (g.shallow_clone(), b.shallow_clone())),
@@ -134,12 +135,21 @@ pub fn stage(x: &Tensor, depthwise: Option<&Tensor>, pointwise: &Tensor, affine:
     // The kernels move running statistics; nobody reads these.
     let nowhere = (Tensor::zeros([outputs], (x.kind(), x.device())), Tensor::ones([outputs], (x.kind(), x.device())));
     let given = (affine.0.shallow_clone(), affine.1.shallow_clone());
-    let stage =
-        shim::Stage { depthwise, pointwise, affine: Some(given), running: nowhere, relu: true, stride: 1, dilation: 1, shift: 0, first: 0 };
+    let stage = BlockedStage {
+        depthwise,
+        pointwise,
+        affine: Some(given),
+        running: nowhere,
+        relu: true,
+        stride: 1,
+        dilation: 1,
+        shift: 0,
+        first: 0,
+    };
     stage.forward(x, true).unwrap_or_else(|| {
         let padding = depthwise.map_or(0, |d| (d.size()[3] - 1) / 2);
         let x = x.relu();
-        let x = depthwise.map_or_else(|| x.shallow_clone(), |d| shim::depthwise(&x, d, 1, padding, 1));
+        let x = depthwise.map_or_else(|| x.shallow_clone(), |d| kernels::depthwise(&x, d, 1, padding, 1));
         let x = x.conv2d(pointwise, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
         norm_by_batch(&x, affine)
     })
@@ -167,7 +177,7 @@ impl ReluConvBn {
     }
 
     /// As a stage of our own kernels, if it is one.
-    pub fn stage<'a>(&self, w: &'a Weights) -> Option<shim::Stage<'a>> {
+    pub fn stage<'a>(&self, w: &'a Weights) -> Option<BlockedStage<'a>> {
         as_stage(&self.convs, &self.norm, true, w)
     }
 
@@ -238,12 +248,12 @@ impl FactorizedReduce {
     }
 
     /// As stages of our own kernels, one for each half of the channels.
-    pub fn stages<'a>(&self, w: &'a Weights) -> [shim::Stage<'a>; 2] {
+    pub fn stages<'a>(&self, w: &'a Weights) -> [BlockedStage<'a>; 2] {
         let (affine, (mean, var)) = self.norm.tensors(w);
         let split = self.straight.shape.output;
         [(self.straight, 0, 0, split), (self.shifted, 1, split, self.shifted.shape.output)].map(|(conv, shift, first, count)| {
             let half = |t: &Tensor| t.narrow(0, first, count);
-            shim::Stage {
+            BlockedStage {
                 depthwise: None,
                 pointwise: &w[conv.weight],
                 affine: affine.map(|(g, b)| (half(g), half(b))),

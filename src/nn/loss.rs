@@ -2,7 +2,7 @@
 //! the background).
 
 use super::network::cross_entropy;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -30,10 +30,7 @@ impl Loss {
     pub fn check(&self, section: &str) -> Result<()> {
         let weights = [self.cross_entropy, self.dice];
         if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || weights == [0.0; 2] {
-            return Err(Error::Usage(format!(
-                "{section}: cross_entropy {} and dice {}: give one a positive weight",
-                weights[0], weights[1]
-            )));
+            return Err(usage!("{section}: cross_entropy {} and dice {}: give one a positive weight", weights[0], weights[1]));
         }
         Ok(())
     }

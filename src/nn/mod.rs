@@ -1,16 +1,21 @@
 //! Operations as functions of explicit weight tensors, blocks, initialisers, drop path; for images and for segmentation.
 
+mod blocked;
 mod blocks;
+mod kernels;
 mod loss;
 mod network;
 mod norm;
 mod pool;
 mod resize;
 mod segment_block;
+#[cfg(test)]
+mod testing;
 mod weights;
 
-pub use crate::shim::{Blocked, PoolKind, Stage as BlockedStage, Term as BlockedTerm, plainly, pool};
+pub use blocked::{Blocked, BlockedStage, BlockedTerm};
 pub use blocks::{Conv, ConvBn, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
+pub use kernels::{Kernels, PoolKind, depthwise, plainly, pool, use_kernels};
 pub use loss::{Loss, dice_loss, legacy_soft_dice};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;

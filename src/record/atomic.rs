@@ -1,7 +1,7 @@
 //! Files that are either as before or complete, and JSON that says what is wrong with it.
 
 use super::FORMAT;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input, usage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -56,7 +56,7 @@ pub(super) fn remove_temporaries(folder: &Path) {
 /// # Errors
 /// As [`write_atomic`]; [`Error::Usage`] for a value that JSON cannot hold.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::Usage(format!("{}: not a JSON value: {e}", path.display())))?;
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| usage!("{}: not a JSON value: {e}", path.display()))?;
     text.push(b'\n');
     write_atomic(path, &text)
 }
@@ -70,10 +70,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     // The version comes first: a newer file may well have another shape.
     if let Some(format) = format_of(&bytes).filter(|f| *f != u64::from(FORMAT)) {
         let who = if format > u64::from(FORMAT) { "a newer" } else { "an older" };
-        return Err(Error::input(
-            path,
-            format!("written by {who} naslab: format {format}, this one reads {FORMAT}; use the naslab that wrote it"),
-        ));
+        return Err(input!(path, "written by {who} naslab: format {format}, this one reads {FORMAT}; use the naslab that wrote it"));
     }
     serde_json::from_slice(&bytes).map_err(|e| Error::input(path, explain(&e)))
 }

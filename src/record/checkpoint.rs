@@ -4,7 +4,7 @@
 //! damaged one is seen by its name; two generations are kept. The plain part of the state is JSON in the metadata.
 
 use super::atomic::{remove_temporaries, sync_folder, write_atomic};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::units::hex;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as FileDtype, TensorView};
@@ -211,15 +211,15 @@ fn encode(blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>
     let mut views = Vec::with_capacity(blobs.len());
     for blob in blobs {
         if !names.insert(blob.name.as_str()) {
-            return Err(Error::Usage(format!("two tensors of one file are named '{}'", blob.name)));
+            return Err(usage!("two tensors of one file are named '{}'", blob.name));
         }
         let (_, dtype) = DTYPES.iter().find(|(d, _)| *d == blob.dtype).expect("DTYPES lists every kind");
-        let view = TensorView::new(*dtype, blob.shape.clone(), &blob.bytes)
-            .map_err(|e| Error::Usage(format!("tensor '{}' cannot be stored: {e}", blob.name)))?;
+        let view =
+            TensorView::new(*dtype, blob.shape.clone(), &blob.bytes).map_err(|e| usage!("tensor '{}' cannot be stored: {e}", blob.name))?;
         views.push((blob.name.as_str(), view));
     }
     let unordered: HashMap<String, String> = metadata.clone().into_iter().collect();
-    let bytes = safetensors::serialize(views, Some(unordered)).map_err(|e| Error::Usage(format!("tensors cannot be stored: {e}")))?;
+    let bytes = safetensors::serialize(views, Some(unordered)).map_err(|e| usage!("tensors cannot be stored: {e}"))?;
     Ok(order_metadata(bytes, metadata))
 }
 

@@ -6,7 +6,7 @@
 
 use super::Event;
 use super::atomic::{folder_of, sync_folder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input, usage};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -147,12 +147,12 @@ pub fn read(path: &Path) -> Result<(Vec<StoredEvent>, Vec<String>)> {
 
 /// The JSON text of an event that is sure to read back.
 fn text_of(event: &Event) -> Result<String> {
-    let mut value = serde_json::to_value(event).map_err(|e| Error::Usage(format!("an event cannot be recorded: {e}")))?;
+    let mut value = serde_json::to_value(event).map_err(|e| usage!("an event cannot be recorded: {e}"))?;
     drop_null_figures(&mut value);
     let text = value.to_string();
     match serde_json::from_str::<Event>(&text) {
         Ok(_) => Ok(text),
-        Err(e) => Err(Error::Usage(format!("an event cannot be recorded, a figure in it is NaN or infinite ({e}): {text}"))),
+        Err(e) => Err(usage!("an event cannot be recorded, a figure in it is NaN or infinite ({e}): {text}")),
     }
 }
 
@@ -204,7 +204,7 @@ fn parse(path: &Path) -> Result<Content> {
                 break;
             }
             Err(Fault::Damaged(what)) => return Err(damage(path, n + 1, at, &what)),
-            Err(Fault::Foreign(what)) => return Err(Error::input(path, format!("line {}, byte {at}: {what}", n + 1))),
+            Err(Fault::Foreign(what)) => return Err(input!(path, "line {}, byte {at}: {what}", n + 1)),
         }
         at += line.len();
     }
@@ -222,12 +222,10 @@ fn torn_notice(path: &Path, at: usize, length: usize, what: &str) -> String {
 }
 
 fn damage(path: &Path, line: u64, at: usize, what: &str) -> Error {
-    Error::input(
+    input!(
         path,
-        format!(
-            "line {line}, byte {at}: {what}; the log is damaged here and was not changed: restore it from a copy, \
+        "line {line}, byte {at}: {what}; the log is damaged here and was not changed: restore it from a copy, \
              or start the run anew in another folder"
-        ),
     )
 }
 

@@ -4,7 +4,7 @@ use super::atomic::{TEMPORARY, folder_of, read_json, read_json_if, remove_tempor
 use super::checkpoint::{Blob, Checkpoints, write_safetensors};
 use super::segmentation::{read_examples, write_examples};
 use super::{EventLog, Example, FindingRecord, LedgerRecord, Manifest, RunResult};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input, usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -64,7 +64,7 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<Self> {
         match path.join(MANIFEST).try_exists() {
             Ok(true) => Ok(Self { path: path.to_path_buf(), lock: None }),
-            Ok(false) => Err(Error::input(path, format!("no run here (no {MANIFEST}); resume never starts a new one, use: naslab run"))),
+            Ok(false) => Err(input!(path, "no run here (no {MANIFEST}); resume never starts a new one, use: naslab run")),
             Err(e) => Err(Error::reading(path, &e)),
         }
     }
@@ -92,10 +92,7 @@ impl RunDir {
         let mut text = String::new();
         let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
         let pid = pid.map_or_else(|| "unknown".to_string(), |p| p.to_string());
-        Error::Usage(format!(
-            "{}: another naslab process works on this run (pid {pid}); wait for it to end, or stop it",
-            self.path.display()
-        ))
+        usage!("{}: another naslab process works on this run (pid {pid}); wait for it to end, or stop it", self.path.display())
     }
 
     /// The folder.
@@ -220,15 +217,15 @@ impl RunDir {
 fn refuse_content(path: &Path) -> Result<()> {
     let shown = path.display();
     if path.is_file() {
-        return Err(Error::Usage(format!("{shown} is a file; name a folder for the run")));
+        return Err(usage!("{shown} is a file; name a folder for the run"));
     }
     if path.join(MANIFEST).exists() {
-        return Err(Error::Usage(format!("{shown} holds a run already; go on with: naslab resume {shown}")));
+        return Err(usage!("{shown} holds a run already; go on with: naslab resume {shown}"));
     }
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name != LOCK && !name.starts_with(TEMPORARY) {
-            return Err(Error::Usage(format!("{shown} is not empty and holds no run (it has '{name}'); choose another folder")));
+            return Err(usage!("{shown} is not empty and holds no run (it has '{name}'); choose another folder"));
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What a segmentation leaves beside its score: overlaps by class, and some slices with what was predicted.
 
 use super::checkpoint::{Blob, Dtype, read_safetensors, write_safetensors};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -106,14 +106,13 @@ pub fn read_examples(path: &Path) -> Result<Vec<Example>> {
     }
     let (blobs, metadata) = read_safetensors(path)?;
     let list = metadata.get(LIST).ok_or_else(|| Error::input(path, "it has no list of examples"))?;
-    let list: Vec<ExampleInfo> =
-        serde_json::from_str(list).map_err(|e| Error::input(path, format!("its list of examples is damaged: {e}")))?;
+    let list: Vec<ExampleInfo> = serde_json::from_str(list).map_err(|e| input!(path, "its list of examples is damaged: {e}"))?;
     let one = |(i, about): (usize, ExampleInfo)| {
         let [image, truth, predicted] = KINDS.map(|kind| {
             let blob = blobs.iter().find(|b| b.name == format!("{i}.{kind}") && b.shape == [about.height, about.width]);
             blob.filter(|b| b.dtype == Dtype::U8)
                 .map(|b| b.bytes.clone())
-                .ok_or_else(|| Error::input(path, format!("example {i} has no {kind} of {}x{} bytes", about.height, about.width)))
+                .ok_or_else(|| input!(path, "example {i} has no {kind} of {}x{} bytes", about.height, about.width))
         });
         Ok(Example { image: image?, truth: truth?, predicted: predicted?, about })
     };

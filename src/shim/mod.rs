@@ -1,15 +1,11 @@
 //! The few things of libtorch that tch does not reach, through a little C++, and kernels where libtorch's are slow.
 
-mod blocked;
 mod counter;
-mod planes;
-#[cfg(test)]
-mod testing;
+mod kernels;
 mod trace;
 
-pub use blocked::{Blocked, Stage, Term};
 pub use counter::{count_operators, keep_memory, return_memory};
-pub use planes::{Kernels, PoolKind, depthwise, laid_out, plainly, pool, use_kernels};
+pub use kernels::{depthwise, lanes, pool, pool_norm, sum};
 pub use trace::{Argument, Traced, TracedNode, TracedValue, is_tracing, trace};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};

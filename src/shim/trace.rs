@@ -1,6 +1,6 @@
 //! What a calculation consists of, as libtorch's tracer records it.
 
-use super::planes::last_error;
+use super::kernels::last_error;
 use serde::Deserialize;
 use std::ffi::{CStr, CString, c_char, c_void};
 use tch::Tensor;
@@ -103,32 +103,11 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shim::{PoolKind, depthwise, pool};
     use tch::{Device, Kind};
-
-    fn ones(shape: &[i64]) -> Tensor {
-        Tensor::ones(shape, (Kind::Float, Device::Cpu))
-    }
-
-    #[test]
-    fn a_trace_names_operations_inputs_and_shapes() {
-        let (x, w) = (ones(&[2, 3, 5, 5]), ones(&[3, 1, 3, 3]));
-        let traced =
-            trace(&[("x", &x), ("a.weight", &w)], || pool(&depthwise(&x.relu(), &w, 2, 1, 1), PoolKind::Maximum, 3, 1) * 0.5).unwrap();
-        let ops: Vec<&str> = traced.nodes.iter().map(|n| n.op.as_str()).collect();
-        assert_eq!(ops, ["aten::relu", "aten::_convolution", "aten::max_pool2d", "aten::mul"]);
-        assert_eq!(traced.nodes[0].inputs, [Argument::Value("x".into())]);
-        let convolution = &traced.nodes[1];
-        assert_eq!(convolution.inputs[1], Argument::Value("a.weight".into()));
-        assert_eq!(convolution.inputs[3], Argument::List(vec![Argument::Int(2), Argument::Int(2)]));
-        assert_eq!(convolution.outputs[0].shape.as_deref(), Some(&[2, 3, 3, 3][..]));
-        assert_eq!(traced.output, traced.nodes[3].outputs[0].name);
-        assert!(!is_tracing());
-    }
 
     #[test]
     fn after_a_panic_nothing_is_recorded() {
-        let x = ones(&[1]);
+        let x = Tensor::ones([1], (Kind::Float, Device::Cpu));
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| trace(&[("x", &x)], || panic!("on purpose"))));
         assert!(caught.is_err() && !is_tracing());
     }

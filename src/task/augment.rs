@@ -1,7 +1,7 @@
 //! Random changes of training images, a whole batch at a time.
 
 use super::elastic::deform;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::seed::Rng;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,14 @@ impl Augment {
     pub fn check(&self, section: &str, height: i64, width: i64) -> Result<()> {
         let side = height.min(width);
         if i64::from(self.crop_padding) >= side || i64::from(self.cutout) > 2 * side {
-            return Err(Error::Usage(format!(
+            let what = format!(
                 "{section}: crop_padding {} and cutout {} are too large for images of {height}x{width}",
                 self.crop_padding, self.cutout
-            )));
+            );
+            return Err(Error::Usage(what));
         }
         if !(0.0..=1.0).contains(&self.elastic) {
-            return Err(Error::Usage(format!("{section}.elastic = {}: a probability is from 0 to 1", self.elastic)));
+            return Err(usage!("{section}.elastic = {}: a probability is from 0 to 1", self.elastic));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::augment::Augment;
 use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, Test};
 use crate::data::{DataSet, Images};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::nn::cross_entropy;
 use crate::record::{Example, Normalisation};
 use crate::seed::Rng;
@@ -46,17 +46,18 @@ impl Classification {
         let search = cut(data.search_items, limit.search);
         let retrain = cut(data.train.len(), limit.retrain);
         if search < 8 || retrain < 2 || data.test.is_empty() {
-            return Err(Error::Usage(format!(
+            let what = format!(
                 "{}: at least 8 images are needed for a search, 2 for the retraining and 1 for the test; there are {search}, {retrain} and {}",
                 data.name,
                 data.test.len()
-            )));
+            );
+            return Err(Error::Usage(what));
         }
         let valid = if limit.valid == 0 { search - search / 2 } else { limit.valid };
         if valid + 2 > search {
-            return Err(Error::Usage(format!(
+            return Err(usage!(
                 "data.valid_images = {valid}: of {search} search images at least 2 must be left to train; give fewer, or 0 for half"
-            )));
+            ));
         }
         let (train, valid, retrain) = (0..search - valid, search - valid..search, 0..retrain);
         let text = format!("train {train:?} valid {valid:?} retrain {retrain:?} test {:?}", 0..data.test.len());

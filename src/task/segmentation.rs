@@ -5,7 +5,7 @@ use super::classification::cut;
 use super::confusion::{Confusion, confusions};
 use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, Test};
 use crate::data::{SegmentationSet, Volume};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::legacy_soft_dice;
 use crate::record::{Example, ExampleInfo, Normalisation, PADDING};
 use crate::seed::Rng;
@@ -117,7 +117,7 @@ impl Segmentation {
     pub fn open(data: &SegmentationSet, window: Window, limit: Limit, device: Device) -> Result<(Self, SegmentationTest)> {
         let volumes = by_subject(&data.train);
         let (search, retrain) = (cut(volumes.len(), limit.search), cut(volumes.len(), limit.retrain));
-        let refuse = |what: String| Err(Error::Usage(format!("{}: {what}", data.name)));
+        let refuse = |what: String| Err(usage!("{}: {what}", data.name));
         let classes = data.classes.len();
         let [height, width] = [window.height, window.width];
         if !(2..=usize::from(PADDING)).contains(&classes) || height == 0 || width == 0 {

@@ -9,7 +9,7 @@ fn volume(name: &str, subject: &str, [depth, height, width]: [usize; 3], number:
     let inside = |y: usize, x: usize| y.abs_diff(height / 2) <= 1 && x.abs_diff(width / 2) <= 1;
     let slice = |d: usize| (0..height * width).map(move |i| if inside(i / width, i % width) { 1 + (d % 2) as u8 } else { 0 });
     let mask = (0..depth).flat_map(slice).collect();
-    Volume { name: name.into(), subject: subject.into(), depth, height, width, intensities, mask, spacing: None }
+    Volume { name: name.into(), subject: subject.into(), depth, height, width, intensities, mask }
 }
 
 /// Six training volumes of four subjects with 4 slices each, and two test volumes.

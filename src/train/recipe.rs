@@ -1,7 +1,7 @@
 //! How a network is trained from scratch.
 
 use super::optim::OptimizerKind;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::Loss;
 use serde::{Deserialize, Serialize};
 
@@ -59,11 +59,11 @@ impl Recipe {
             if value.is_finite() && value >= least {
                 return Ok(());
             }
-            Err(Error::Usage(format!("{section}.{key} = {value}: must be at least {least}")))
+            Err(usage!("{section}.{key} = {value}: must be at least {least}"))
         };
         at_least("epochs", self.epochs as f64, 1.0)?;
         if self.epochs > MOST_EPOCHS {
-            return Err(Error::Usage(format!("{section}.epochs = {}: must be at most {MOST_EPOCHS}", self.epochs)));
+            return Err(usage!("{section}.epochs = {}: must be at most {MOST_EPOCHS}", self.epochs));
         }
         at_least("batch", self.batch as f64, 2.0)?;
         at_least("learning_rate", self.learning_rate, 0.0)?;
@@ -74,21 +74,21 @@ impl Recipe {
         at_least("restart_factor", self.restart_factor as f64, 1.0)?;
         at_least("dropout", self.dropout, 0.0)?;
         if self.dropout >= 1.0 {
-            return Err(Error::Usage(format!("{section}.dropout = {}: must be below 1", self.dropout)));
+            return Err(usage!("{section}.dropout = {}: must be below 1", self.dropout));
         }
         if self.restart > 0 && self.by_step {
-            return Err(Error::Usage(format!("{section}: a cosine that restarts changes by epoch; set by_step to false")));
+            return Err(usage!("{section}: a cosine that restarts changes by epoch; set by_step to false"));
         }
         if self.optimizer == OptimizerKind::Adam && (self.momentum >= 1.0 || self.nesterov || !self.decay_all) {
-            return Err(Error::Usage(format!(
+            return Err(usage!(
                 "{section}: Adam takes momentum as its first beta, below 1, decays all weights and does not look ahead (nesterov)"
-            )));
+            ));
         }
         self.loss.check(&format!("{section}.loss"))?;
         at_least("auxiliary_weight", self.auxiliary_weight, 0.0)?;
         at_least("drop_path", self.drop_path, 0.0)?;
         if self.drop_path >= 1.0 {
-            return Err(Error::Usage(format!("{section}.drop_path = {}: must be below 1", self.drop_path)));
+            return Err(usage!("{section}.drop_path = {}: must be below 1", self.drop_path));
         }
         Ok(())
     }

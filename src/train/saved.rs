@@ -1,6 +1,6 @@
 //! State on its way to or from a checkpoint.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, input};
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Tensor, no_grad};
 
@@ -25,9 +25,9 @@ impl Saved {
     /// The plain values.
     ///
     /// # Errors
-    /// [`Error::Input`] where another version wrote them.
+    /// [`crate::error::Error::Input`] where another version wrote them.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(&self.state).map_err(|e| Error::input("checkpoint", format!("written by another version: {e}")))
+        T::deserialize(&self.state).map_err(|e| input!("checkpoint", "written by another version: {e}"))
     }
 
     /// Copies the tensor `name` into `target`, which must have its shape.
@@ -36,9 +36,9 @@ impl Saved {
             .tensors
             .iter()
             .find(|(n, _)| n == name)
-            .ok_or_else(|| Error::input("checkpoint", format!("no tensor '{name}'; it was written by another version")))?;
+            .ok_or_else(|| input!("checkpoint", "no tensor '{name}'; it was written by another version"))?;
         if source.size() != target.size() {
-            return Err(Error::input("checkpoint", format!("tensor '{name}' is {:?}, expected {:?}", source.size(), target.size())));
+            return Err(input!("checkpoint", "tensor '{name}' is {:?}, expected {:?}", source.size(), target.size()));
         }
         no_grad(|| target.shallow_clone().copy_(source));
         Ok(())

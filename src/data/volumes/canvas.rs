@@ -50,7 +50,7 @@ pub fn find(_folders: &[PathBuf]) -> Result<Option<Listing>> {
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     let test = Test::Subjects((0..TEST).map(|i| format!("test-{i:02}")).collect());
     let classes = std::iter::once("background".to_string()).chain(digits.classes).collect();
-    Ok(Some(Listing { folder: "digit-canvas".into(), classes: Some(classes), cases, test, notes: Vec::new() }))
+    Ok(Some(Listing { folder: "digit-canvas".into(), classes: Some(classes), cases, test }))
 }
 
 /// One volume, a subject of its own; each canvas has random numbers of its own.
@@ -63,7 +63,7 @@ fn volume(name: String, images: &Images, rng: impl Fn(u64) -> Rng) -> Result<Vol
     }
     let depth = DEPTH as usize;
     let intensities = scale(Path::new(&name), [depth, SIDE, SIDE], pixels)?;
-    Ok(Volume { subject: name.clone(), name, depth, height: SIDE, width: SIDE, intensities, mask, spacing: None })
+    Ok(Volume { subject: name.clone(), name, depth, height: SIDE, width: SIDE, intensities, mask })
 }
 
 /// Ink and class of every pixel of one canvas.

@@ -1,7 +1,7 @@
 //! CHAOS: folders of DICOM slices and of PNG masks, CT with the liver, MR with four organs.
 
 use super::listing::{Case, Classes, Listing, Source, Test, entries, name};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use std::path::{Path, PathBuf};
 
 const IMAGES: &str = "DICOM_anon";
@@ -79,23 +79,17 @@ fn find(folders: &[PathBuf], kind: &Kind, volumes: impl Fn(&Path) -> Volumes) ->
     if cases.is_empty() {
         return Err(Error::input(folder, "expected a folder for each patient, found none"));
     }
-    Ok(Some(Listing {
-        folder,
-        classes: Some(kind.classes.iter().map(|c| c.to_string()).collect()),
-        cases,
-        test: Test::Share,
-        notes: Vec::new(),
-    }))
+    Ok(Some(Listing { folder, classes: Some(kind.classes.iter().map(|c| c.to_string()).collect()), cases, test: Test::Share }))
 }
 
 /// Files of a folder with an ending; at least one.
 fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
-        return Err(Error::input(folder, format!("expected a folder of *{ending} files, found none; unpack the whole training set")));
+        return Err(input!(folder, "expected a folder of *{ending} files, found none; unpack the whole training set"));
     }
     let found: Vec<PathBuf> = entries(folder)?.into_iter().filter(|p| name(p).to_ascii_lowercase().ends_with(ending)).collect();
     if found.is_empty() {
-        return Err(Error::input(folder, format!("expected *{ending} files, found none; unpack the whole training set")));
+        return Err(input!(folder, "expected *{ending} files, found none; unpack the whole training set"));
     }
     Ok(found)
 }
@@ -110,8 +104,7 @@ fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     if let Some(pair) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        let what = format!("{} has the same slice number, {}; expected all different", pair[0].1.display(), pair[0].0);
-        return Err(Error::input(&pair[1].1, what));
+        return Err(input!(&pair[1].1, "{} has the same slice number, {}; expected all different", pair[0].1.display(), pair[0].0));
     }
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }

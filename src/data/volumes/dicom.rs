@@ -3,8 +3,9 @@
 //! A small reader of its own: the crates for DICOM fill a buffer of whatever length an element claims before they look at the file,
 //! and rest on a text decoder that nobody maintains.
 
-use super::grid::{needed, stored};
-use crate::error::{Error, Result};
+use super::grid::needed;
+use crate::data::files::stored;
+use crate::error::{Error, Result, input};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,8 +20,6 @@ const IMPLICIT: &str = "1.2.840.10008.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 const TRANSFER_SYNTAX: u32 = 0x0002_0010;
-const SLICE_THICKNESS: u32 = 0x0018_0050;
-const SPACING_BETWEEN_SLICES: u32 = 0x0018_0088;
 const INSTANCE_NUMBER: u32 = 0x0020_0013;
 const SLICE_LOCATION: u32 = 0x0020_1041;
 const SAMPLES: u32 = 0x0028_0002;
@@ -28,7 +27,6 @@ const PHOTOMETRIC: u32 = 0x0028_0004;
 const FRAMES: u32 = 0x0028_0008;
 const ROWS: u32 = 0x0028_0010;
 const COLUMNS: u32 = 0x0028_0011;
-const PIXEL_SPACING: u32 = 0x0028_0030;
 const BITS_ALLOCATED: u32 = 0x0028_0100;
 const BITS_STORED: u32 = 0x0028_0101;
 const SIGNED: u32 = 0x0028_0103;
@@ -50,8 +48,6 @@ pub struct Slice {
     pub instance: Option<i64>,
     /// Its place along the axis of the scan, in millimetres.
     pub location: Option<f64>,
-    /// Millimetres along depth, height and width.
-    pub spacing: Option<[f32; 3]>,
 }
 
 /// The elements of a file that are in no sequence, by group and element number.
@@ -70,10 +66,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Slice> {
     let found = bytes.get(PREAMBLE..PREAMBLE + MAGIC.len());
     if found != Some(MAGIC) {
         let found = found.map_or("the end of the file".into(), |f| format!("\"{}\"", f.escape_ascii()));
-        return Err(Error::input(
-            path,
-            format!("wrong magic number at byte {PREAMBLE}: expected \"DICM\", found {found}; this is no DICOM file"),
-        ));
+        return Err(input!(path, "wrong magic number at byte {PREAMBLE}: expected \"DICM\", found {found}; this is no DICOM file"));
     }
     let elements = Elements::walk(path, bytes)?;
     let size = [elements.need(ROWS, "the number of rows")?, elements.need(COLUMNS, "the number of columns")?].map(usize::from);
@@ -90,16 +83,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Slice> {
     let mut values = elements.pixels(size)?;
     let (slope, intercept) = (elements.number(SLOPE)?.unwrap_or(1.0), elements.number(INTERCEPT)?.unwrap_or(0.0));
     values.iter_mut().for_each(|v| *v = (f64::from(*v) * slope + intercept) as f32);
-    let thickness = match elements.number(SPACING_BETWEEN_SLICES)? {
-        Some(found) => Some(found),
-        None => elements.number(SLICE_THICKNESS)?,
-    };
-    let spacing = match (thickness, elements.numbers(PIXEL_SPACING)?.as_slice()) {
-        (Some(depth), &[height, width]) => super::grid::spacing([depth, height, width].map(|v| v as f32)),
-        _ => None,
-    };
     let instance = elements.number(INSTANCE_NUMBER)?.map(|n| n as i64);
-    Ok(Slice { size, values, instance, location: elements.number(SLICE_LOCATION)?, spacing })
+    Ok(Slice { size, values, instance, location: elements.number(SLICE_LOCATION)? })
 }
 
 impl<'a> Elements<'a> {
@@ -165,11 +150,11 @@ impl<'a> Elements<'a> {
     }
 
     fn truncated(&self, at: usize, what: &str, length: usize) -> Error {
-        Error::input(self.path, format!("truncated: expected {what} at byte {at}, the file ends at byte {length}; get the file again"))
+        input!(self.path, "truncated: expected {what} at byte {at}, the file ends at byte {length}; get the file again")
     }
 
     fn bad<T>(&self, tag: u32, what: &str) -> Result<T> {
-        Err(Error::input(self.path, format!("element {}: {what}", name(tag))))
+        Err(input!(self.path, "element {}: {what}", name(tag)))
     }
 
     fn text(&self, tag: u32) -> Option<String> {
@@ -177,18 +162,16 @@ impl<'a> Elements<'a> {
         Some(text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_string()).filter(|t| !t.is_empty())
     }
 
-    /// Decimal numbers with a backslash between them.
-    fn numbers(&self, tag: u32) -> Result<Vec<f64>> {
-        let text = self.text(tag).unwrap_or_default();
-        let parse = |part: &str| match part.trim().parse::<f64>() {
-            Ok(v) if v.is_finite() => Ok(v),
-            _ => self.bad(tag, &format!("expected a number, found '{part}'")),
-        };
-        text.split('\\').filter(|p| !p.is_empty()).map(parse).collect()
-    }
-
+    /// The first of the decimal numbers that a backslash divides.
     fn number(&self, tag: u32) -> Result<Option<f64>> {
-        Ok(self.numbers(tag)?.first().copied())
+        let text = self.text(tag).unwrap_or_default();
+        let Some(part) = text.split('\\').find(|p| !p.is_empty()) else {
+            return Ok(None);
+        };
+        match part.trim().parse::<f64>() {
+            Ok(v) if v.is_finite() => Ok(Some(v)),
+            _ => self.bad(tag, &format!("expected a number, found '{part}'")),
+        }
     }
 
     /// A number of 16 bits.

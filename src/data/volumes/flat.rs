@@ -1,7 +1,8 @@
 //! One grey image a file, PNG or TIFF, as a volume of depth 1.
 
-use super::grid::{Grid, needed, stored};
-use crate::error::{Error, Result};
+use super::grid::{Grid, needed};
+use crate::data::files::stored;
+use crate::error::{Error, Result, input};
 use std::io::Cursor;
 use std::path::Path;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
@@ -10,13 +11,13 @@ use tiff::tags::Tag;
 /// Reads a grey PNG of up to 16 bits. Fewer than 8 bits are stretched to 0..255, so that a mask of one bit has 0 and 255.
 pub fn read_png(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
-    let damaged = |e: png::DecodingError| Error::input(path, format!("not a whole PNG image ({e}); get the file again"));
+    let damaged = |e: png::DecodingError| input!(path, "not a whole PNG image ({e}); get the file again");
     let mut decoder = png::Decoder::new(Cursor::new(&bytes));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(damaged)?;
     let (color, depth) = reader.output_color_type();
     if color != png::ColorType::Grayscale {
-        return Err(Error::input(path, format!("expected a grey image, found {color:?}; save it with one channel")));
+        return Err(input!(path, "expected a grey image, found {color:?}; save it with one channel"));
     }
     let shape = [1, reader.info().height as usize, reader.info().width as usize];
     let size = if depth == png::BitDepth::Sixteen { 2 } else { 1 };
@@ -28,20 +29,20 @@ pub fn read_png(path: &Path) -> Result<Grid> {
     } else {
         pixels.chunks_exact(2).map(|p| f32::from(u16::from_be_bytes([p[0], p[1]]))).collect()
     };
-    Ok(Grid { shape, spacing: None, values })
+    Ok(Grid { shape, values })
 }
 
 /// Reads the first image of a grey TIFF: whole numbers or floats, as they are.
 pub fn read_tiff(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
-    let damaged = |e: tiff::TiffError| Error::input(path, format!("not a whole TIFF image ({e}); get the file again"));
+    let damaged = |e: tiff::TiffError| input!(path, "not a whole TIFF image ({e}); get the file again");
     let mut decoder = Decoder::new(Cursor::new(&bytes)).map_err(damaged)?;
     let (width, height) = decoder.dimensions().map_err(damaged)?;
     let (depth, inverted) = match decoder.colortype().map_err(damaged)? {
         tiff::ColorType::Gray(bits) => {
             (bits, decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(damaged)? == Some(0))
         }
-        other => return Err(Error::input(path, format!("expected a grey image, found {other:?}; save it with one channel"))),
+        other => return Err(input!(path, "expected a grey image, found {other:?}; save it with one channel")),
     };
     if inverted || depth < 8 {
         let what = format!("expected at least 8 bits with black as 0, found {depth} bits{}", if inverted { ", white is 0" } else { "" });
@@ -66,14 +67,14 @@ pub fn read_tiff(path: &Path) -> Result<Grid> {
         _ => return Err(Error::input(path, "pixels of this type are not read; save the image with 8 or 16 bits")),
     };
     if values.len() != shape[1] * shape[2] {
-        return Err(Error::input(path, format!("expected {} pixels, found {}; get the file again", shape[1] * shape[2], values.len())));
+        return Err(input!(path, "expected {} pixels, found {}; get the file again", shape[1] * shape[2], values.len()));
     }
-    Ok(Grid { shape, spacing: None, values })
+    Ok(Grid { shape, values })
 }
 
 /// Refuses uncompressed strips or tiles that are shorter than the image; the decoder would go on into what is behind them.
 fn strips(path: &Path, decoder: &mut Decoder<Cursor<&Vec<u8>>>, bytes: usize) -> Result<()> {
-    let damaged = |e: tiff::TiffError| Error::input(path, format!("not a whole TIFF image ({e}); get the file again"));
+    let damaged = |e: tiff::TiffError| input!(path, "not a whole TIFF image ({e}); get the file again");
     if decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(damaged)?.is_some_and(|c| c != 1) {
         return Ok(());
     }
@@ -81,10 +82,7 @@ fn strips(path: &Path, decoder: &mut Decoder<Cursor<&Vec<u8>>>, bytes: usize) ->
         let counts = decoder.find_tag_unsigned_vec::<u64>(tag).map_err(damaged)?;
         let sum = counts.map(|counts| counts.iter().fold(0u64, |a, b| a.saturating_add(*b)));
         if let Some(sum) = sum.filter(|s| *s < bytes as u64) {
-            return Err(Error::input(
-                path,
-                format!("not a whole TIFF image: expected {bytes} bytes of pixels, found {sum}; get the file again"),
-            ));
+            return Err(input!(path, "not a whole TIFF image: expected {bytes} bytes of pixels, found {sum}; get the file again"));
         }
     }
     Ok(())

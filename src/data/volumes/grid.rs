@@ -1,6 +1,6 @@
 //! Voxels as a reader finds them, and what is made of them: intensities on one scale, masks of class numbers.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use std::io::Read;
 use std::path::Path;
 
@@ -9,8 +9,6 @@ use std::path::Path;
 pub struct Grid {
     /// Depth, height and width in voxels.
     pub shape: [usize; 3],
-    /// Size of a voxel along depth, height and width, as the file states it (millimetres in medical files).
-    pub spacing: Option<[f32; 3]>,
     /// [D, H, W] values; slope and intercept of the file are applied.
     pub values: Vec<f32>,
 }
@@ -20,35 +18,21 @@ const EXPANSION: u64 = 1400;
 /// Percentiles that become 0 and 1.
 const PERCENTILES: [f64; 2] = [0.01, 0.99];
 
-/// The whole file, as it is on disk.
-pub fn stored(path: &Path) -> Result<Vec<u8>> {
-    if path.is_dir() {
-        return Err(Error::input(path, "expected a file, found a folder"));
-    }
-    let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
-    if bytes.is_empty() {
-        return Err(Error::input(path, "the file is empty; get it again"));
-    }
-    Ok(bytes)
-}
-
 /// Bytes that `shape` needs at `size` bytes a voxel. Refuses empty shapes, and shapes that `available` bytes on disk
 /// cannot hold, before anything is allocated. Compressed content may be larger than the file by a known factor only.
 pub fn needed(path: &Path, shape: [usize; 3], size: usize, available: usize, compressed: bool) -> Result<usize> {
     if shape.contains(&0) {
-        return Err(Error::input(path, format!("impossible dimensions {shape:?} (depth, height, width): expected at least one voxel")));
+        return Err(input!(path, "impossible dimensions {shape:?} (depth, height, width): expected at least one voxel"));
     }
     let bytes = shape.iter().try_fold(size, |a, b| a.checked_mul(*b));
     let most = if compressed { (available as u64).saturating_mul(EXPANSION) } else { available as u64 };
     bytes.filter(|b| *b as u64 <= most).ok_or_else(|| {
         let needs = bytes.map_or("more bytes than there are".to_string(), |b| format!("{b} bytes"));
         let at_most = if compressed { "can unpack to no more than" } else { "found" };
-        Error::input(
+        input!(
             path,
-            format!(
-                "truncated, or a wrong header: {shape:?} voxels (depth, height, width) of {size} bytes need {needs}, \
+            "truncated, or a wrong header: {shape:?} voxels (depth, height, width) of {size} bytes need {needs}, \
                  {at_most} {most} bytes; get the file again"
-            ),
         )
     })
 }
@@ -56,20 +40,16 @@ pub fn needed(path: &Path, shape: [usize; 3], size: usize, available: usize, com
 /// Unpacks exactly `bytes` bytes; never holds more than that, whatever the stream claims.
 pub fn unpack(path: &Path, stream: impl Read, bytes: usize) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    stream.take(bytes as u64 + 1).read_to_end(&mut out).map_err(|e| {
-        Error::input(path, format!("damaged compressed data after {} of {bytes} unpacked bytes ({e}); get the file again", out.len()))
-    })?;
+    stream
+        .take(bytes as u64 + 1)
+        .read_to_end(&mut out)
+        .map_err(|e| input!(path, "damaged compressed data after {} of {bytes} unpacked bytes ({e}); get the file again", out.len()))?;
     if out.len() != bytes {
         let word = if out.len() < bytes { "truncated" } else { "too long" };
         let found = if out.len() < bytes { out.len().to_string() } else { "more".into() };
-        return Err(Error::input(path, format!("{word}: expected {bytes} unpacked bytes, found {found}; get the file again")));
+        return Err(input!(path, "{word}: expected {bytes} unpacked bytes, found {found}; get the file again"));
     }
     Ok(out)
-}
-
-/// Spacing in depth, height, width, if all three are positive numbers.
-pub fn spacing(values: [f32; 3]) -> Option<[f32; 3]> {
-    values.iter().all(|v| v.is_finite() && *v > 0.0).then_some(values)
 }
 
 /// Where voxel number `at` is, in words.
@@ -82,8 +62,7 @@ pub fn place(shape: [usize; 3], at: usize) -> String {
 /// Where both are equal, as in a constant volume, everything becomes 0. NaN and infinity are refused.
 pub fn scale(path: &Path, shape: [usize; 3], mut values: Vec<f32>) -> Result<Vec<f32>> {
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        let what = format!("{}: expected a finite intensity, found {}; repair or remove the volume", place(shape, at), values[at]);
-        return Err(Error::input(path, what));
+        return Err(input!(path, "{}: expected a finite intensity, found {}; repair or remove the volume", place(shape, at), values[at]));
     }
     let mut order = values.clone();
     let [low, high] = PERCENTILES.map(|p| percentile(&mut order, p));
@@ -180,7 +159,7 @@ mod tests {
 
     #[test]
     fn labels_are_whole_and_known() {
-        let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], spacing: None, values: values.to_vec() };
+        let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], values: values.to_vec() };
         let read = |values| mask(Path::new(X), &grid(values), "0 to 2", |v| (v < 3).then_some(v as u8));
         assert_eq!(read([2.0, 0.0]).unwrap(), [2, 0]);
         for (bad, words) in

@@ -3,10 +3,10 @@
 use super::grid::{Grid, mask, place, same_shape, scale};
 use super::{SegmentationSet, Volume, dicom, flat, read_grid};
 use crate::data::files::Found;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::seed::Streams;
 use rand::seq::SliceRandom;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// One in so many subjects is tested.
@@ -22,8 +22,6 @@ pub struct Listing {
     pub cases: Vec<Case>,
     /// Who is tested.
     pub test: Test,
-    /// What a user should know.
-    pub notes: Vec<String>,
 }
 
 /// One volume, unread.
@@ -85,21 +83,11 @@ impl Case {
         let names = classes.unwrap_or_default();
         if let Some(at) = mask.iter().position(|c| classes.is_some() && usize::from(*c) >= names.len()) {
             let (place, last) = (place(image.shape, at), names.len() - 1);
-            let what = format!("{place}: label {} is no class; expected 0 to {last} ({})", mask[at], names.join(", "));
-            return Err(Error::input(mask_path, what));
+            return Err(input!(mask_path, "{place}: label {} is no class; expected 0 to {last} ({})", mask[at], names.join(", ")));
         }
         let [depth, height, width] = image.shape;
         let intensities = scale(&image_path, image.shape, image.values)?;
-        Ok(Volume {
-            name: self.name.clone(),
-            subject: self.subject.clone(),
-            depth,
-            height,
-            width,
-            intensities,
-            mask,
-            spacing: image.spacing,
-        })
+        Ok(Volume { name: self.name.clone(), subject: self.subject.clone(), depth, height, width, intensities, mask })
     }
 
     /// The files that it is read from.
@@ -138,7 +126,7 @@ fn slices(images: &[PathBuf], masks: &[PathBuf], (class, expected): (Classes, &s
     in_order(&mut read)?;
     let stem = |path: &Path| path.file_stem().map(|s| s.to_os_string());
     let by_name = images.iter().map(|p| stem(p)).collect::<BTreeSet<_>>() == masks.iter().map(|p| stem(p)).collect();
-    let mut grid = Grid { shape: [images.len(), size[0], size[1]], spacing: read[0].1.spacing, values: Vec::new() };
+    let mut grid = Grid { shape: [images.len(), size[0], size[1]], values: Vec::new() };
     let mut classes = Vec::new();
     for (at, (path, slice)) in read.into_iter().enumerate() {
         let named = masks.iter().find(|m| by_name && stem(m) == stem(path));
@@ -168,19 +156,20 @@ fn in_order(slices: &mut [(&PathBuf, dicom::Slice)]) -> Result<()> {
 
 impl Listing {
     /// Reads all volumes. The hash is left empty.
-    pub fn read(mut self, name: &str) -> Result<SegmentationSet> {
+    pub fn read(self, name: &str) -> Result<SegmentationSet> {
         let tested = self.tested()?;
         let (mut train, mut test) = (Vec::new(), Vec::new());
         for case in &self.cases {
             let volume = case.read(self.classes.as_deref())?;
             if tested.contains(&volume.subject) { test.push(volume) } else { train.push(volume) }
         }
-        let classes = self.classes.take().unwrap_or_else(|| {
+        let mut notes = Vec::new();
+        let classes = self.classes.unwrap_or_else(|| {
             let highest = train.iter().chain(&test).flat_map(|v| &v.mask).max().copied().unwrap_or(0).max(1);
-            self.notes.push(format!("no names of classes: the highest label is {highest}"));
+            notes.push(format!("no names of classes: the highest label is {highest}"));
             std::iter::once("background".to_string()).chain((1..=highest).map(|c| format!("class {c}"))).collect()
         });
-        Ok(SegmentationSet { name: name.into(), classes, train, test, hash: String::new(), notes: self.notes })
+        Ok(SegmentationSet { name: name.into(), classes, train, test, hash: String::new(), notes })
     }
 
     /// Reads all volumes one after the other, keeping none.
@@ -231,9 +220,41 @@ impl Listing {
                 Test::Subjects(names) => format!("volumes for the test ({}) and others to learn from", names.join(", ")),
             };
             let found: Vec<String> = subjects.into_iter().collect();
-            return Err(Error::input(&self.folder, format!("expected {expected}, found {} ({})", found.len(), found.join(", "))));
+            return Err(input!(&self.folder, "expected {expected}, found {} ({})", found.len(), found.join(", ")));
         }
         Ok(tested)
+    }
+}
+
+/// Files by what tells them apart; two of one kind are an error.
+pub type Files<K> = BTreeMap<K, PathBuf>;
+
+/// Notes a file under `key`.
+pub fn note<K: Ord>(files: &mut Files<K>, key: K, path: PathBuf) -> Result<()> {
+    match files.insert(key, path.clone()) {
+        Some(other) => Err(input!(path, "{} has the same name; remove one of them", other.display())),
+        None => Ok(()),
+    }
+}
+
+/// Every image with the mask of the same key, as the volume that `case` names. `missing` says what is expected where one of both is not there: the
+/// image's key, and whether it is the mask that is missing.
+pub fn pairs<K: Ord>(
+    images: Files<K>,
+    mut masks: Files<K>,
+    classes: Option<(Classes, &'static str)>,
+    case: impl Fn(&K) -> [String; 2],
+    missing: impl Fn(&K, bool) -> String,
+) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (key, image) in images {
+        let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {}", missing(&key, true)))?;
+        let [name, subject] = case(&key);
+        cases.push(Case { name, subject, source: Source::Pair { image, mask, classes } });
+    }
+    match masks.pop_first() {
+        Some((key, mask)) => Err(input!(mask, "label without image: expected {}", missing(&key, false))),
+        None => Ok(cases),
     }
 }
 
@@ -265,7 +286,7 @@ mod tests {
         let cases = subjects
             .into_iter()
             .flat_map(|s| ["a", "b"].map(|scan| Case { name: format!("{s}{scan}"), subject: format!("{s}"), source: source() }));
-        Listing { folder: "x".into(), classes: None, cases: cases.collect(), test, notes: Vec::new() }
+        Listing { folder: "x".into(), classes: None, cases: cases.collect(), test }
     }
 
     #[test]

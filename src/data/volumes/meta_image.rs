@@ -2,8 +2,9 @@
 //!
 //! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
 
-use super::grid::{Grid, needed, spacing, stored, unpack};
-use crate::error::{Error, Result};
+use super::grid::{Grid, needed, unpack};
+use crate::data::files::stored;
+use crate::error::{Error, Result, input};
 use flate2::read::ZlibDecoder;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,7 +64,7 @@ pub fn read(path: &Path) -> Result<Grid> {
     }
     let raw = path.with_file_name(file);
     if !raw.exists() {
-        return Err(Error::input(path, format!("{LAST} names {file}, which is not beside it; put both files into one folder")));
+        return Err(input!(path, "{LAST} names {file}, which is not beside it; put both files into one folder"));
     }
     header.voxels(&raw, &stored(&raw)?)
 }
@@ -81,10 +82,10 @@ impl<'a> Header<'a> {
             }
             let Some((key, value)) = text.split_once('=') else {
                 let found = line[..line.len().min(24)].escape_ascii();
-                let what = format!(
+                return Err(input!(
+                    path,
                     "byte {line_at}: expected a line 'key = value' of a MetaImage header, found \"{found}\"; this is no MetaImage file"
-                );
-                return Err(Error::input(path, what));
+                ));
             };
             let (key, value) = (key.trim().to_string(), value.trim().to_string());
             let last = key == LAST;
@@ -93,12 +94,11 @@ impl<'a> Header<'a> {
                 return Ok(Self { path, fields, end });
             }
         }
-        let what = format!("truncated: expected a MetaImage header that ends with {LAST}, found {} lines without it", fields.len());
-        Err(Error::input(path, what))
+        Err(input!(path, "truncated: expected a MetaImage header that ends with {LAST}, found {} lines without it", fields.len()))
     }
 
     fn bad<T>(&self, key: &str, expected: &str, found: &str) -> Result<T> {
-        Err(Error::input(self.path, format!("{key}: expected {expected}, found '{found}'")))
+        Err(input!(self.path, "{key}: expected {expected}, found '{found}'"))
     }
 
     fn get(&self, key: &str) -> Option<&str> {
@@ -107,7 +107,7 @@ impl<'a> Header<'a> {
 
     fn need(&self, key: &str) -> Result<&str> {
         let found = self.get(key).filter(|v| !v.is_empty());
-        found.ok_or_else(|| Error::input(self.path, format!("the header has no {key}; this is no whole MetaImage header")))
+        found.ok_or_else(|| input!(self.path, "the header has no {key}; this is no whole MetaImage header"))
     }
 
     /// False without the line.
@@ -120,8 +120,8 @@ impl<'a> Header<'a> {
     }
 
     /// Three numbers, x first, as depth, height, width.
-    fn three<T: std::str::FromStr + Copy>(&self, key: &str, text: &str) -> Result<[T; 3]> {
-        let found: std::result::Result<Vec<T>, _> = text.split_whitespace().map(str::parse).collect();
+    fn three(&self, key: &str, text: &str) -> Result<[usize; 3]> {
+        let found: std::result::Result<Vec<usize>, _> = text.split_whitespace().map(str::parse).collect();
         match found.as_deref() {
             Ok(&[x, y, z]) => Ok([z, y, x]),
             _ => self.bad(key, "three numbers", text),
@@ -142,13 +142,11 @@ impl<'a> Header<'a> {
     /// The voxels in `bytes`, the content of `file` from where they may begin.
     fn voxels(&self, file: &Path, bytes: &[u8]) -> Result<Grid> {
         self.check()?;
-        let shape: [usize; 3] = self.three("DimSize", self.need("DimSize")?)?;
+        let shape = self.three("DimSize", self.need("DimSize")?)?;
         let name = self.need("ElementType")?;
         let Some(kind) = KINDS.iter().find(|k| k.name == name) else {
             return self.bad("ElementType", &KINDS.map(|k| k.name).join(", "), name);
         };
-        let size = ["ElementSpacing", "ElementSize"].into_iter().find_map(|k| self.get(k).map(|v| (k, v)));
-        let spacing = size.map(|(k, v)| self.three(k, v)).transpose()?.and_then(spacing);
         let msb = self.flag("BinaryDataByteOrderMSB")? || self.flag("ElementByteOrderMSB")?;
         let compressed = self.flag("CompressedData")?;
         let bytes = self.skip(file, bytes)?;
@@ -164,7 +162,7 @@ impl<'a> Header<'a> {
             );
             return Err(Error::input(file, what));
         };
-        Ok(Grid { shape, spacing, values })
+        Ok(Grid { shape, values })
     }
 
     /// True if the voxels are the last bytes of their file, whatever is before them.
@@ -180,7 +178,7 @@ impl<'a> Header<'a> {
         let Ok(skip) = text.parse::<usize>() else {
             return self.bad("HeaderSize", "a number of bytes, or -1", text);
         };
-        bytes.get(skip..).ok_or_else(|| Error::input(file, format!("truncated: HeaderSize is {skip}, found {} bytes", bytes.len())))
+        bytes.get(skip..).ok_or_else(|| input!(file, "truncated: HeaderSize is {skip}, found {} bytes", bytes.len()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A task of the Medical Segmentation Decathlon: NIfTI pairs of the same name in two folders.
 
-use super::listing::{Case, Listing, Source, Test, entries, name};
-use crate::error::{Error, Result};
+use super::listing::{Files, Listing, Test, entries, name, note, pairs};
+use crate::data::files::stored;
+use crate::error::{Error, Result, input};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -15,50 +16,39 @@ pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
     for folder in folders {
         for [images, labels] in LAYOUTS.map(|layout| layout.map(|name| folder.join(name))) {
             if images.is_dir() || labels.is_dir() {
-                return pairs(folder, &images, &labels).map(Some);
+                return task(folder, &images, &labels).map(Some);
             }
         }
     }
     Ok(None)
 }
 
-fn pairs(folder: &Path, images: &Path, labels: &Path) -> Result<Listing> {
-    let (found, mut masks) = (volumes(images)?, volumes(labels)?);
-    let mut cases = Vec::new();
-    for (name, image) in found {
-        let Some(mask) = masks.remove(&name) else {
-            return Err(Error::input(image, format!("image without label: expected {name}.nii.gz in {}", labels.display())));
-        };
-        cases.push(Case { subject: name.clone(), name, source: Source::Pair { image, mask, classes: None } });
-    }
-    if let Some((name, mask)) = masks.pop_first() {
-        return Err(Error::input(mask, format!("label without image: expected {name}.nii.gz in {}", images.display())));
-    }
+fn task(folder: &Path, images: &Path, labels: &Path) -> Result<Listing> {
+    let missing = |name: &String, mask: bool| format!("{name}.nii.gz in {}", if mask { labels } else { images }.display());
+    let cases = pairs(volumes(images)?, volumes(labels)?, None, |name| [name.clone(), name.clone()], missing)?;
     if cases.is_empty() {
         return Err(Error::input(images, "expected files NAME.nii.gz, found none"));
     }
     let description = folder.join(DESCRIPTION);
     let classes = description.exists().then(|| class_names(&description)).transpose()?;
-    Ok(Listing { folder: folder.to_path_buf(), classes, cases, test: Test::Share, notes: Vec::new() })
+    Ok(Listing { folder: folder.to_path_buf(), classes, cases, test: Test::Share })
 }
 
 /// NIfTI files of a folder by their name without ending.
-fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+fn volumes(folder: &Path) -> Result<Files<String>> {
     let mut out = BTreeMap::new();
     for path in entries(folder)? {
         let file = name(&path);
         let Some(stem) = ENDINGS.iter().find_map(|e| file.strip_suffix(e)) else { continue };
-        if let Some(other) = out.insert(stem.to_string(), path.clone()) {
-            return Err(Error::input(path, format!("{} has the same name; remove one of them", other.display())));
-        }
+        note(&mut out, stem.to_string(), path)?;
     }
     Ok(out)
 }
 
 /// The field `labels`: names by number, from 0 without gaps.
 fn class_names(path: &Path) -> Result<Vec<String>> {
-    let bytes = super::grid::stored(path)?;
-    let bad = |what: String| Error::input(path, format!("{what}; correct the file, or remove it to do without names"));
+    let bytes = stored(path)?;
+    let bad = |what: String| input!(path, "{what}; correct the file, or remove it to do without names");
     let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| bad(format!("this is no JSON: {e}")))?;
     let labels = json.get("labels").and_then(|l| l.as_object());
     let labels = labels.ok_or_else(|| bad("expected an object 'labels' of numbers and names".into()))?;

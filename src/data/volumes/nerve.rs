@@ -1,7 +1,7 @@
 //! Ultrasound Nerve Segmentation: pairs of images, `SUBJECT_NUMBER.tif` and `SUBJECT_NUMBER_mask.tif`, or PNG.
 
-use super::listing::{Case, Listing, Source, Test, entries, name};
-use crate::error::{Error, Result};
+use super::listing::{Listing, Test, entries, name, note, pairs};
+use crate::error::Result;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -32,31 +32,16 @@ pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
             let Some(stem) = ENDINGS.iter().find_map(|e| file.strip_suffix(e)) else { continue };
             let (kind, stem) = stem.strip_suffix(MASK).map_or((&mut images, stem), |s| (&mut masks, s));
             let Some(key) = numbers(stem) else { continue };
-            if let Some(other) = kind.insert(key, path.clone()) {
-                let other: PathBuf = other;
-                return Err(Error::input(path, format!("{} has the same name; remove one of them", other.display())));
-            }
+            note(kind, key, path)?;
         }
         if !images.is_empty() || !masks.is_empty() {
-            return pairs(folder, images, masks).map(Some);
+            let case = |(subject, number): &(u32, u32)| [format!("{subject}_{number}"), subject.to_string()];
+            let missing =
+                |(subject, number): &(u32, u32), mask| format!("{subject}_{number}{}.tif or .png beside it", if mask { MASK } else { "" });
+            let cases = pairs(images, masks, Some((class, VALUES)), case, missing)?;
+            let classes = ["background", "nerve"].map(String::from).to_vec();
+            return Ok(Some(Listing { folder, classes: Some(classes), cases, test: Test::Share }));
         }
     }
     Ok(None)
-}
-
-type Files = BTreeMap<(u32, u32), PathBuf>;
-
-fn pairs(folder: PathBuf, images: Files, mut masks: Files) -> Result<Listing> {
-    let mut cases = Vec::new();
-    for ((subject, number), image) in images {
-        let Some(mask) = masks.remove(&(subject, number)) else {
-            return Err(Error::input(image, format!("image without label: expected {subject}_{number}{MASK}.tif or .png beside it")));
-        };
-        let source = Source::Pair { image, mask, classes: Some((class, VALUES)) };
-        cases.push(Case { name: format!("{subject}_{number}"), subject: subject.to_string(), source });
-    }
-    if let Some(((subject, number), mask)) = masks.pop_first() {
-        return Err(Error::input(mask, format!("label without image: expected {subject}_{number}.tif or .png beside it")));
-    }
-    Ok(Listing { folder, classes: Some(["background", "nerve"].map(String::from).to_vec()), cases, test: Test::Share, notes: Vec::new() })
 }

@@ -2,8 +2,9 @@
 //!
 //! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
 
-use super::grid::{Grid, needed, spacing, stored};
-use crate::error::{Error, Result};
+use super::grid::{Grid, needed};
+use crate::data::files::stored;
+use crate::error::{Error, Result, input};
 use flate2::read::MultiGzDecoder;
 use nifti::volume::RandomAccessNiftiVolume;
 use nifti::{InMemNiftiVolume, NiftiError, NiftiHeader, NiftiType};
@@ -38,7 +39,7 @@ pub fn read(path: &Path) -> Result<Grid> {
 }
 
 fn from_stream(path: &Path, mut stream: impl Read, available: usize, compressed: bool) -> Result<Grid> {
-    let damaged = |e: std::io::Error| Error::input(path, format!("damaged gzip archive ({e}); get the file again"));
+    let damaged = |e: std::io::Error| input!(path, "damaged gzip archive ({e}); get the file again");
     let mut head = Vec::new();
     stream.by_ref().take(HEADER as u64).read_to_end(&mut head).map_err(damaged)?;
     let (mut header, shape) = parse(path, &head)?;
@@ -55,27 +56,18 @@ fn from_stream(path: &Path, mut stream: impl Read, available: usize, compressed:
         header.scl_slope = 0.0;
     }
     let volume = InMemNiftiVolume::from_reader(&mut stream, &header).map_err(|e| match e {
-        NiftiError::IncompatibleLength(found, _) => Error::input(
+        NiftiError::IncompatibleLength(found, _) => input!(
             path,
-            format!(
-                "truncated: {shape:?} voxels (depth, height, width) of {size} bytes need {bytes} bytes, found {found}; get the file again"
-            ),
+            "truncated: {shape:?} voxels (depth, height, width) of {size} bytes need {bytes} bytes, found {found}; get the file again"
         ),
         NiftiError::Io(e) => damaged(e),
         e => Error::input(path, e.to_string()),
     })?;
     // Reads to the end, where gzip has its check sum.
     if std::io::copy(&mut stream, &mut std::io::sink()).map_err(damaged)? > 0 {
-        return Err(Error::input(
-            path,
-            format!("too long: {shape:?} voxels of {size} bytes need {bytes} bytes, found more; get the file again"),
-        ));
+        return Err(input!(path, "too long: {shape:?} voxels of {size} bytes need {bytes} bytes, found more; get the file again"));
     }
-    Ok(Grid {
-        shape,
-        spacing: spacing([header.pixdim[3], header.pixdim[2], header.pixdim[1]]),
-        values: values(path, &volume, &header, shape)?,
-    })
+    Ok(Grid { shape, values: values(path, &volume, &header, shape)? })
 }
 
 /// [D, H, W] values with slope and intercept.
@@ -109,7 +101,7 @@ fn parse(path: &Path, head: &[u8]) -> Result<(NiftiHeader, [usize; 3])> {
         let found = head[MAGIC_AT..HEADER].escape_ascii();
         return bad(format!("wrong magic number at byte {MAGIC_AT}: expected \"{}\", found \"{found}\" ({hint})", MAGIC.escape_ascii()));
     }
-    let header = NiftiHeader::from_reader(head).map_err(|e| Error::input(path, format!("damaged header: {e}")))?;
+    let header = NiftiHeader::from_reader(head).map_err(|e| input!(path, "damaged header: {e}"))?;
     if header.sizeof_hdr != HEADER as i32 {
         let what =
             format!("byte 0: expected the header's size, {HEADER}, found {}; the byte order of the header is mixed up", header.sizeof_hdr);

@@ -1,34 +1,13 @@
 //! Maps of images in blocks, and what cells are made of over them: sums of stages and pools, each in one pass with its gradient.
 
-use super::planes::{PoolKind, adopt, lanes, last_error, takes};
-use std::ffi::c_void;
+use super::kernels::{PoolKind, takes};
+use crate::shim;
 use tch::{Kind, Tensor};
-
-unsafe extern "C" {
-    fn naslab_sum(
-        inputs: *const *const c_void,
-        input_count: i64,
-        running: *const *const c_void,
-        running_count: i64,
-        numbers: *const i64,
-        number_count: i64,
-    ) -> *mut c_void;
-    fn naslab_pool_norm(
-        x: *const c_void,
-        images: i64,
-        maximum: bool,
-        kernel: i64,
-        stride: i64,
-        training: bool,
-        running: *const *const c_void,
-        count: i64,
-    ) -> *mut c_void;
-}
 
 /// A stage of a cell network: ReLU (if `relu`), depthwise convolution (if there is one), pointwise convolution, batch norm. It keeps the size of
 /// the map, but for the stride.
 #[derive(Debug)]
-pub struct Stage<'a> {
+pub struct BlockedStage<'a> {
     /// [C, 1, K, K], K odd
     pub depthwise: Option<&'a Tensor>,
     /// [C', C, 1, 1]
@@ -49,7 +28,7 @@ pub struct Stage<'a> {
     pub first: i64,
 }
 
-impl Stage<'_> {
+impl BlockedStage<'_> {
     /// [N, C, H, W] → [N, C', H', W'], in one pass; `None` where the kernels do not take such tensors or no gradient could be given.
     ///
     /// # Panics
@@ -59,20 +38,20 @@ impl Stage<'_> {
             return None;
         }
         let images = x.size()[0];
-        let term = Term { source: 0, coefficient: None, stages: vec![self] };
+        let term = BlockedTerm { source: 0, coefficient: None, stages: vec![self] };
         sum(&[x], None, &[term], images, true, training)
     }
 }
 
 /// A term of a sum: a source times a coefficient, or a chain of stages over it times a coefficient.
 #[derive(Debug)]
-pub struct Term<'a> {
+pub struct BlockedTerm<'a> {
     /// Which of the sources.
     pub source: usize,
     /// Which of the coefficients; 1 if there is none.
     pub coefficient: Option<usize>,
     /// The chain.
-    pub stages: Vec<Stage<'a>>,
+    pub stages: Vec<BlockedStage<'a>>,
 }
 
 /// Maps of images [blocks, C, H, W, lanes] for the processor's vectors: a block is as many images as a vector has lanes, and one vector holds
@@ -90,7 +69,7 @@ impl Blocked {
             return None;
         }
         let (images, c, h, w) = x.size4().expect("maps have four dimensions");
-        let lanes = lanes(x.kind());
+        let lanes = shim::lanes(x.kind());
         let missing = (lanes - images % lanes) % lanes;
         let whole = if missing > 0 { x.constant_pad_nd([0, 0, 0, 0, 0, 0, 0, missing]) } else { x.shallow_clone() };
         let maps = whole.view([-1, lanes, c, h, w]).permute([0, 2, 3, 4, 1]).contiguous();
@@ -98,6 +77,7 @@ impl Blocked {
     }
 
     /// [N, C, H, W]
+    #[cfg(test)]
     pub fn to_images(&self) -> Tensor {
         let s = self.maps.size();
         self.maps.permute([0, 4, 1, 2, 3]).reshape([-1, s[1], s[2], s[3]]).narrow(0, 0, self.images)
@@ -123,7 +103,7 @@ impl Blocked {
     ///
     /// # Panics
     /// As tch does, with libtorch's message.
-    pub fn sum(sources: &[&Self], coefficients: Option<&Tensor>, terms: &[Term], training: bool) -> Option<Self> {
+    pub fn sum(sources: &[&Self], coefficients: Option<&Tensor>, terms: &[BlockedTerm], training: bool) -> Option<Self> {
         let images = sources[0].images;
         let maps: Vec<&Tensor> = sources.iter().map(|s| &s.maps).collect();
         Some(Self { maps: sum(&maps, coefficients, terms, images, false, training)?, images })
@@ -135,26 +115,21 @@ impl Blocked {
     /// # Panics
     /// As tch does, with libtorch's message.
     pub fn pool_norm(&self, of: PoolKind, kernel: i64, stride: i64, running: &[(&Tensor, &Tensor)], training: bool) -> Self {
-        let flat: Vec<*const c_void> = running.iter().flat_map(|(m, v)| [m.as_ptr().cast(), v.as_ptr().cast()]).collect();
-        // SAFETY: all pointers are tensors that live through the call.
-        let maps = adopt(unsafe {
-            naslab_pool_norm(
-                self.maps.as_ptr().cast(),
-                self.images,
-                of == PoolKind::Maximum,
-                kernel,
-                stride,
-                training,
-                flat.as_ptr(),
-                flat.len() as i64,
-            )
-        });
+        let running: Vec<&Tensor> = running.iter().flat_map(|(mean, variance)| [*mean, *variance]).collect();
+        let maps = shim::pool_norm(&self.maps, self.images, of == PoolKind::Maximum, kernel, stride, training, &running);
         Self { maps, images: self.images }
     }
 }
 
 /// Calls the kernel. `of_images`: the maps are [N, C, H, W].
-fn sum(maps: &[&Tensor], coefficients: Option<&Tensor>, terms: &[Term], images: i64, of_images: bool, training: bool) -> Option<Tensor> {
+fn sum(
+    maps: &[&Tensor],
+    coefficients: Option<&Tensor>,
+    terms: &[BlockedTerm],
+    images: i64,
+    of_images: bool,
+    training: bool,
+) -> Option<Tensor> {
     let mut inputs: Vec<&Tensor> = maps.iter().copied().chain(coefficients).collect();
     let mut running: Vec<&Tensor> = Vec::new();
     let flag = i64::from;
@@ -173,13 +148,7 @@ fn sum(maps: &[&Tensor], coefficients: Option<&Tensor>, terms: &[Term], images: 
     if inputs.iter().any(|t| t.kind() != inputs[0].kind()) {
         return None;
     }
-    let pointers = |tensors: &[&Tensor]| -> Vec<*const c_void> { tensors.iter().map(|t| t.as_ptr().cast()).collect() };
-    let (inputs, running) = (pointers(&inputs), pointers(&running));
-    // SAFETY: all pointers are tensors that live through the call.
-    let out = unsafe {
-        naslab_sum(inputs.as_ptr(), inputs.len() as i64, running.as_ptr(), running.len() as i64, numbers.as_ptr(), numbers.len() as i64)
-    };
-    (!out.is_null() || !last_error().is_empty()).then(|| adopt(out))
+    shim::sum(&inputs, &running, &numbers)
 }
 
 #[cfg(test)]

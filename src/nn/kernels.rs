@@ -1,15 +1,13 @@
 //! Depthwise convolution and pooling by kernels of our own, where libtorch's are slow: small maps on a processor.
 
-use super::trace::is_tracing;
-use clap::ValueEnum;
+use crate::shim;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicU8, Ordering};
 use tch::{Device, Kind, Tensor};
 
 /// What does the arithmetic on a processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kernels {
     /// Kernels of our own where there are some.
@@ -20,15 +18,25 @@ pub enum Kernels {
     Plain,
 }
 
+impl Kernels {
+    /// All in their order.
+    pub const ALL: [Self; 3] = [Self::Own, Self::ChannelsLast, Self::Plain];
+
+    /// As it is typed and recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::ChannelsLast => "channels-last",
+            Self::Plain => "plain",
+        }
+    }
+}
+
 /// What new threads use.
 static DEFAULT: AtomicU8 = AtomicU8::new(Kernels::Own as u8);
 
 thread_local! {
-    static KERNELS: Cell<Kernels> = Cell::new(match DEFAULT.load(Ordering::Relaxed) {
-        k if k == Kernels::Plain as u8 => Kernels::Plain,
-        k if k == Kernels::ChannelsLast as u8 => Kernels::ChannelsLast,
-        _ => Kernels::Own,
-    });
+    static KERNELS: Cell<Kernels> = Cell::new(Kernels::ALL[usize::from(DEFAULT.load(Ordering::Relaxed))]);
 }
 
 /// Chooses the kernels of this thread and of all that are started from now on.
@@ -58,26 +66,15 @@ pub fn laid_out(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-unsafe extern "C" {
-    fn naslab_last_error() -> *const c_char;
-    fn naslab_depthwise(x: *const c_void, w: *const c_void, stride: i64, padding: i64, dilation: i64) -> *mut c_void;
-    fn naslab_pool(x: *const c_void, maximum: bool, kernel: i64, stride: i64) -> *mut c_void;
-}
-
-/// Images that one vector of the processor holds a pixel of.
-pub(super) fn lanes(kind: Kind) -> i64 {
-    if kind == Kind::Double { 4 } else { 8 }
-}
-
 /// Whether the kernels take such images: single or double precision in the memory of the processor, enough of them to fill half of a vector, while
 /// nobody records libtorch's operations.
 pub(super) fn takes(x: &Tensor) -> bool {
     KERNELS.get() == Kernels::Own
-        && !is_tracing()
+        && !shim::is_tracing()
         && x.device() == Device::Cpu
         && matches!(x.kind(), Kind::Float | Kind::Double)
         && x.numel() > 0
-        && 2 * x.size()[0] >= lanes(x.kind())
+        && 2 * x.size()[0] >= shim::lanes(x.kind())
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].
@@ -90,8 +87,7 @@ pub fn depthwise(x: &Tensor, w: &Tensor, stride: i64, padding: i64, dilation: i6
     if !takes(x) || w.kind() != x.kind() {
         return laid_out(x).conv2d(w, None::<&Tensor>, [stride, stride], [padding, padding], [dilation, dilation], x.size()[1]);
     }
-    // SAFETY: both pointers are tensors that live through the call.
-    adopt(unsafe { naslab_depthwise(x.as_ptr().cast(), w.as_ptr().cast(), stride, padding, dilation) })
+    shim::depthwise(x, w, stride, padding, dilation)
 }
 
 /// What a pool takes of a window.
@@ -109,8 +105,7 @@ pub enum PoolKind {
 /// As tch does, with libtorch's message.
 pub fn pool(x: &Tensor, of: PoolKind, kernel: i64, stride: i64) -> Tensor {
     if takes(x) {
-        // SAFETY: the pointer is a tensor that lives through the call.
-        return adopt(unsafe { naslab_pool(x.as_ptr().cast(), of == PoolKind::Maximum, kernel, stride) });
+        return shim::pool(x, of == PoolKind::Maximum, kernel, stride);
     }
     let (side, stride, border) = ([kernel, kernel], [stride, stride], [(kernel - 1) / 2, (kernel - 1) / 2]);
     match of {
@@ -119,24 +114,10 @@ pub fn pool(x: &Tensor, of: PoolKind, kernel: i64, stride: i64) -> Tensor {
     }
 }
 
-pub(super) fn last_error() -> String {
-    // SAFETY: the text belongs to this thread and is copied at once.
-    unsafe { CStr::from_ptr(naslab_last_error()) }.to_string_lossy().into_owned()
-}
-
-/// Takes over a new tensor.
-pub(super) fn adopt(pointer: *mut c_void) -> Tensor {
-    if pointer.is_null() {
-        panic!("Torch({:?})", last_error());
-    }
-    // SAFETY: the pointer is a tensor allocated by `new` for us, as tch expects.
-    unsafe { Tensor::from_ptr(pointer.cast()) }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{largest, random, same};
     use super::*;
+    use crate::nn::testing::{largest, random, same};
 
     fn check_depthwise(kind: Kind, within: f64, shape: [i64; 4], how: (i64, i64, i64)) {
         let (kernel, stride, dilation) = how;
@@ -250,5 +231,22 @@ mod tests {
         let x = random(&[2, 3, 2, 2], Kind::Float);
         assert!(refused(&|| depthwise(&x, &random(&[4, 1, 3, 3], Kind::Float), 1, 1, 1)));
         assert!(refused(&|| depthwise(&x, &random(&[3, 1, 3, 3], Kind::Float), 2, 0, 1)));
+    }
+
+    #[test]
+    fn while_a_trace_is_recorded_libtorchs_operators_are_called() {
+        let [x, w] = [[2, 3, 5, 5], [3, 1, 3, 3]].map(|shape| Tensor::ones(shape, (Kind::Float, Device::Cpu)));
+        let traced =
+            shim::trace(&[("x", &x), ("a.weight", &w)], || pool(&depthwise(&x.relu(), &w, 2, 1, 1), PoolKind::Maximum, 3, 1) * 0.5)
+                .unwrap();
+        let ops: Vec<&str> = traced.nodes.iter().map(|n| n.op.as_str()).collect();
+        assert_eq!(ops, ["aten::relu", "aten::_convolution", "aten::max_pool2d", "aten::mul"]);
+        assert_eq!(traced.nodes[0].inputs, [shim::Argument::Value("x".into())]);
+        let convolution = &traced.nodes[1];
+        assert_eq!(convolution.inputs[1], shim::Argument::Value("a.weight".into()));
+        assert_eq!(convolution.inputs[3], shim::Argument::List(vec![shim::Argument::Int(2), shim::Argument::Int(2)]));
+        assert_eq!(convolution.outputs[0].shape.as_deref(), Some(&[2, 3, 3, 3][..]));
+        assert_eq!(traced.output, traced.nodes[3].outputs[0].name);
+        assert!(!shim::is_tracing());
     }
 }

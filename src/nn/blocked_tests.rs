@@ -1,7 +1,7 @@
 //! Sums and pools over blocks against libtorch's operators one after the other.
 
-use super::super::testing::{largest, random, same};
 use super::*;
+use crate::nn::testing::{largest, random, same};
 use tch::Device;
 
 fn ones(n: i64, kind: Kind) -> (Tensor, Tensor) {
@@ -9,7 +9,7 @@ fn ones(n: i64, kind: Kind) -> (Tensor, Tensor) {
 }
 
 /// The stage by libtorch's own operations.
-fn plain(s: &Stage, x: &Tensor, training: bool) -> Tensor {
+fn plain(s: &BlockedStage, x: &Tensor, training: bool) -> Tensor {
     let x = if s.relu { x.relu() } else { x.shallow_clone() };
     let x = if s.shift > 0 { x.constant_pad_nd([0, s.shift, 0, s.shift]).slice(2, s.shift, None, 1).slice(3, s.shift, None, 1) } else { x };
     let pair = |v: i64| [v, v];
@@ -40,10 +40,10 @@ impl Kernels {
         self.0.iter().chain([&self.1]).chain(self.2.iter().flat_map(|(g, b)| [g, b])).collect()
     }
 
-    fn stage(&self, how: (bool, i64, i64, i64, i64)) -> Stage<'_> {
+    fn stage(&self, how: (bool, i64, i64, i64, i64)) -> BlockedStage<'_> {
         let (relu, stride, dilation, shift, first) = how;
         let pair = |(a, b): &(Tensor, Tensor)| (a.shallow_clone(), b.shallow_clone());
-        Stage {
+        BlockedStage {
             depthwise: self.0.as_ref(),
             pointwise: &self.1,
             affine: self.2.as_ref().map(pair),
@@ -62,7 +62,7 @@ fn check_stage(kind: Kind, within: f64, shape: [i64; 4], outputs: i64, window: O
     let (kernel, stride, dilation) = window.unwrap_or((1, if relu { 1 } else { 2 }, 1));
     let x = random(&shape, kind);
     let weights = Kernels::new(kind, shape[1], outputs, window.map(|_| kernel), affine);
-    let theirs = Stage { running: ones(outputs, kind), ..weights.stage((relu, stride, dilation, 0, 0)) };
+    let theirs = BlockedStage { running: ones(outputs, kind), ..weights.stage((relu, stride, dilation, 0, 0)) };
     let ours = || weights.stage((relu, stride, dilation, 0, 0));
     let mut inputs = vec![&x];
     inputs.extend(weights.all());
@@ -120,7 +120,7 @@ fn check_sum(kind: Kind, within: f64, images: i64, channels: i64, (h, w): (i64, 
         new(channels, channels - half, None),
         new(channels, half.max(1), None),
     ];
-    let chain = |source, coefficient, stages| Term { source, coefficient: Some(coefficient), stages };
+    let chain = |source, coefficient, stages| BlockedTerm { source, coefficient: Some(coefficient), stages };
     let pooled_running = [ones(channels, kind), ones(channels, kind)];
     let ours = {
         let sources = [&wide, &narrow].map(|x| Blocked::from_images(x).expect("the kernels take it"));
@@ -140,9 +140,9 @@ fn check_sum(kind: Kind, within: f64, images: i64, channels: i64, (h, w): (i64, 
         sum.to_images()
     };
     let theirs = {
-        fn own(k: &Kernels, how: (bool, i64, i64, i64, i64)) -> Stage<'_> {
+        fn own(k: &Kernels, how: (bool, i64, i64, i64, i64)) -> BlockedStage<'_> {
             let stage = k.stage(how);
-            Stage { running: ones(stage.running.0.size()[0], stage.running.0.kind()), ..stage }
+            BlockedStage { running: ones(stage.running.0.size()[0], stage.running.0.kind()), ..stage }
         }
         let first = plain(&own(&k[0], (true, 2, 1, 0, 0)), &wide, true);
         let pool = wide.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
@@ -212,7 +212,7 @@ fn a_shifted_stage_agrees_with_its_parts() {
         let x = random(&[6, 3, 7, 9], Kind::Double);
         let weights = Kernels::new(Kind::Double, 3, 4, None, true);
         let how = (true, stride, 1, shift, 0);
-        let theirs = Stage { running: ones(4, Kind::Double), ..weights.stage(how) };
+        let theirs = BlockedStage { running: ones(4, Kind::Double), ..weights.stage(how) };
         let mut inputs = vec![&x];
         inputs.extend(weights.all());
         let ours = weights.stage(how).forward(&x, true).expect("taken");
@@ -275,21 +275,21 @@ fn shapes_that_do_not_fit_are_refused() {
     let other = Kernels::new(Kind::Float, 4, 2, Some(3), false);
     assert!(refused(&|| other.stage((true, 1, 1, 0, 0)).forward(&x, true)));
     let affine = Kernels::new(Kind::Float, 3, 2, None, true);
-    let short = || Stage { affine: Some(ones(1, Kind::Float)), ..affine.stage((true, 1, 1, 0, 0)) };
+    let short = || BlockedStage { affine: Some(ones(1, Kind::Float)), ..affine.stage((true, 1, 1, 0, 0)) };
     assert!(refused(&|| short().forward(&x, true)));
     let maps = Blocked::from_images(&x).expect("taken");
     let few = Blocked::from_images(&random(&[16, 3, 2, 2], Kind::Float)).expect("taken");
-    let sum = |sources: &[&Blocked], coefficients: Option<&Tensor>, terms: &[Term]| {
+    let sum = |sources: &[&Blocked], coefficients: Option<&Tensor>, terms: &[BlockedTerm]| {
         Blocked::sum(sources, coefficients, terms, true).map(|b| b.to_images())
     };
-    let as_it_is = |source, coefficient| Term { source, coefficient, stages: Vec::new() };
+    let as_it_is = |source, coefficient| BlockedTerm { source, coefficient, stages: Vec::new() };
     let p = random(&[1], Kind::Float);
     assert!(!refused(&|| sum(&[&maps], Some(&p), &[as_it_is(0, Some(0))])));
     assert!(refused(&|| sum(&[&maps], Some(&p), &[as_it_is(1, Some(0))])), "a source that is not there");
     assert!(refused(&|| sum(&[&maps], Some(&p), &[as_it_is(0, Some(1))])), "a coefficient that is not there");
     assert!(refused(&|| sum(&[&maps], None, &[as_it_is(0, Some(0))])), "no coefficients");
     assert!(refused(&|| sum(&[&maps, &few], None, &[as_it_is(0, None), as_it_is(1, None)])), "other numbers of images");
-    let narrower = || Term { source: 0, coefficient: None, stages: vec![affine.stage((true, 1, 1, 0, 2))] };
+    let narrower = || BlockedTerm { source: 0, coefficient: None, stages: vec![affine.stage((true, 1, 1, 0, 2))] };
     assert!(refused(&|| sum(&[&maps], None, &[as_it_is(0, None), narrower()])), "other numbers of channels");
     let window = Kernels::new(Kind::Float, 3, 2, Some(3), false);
     assert!(refused(&|| window.stage((true, 1, 1, 1, 0)).forward(&x, true)), "a shift under a window");

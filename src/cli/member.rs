@@ -1,0 +1,103 @@
+//! `naslab member`: a run of a suite, or a measurement, in a process of its own. The parent resolves everything and writes it to a plan file.
+
+use super::args::{MemberArguments, OutputArgs};
+use super::run::{Place, by_name, conduct, quietly, set_threads, threads};
+use super::show::{print_out, write_out};
+use crate::device;
+use crate::error::{Error, Result, input};
+use crate::lab::{Method, Order, prepare};
+use crate::nn::{Kernels, use_kernels};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use tempfile::TempPath;
+
+/// This program, even if its file was replaced since it started.
+const SELF: &str = "/proc/self/exe";
+
+/// What a process is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MemberPlan {
+    method: String,
+    order: Order,
+    threads: u32,
+    work: Work,
+}
+
+/// A run or a measurement.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// A run, or the rest of it. Its directory is printed.
+    Run {
+        /// Folder of the run directories. It need not be UTF-8.
+        out: OsString,
+        /// How it saves and talks.
+        output: OutputArgs,
+        /// What its messages begin with.
+        label: String,
+    },
+    /// A measurement, printed as JSON.
+    Measure {
+        /// What does the arithmetic.
+        kernels: Kernels,
+        /// Measured steps of each kind.
+        steps: usize,
+    },
+}
+
+impl MemberPlan {
+    /// Work on `order`, with as many threads as this process has.
+    pub fn new(method: &dyn Method, order: Order, work: Work) -> Self {
+        Self { method: method.card().name.into(), order, threads: threads(), work }
+    }
+
+    /// The process that does it, not started, and its plan file, which is there until it is dropped.
+    pub fn command(&self) -> Result<(Command, TempPath)> {
+        let failed = |e: std::io::Error| Error::writing(std::env::temp_dir(), &e);
+        let file = tempfile::Builder::new().prefix("naslab-member-").suffix(".json").tempfile().map_err(failed)?;
+        serde_json::to_writer(&file, self).map_err(|e| failed(e.into()))?;
+        let mut command = Command::new(SELF);
+        command.arg0("naslab").arg("member").arg(file.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok((command, file.into_temp_path()))
+    }
+}
+
+/// Does what a plan file says; ends with the parent, also if that is killed.
+pub fn member(a: &MemberArguments) -> Result<()> {
+    // Where the system does not know this, a member merely goes on to its own end.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let bytes = std::fs::read(&a.plan).map_err(|e| Error::reading(&a.plan, &e))?;
+    let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(&a.plan, "not a member's plan: {e}"))?;
+    set_threads(plan.threads)?;
+    device::open(plan.order.device)?;
+    let method = by_name(&plan.method)?;
+    match plan.work {
+        Work::Run { out, output, label } => {
+            let directory = conduct(method, &plan.order, Place::Below(Path::new(&out)), &output, &label)?;
+            let mut line = directory.into_os_string().into_vec();
+            line.push(b'\n');
+            write_out(&line)
+        }
+        Work::Measure { kernels, steps } => {
+            use_kernels(kernels);
+            let measured = prepare(method, &plan.order)?.measure(quietly(plan.order.jobs)?, steps)?;
+            print_out(&serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
+        }
+    }
+}
+
+/// What to exit with after a process that ended so, and how it ended, in words.
+pub fn how_it_ended(status: ExitStatus) -> (i32, String) {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => (code, format!("ended with exit code {code}")),
+        (None, signal) => {
+            let how = format!("was killed by signal {} (did memory run out?)", signal.unwrap_or_default());
+            (Error::Resource(String::new()).exit_code(), how)
+        }
+    }
+}
