@@ -32,7 +32,7 @@ const CARD: Card = Card {
     role: Role::Search,
     mark: Mark { colour: [0x00, 0x9E, 0x73], shape: Shape::Square, dashed: false },
     presets: include_str!("presets.toml"),
-    spaces: &[("enas-micro", &[]), ("enas-macro", &["search.space=\"macro\""])],
+    spaces: &[("enas-micro", &["search.space=\"micro\""]), ("enas-macro", &["search.space=\"macro\""])],
 };
 
 /// The two spaces by name.

@@ -111,7 +111,7 @@ fn collect_differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Sh
         (Value::Object(paper), Value::Object(here)) => {
             for (key, value) in paper {
                 let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect_differences(value, &here[key], &full, out);
+                collect_differences(value, here.get(key).unwrap_or(&Value::Null), &full, out);
             }
         }
         _ if paper != here => out.push(Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() }),
