@@ -98,6 +98,7 @@ impl Blocked {
     }
 
     /// [N, C, H, W]
+    #[cfg(test)]
     pub fn to_images(&self) -> Tensor {
         let s = self.maps.size();
         self.maps.permute([0, 4, 1, 2, 3]).reshape([-1, s[1], s[2], s[3]]).narrow(0, 0, self.images)
@@ -136,18 +137,10 @@ impl Blocked {
     /// As tch does, with libtorch's message.
     pub fn pool_norm(&self, of: PoolKind, kernel: i64, stride: i64, running: &[(&Tensor, &Tensor)], training: bool) -> Self {
         let flat: Vec<*const c_void> = running.iter().flat_map(|(m, v)| [m.as_ptr().cast(), v.as_ptr().cast()]).collect();
+        let maximum = of == PoolKind::Maximum;
         // SAFETY: all pointers are tensors that live through the call.
         let maps = adopt(unsafe {
-            naslab_pool_norm(
-                self.maps.as_ptr().cast(),
-                self.images,
-                of == PoolKind::Maximum,
-                kernel,
-                stride,
-                training,
-                flat.as_ptr(),
-                flat.len() as i64,
-            )
+            naslab_pool_norm(self.maps.as_ptr().cast(), self.images, maximum, kernel, stride, training, flat.as_ptr(), flat.len() as i64)
         });
         Self { maps, images: self.images }
     }
