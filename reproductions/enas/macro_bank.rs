@@ -2,8 +2,9 @@
 //! mode, with the operation that was meant to be chosen).
 
 use crate::error::{Error, Result};
-use crate::network::EnasClassifier;
-use crate::nn::{BatchNorm, ConvBn, ConvShape, FactorizedReduce, Output, Pass, PoolKind, Rule, Table, Weights, global_average, pool};
+use crate::nn::{
+    BatchNorm, ConvBn, ConvShape, FactorizedReduce, Linear, Output, Pass, PoolKind, Rule, Table, Weights, global_average, pool,
+};
 use crate::space::{InputShape, MacroNet, MacroOp, enas_macro};
 use tch::Tensor;
 
@@ -37,7 +38,7 @@ pub struct MacroBank {
     pub table: Table,
     stem: ConvBn,
     layers: Vec<Layer>,
-    classifier: EnasClassifier,
+    classifier: Linear,
 }
 
 impl MacroBank {
@@ -62,7 +63,7 @@ impl MacroBank {
                 })
             })
             .collect();
-        let classifier = EnasClassifier::declare(&mut t, channels, input.classes);
+        let classifier = Linear::without_bias(&mut t, "classifier", channels, input.classes);
         Ok(Self { table: t, stem, layers, classifier })
     }
 

@@ -2,10 +2,9 @@
 //! (authors' released code, search mode). A child computes with its own rows only.
 
 use crate::error::{Error, Result};
-use crate::network::{EnasAuxiliary, EnasClassifier, Map};
+use crate::network::{Adapter, Auxiliary, Map};
 use crate::nn::{
-    ConvBn, ConvShape, FactorizedReduce, Init, Output, ParamId, Pass, PoolKind, ReluConvBn, Rule, Table, Weights, global_average, pool,
-    stage,
+    ConvBn, ConvShape, FactorizedReduce, Init, Linear, Output, ParamId, Pass, PoolKind, Rule, Table, Weights, global_average, pool, stage,
 };
 use crate::space::{Cell, CellPair, InputShape, MicroOp, enas_micro};
 use tch::Tensor;
@@ -48,30 +47,13 @@ type Side = [[Stack; 2]; 2];
 struct Layer {
     /// Halves the newer input first, in a reduction layer.
     reduce: Option<FactorizedReduce>,
-    older: Calibration,
-    newer: Calibration,
+    older: Adapter,
+    newer: Adapter,
     nodes: Vec<[Side; 2]>,
     /// [states, F out, F in]
     loose: ParamId,
     scale: ParamId,
     shift: ParamId,
-}
-
-#[derive(Clone, Debug)]
-enum Calibration {
-    Unchanged,
-    Reduce(FactorizedReduce),
-    Conv(ReluConvBn),
-}
-
-impl Calibration {
-    fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        match self {
-            Self::Unchanged => x.shallow_clone(),
-            Self::Reduce(block) => block.forward(w, x, true),
-            Self::Conv(block) => block.forward(w, x, true),
-        }
-    }
 }
 
 /// The search network.
@@ -81,8 +63,8 @@ pub struct MicroBank {
     pub table: Table,
     stem: ConvBn,
     layers: Vec<Layer>,
-    auxiliary: Option<(usize, EnasAuxiliary)>,
-    classifier: EnasClassifier,
+    auxiliary: Option<(usize, Auxiliary)>,
+    classifier: Linear,
 }
 
 impl MicroBank {
@@ -105,10 +87,10 @@ impl MicroBank {
             layers.push(layer);
             (older, newer) = (read, out);
             if auxiliary && i == reductions[1] + 1 {
-                head = Some((i, EnasAuxiliary::declare(&mut t, out, input.classes)?));
+                head = Some((i, Auxiliary::enas(&mut t, out, input.classes)?));
             }
         }
-        let classifier = EnasClassifier::declare(&mut t, width, input.classes);
+        let classifier = Linear::without_bias(&mut t, "classifier", width, input.classes);
         Ok(Self { table: t, stem, layers, auxiliary: head, classifier })
     }
 
@@ -137,19 +119,9 @@ impl Layer {
         let read = if reduction { Map { channels: width, ..newer.halved() } } else { newer };
         // In a reduction layer the older input is the output before it, at full size.
         let before = if reduction { newer } else { older };
-        let conv = |t: &mut Table, name: &str, map: Map| {
-            if map.channels == width {
-                Calibration::Unchanged
-            } else {
-                Calibration::Conv(ReluConvBn::declare(t, name, &[ConvShape::pointwise(map.channels, width, 1)], true))
-            }
-        };
-        let older = if before.same_size(read) {
-            conv(t, "older", before)
-        } else {
-            Calibration::Reduce(FactorizedReduce::declare(t, "older", before.channels, width, true))
-        };
-        let newer = conv(t, "newer", read);
+        let here = Map { channels: width, ..read };
+        let older = Adapter::declare(t, "older", before, here);
+        let newer = Adapter::declare(t, "newer", read, here);
         let side = |t: &mut Table, i: usize, side: usize| -> Side {
             [3, 5].map(|kernel| {
                 [0, 1].map(|stack| Stack::declare(t, &format!("node{i}.{side}.{kernel}.{stack}"), i as i64 + 2, width, kernel))
@@ -167,8 +139,7 @@ impl Layer {
             scale: t.param("scale", &[width], Init::Constant(1.0)),
             shift: t.param("shift", &[width], Init::Constant(0.0)),
         };
-        let out = Map { channels: width, ..read };
-        (layer, read, out)
+        (layer, read, here)
     }
 
     fn forward(&self, w: &Weights, cell: &Cell<MicroOp>, older: &Tensor, newer: &Tensor) -> (Tensor, Tensor) {
@@ -176,7 +147,7 @@ impl Layer {
             Some(reduce) => (newer, reduce.forward(w, newer, true)),
             None => (older, newer.shallow_clone()),
         };
-        let mut states = vec![self.older.forward(w, before), self.newer.forward(w, &read)];
+        let mut states = vec![self.older.forward(w, before, true), self.newer.forward(w, &read, true)];
         for (node, bank) in cell.nodes.iter().zip(&self.nodes) {
             let [a, b] = [0, 1].map(|side| operate(w, &bank[side], node[side].op, node[side].from, &states[node[side].from]));
             states.push(a + b);

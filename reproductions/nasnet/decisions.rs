@@ -66,18 +66,6 @@ impl Decisions {
         let stacked = (0..blocks.len()).filter(|i| blocks[*i][4] == 1).map(|i| i + 2).collect();
         nasnet::cell(nodes, stacked)
     }
-
-    /// The decisions that lead to `pair` (but for an explicit concat list); `None` where an operation is not in the list.
-    pub fn encode(&self, pair: &CellPair<NasnetOp>) -> Option<Vec<usize>> {
-        let mut out = Vec::with_capacity(self.count());
-        for cell in [&pair.normal, &pair.reduce] {
-            for (i, [left, right]) in cell.nodes.iter().enumerate() {
-                let op = |edge: &Edge<NasnetOp>| self.ops.iter().position(|o| *o == edge.op);
-                out.extend([left.from, right.from, op(left)?, op(right)?, usize::from(cell.stacked.contains(&(i + 2)))]);
-            }
-        }
-        Some(out)
-    }
 }
 
 #[cfg(test)]
@@ -86,13 +74,25 @@ mod tests {
     use crate::seed::Streams;
     use crate::space::{nasnet::NASNET_OPS, published};
 
+    /// The decisions that lead to `pair` (but for an explicit concat list); `None` where an operation is not in the list.
+    fn encode(decisions: &Decisions, pair: &CellPair<NasnetOp>) -> Option<Vec<usize>> {
+        let mut out = Vec::with_capacity(decisions.count());
+        for cell in [&pair.normal, &pair.reduce] {
+            for (i, [left, right]) in cell.nodes.iter().enumerate() {
+                let op = |edge: &Edge<NasnetOp>| decisions.ops.iter().position(|o| *o == edge.op);
+                out.extend([left.from, right.from, op(left)?, op(right)?, usize::from(cell.stacked.contains(&(i + 2)))]);
+            }
+        }
+        Some(out)
+    }
+
     #[test]
     fn fifty_decisions_lead_there_and_back() {
         let decisions = Decisions::new(&NASNET_OPS, true);
         assert_eq!(decisions.count(), 50);
         for seed in 0..200 {
             let pair = nasnet::sample(&NASNET_OPS, true, &mut Streams::new(seed).rng("sample", 0));
-            let encoded = decisions.encode(&pair).unwrap();
+            let encoded = encode(&decisions, &pair).unwrap();
             assert!(encoded.iter().enumerate().all(|(step, d)| *d < decisions.at(step).1));
             assert_eq!(decisions.decode(&encoded), pair);
         }
@@ -103,7 +103,7 @@ mod tests {
         let decisions = Decisions::new(&NASNET_OPS, true);
         let released = published("nasnet-a").unwrap();
         let released = released.get::<CellPair<NasnetOp>>().unwrap();
-        let mut decoded = decisions.decode(&decisions.encode(released).unwrap());
+        let mut decoded = decisions.decode(&encode(&decisions, released).unwrap());
         assert_ne!(decoded, *released, "the released cells concatenate more than the rule says");
         decoded.normal.concat.clone_from(&released.normal.concat);
         decoded.reduce.concat.clone_from(&released.reduce.concat);

@@ -59,10 +59,10 @@ impl Candidate {
             Op::AvgPool3 => Self::Pool(PoolOf::declare(t, PoolKind::Average, channels, stride, form)),
             Op::SkipConnect if stride == 1 => Self::Identity,
             Op::SkipConnect => Self::Reduce(FactorizedReduce::declare(t, "reduce", channels, channels, affine)),
-            Op::SepConv3 => Self::Convs(separable(t, 3, channels, stride, affine)),
-            Op::SepConv5 => Self::Convs(separable(t, 5, channels, stride, affine)),
-            Op::DilConv3 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 3, channels, stride, 2, affine)]),
-            Op::DilConv5 => Self::Convs(vec![depthwise_pointwise(t, "stage0", 5, channels, stride, 2, affine)]),
+            Op::SepConv3 => separable(t, 3, channels, affine, &[(stride, 1), (1, 1)]),
+            Op::SepConv5 => separable(t, 5, channels, affine, &[(stride, 1), (1, 1)]),
+            Op::DilConv3 => separable(t, 3, channels, affine, &[(stride, 2)]),
+            Op::DilConv5 => separable(t, 5, channels, affine, &[(stride, 2)]),
         })
     }
 
@@ -103,16 +103,13 @@ impl Candidate {
     }
 }
 
-fn separable(t: &mut Table, kernel: i64, channels: i64, stride: i64, affine: bool) -> Vec<ReluConvBn> {
-    vec![
-        depthwise_pointwise(t, "stage0", kernel, channels, stride, 1, affine),
-        depthwise_pointwise(t, "stage1", kernel, channels, 1, 1, affine),
-    ]
-}
-
-fn depthwise_pointwise(t: &mut Table, name: &str, kernel: i64, channels: i64, stride: i64, dilation: i64, affine: bool) -> ReluConvBn {
-    let shapes = [ConvShape::depthwise(channels, kernel, stride, dilation), ConvShape::pointwise(channels, channels, 1)];
-    ReluConvBn::declare(t, name, &shapes, affine)
+/// Depthwise-separable convolutions in a row, each with its stride and dilation.
+fn separable(t: &mut Table, kernel: i64, channels: i64, affine: bool, steps: &[(i64, i64)]) -> Candidate {
+    let stage = |(i, (stride, dilation)): (usize, &(i64, i64))| {
+        let shapes = [ConvShape::depthwise(channels, kernel, *stride, *dilation), ConvShape::pointwise(channels, channels, 1)];
+        ReluConvBn::declare(t, &format!("stage{i}"), &shapes, affine)
+    };
+    Candidate::Convs(steps.iter().enumerate().map(stage).collect())
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The networks of layers with skips that ENAS trains from scratch (authors' released code, fixed mode).
 
-use super::enas_head::Classifier;
 use super::map::{halving, pointwise};
 use crate::error::{Error, Result};
 use crate::nn::{
-    ConvBn, ConvShape, FactorizedReduce, Network, Output, Pass, PoolKind, ReluConvBn, Rule, Table, Weights, global_average, pool,
+    ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, PoolKind, ReluConvBn, Rule, Table, Weights, global_average, pool,
 };
 use crate::space::{InputShape, MacroNet, MacroOp, NetSize};
 use tch::Tensor;
@@ -33,7 +32,7 @@ pub struct MacroNetwork {
     table: Table,
     stem: ConvBn,
     layers: Vec<Layer>,
-    classifier: Classifier,
+    classifier: Linear,
 }
 
 impl MacroNetwork {
@@ -58,7 +57,7 @@ impl MacroNetwork {
             width *= if built.reduce.is_empty() { 1 } else { 2 };
             layers.push(built);
         }
-        let classifier = Classifier::declare(&mut t, width, input.classes);
+        let classifier = Linear::without_bias(&mut t, "classifier", width, input.classes);
         Ok(Self { table: t, stem, layers, classifier })
     }
 }

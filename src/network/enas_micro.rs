@@ -1,10 +1,10 @@
 //! The networks of micro cells that ENAS trains from scratch (authors' released code, fixed mode).
 
-use super::enas_head::{Auxiliary, Classifier};
+use super::auxiliary::Auxiliary;
 use super::map::{Adapter, Map, halving, pointwise};
 use super::space_op::{Side, SpaceOp};
 use crate::error::{Error, Result};
-use crate::nn::{ConvBn, ConvShape, FactorizedReduce, Network, Output, Pass, ReluConvBn, Rule, Table, Weights, global_average};
+use crate::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Rule, Table, Weights, global_average};
 use crate::space::{Cell, CellPair, InputShape, MicroOp, NasnetOp, NetSize, enas_micro};
 use tch::Tensor;
 
@@ -22,15 +22,8 @@ impl MicroCell {
     fn declare(t: &mut Table, cell: &Cell<MicroOp>, older: Map, newer: Map, width: i64, reduction: bool) -> (Self, Map) {
         let here = Map { channels: width, ..newer };
         let out = if reduction { here.halved() } else { here };
-        let calibrate = |t: &mut Table, name: &str, map: Map| {
-            if map.channels == width { Adapter::Unchanged } else { Adapter::ReluConv(pointwise(t, name, map.channels, width)) }
-        };
-        let older_adapter = if older.same_size(newer) {
-            calibrate(t, "older", older)
-        } else {
-            Adapter::Reduce(FactorizedReduce::declare(t, "older", older.channels, width, true))
-        };
-        let newer_adapter = calibrate(t, "newer", newer);
+        let older = Adapter::declare(t, "older", older, here);
+        let newer = Adapter::declare(t, "newer", newer, here);
         let again = pointwise(t, "again", width, width);
         let node = |t: &mut Table, i: usize, side: usize| {
             let edge = cell.nodes[i][side];
@@ -49,7 +42,7 @@ impl MicroCell {
             })
             .collect();
         let channels = width * outputs.len() as i64;
-        (Self { older: older_adapter, newer: newer_adapter, again, nodes, outputs }, Map { channels, ..out })
+        (Self { older, newer, again, nodes, outputs }, Map { channels, ..out })
     }
 
     fn forward(&self, w: &Weights, older: &Tensor, newer: &Tensor, pass: &mut Pass) -> Tensor {
@@ -86,7 +79,7 @@ pub struct MicroNetwork {
     stem: ConvBn,
     cells: Vec<MicroCell>,
     auxiliary: Option<(usize, Auxiliary)>,
-    classifier: Classifier,
+    classifier: Linear,
 }
 
 impl MicroNetwork {
@@ -111,10 +104,10 @@ impl MicroNetwork {
             cells.push(cell);
             (older, newer) = (newer, out);
             if size.auxiliary && i == reductions[1] + 1 {
-                auxiliary = Some((i, Auxiliary::declare(&mut t, out, input.classes)?));
+                auxiliary = Some((i, Auxiliary::enas(&mut t, out, input.classes)?));
             }
         }
-        let classifier = Classifier::declare(&mut t, newer.channels, input.classes);
+        let classifier = Linear::without_bias(&mut t, "classifier", newer.channels, input.classes);
         Ok(Self { table: t, stem, cells, auxiliary, classifier })
     }
 }

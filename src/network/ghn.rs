@@ -1,6 +1,6 @@
 //! The networks of GHN: one block stacked, the maps halved and the width doubled after a third and two thirds (paper, section 5.1).
 
-use super::enas_head::Auxiliary;
+use super::auxiliary::Auxiliary;
 use super::map::{Adapter, Map};
 use crate::error::{Error, Result};
 use crate::nn::{
@@ -20,7 +20,6 @@ enum Operation {
 impl Operation {
     fn declare(t: &mut Table, op: GhnOp, width: i64, affine: bool) -> Self {
         let separable = |kernel, dilation| vec![ConvShape::depthwise(width, kernel, 1, dilation), ConvShape::pointwise(width, width, 1)];
-        let line = |kernel, padding| ConvShape { kernel, padding, ..ConvShape::pointwise(width, width, 1) };
         let mut pool = |of| Self::Pool { of, norms: ["norm0", "norm1"].map(|name| BatchNorm::declare(t, name, width, affine)) };
         let shapes = match op {
             GhnOp::Identity => return Self::Identity,
@@ -30,7 +29,7 @@ impl Operation {
             GhnOp::SepConv3 => separable(3, 1),
             GhnOp::SepConv5 => separable(5, 1),
             GhnOp::DilConv3 => separable(3, 2),
-            GhnOp::Conv1x7 => vec![line((1, 7), (0, 3)), line((7, 1), (3, 0))],
+            GhnOp::Conv1x7 => [(1, 7), (7, 1)].map(|kernel| ConvShape::dense(width, width, kernel, (1, 1))).into(),
         };
         let first = ReluConvBn::declare(t, "first", &shapes, affine);
         let second = first.sharing(t, "second", width, affine);
@@ -134,7 +133,7 @@ impl GhnNetwork {
             blocks.push(t.scope(format!("block{i}"), |t| Block::declare(t, cell, [older, newer], here, affine)));
             (older, newer) = (newer, here);
             if size.auxiliary && i == 2 * size.cells / 3 {
-                auxiliary = Some((i, Auxiliary::declare(&mut t, here, input.classes)?));
+                auxiliary = Some((i, Auxiliary::enas(&mut t, here, input.classes)?));
             }
         }
         let head = Linear::declare(&mut t, "head", newer.channels, input.classes);

@@ -28,14 +28,30 @@ impl Map {
 
 /// How a map is brought to the cell's width and size.
 #[derive(Clone, Debug)]
-pub(super) enum Adapter {
+pub enum Adapter {
+    /// It has them.
     Unchanged,
+    /// Factorised reduction.
     Reduce(FactorizedReduce),
+    /// ReLU, 1x1 convolution, batch norm.
     ReluConv(ReluConvBn),
+    /// 1x1 convolution, batch norm.
     Conv(ConvBn),
 }
 
 impl Adapter {
+    /// Changes no more than `from` and `to` differ in.
+    pub fn declare(t: &mut Table, name: &str, from: Map, to: Map) -> Self {
+        if !from.same_size(to) {
+            Self::Reduce(FactorizedReduce::declare(t, name, from.channels, to.channels, true))
+        } else if from.channels != to.channels {
+            Self::ReluConv(pointwise(t, name, from.channels, to.channels))
+        } else {
+            Self::Unchanged
+        }
+    }
+
+    /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
         match self {
             Self::Unchanged => x.shallow_clone(),

@@ -1,8 +1,8 @@
 //! The networks of architectures, one file a space, and the table of them.
 
+mod auxiliary;
 mod candidate;
 mod darts;
-mod enas_head;
 mod enas_macro;
 mod enas_micro;
 mod ghn;
@@ -14,13 +14,13 @@ mod segment_block;
 mod space_op;
 mod unet;
 
+pub use auxiliary::Auxiliary;
 pub use candidate::{Candidate, Form, PoolOf};
 pub use darts::{DartsNetwork, Preprocess, Stem, is_reduction};
-pub use enas_head::{Auxiliary as EnasAuxiliary, Classifier as EnasClassifier};
 pub use enas_macro::MacroNetwork;
 pub use enas_micro::MicroNetwork;
 pub use ghn::GhnNetwork;
-pub use map::Map;
+pub use map::{Adapter, Map};
 pub use nas_unet::NasUnetNetwork;
 pub use nas_unet_backbone::{NasUnetBackbone, NasUnetPreprocess};
 pub use nasnet::NasnetNetwork;

@@ -1,12 +1,10 @@
 //! The networks that stack two cells of the NASNet space: N normal cells, a reduction, N normal, a reduction, N normal (NASNet, section 3; released code).
 
+use super::auxiliary::Auxiliary;
 use super::map::{Adapter, Map, halving, pointwise};
 use super::space_op::{Side, SpaceOp};
 use crate::error::{Error, Result};
-use crate::nn::{
-    AUXILIARY, ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn, Rule, Table, Weights, avg_pool_valid,
-    global_average,
-};
+use crate::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Rule, Table, Weights, global_average};
 use crate::space::{Cell, CellPair, InputShape, NasnetOp, NetSize};
 use tch::Tensor;
 
@@ -33,9 +31,7 @@ impl BuiltCell {
         let newer_adapter = Adapter::ReluConv(pointwise(t, "newer", newer.channels, width));
         let (older_adapter, first) = match older {
             None => (Adapter::Unchanged, newer),
-            Some(map) if !map.same_size(newer) => (Adapter::Reduce(FactorizedReduce::declare(t, "older", map.channels, width, true)), here),
-            Some(map) if map.channels != width => (Adapter::ReluConv(pointwise(t, "older", map.channels, width)), here),
-            Some(map) => (Adapter::Unchanged, map),
+            Some(map) => (Adapter::declare(t, "older", map, here), here),
         };
         let mut states = vec![first, here];
         let mut blocks = Vec::new();
@@ -85,20 +81,13 @@ fn output_adapter(t: &mut Table, state: usize, map: Map, out: Map) -> Adapter {
     }
 }
 
-/// Which outputs a cell reads: indices into the list of outputs, where 0 is the stem.
-#[derive(Clone, Copy, Debug)]
-struct Wiring {
-    older: Option<usize>,
-    newer: usize,
-}
-
 /// A network of the NASNet space.
 #[derive(Debug)]
 pub struct NasnetNetwork {
     table: Table,
     stem: ConvBn,
-    cells: Vec<(BuiltCell, Wiring)>,
-    auxiliary: Option<(usize, AuxiliaryHead)>,
+    cells: Vec<BuiltCell>,
+    auxiliary: Option<(usize, Auxiliary)>,
     classifier: Linear,
 }
 
@@ -126,7 +115,7 @@ struct Builder<'a> {
     table: Table,
     /// Outputs so far; the first is the stem's.
     maps: Vec<Map>,
-    cells: Vec<(BuiltCell, Wiring)>,
+    cells: Vec<BuiltCell>,
 }
 
 impl<'a> Builder<'a> {
@@ -139,8 +128,8 @@ impl<'a> Builder<'a> {
         ConvBn::declare(&mut self.table, "stem", shape)
     }
 
-    /// The three stacks of N normal cells and the two reductions between them; the auxiliary head, and the output that it reads.
-    fn stacks(&mut self, classes: i64, size: NetSize) -> Result<Option<(usize, AuxiliaryHead)>> {
+    /// The three stacks of N normal cells and the two reductions between them; the auxiliary head, and the cell whose output it reads.
+    fn stacks(&mut self, classes: i64, size: NetSize) -> Result<Option<(usize, Auxiliary)>> {
         let n = (size.cells - 2) / 3;
         let mut width = size.channels;
         let mut auxiliary = None;
@@ -151,8 +140,8 @@ impl<'a> Builder<'a> {
             }
             self.cell(width, false);
             if size.auxiliary && index == 2 * n - 1 {
-                let at = self.maps.len() - 1;
-                auxiliary = Some((at, AuxiliaryHead::declare(&mut self.table, self.maps[at], classes)?));
+                let at = self.cells.len() - 1;
+                auxiliary = Some((at, Auxiliary::nasnet(&mut self.table, self.maps[at + 1], classes)?));
             }
         }
         Ok(auxiliary)
@@ -160,46 +149,13 @@ impl<'a> Builder<'a> {
 
     /// The next cell; it reads the two outputs before it.
     fn cell(&mut self, width: i64, reduction: bool) {
-        let newer = self.maps.len() - 1;
-        let older = newer.checked_sub(1);
         let genotype = if reduction { &self.pair.reduce } else { &self.pair.normal };
         let name = format!("cell{}", self.cells.len());
-        let (older_map, newer_map) = (older.map(|o| self.maps[o]), self.maps[newer]);
-        let (cell, map) = self.table.scope(name, |t| BuiltCell::declare(t, genotype, older_map, newer_map, width, reduction));
-        self.cells.push((cell, Wiring { older, newer }));
+        let newer = self.maps[self.maps.len() - 1];
+        let older = self.maps.iter().rev().nth(1).copied();
+        let (cell, map) = self.table.scope(name, |t| BuiltCell::declare(t, genotype, older, newer, width, reduction));
+        self.cells.push(cell);
         self.maps.push(map);
-    }
-}
-
-/// ReLU, 5x5 average pooling with stride 3, 1x1 to 128, BN, ReLU, a convolution over the whole map to 768, BN, ReLU, linear.
-#[derive(Clone, Debug)]
-struct AuxiliaryHead {
-    squeeze: ConvBn,
-    whole: ConvBn,
-    classifier: Linear,
-}
-
-impl AuxiliaryHead {
-    fn declare(t: &mut Table, map: Map, classes: i64) -> Result<Self> {
-        if map.height < 5 || map.width < 5 {
-            return Err(Error::Usage(format!(
-                "the auxiliary head needs a map of at least 5x5 after the second stack, these images leave {}x{}; set auxiliary_weight to 0",
-                map.height, map.width
-            )));
-        }
-        let pooled = |side: i64| (side - 5) / 3 + 1;
-        let kernel = (pooled(map.height), pooled(map.width));
-        Ok(t.scope(AUXILIARY, |t| Self {
-            squeeze: ConvBn::declare(t, "squeeze", ConvShape::pointwise(map.channels, 128, 1)),
-            whole: ConvBn::declare(t, "whole", ConvShape { kernel, ..ConvShape::pointwise(128, 768, 1) }),
-            classifier: Linear::declare(t, "classifier", 768, classes),
-        }))
-    }
-
-    fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        let x = self.squeeze.forward(w, &avg_pool_valid(&x.relu(), 5, 3), true).relu();
-        let x = self.whole.forward(w, &x, true).relu();
-        self.classifier.forward(w, &x.flatten(1, -1))
     }
 }
 
@@ -209,16 +165,17 @@ impl Network for NasnetNetwork {
     }
 
     fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
-        let mut maps = vec![self.stem.forward(w, x, pass.training)];
-        for (i, (cell, wiring)) in self.cells.iter().enumerate() {
+        let stem = self.stem.forward(w, x, pass.training);
+        let (mut older, mut newer, mut auxiliary) = (stem.shallow_clone(), stem, None);
+        for (i, cell) in self.cells.iter().enumerate() {
             pass.enter_cell(i, self.cells.len());
-            let newer = &maps[wiring.newer];
-            let out = cell.forward(w, wiring.older.map_or(newer, |o| &maps[o]), newer, pass);
-            maps.push(out);
+            let out = cell.forward(w, &older, &newer, pass);
+            (older, newer) = (newer, out);
+            if let Some((_, head)) = self.auxiliary.as_ref().filter(|(at, _)| *at == i && pass.training) {
+                auxiliary = Some(head.forward(w, &newer));
+            }
         }
-        let auxiliary = self.auxiliary.as_ref().filter(|_| pass.training).map(|(at, head)| head.forward(w, &maps[*at]));
-        let last = maps[maps.len() - 1].relu();
-        Output { logits: self.classifier.forward(w, &global_average(&last)), auxiliary }
+        Output { logits: self.classifier.forward(w, &global_average(&newer.relu())), auxiliary }
     }
 }
 
@@ -259,9 +216,8 @@ mod tests {
         let weights = (0..20).map(|i| net.table.count_if(|n| n.starts_with(&format!("cell{i}.")))).collect();
         let w = Weights::init(&net.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
         let mut maps = vec![net.stem.forward(&w, &Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)), false)];
-        for (cell, wiring) in &net.cells {
-            let newer = &maps[wiring.newer];
-            maps.push(cell.forward(&w, wiring.older.map_or(newer, |o| &maps[o]), newer, &mut Pass::evaluation()));
+        for (i, cell) in net.cells.iter().enumerate() {
+            maps.push(cell.forward(&w, &maps[i.saturating_sub(1)], &maps[i], &mut Pass::evaluation()));
         }
         (weights, maps.iter().map(|m| m.size()[1..].to_vec()).collect())
     }

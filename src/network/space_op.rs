@@ -122,19 +122,8 @@ fn dilated(ends: Ends) -> ConvShape {
 }
 
 fn row_and_column(ends: Ends, kernel: i64) -> Vec<ConvShape> {
-    let padding = (kernel - 1) / 2;
-    let row = ConvShape {
-        kernel: (1, kernel),
-        stride: (1, ends.stride),
-        padding: (0, padding),
-        ..ConvShape::pointwise(ends.input, ends.output, 1)
-    };
-    let column = ConvShape {
-        kernel: (kernel, 1),
-        stride: (ends.stride, 1),
-        padding: (padding, 0),
-        ..ConvShape::pointwise(ends.output, ends.output, 1)
-    };
+    let row = ConvShape::dense(ends.input, ends.output, (1, kernel), (1, ends.stride));
+    let column = ConvShape::dense(ends.output, ends.output, (kernel, 1), (ends.stride, 1));
     vec![row, column]
 }
 

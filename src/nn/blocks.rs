@@ -28,13 +28,18 @@ pub struct ConvShape {
 impl ConvShape {
     /// A pointwise convolution.
     pub fn pointwise(input: i64, output: i64, stride: i64) -> Self {
-        Self { input, output, kernel: (1, 1), stride: (stride, stride), padding: (0, 0), dilation: 1, groups: 1 }
+        Self::square(input, output, 1, stride)
     }
 
-    /// A dense convolution with an odd square kernel that keeps the size at stride 1.
+    /// A dense convolution with an odd kernel that keeps the size at stride 1.
+    pub fn dense(input: i64, output: i64, kernel: (i64, i64), stride: (i64, i64)) -> Self {
+        let padding = ((kernel.0 - 1) / 2, (kernel.1 - 1) / 2);
+        Self { input, output, kernel, stride, padding, dilation: 1, groups: 1 }
+    }
+
+    /// The same with a square kernel.
     pub fn square(input: i64, output: i64, kernel: i64, stride: i64) -> Self {
-        let padding = (kernel - 1) / 2;
-        Self { input, output, kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding), dilation: 1, groups: 1 }
+        Self::dense(input, output, (kernel, kernel), (stride, stride))
     }
 
     /// A depthwise convolution (one filter a channel) with an odd square kernel that keeps the size at stride 1.
@@ -79,23 +84,29 @@ impl Conv {
     }
 }
 
-/// A linear layer with bias, initialised by the table's rule.
+/// A linear layer, initialised by the table's rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     weight: ParamId,
-    bias: ParamId,
+    bias: Option<ParamId>,
 }
 
 impl Linear {
     /// Declares the weight [output, input] and the bias `[output]`.
     pub fn declare(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
         let (weight, bias) = t.layer_init(input, output);
-        t.scope(name, |t| Self { weight: t.param("weight", &[output, input], weight), bias: t.param("bias", &[output], bias) })
+        t.scope(name, |t| Self { weight: t.param("weight", &[output, input], weight), bias: Some(t.param("bias", &[output], bias)) })
+    }
+
+    /// Declares the weight [output, input] alone.
+    pub fn without_bias(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
+        let (weight, _) = t.layer_init(input, output);
+        t.scope(name, |t| Self { weight: t.param("weight", &[output, input], weight), bias: None })
     }
 
     /// [N, input] → [N, output].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        x.linear(&w[self.weight], Some(&w[self.bias]))
+        x.linear(&w[self.weight], self.bias.map(|b| &w[b]))
     }
 }
 

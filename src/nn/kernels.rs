@@ -160,20 +160,9 @@ mod tests {
                     let border = (kernel - 1) / 2;
                     let (side, step, edge) = ([kernel, kernel], [stride, stride], [border, border]);
                     let what = format!("{kind:?} {h}x{w} window {kernel} stride {stride}");
-                    same(
-                        &[&x],
-                        &pool(&x, PoolKind::Maximum, kernel, stride),
-                        &x.max_pool2d(side, step, edge, [1, 1], false),
-                        within,
-                        &what,
-                    );
-                    same(
-                        &[&x],
-                        &pool(&x, PoolKind::Average, kernel, stride),
-                        &x.avg_pool2d(side, step, edge, false, false, None),
-                        within,
-                        &what,
-                    );
+                    let (largest, mean) = (pool(&x, PoolKind::Maximum, kernel, stride), pool(&x, PoolKind::Average, kernel, stride));
+                    same(&[&x], &largest, &x.max_pool2d(side, step, edge, [1, 1], false), within, &what);
+                    same(&[&x], &mean, &x.avg_pool2d(side, step, edge, false, false, None), within, &what);
                 }
             }
         }

@@ -106,16 +106,6 @@ enum Layer {
     Transposed(TransposedConv),
 }
 
-impl Layer {
-    fn conv(t: &mut Table, name: &str, shape: ConvShape) -> Self {
-        Self::Conv(Conv::declare(t, name, shape))
-    }
-
-    fn transposed(t: &mut Table, name: &str, shape: ConvShape) -> Self {
-        Self::Transposed(TransposedConv::declare(t, name, shape))
-    }
-}
-
 /// Convolutions in a row, group norm, and perhaps a ReLU.
 #[derive(Clone, Debug)]
 pub struct ConvNorm {
@@ -127,31 +117,24 @@ pub struct ConvNorm {
 impl ConvNorm {
     /// Declares the convolutions `conv0`, `conv1`, ... and the norm.
     pub fn declare(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool) -> Self {
-        Self::declare_layers(t, name, shapes, Layer::conv, relu, affine)
+        let layer = |t: &mut Table, i: usize, shape| Layer::Conv(Conv::declare(t, &format!("conv{i}"), shape));
+        Self::declare_layers(t, name, shapes, relu, affine, layer)
     }
 
     /// The same with a transposed convolution in the place of the first.
     pub fn declare_transposed(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool) -> Self {
-        Self::declare_layers(t, name, shapes, Layer::transposed, relu, affine)
+        Self::declare_layers(t, name, shapes, relu, affine, |t, i, shape| match i {
+            0 => Layer::Transposed(TransposedConv::declare(t, "conv0", shape)),
+            _ => Layer::Conv(Conv::declare(t, &format!("conv{i}"), shape)),
+        })
     }
 
-    fn declare_layers(
-        t: &mut Table,
-        name: &str,
-        shapes: &[ConvShape],
-        first: fn(&mut Table, &str, ConvShape) -> Layer,
-        relu: Relu,
-        affine: bool,
-    ) -> Self {
+    fn declare_layers<L>(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool, layer: L) -> Self
+    where
+        L: Fn(&mut Table, usize, ConvShape) -> Layer,
+    {
         t.scope(name, |t| {
-            let layers = shapes
-                .iter()
-                .enumerate()
-                .map(|(i, shape)| {
-                    let layer = if i == 0 { first } else { Layer::conv };
-                    layer(t, &format!("conv{i}"), *shape)
-                })
-                .collect();
+            let layers = shapes.iter().enumerate().map(|(i, shape)| layer(t, i, *shape)).collect();
             let norm = GroupNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, affine);
             Self { relu, layers, norm }
         })

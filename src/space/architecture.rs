@@ -16,7 +16,7 @@ use std::sync::Arc;
 const TAG: &str = "space";
 
 /// What a space says of its architectures. A file holds the fields of the type, which therefore is a struct.
-pub trait Genotype: Clone + Debug + Eq + Hash + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Genotype: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The space.
     const SPACE: &'static Space;
 
@@ -44,9 +44,7 @@ trait Erased: Any + Debug + Send + Sync {
     fn check(&self) -> Result<()>;
     fn canonical(&self) -> Architecture;
     fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)>;
-    fn fields(&self) -> serde_json::Result<Value>;
-    fn equals(&self, other: &Architecture) -> bool;
-    fn hash(&self, state: &mut dyn Hasher);
+    fn fields(&self) -> Value;
 }
 
 impl<G: Genotype> Erased for G {
@@ -66,16 +64,8 @@ impl<G: Genotype> Erased for G {
         Genotype::cells(self)
     }
 
-    fn fields(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
-    }
-
-    fn equals(&self, other: &Architecture) -> bool {
-        other.get::<G>() == Some(self)
-    }
-
-    fn hash(&self, mut state: &mut dyn Hasher) {
-        Hash::hash(self, &mut state);
+    fn fields(&self) -> Value {
+        serde_json::to_value(self).expect("an architecture is plain data")
     }
 }
 
@@ -106,6 +96,15 @@ impl Architecture {
         self.0.cells()
     }
 
+    /// What a file holds: the name of the space, then the fields of the genotype.
+    fn file(&self) -> Map<String, Value> {
+        let mut file = Map::from_iter([(TAG.to_string(), Value::from(self.space().name))]);
+        if let Value::Object(fields) = self.0.fields() {
+            file.extend(fields);
+        }
+        file
+    }
+
     /// Whether its network classifies every pixel; the others classify the whole image.
     pub fn classifies_pixels(&self) -> bool {
         self.space().pixels
@@ -119,8 +118,9 @@ impl<G: Genotype> From<G> for Architecture {
 }
 
 impl PartialEq for Architecture {
+    /// Whether files would tell them apart.
     fn eq(&self, other: &Self) -> bool {
-        self.0.equals(other)
+        self.file() == other.file()
     }
 }
 
@@ -128,17 +128,13 @@ impl Eq for Architecture {}
 
 impl Hash for Architecture {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Erased::hash(&*self.0, state);
+        self.file().hash(state);
     }
 }
 
 impl Serialize for Architecture {
-    /// The name of the space, then the fields of the genotype.
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let fields = self.0.fields().map_err(serde::ser::Error::custom)?;
-        let fields = fields.as_object().into_iter().flatten();
-        serializer
-            .collect_map([(TAG, &Value::from(self.space().name))].into_iter().chain(fields.map(|(name, value)| (name.as_str(), value))))
+        self.file().serialize(serializer)
     }
 }
 

@@ -30,8 +30,10 @@ operations! {
 }
 
 /// The operations in the order of a draw.
-pub const OPS: [GhnOp; 8] =
-    [GhnOp::Identity, GhnOp::Conv1, GhnOp::SepConv3, GhnOp::SepConv5, GhnOp::DilConv3, GhnOp::Conv1x7, GhnOp::MaxPool3, GhnOp::AvgPool3];
+pub const OPS: [GhnOp; 8] = {
+    use GhnOp::*;
+    [Identity, Conv1, SepConv3, SepConv5, DilConv3, Conv1x7, MaxPool3, AvgPool3]
+};
 
 /// The space.
 pub static SPACE: Space = Space {
@@ -47,7 +49,22 @@ impl Genotype for Cell<GhnOp> {
     const SPACE: &'static Space = &SPACE;
 
     fn check(&self) -> Result<()> {
-        check(self)
+        self.check("block")?;
+        let bad = |what: String| Err(Error::Usage(format!("block: {what}")));
+        for (i, [a, b]) in self.nodes.iter().enumerate() {
+            if a.op != b.op {
+                return bad(format!("node {} has {} and {}; both sides take the same", i + 2, a.op.name(), b.op.name()));
+            }
+            if a.from == b.from {
+                return bad(format!("node {} reads state {} twice; its two sources differ", i + 2, a.from));
+            }
+        }
+        let mut concat = self.concat.clone();
+        concat.sort_unstable();
+        if concat != unread(&self.nodes, 0) || !self.stacked.is_empty() {
+            return bad(format!("its output is the mean of the states that no node reads, {:?}", unread(&self.nodes, 0)));
+        }
+        Ok(())
     }
 
     fn canonical(&self) -> Self {
@@ -77,25 +94,6 @@ pub fn sample(nodes: usize, rng: &mut Rng) -> Cell<GhnOp> {
     block(&nodes)
 }
 
-fn check(cell: &Cell<GhnOp>) -> Result<()> {
-    cell.check("block")?;
-    let bad = |what: String| Err(Error::Usage(format!("block: {what}")));
-    for (i, [a, b]) in cell.nodes.iter().enumerate() {
-        if a.op != b.op {
-            return bad(format!("node {} has {} and {}; both sides take the same", i + 2, a.op.name(), b.op.name()));
-        }
-        if a.from == b.from {
-            return bad(format!("node {} reads state {} twice; its two sources differ", i + 2, a.from));
-        }
-    }
-    let mut concat = cell.concat.clone();
-    concat.sort_unstable();
-    if concat != unread(&cell.nodes, 0) || !cell.stacked.is_empty() {
-        return bad(format!("its output is the mean of the states that no node reads, {:?}", unread(&cell.nodes, 0)));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +105,7 @@ mod tests {
         for i in 0..1000 {
             let nodes = 1 + i % 28;
             let cell = sample(nodes, &mut rng);
-            check(&cell).unwrap();
+            Genotype::check(&cell).unwrap();
             assert_eq!(cell.nodes.len(), nodes);
         }
     }
@@ -116,10 +114,10 @@ mod tests {
     fn what_is_no_block_is_refused() {
         let good = block(&[(GhnOp::Conv1, [0, 1]), (GhnOp::SepConv3, [0, 2])]);
         let refused = |cell: Cell<GhnOp>, what: &str| {
-            let text = check(&cell).unwrap_err().to_string();
+            let text = Genotype::check(&cell).unwrap_err().to_string();
             assert!(text.contains(what), "{text}");
         };
-        check(&good).unwrap();
+        Genotype::check(&good).unwrap();
         let mut twice = good.clone();
         twice.nodes[1][1].from = 0;
         refused(twice, "twice");

@@ -48,33 +48,16 @@ operations! {
 }
 
 /// The eight operations in which AmoebaNet-A was found (Real et al. 2019, search space I).
-pub const AMOEBANET_OPS: [NasnetOp; 8] = [
-    NasnetOp::Identity,
-    NasnetOp::SepConv3,
-    NasnetOp::SepConv5,
-    NasnetOp::SepConv7,
-    NasnetOp::AvgPool3,
-    NasnetOp::MaxPool3,
-    NasnetOp::DilSepConv3,
-    NasnetOp::Conv1x7,
-];
+pub const AMOEBANET_OPS: [NasnetOp; 8] = {
+    use NasnetOp::*;
+    [Identity, SepConv3, SepConv5, SepConv7, AvgPool3, MaxPool3, DilSepConv3, Conv1x7]
+};
 
 /// The thirteen operations of NASNet (Zoph et al. 2018).
-pub const NASNET_OPS: [NasnetOp; 13] = [
-    NasnetOp::Identity,
-    NasnetOp::SepConv3,
-    NasnetOp::SepConv5,
-    NasnetOp::SepConv7,
-    NasnetOp::AvgPool3,
-    NasnetOp::MaxPool3,
-    NasnetOp::MaxPool5,
-    NasnetOp::MaxPool7,
-    NasnetOp::Conv1,
-    NasnetOp::Conv3,
-    NasnetOp::Conv1x3,
-    NasnetOp::Conv1x7,
-    NasnetOp::BottleneckDil3,
-];
+pub const NASNET_OPS: [NasnetOp; 13] = {
+    use NasnetOp::*;
+    [Identity, SepConv3, SepConv5, SepConv7, AvgPool3, MaxPool3, MaxPool5, MaxPool7, Conv1, Conv3, Conv1x3, Conv1x7, BottleneckDil3]
+};
 
 /// The space, with the cells that the papers' authors released.
 pub static SPACE: Space = Space {
