@@ -248,7 +248,6 @@ impl SummaryRow {
         let about = format!("{} on {}", if claim.variant.is_empty() { &claim.method } else { &claim.variant }, claim.dataset);
         claim.value_text().map_or_else(|| format!("not known ({about})"), |v| format!("{v} ({about})"))
     }
-
 }
 
 /// Columns of the CSV file behind words, number of seeds and spreads.

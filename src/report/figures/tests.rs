@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::arch::Architecture;
-use crate::record::{EndReason, Example, ExampleInfo, LedgerRecord, LedgerRow, Phase, TrialRecord};
+use crate::record::{EndReason, Example, ExampleInfo, LedgerRecord, Phase, TrialRecord};
 use crate::report::claims::claims;
 use crate::report::load::{CurvePoint, Reported, Run, Status};
 use crate::report::proxies;
@@ -25,31 +25,19 @@ fn architecture() -> Architecture {
 
 /// An account with these device-seconds, a phase without any is not there.
 fn ledger(seconds: [Option<f64>; 5]) -> Option<LedgerRecord> {
-    let row = |(phase, device_seconds)| LedgerRow {
-        phase,
-        attempt: 0,
-        device_seconds,
-        cpu_seconds: None,
-        wall_seconds: 1.0,
-        samples: 0,
-        steps: 0,
-        trials: 0,
-        peak_device_allocated: None,
-        peak_device_reserved: None,
-        peak_host_bytes: Some(500 << 20),
-        energy_joules: None,
-        end_reason: EndReason::Completed,
+    let row = |phase: Phase| {
+        json!({"phase": phase.name(), "attempt": 0, "device_seconds": 0.0, "cpu_seconds": null, "wall_seconds": 1.0, "samples": 0, "steps": 0,
+            "trials": 0, "peak_device_allocated": null, "peak_device_reserved": null, "peak_host_bytes": 500 << 20, "energy_joules": null,
+            "end_reason": "completed"})
     };
-    let rows = Phase::ALL.into_iter().zip(seconds).filter_map(|(phase, seconds)| Some((phase, seconds?))).map(row).collect();
-    Some(LedgerRecord {
-        format: 2,
-        rows,
-        wall_seconds: 1.0,
-        spent_seconds: 1.0,
-        budget_seconds: None,
-        overshoot_seconds: None,
-        finished: String::new(),
-    })
+    let rows: Vec<serde_json::Value> =
+        Phase::ALL.into_iter().zip(seconds).filter(|(_, s)| s.is_some()).map(|(phase, _)| row(phase)).collect();
+    let ledger = json!({"format": 2, "rows": rows, "wall_seconds": 1.0, "spent_seconds": 1.0, "budget_seconds": null, "overshoot_seconds": null,
+        "finished": ""});
+    let mut ledger: LedgerRecord = serde_json::from_value(ledger).unwrap();
+    // Not a part of the above, which has no place for what is no number.
+    ledger.rows.iter_mut().zip(seconds.into_iter().flatten()).for_each(|(row, s)| row.device_seconds = s);
+    Some(ledger)
 }
 
 /// A run whose search took so many seconds.
