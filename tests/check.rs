@@ -6,7 +6,6 @@ mod common;
 use assert_cmd::Command;
 use naslab::Error;
 use naslab::report::gate::{Mode, Options, Outcome, Verdict, check, junit, update};
-use naslab::space::{Architecture, Cell, CellPair, DartsOp as Op, Edge};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,10 +44,11 @@ impl Default for Fixture {
     }
 }
 
-fn architecture() -> Architecture {
-    let e = |from| Edge { op: Op::SepConv3, from };
-    let cell = || Cell::new(vec![[e(0), e(1)], [e(0), e(1)], [e(0), e(1)], [e(0), e(1)]], vec![2, 3, 4, 5]);
-    CellPair { normal: cell(), reduce: cell() }.into()
+fn architecture() -> Value {
+    let e = |from: usize| json!({"op": "sep_conv_3x3", "from": from});
+    let node = || json!([e(0), e(1)]);
+    let cell = || json!({"nodes": [node(), node(), node(), node()], "concat": [2, 3, 4, 5]});
+    json!({"space": "darts", "normal": cell(), "reduce": cell()})
 }
 
 impl Fixture {
@@ -60,8 +60,10 @@ impl Fixture {
         put(
             "manifest.json",
             json!({
-                "format": 1, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
+                "format": 2, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
                 "settings": {"search": {"epochs": self.epochs}}, "shrunk": [],
+                "declaration": {"title": "DARTS", "role": "search", "space": "darts", "keep": 1, "predictions": {}, "control": null,
+                    "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
                 "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": identity,
                 "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
                 "device": {"kind": self.kind, "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": self.threads},
@@ -72,7 +74,7 @@ impl Fixture {
         put(
             "result.json",
             json!({
-                "format": 1, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
+                "format": 2, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
                 "identity": identity, "architecture": architecture(), "architecture_hash": self.hash, "parameters": 1000,
                 "auxiliary_parameters": 0, "metric": "accuracy", "search_score": 0.6, "search_score_kind": "supernet validation accuracy",
                 "select_score": null, "final_score": self.score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
@@ -86,7 +88,7 @@ impl Fixture {
         };
         put(
             "ledger.json",
-            json!({"format": 1, "rows": [row("search", self.seconds), row("retrain", 10.0)], "wall_seconds": 35.0,
+            json!({"format": 2, "rows": [row("search", self.seconds), row("retrain", 10.0)], "wall_seconds": 35.0,
                 "spent_seconds": self.seconds, "budget_seconds": null, "overshoot_seconds": null, "finished": "2026-01-31T12:01:00Z"}),
         );
         folder
@@ -314,7 +316,7 @@ fn runs_that_cannot_be_judged_are_refused_by_name() {
     let scene = Scene::new();
     let folder = scene.runs().join("darts-s0");
     let result = fs::read(folder.join("result.json")).unwrap();
-    fs::write(folder.join("result.json"), "{\"format\": 1, \"me").unwrap();
+    fs::write(folder.join("result.json"), "{\"format\": 2, \"me").unwrap();
     assert!(scene.refusal().contains("darts-s0: the run is damaged"), "{}", scene.refusal());
     fs::remove_file(folder.join("result.json")).unwrap();
     assert!(scene.refusal().contains("naslab resume"), "{}", scene.refusal());
@@ -483,5 +485,5 @@ fn the_same_verdict_gives_the_same_junit() {
     scene.change(|f| f.hash = "abd");
     let texts = [scene.check(Options::default()), scene.check(Options::default())].map(|v| junit(&v));
     assert_eq!(texts[0], texts[1]);
-    assert!(texts[0].contains("<failure type=\"regression\" message=\"baseline: seed 0: abc, 1000 weights; seed 1"), "{}", texts[0]);
+    assert!(texts[0].contains("<failure message=\"baseline: seed 0: abc, 1000 weights; seed 1"), "{}", texts[0]);
 }

@@ -1,8 +1,9 @@
 //! The report over recorded runs made by hand: counting, averaging, what is missing, what is damaged, and the same bytes twice.
 
 use naslab::Error;
-use naslab::report::{Status, claims, draw_architecture, draw_cell, load_runs, rows, write_report};
-use naslab::space::{Architecture, Cell, CellPair, DartsOp as Op, Edge};
+use naslab::space::Architecture;
+use naslab::record::{Phase, settings_digest};
+use naslab::report::{Status, claims, draw_architecture, load_runs, write_report};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ struct Fixture {
     search_seconds: f64,
     cuda: bool,
     points: u32,
+    /// The space of its random search, whose settings are named in the manifest.
+    control: Option<&'static str>,
 }
 
 impl Default for Fixture {
@@ -43,32 +46,34 @@ impl Default for Fixture {
             search_seconds: 21.6,
             cuda: false,
             points: 12,
+            control: None,
         }
     }
 }
 
+/// A node of two operations and the states that they read.
+fn node(a: (&str, usize), b: (&str, usize)) -> Value {
+    json!([{"op": a.0, "from": a.1}, {"op": b.0, "from": b.1}])
+}
+
+fn cell(nodes: &[Value]) -> Value {
+    json!({"nodes": nodes, "concat": (2..2 + nodes.len()).collect::<Vec<usize>>()})
+}
+
+fn pair(normal: Value, reduce: Value) -> Architecture {
+    serde_json::from_value(json!({"space": "darts", "normal": normal, "reduce": reduce})).unwrap()
+}
+
 fn architecture() -> Architecture {
-    let e = |op, from| Edge { op, from };
-    use Op::{DilConv5, MaxPool3, SepConv3, SkipConnect};
-    let normal = Cell::new(
-        vec![
-            [e(SepConv3, 0), e(SepConv3, 1)],
-            [e(SepConv3, 0), e(SepConv3, 1)],
-            [e(SepConv3, 1), e(SkipConnect, 0)],
-            [e(SkipConnect, 0), e(DilConv5, 2)],
-        ],
-        vec![2, 3, 4, 5],
-    );
-    let reduce = Cell::new(
-        vec![
-            [e(MaxPool3, 0), e(MaxPool3, 1)],
-            [e(SkipConnect, 2), e(MaxPool3, 1)],
-            [e(MaxPool3, 0), e(SkipConnect, 2)],
-            [e(SkipConnect, 4), e(MaxPool3, 1)],
-        ],
-        vec![2, 3, 4, 5],
-    );
-    CellPair { normal, reduce }.into()
+    let (conv, skip, pool) = ("sep_conv_3x3", "skip_connect", "max_pool_3x3");
+    let normal = [node((conv, 0), (conv, 1)), node((conv, 0), (conv, 1)), node((conv, 1), (skip, 0)), node((skip, 0), ("dil_conv_5x5", 2))];
+    let reduce = [node((pool, 0), (pool, 1)), node((skip, 2), (pool, 1)), node((pool, 0), (skip, 2)), node((skip, 4), (pool, 1))];
+    pair(cell(&normal), cell(&reduce))
+}
+
+/// Settings of random search in a space.
+fn control_settings(space: &str) -> Value {
+    json!({"search": {"space": space, "epochs": 3}})
 }
 
 fn ledger_row(phase: &str, attempt: u32, seconds: f64, cuda: bool) -> Value {
@@ -86,11 +91,25 @@ impl Fixture {
         format!("id-{}-{}-{}-{}-{}", self.method, self.dataset, self.preset, self.seed, self.cuda)
     }
 
+    fn declaration(&self) -> Value {
+        let (role, dashed) = match self.method {
+            "random" => ("control", true),
+            "train" => ("training", false),
+            _ => ("search", false),
+        };
+        let control =
+            |space: &str| json!({"method": "random", "variant": space, "settings_digest": settings_digest(&control_settings(space))});
+        let predictions = if self.method == "ghn" { json!({"ghn": "score with predicted weights"}) } else { json!({}) };
+        json!({"title": self.method, "role": role, "space": "darts", "keep": 1, "predictions": predictions, "control": self.control.map(control),
+            "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": dashed}})
+    }
+
     fn manifest(&self) -> Value {
+        let settings = if self.method == "random" { control_settings(self.variant) } else { json!({"search": {"epochs": 3}}) };
         let device = if self.cuda { ("cuda", "NVIDIA H100") } else { ("cpu", "Example CPU") };
         json!({
-            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
-            "settings": {"search": {"epochs": 3}},
+            "format": 2, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
+            "settings": settings, "declaration": self.declaration(),
             "shrunk": [{"key": "search.epochs", "paper": 50, "here": 3}],
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
             "identity": self.identity(), "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
@@ -102,7 +121,7 @@ impl Fixture {
 
     fn result(&self) -> Value {
         json!({
-            "format": 1, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
+            "format": 2, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
             "identity": self.identity(), "architecture": architecture(), "architecture_hash": "abc", "parameters": 36_586 + 100 * (self.seed % 2),
             "auxiliary_parameters": 0, "metric": "accuracy", "search_score": self.search_score, "search_score_kind": self.kind,
             "select_score": null, "final_score": self.final_score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
@@ -113,7 +132,7 @@ impl Fixture {
     fn ledger(&self) -> Value {
         let rows = [("search", self.search_seconds), ("retrain", 12.0), ("test", 0.5), ("overhead", 0.1)];
         let rows: Vec<Value> = rows.iter().map(|(phase, s)| ledger_row(phase, 0, *s, self.cuda)).collect();
-        json!({"format": 1, "rows": rows, "wall_seconds": 35.0, "spent_seconds": self.search_seconds, "budget_seconds": null,
+        json!({"format": 2, "rows": rows, "wall_seconds": 35.0, "spent_seconds": self.search_seconds, "budget_seconds": null,
             "overshoot_seconds": null, "finished": "2026-01-31T12:01:00Z"})
     }
 
@@ -258,27 +277,56 @@ fn means_are_over_seeds_with_the_sample_deviation() {
 fn a_method_is_tested_against_its_control() {
     let root = TempDir::new().unwrap();
     let folder = runs(&root);
-    two_methods(&folder);
-    let control = |seed: u64, score: f64| Fixture { preset: "smoke-darts", ..random(seed, score) }.write(&folder);
+    let search = |seed: u64, final_score: Option<f64>| Fixture { seed, final_score, control: Some("small-space"), ..Fixture::default() };
+    for (seed, score) in [0.970, 0.975, 0.965].into_iter().enumerate() {
+        search(seed as u64, Some(score)).write(&folder);
+        // In another space: no control.
+        random(seed as u64, 0.5).write(&folder);
+    }
+    let control = |seed: u64, score: f64| {
+        // The folder is named after the preset.
+        let path = Fixture { variant: "small-space", preset: "smoke-small", ..random(seed, score) }.write(&folder);
+        let manifest = read(path.join("manifest.json")).replace("smoke-small\"", "smoke\"");
+        fs::write(path.join("manifest.json"), manifest).unwrap();
+    };
     for seed in 0..2 {
         control(seed, 0.94 + 0.001 * seed as f64);
     }
     let (_, out) = report(&root);
     let few = read(out.join("results.md"));
-    assert!(few.contains("| random (darts-space), smoke-darts | 3 | 2 | +2.95 | n &lt; 3: not tested |"), "{few}");
+    assert!(few.contains("| random (small-space), smoke | 3 | 2 | +2.95 | n &lt; 3: not tested |"), "{few}");
+    assert_eq!(few.matches("| random (darts-space), smoke | 3").count(), 0, "{few}");
     assert!(read(out.join("report.html")).contains("<td class=\"n\">n &lt; 3: not tested</td>"));
     control(2, 0.942);
     let (_, out) = report(&root);
     // Interval: quantiles of all 27 x 27 resamples. Last column: two one-sided Welch tests by scipy give 0.99047.
-    let line = "| darts (first-order) | digits | smoke | accuracy | random (darts-space), smoke-darts | 3 | 3 | \
+    let line = "| darts (first-order) | digits | smoke | accuracy | random (small-space), smoke | 3 | 3 | \
                 +2.90 [+2.43, +3.37] | 0.1000 | 0.1000 | 0.9905 |";
     let text = read(out.join("results.md"));
     assert!(text.contains(line), "{text}");
     let summary = records(out.join("results-summary.csv"));
     let darts = summary.iter().find(|r| r["method"] == "darts").unwrap();
     assert_eq!([&darts["final_score_mean_ci95_low"], &darts["final_score_mean_ci95_high"]], ["0.965", "0.975"]);
-    let random = summary.iter().find(|r| r["preset"] == "smoke-darts").unwrap();
+    let random = summary.iter().find(|r| r["variant"] == "small-space").unwrap();
     assert_eq!((random["final_score_n"].as_str(), random["final_score_mean_ci95_low"].as_str()), ("3", "0.94"));
+}
+
+#[test]
+fn a_search_that_collapsed_is_named_whatever_its_space() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    let fixture = Fixture::default();
+    let path = fixture.write(&folder);
+    Fixture { seed: 1, ..Fixture::default() }.write(&folder);
+    let mut result = fixture.result();
+    let skips = |op| [node((op, 0), (op, 1)), node((op, 0), ("sep_conv_3x3", 1)), node((op, 0), (op, 1)), node((op, 2), (op, 1))];
+    result["architecture"] = serde_json::to_value(pair(cell(&skips("skip_connect")), cell(&skips("max_pool_3x3")))).unwrap();
+    fs::write(path.join("result.json"), result.to_string()).unwrap();
+    let (summary, out) = report(&root);
+    let warned = "darts-digits-s0: 7 of 8 edges of its normal cell are skip connections; the search collapsed";
+    assert_eq!(summary.warnings.iter().filter(|w| w.contains("skip connections")).collect::<Vec<_>>(), [warned]);
+    let text = read(out.join("results.md"));
+    assert!(text.contains("| darts-digits-s0 | normal | 7 | 8 |"), "{text}");
 }
 
 #[test]
@@ -311,8 +359,10 @@ fn the_checklist_is_answered_from_what_was_recorded() {
     assert!(first["several runs, with their seeds"].starts_with("met"));
     assert_eq!(first["compared with random search in the same space"], "not met: no control of: darts (first-order)");
     assert!(first["ablations of the method's parts"].starts_with("not measured"));
+    for (seed, score) in [0.970, 0.975, 0.965].into_iter().enumerate() {
+        Fixture { seed: seed as u64, final_score: Some(score), control: Some("darts-space"), ..Fixture::default() }.write(&folder);
+    }
     for seed in 0..2 {
-        Fixture { preset: "smoke-darts", ..random(seed, 0.9) }.write(&folder);
         Fixture { method: "train", variant: "darts-v2", seed, ..Fixture::default() }.write(&folder);
     }
     let second = answers(&report(&root).1);
@@ -331,7 +381,7 @@ fn processor_time_is_never_called_gpu_days_and_devices_are_not_mixed() {
     assert_eq!(units, ["CPU-days (2 cores, Example CPU)", "GPU-days (NVIDIA H100)"]);
     assert_eq!(summary.rows[1].peak_bytes, Some(3 << 30));
     assert_eq!(summary.rows[1].energy_joules.mean, Some(1500.0 * 14.6));
-    assert_eq!(summary.rows[0].energy_text(), "not measured");
+    assert_eq!(summary.rows[0].energy_joules.mean, None);
 }
 
 #[test]
@@ -409,8 +459,8 @@ fn a_resumed_run_goes_on_with_its_curve_and_adds_its_attempts() {
     let curve: Vec<(f64, f64)> = loaded.runs[0].curve.iter().map(|p| (p.seconds, p.best)).collect();
     assert_eq!(curve, [(1.0, 0.2), (2.0, 0.9), (5.0, 0.95)]);
     assert!(loaded.notices.iter().any(|n| n.contains("torn last line")), "{:?}", loaded.notices);
-    let row = &rows(&loaded)[0];
-    assert_eq!((row.seconds.search, row.attempts), (Some(25.0), Some(2)));
+    let run = &loaded.runs[0];
+    assert_eq!((run.seconds(Phase::Search), run.most(|row| Some(u64::from(row.attempt)))), (Some(25.0), Some(1)));
     assert_eq!(loaded.runs[0].status, Status::Finished);
 }
 
@@ -558,20 +608,17 @@ fn a_very_long_name_is_cut_in_the_names_of_files() {
 #[test]
 fn cells_are_drawn_by_extension() {
     let root = TempDir::new().unwrap();
-    let drawn = architecture();
-    let (_, normal) = &drawn.cells()[0];
-    let svg = root.path().join("cell.svg");
-    draw_cell(normal, "normal", &svg).unwrap();
+    let svg = root.path().join("cells.SVG");
+    draw_architecture(&architecture(), "darts-v2", &svg).unwrap();
     let text = read(svg);
-    assert_eq!(text.matches("sep_conv_3x3").count(), 5);
-    assert_eq!(text.matches("skip_connect").count(), 2);
+    assert_eq!(["sep_conv_3x3", "skip_connect", "darts-v2: reduction cell"].map(|words| text.matches(words).count()), [5, 5, 1]);
     let png = root.path().join("both.png");
     draw_architecture(&architecture(), "darts-v2", &png).unwrap();
     assert!(png_size(png).0 > 800);
-    let error = draw_cell(normal, "normal", &root.path().join("cell.pdf")).unwrap_err();
+    let error = draw_architecture(&architecture(), "darts-v2", &root.path().join("cell.pdf")).unwrap_err();
     assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(".svg or .png"), "{error}");
-    let ahead = Cell::new(vec![[Edge { op: "sep_conv_3x3", from: 0 }, Edge { op: "sep_conv_3x3", from: 2 }]], vec![2]);
-    assert!(draw_cell(&ahead, "ahead", &root.path().join("ahead.svg")).is_err());
+    let ahead = [node(("sep_conv_3x3", 0), ("sep_conv_3x3", 2))];
+    assert!(draw_architecture(&pair(cell(&ahead), cell(&ahead)), "ahead", &root.path().join("ahead.svg")).is_err());
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The checklist of best practices for research on architecture search, filled in from what was recorded: Lindauer and Hutter, *Best Practices for
 //! Scientific Research on Neural Architecture Search*, JMLR 21(243), 2020.
 
-use super::control::{Comparison, needs_control};
+use super::control::Comparison;
 use super::figures::{Experiment, Series};
-use super::frame::Row;
 use super::grid::Grid;
-use super::outcome::TRAIN;
+use super::load::Run;
 use super::statistics::LEAST;
+use crate::record::{Manifest, Phase, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What can be said of an item, and why.
@@ -24,28 +24,26 @@ fn unless(against: Vec<String>, met: &str, not_met: &str) -> Answer {
 
 /// One row an experiment and item.
 pub(super) fn checklist(experiments: &[Experiment], comparisons: &[Comparison]) -> Grid {
-    let rows = experiments.iter().flat_map(|e| {
-        let about = e.words();
-        items(e, comparisons).into_iter().map(move |(item, answer)| {
-            let (verdict, reason) = match answer {
-                Met(reason) => ("met", reason),
-                NotMet(reason) => ("not met", reason),
-                NotMeasured(reason) => ("not measured", reason.to_string()),
-            };
-            vec![about.clone(), item.to_string(), verdict.to_string(), reason]
-        })
-    });
-    Grid {
-        title: "Checklist of best practices".into(),
-        head: vec!["experiment", "item", "answer", "why"],
-        rows: rows.collect(),
-        left: 4,
-        notes: vec![
-            "After Lindauer and Hutter, Best Practices for Scientific Research on Neural Architecture Search, JMLR 21(243), 2020; answered by machine, \
-             from the recorded files of the finished runs alone."
-                .into(),
+    let said = |answer: Answer| match answer {
+        Met(reason) => ("met", reason),
+        NotMet(reason) => ("not met", reason),
+        NotMeasured(reason) => ("not measured", reason.to_string()),
+    };
+    let of = |e| items(e, comparisons).into_iter().map(move |(item, answer)| (e, item, said(answer)));
+    let grid = Grid::of(
+        "Checklist of best practices",
+        4,
+        experiments.iter().flat_map(of),
+        &[
+            ("experiment", &|(e, ..)| Experiment::words(e)),
+            ("item", &|(_, item, _)| item.to_string()),
+            ("answer", &|(_, _, (verdict, _))| verdict.to_string()),
+            ("why", &|(_, _, (_, reason))| reason.clone()),
         ],
-    }
+    );
+    let source = "After Lindauer and Hutter, Best Practices for Scientific Research on Neural Architecture Search, JMLR 21(243), 2020; answered by machine, \
+                  from the recorded files of the finished runs alone.";
+    Grid { notes: vec![source.into()], ..grid }
 }
 
 fn items(e: &Experiment, comparisons: &[Comparison]) -> Vec<(&'static str, Answer)> {
@@ -72,13 +70,8 @@ fn items(e: &Experiment, comparisons: &[Comparison]) -> Vec<(&'static str, Answe
     ]
 }
 
-/// Searches; single architectures that were trained are none.
-fn searches<'a>(e: &'a Experiment<'a>) -> impl Iterator<Item = &'a Series<'a>> {
-    e.series.iter().filter(|s| s.method != TRAIN)
-}
-
 fn code(e: &Experiment) -> Answer {
-    let unclear = |r: &&Row| r.manifest.as_ref().is_none_or(|m| m.program.dirty || m.program.commit == "unknown");
+    let unclear = |r: &&Run| r.manifest.as_ref().is_none_or(|m| m.program.dirty || m.program.commit == "unknown");
     let runs = e.rows().filter(unclear).count();
     match runs {
         0 => Met("every run names the commit of the program that made it".into()),
@@ -87,22 +80,21 @@ fn code(e: &Experiment) -> Answer {
 }
 
 /// Data and seed decide the split, so only equal seeds can be compared.
-fn split(row: &Row) -> String {
+fn split(row: &Run) -> String {
     row.manifest.as_ref().map_or_else(String::new, |m| format!("{} {}", m.data.hash, m.data.split_hash))
 }
 
-fn machine(row: &Row) -> String {
-    let of = |m: &crate::record::Manifest| format!("{} {} {} {}", m.device.name, m.device.threads, m.libtorch, m.program.commit);
+fn machine(row: &Run) -> String {
+    let of = |m: &Manifest| format!("{} {} {} {}", m.device.name, m.device.threads, m.libtorch, m.program.commit);
     row.manifest.as_ref().map_or_else(String::new, of)
 }
 
 /// Whether runs of one seed agree over the methods; names the methods that differ from the most common value.
-fn agree(e: &Experiment, what: &str, get: &dyn Fn(&Row) -> Option<String>) -> Answer {
+fn agree(e: &Experiment, what: &str, get: &dyn Fn(&Run) -> Option<String>) -> Answer {
     let mut by_seed: BTreeMap<u64, Vec<(&str, String)>> = BTreeMap::new();
     for series in &e.series {
         for row in &series.rows {
-            let seed = row.manifest.as_ref().map_or(0, |m| m.seed);
-            by_seed.entry(seed).or_default().push((&series.name, get(row).unwrap_or_default()));
+            by_seed.entry(row.seed().unwrap_or(0)).or_default().push((&series.name, get(row).unwrap_or_default()));
         }
     }
     let mut others = BTreeSet::new();
@@ -121,7 +113,7 @@ fn agree(e: &Experiment, what: &str, get: &dyn Fn(&Row) -> Option<String>) -> An
 /// The settings of the final training, method by method. They are compared as values: the order of keys means nothing.
 fn same_training(e: &Experiment) -> Answer {
     let mut kinds: Vec<(&serde_json::Value, BTreeSet<&str>)> = Vec::new();
-    for series in searches(e) {
+    for series in e.searches() {
         for retrain in series.rows.iter().filter_map(|r| r.manifest.as_ref()).map(|m| &m.settings["retrain"]) {
             match kinds.iter_mut().find(|(kind, _)| *kind == retrain) {
                 Some((_, names)) => _ = names.insert(&series.name),
@@ -137,16 +129,13 @@ fn same_training(e: &Experiment) -> Answer {
 }
 
 fn over_time(e: &Experiment) -> Answer {
-    let without = searches(e).filter(|s| s.rows.iter().all(|r| r.curve.is_empty())).map(|s| s.name.clone());
+    let without = e.searches().filter(|s| s.rows.iter().all(|r| r.curve.is_empty())).map(|s| s.name.clone());
     unless(without.collect(), "every search has a curve of its best score against device time", "no curve of")
 }
 
 fn random(e: &Experiment, comparisons: &[Comparison]) -> Answer {
-    let here = |c: &Comparison| (&*c.method.dataset, &*c.method.metric, &*c.method.cost_unit) == (e.dataset, e.metric, e.cost_unit);
-    let of =
-        |c: &Comparison, s: &Series| c.method.plain_preset().split('-').next() == Some(e.preset) && s.name.starts_with(&c.method.name());
-    let compared = |s: &&Series| comparisons.iter().any(|c| here(c) && of(c, s));
-    let without = searches(e).filter(|s| needs_control(s.method)).filter(|s| !compared(s)).map(|s| s.name.clone());
+    let compared = |s: &&Series| comparisons.iter().any(|c| e.is_about(c.method) && s.is_of(c.method));
+    let without = e.searches().filter(|s| s.role() == Role::Search).filter(|s| !compared(s)).map(|s| s.name.clone());
     unless(without.collect(), "every search has a control with its space, data and training", "no control of")
 }
 
@@ -156,7 +145,7 @@ fn repeated(e: &Experiment) -> Answer {
 }
 
 fn whole_time(e: &Experiment) -> Answer {
-    let lacking = e.series.iter().filter(|s| s.rows.iter().any(|r| r.wall_seconds.is_none() || r.seconds.retrain.is_none()));
+    let lacking = e.series.iter().filter(|s| s.rows.iter().any(|r| r.ledger.is_none() || r.seconds(Phase::Retrain).is_none()));
     unless(
         lacking.map(|s| s.name.clone()).collect(),
         "search, selection, retraining, test and overhead are in the ledger of every run",

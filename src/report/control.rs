@@ -1,17 +1,15 @@
-//! Every method against random search of the same space, preset and data: is it better than chance, or at least as good?
+//! Every method against its control, random search with the method's own space, data and training: is it better than chance, or at least as good?
 
 use super::frame::metric_name;
 use super::grid::Grid;
-use super::outcome::TRAIN;
-use super::statistics::{Interval, Tested, difference_interval, equivalence, holm, mann_whitney, mean};
+use super::statistics::{Interval, difference_interval, equivalence, holm, mann_whitney, mean};
 use super::summary::{NONE, SummaryRow};
+use crate::record::{Limits, settings_digest};
 
 /// Scores that differ by less count as equally good: one percentage point.
 pub const MARGIN: f64 = 0.01;
 /// What stands where there are too few seeds.
 const NOT_TESTED: &str = "n < 3: not tested";
-/// The control's name.
-const RANDOM: &str = "random";
 
 /// A row of the summary and its control. Scores are fractions; `None` is not tested for want of seeds.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,38 +22,30 @@ pub struct Comparison<'a> {
     pub difference: Option<f64>,
     /// Bootstrap 95 % interval of that.
     pub interval: Option<Interval>,
-    /// Whether the two differ at all.
-    pub differs: Option<Tested>,
+    /// Probability of scores that differ as much if the two do not differ at all.
+    pub differs: Option<f64>,
     /// The same probability, corrected over all methods with this data set, score and preset.
     pub holm: Option<f64>,
     /// Probability of means that look as equal if they differ by [`MARGIN`] or more.
     pub equivalence: Option<f64>,
 }
 
-/// Variant and preset of random search in the space of a method: same images, same child training, same retraining.
-fn control_of(row: &SummaryRow) -> Option<(&'static str, String)> {
-    let preset = row.plain_preset();
-    match (row.method.as_str(), row.variant.as_str()) {
-        ("darts", _) => Some(("darts-space", format!("{preset}-darts"))),
-        ("ghn", _) => Some(("ghn-space", format!("{preset}-ghn"))),
-        ("nas_unet", _) => Some(("nas-unet-space", format!("{preset}-nas-unet"))),
-        ("amoebanet", _) => Some(("amoebanet-space", preset.into())),
-        // Whole networks are a space that random search does not draw from.
-        ("enas", "macro") => None,
-        ("nasnet" | "enas", _) => Some(("nasnet-space", preset.into())),
-        _ => None,
-    }
+/// What must be equal besides: data set and the hash of its images, metric, device, limits.
+fn place(row: &SummaryRow) -> (&str, Option<(&str, &Limits)>, &str, &str) {
+    (&row.dataset, row.manifest.as_ref().map(|m| (m.data.hash.as_str(), &m.limits)), &row.metric, &row.cost_unit)
 }
 
-/// Compares each row of the summary with its controls on the same device, where there are some.
+/// Whether a row is the control that the method's own runs name: the same method, with the very settings.
+fn is_control(row: &SummaryRow, of: &SummaryRow) -> bool {
+    let named = of.manifest.as_ref().and_then(|m| m.declaration.control.as_ref());
+    let Some((named, here)) = named.zip(row.manifest.as_ref()) else { return false };
+    row.method == named.method && place(row) == place(of) && settings_digest(&here.settings) == named.settings_digest
+}
+
+/// Compares each row of the summary with its control, where there is one.
 pub fn comparisons(summary: &[SummaryRow]) -> Vec<Comparison<'_>> {
-    let mut all = Vec::new();
-    for method in summary {
-        let Some((variant, preset)) = control_of(method) else { continue };
-        let place = |r: &'_ SummaryRow| (r.dataset.clone(), r.metric.clone(), r.cost_unit.clone());
-        let fits = |r: &&SummaryRow| r.method == RANDOM && r.variant == variant && r.plain_preset() == preset && place(r) == place(method);
-        all.extend(summary.iter().filter(fits).map(|control| compare(method, control)));
-    }
+    let controls = |method| summary.iter().filter(move |row| is_control(row, method)).map(move |control| compare(method, control));
+    let mut all: Vec<Comparison> = summary.iter().flat_map(controls).collect();
     correct(&mut all);
     all
 }
@@ -82,55 +72,34 @@ fn correct(all: &mut [Comparison]) {
     let families: Vec<_> = all.iter().map(family).collect();
     for of in families.iter().collect::<std::collections::BTreeSet<_>>() {
         let members: Vec<usize> = (0..all.len()).filter(|i| families[*i] == *of && all[*i].differs.is_some()).collect();
-        let p: Vec<f64> = members.iter().filter_map(|i| all[*i].differs).map(|t| t.p).collect();
+        let p: Vec<f64> = members.iter().filter_map(|i| all[*i].differs).collect();
         for (i, corrected) in members.into_iter().zip(holm(&p)) {
             all[i].holm = Some(corrected);
         }
     }
 }
 
-/// Whether a method should have a control at all: random search is one, and a training of one architecture is no search.
-pub(super) fn needs_control(method: &str) -> bool {
-    method != RANDOM && method != TRAIN
-}
-
 /// The table; empty where no row has a control.
 pub(super) fn table(comparisons: &[Comparison]) -> Grid {
     let p = |value: Option<f64>| value.map_or_else(|| NOT_TESTED.into(), |p| format!("{p:.4}"));
-    let line = |c: &Comparison| {
-        vec![
-            c.method.name(),
-            c.method.dataset.clone(),
-            c.method.preset.clone(),
-            metric_name(&c.method.metric).to_string(),
-            format!("{}, {}", c.control.name(), c.control.preset),
-            c.method.final_score.n.to_string(),
-            c.control.final_score.n.to_string(),
-            difference(c),
-            p(c.differs.map(|t| t.p)),
-            p(c.holm),
-            p(c.equivalence),
-        ]
-    };
-    Grid {
-        title: "Against random search".into(),
-        head: vec![
-            "method",
-            "data set",
-            "preset",
-            "score",
-            "control",
-            "n",
-            "n of the control",
-            "difference (points) [95 %]",
-            "Mann-Whitney p",
-            "the same, Holm",
-            "equivalence p (margin 1 point)",
+    Grid::of(
+        "Against random search",
+        5,
+        comparisons,
+        &[
+            ("method", &|c| c.method.name()),
+            ("data set", &|c| c.method.dataset.clone()),
+            ("preset", &|c| c.method.preset.clone()),
+            ("score", &|c| metric_name(&c.method.metric).into()),
+            ("control", &|c| format!("{}, {}", c.control.name(), c.control.preset)),
+            ("n", &|c| c.method.final_score.n.to_string()),
+            ("n of the control", &|c| c.control.final_score.n.to_string()),
+            ("difference (points) [95 %]", &|c| difference(c)),
+            ("Mann-Whitney p", &|c| p(c.differs)),
+            ("the same, Holm", &|c| p(c.holm)),
+            ("equivalence p (margin 1 point)", &|c| p(c.equivalence)),
         ],
-        rows: comparisons.iter().map(line).collect(),
-        left: 5,
-        ..Grid::default()
-    }
+    )
 }
 
 fn difference(c: &Comparison) -> String {
@@ -152,18 +121,46 @@ pub(super) const READING: &str = "Against random search: difference of the mean 
 mod tests {
     use super::super::spread::Spread;
     use super::*;
+    use crate::record::{ControlRecord, Manifest};
+    use serde_json::{Value, json};
 
-    fn row(method: &str, variant: &str, preset: &str, scores: &[f64]) -> SummaryRow {
+    fn manifest(method: &str, settings: Value, control: Option<ControlRecord>) -> Manifest {
+        let manifest = json!({
+            "format": 2, "method": method, "variant": "", "dataset": "digits", "preset": "smoke", "seed": 0, "settings": settings, "shrunk": [],
+            "declaration": {"title": "", "role": "search", "space": "", "keep": 1, "predictions": {}, "control": control,
+                "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
+            "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
+            "program": {"version": "0", "commit": "0", "dirty": false}, "libtorch": "",
+            "device": {"kind": "cpu", "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": 2},
+            "data": {"folder": null, "hash": "h", "split_hash": "", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10},
+            "clock": "", "started": ""
+        });
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    /// Random search in a space, and the settings of one.
+    fn control(space: &str, scores: &[f64]) -> SummaryRow {
+        row("random", space, manifest("random", json!({"space": space, "trials": 8}), None), scores)
+    }
+
+    /// A search in that space, whose control has the keys of its settings in another order.
+    fn search(method: &str, space: &str, scores: &[f64]) -> SummaryRow {
+        let settings_digest = settings_digest(&json!({"trials": 8, "space": space}));
+        let control = ControlRecord { method: "random".into(), variant: space.into(), settings_digest };
+        row(method, "", manifest(method, json!({"epochs": 3}), Some(control)), scores)
+    }
+
+    fn row(method: &str, variant: &str, manifest: Manifest, scores: &[f64]) -> SummaryRow {
         SummaryRow {
             dataset: "digits".into(),
-            preset: preset.into(),
+            preset: "smoke".into(),
             method: method.into(),
             variant: variant.into(),
             metric: "accuracy".into(),
-            protocol: "abcd".into(),
             cost_unit: "CPU-days".into(),
             final_score: Spread::of(scores.iter().copied()),
             final_scores: scores.into(),
+            manifest: Some(manifest),
             ..SummaryRow::default()
         }
     }
@@ -172,49 +169,27 @@ mod tests {
     const HIGH: [f64; 3] = [0.90, 0.91, 0.92];
 
     #[test]
-    fn every_method_has_the_control_of_its_space() {
-        let controls = [
-            ("darts-space", "smoke-darts"),
-            ("ghn-space", "smoke-ghn"),
-            ("nas-unet-space", "smoke-nas-unet"),
-            ("amoebanet-space", "smoke"),
-            ("nasnet-space", "smoke"),
-        ];
-        let mut summary: Vec<SummaryRow> = controls.iter().map(|(variant, preset)| row("random", variant, preset, &LOW)).collect();
-        for (method, variant) in [
-            ("darts", "second-order"),
-            ("ghn", "top-best"),
-            ("nas_unet", ""),
-            ("amoebanet", "non-ageing"),
-            ("nasnet", "ppo"),
-            ("enas", "micro"),
-            ("enas", "macro"),
-            ("train", "darts-v2"),
-        ] {
-            summary.push(row(method, variant, "smoke [abcd]", &HIGH));
-        }
-        // Another preset, data set or device is no control.
-        summary.push(row("darts", "first-order", "small", &HIGH));
-        summary.push(SummaryRow { dataset: "cifar10".into(), ..row("nasnet", "ppo", "smoke", &HIGH) });
-        summary.push(SummaryRow { cost_unit: "GPU-days".into(), ..row("nasnet", "ppo", "smoke", &HIGH) });
-        let found: Vec<(String, &str)> = comparisons(&summary).iter().map(|c| (c.method.name(), c.control.variant.as_str())).collect();
-        let expected = [
-            ("darts (second-order)", "darts-space"),
-            ("ghn (top-best)", "ghn-space"),
-            ("nas_unet", "nas-unet-space"),
-            ("amoebanet (non-ageing)", "amoebanet-space"),
-            ("nasnet (ppo)", "nasnet-space"),
-            ("enas (micro)", "nasnet-space"),
-        ];
-        assert_eq!(found, expected.map(|(m, c)| (m.to_string(), c)));
-        // Six tests of one family: the smallest possible 0.1 becomes 0.6.
-        assert!(comparisons(&summary).iter().all(|c| (c.holm.unwrap() - 0.6).abs() < 1e-12));
+    fn a_search_is_compared_with_the_control_that_it_names_and_with_no_other() {
+        let mut summary = vec![control("one", &LOW), control("two", &LOW), search("darts", "one", &HIGH), search("enas", "two", &HIGH)];
+        // Without such runs there is no comparison; nor is there one for another data set, device, metric, data or limits.
+        summary.push(search("nasnet", "three", &HIGH));
+        summary.push(SummaryRow { dataset: "cifar10".into(), ..search("far", "one", &HIGH) });
+        summary.push(SummaryRow { cost_unit: "GPU-days".into(), ..search("far", "one", &HIGH) });
+        summary.push(SummaryRow { metric: "dice".into(), ..search("far", "one", &HIGH) });
+        let mut other = [search("far", "one", &HIGH), search("far", "one", &HIGH)];
+        other[0].manifest.as_mut().unwrap().data.hash = "i".into();
+        other[1].manifest.as_mut().unwrap().limits.max_trials = Some(3);
+        summary.extend(other);
+        let found: Vec<(&str, &str)> =
+            comparisons(&summary).iter().map(|c| (c.method.method.as_str(), c.control.variant.as_str())).collect();
+        assert_eq!(found, [("darts", "one"), ("enas", "two")]);
+        // Two tests of one family: the smallest possible 0.1 becomes 0.2.
+        assert!(comparisons(&summary).iter().all(|c| (c.holm.unwrap() - 0.2).abs() < 1e-12));
     }
 
     #[test]
     fn too_few_seeds_are_not_tested_and_the_difference_stands() {
-        let summary =
-            [row("random", "nasnet-space", "smoke", &LOW), row("nasnet", "ppo", "smoke", &HIGH[..2]), row("enas", "micro", "smoke", &[])];
+        let summary = [control("one", &LOW), search("nasnet", "one", &HIGH[..2]), search("enas", "one", &[])];
         let grid = table(&comparisons(&summary));
         assert_eq!(grid.rows[0][5..], ["2", "3", "+9.50", NOT_TESTED, NOT_TESTED, NOT_TESTED]);
         assert_eq!(grid.rows[1][5..8], ["0", "3", NONE]);

@@ -1,10 +1,10 @@
 //! Drawings of single runs: the cells found, and test slices with what was predicted for them.
 
-use super::figures;
-use super::frame::Row;
+use super::figures::{self, Scene};
+use super::load::Run;
 use crate::error::Result;
 use crate::record::{RunDir, RunResult};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Cells drawn for each row of the summary; `naslab draw` draws any other.
 const CELLS_A_ROW: usize = 10;
@@ -14,18 +14,8 @@ const OVERLAYS_A_ROW: usize = 3;
 /// Letters of a file's name; file systems allow 255 bytes with number, extension and what marks a temporary file.
 const LONGEST: usize = 180;
 
-/// A drawn cell and the name of its files.
+/// A drawing of a run.
 pub(super) struct Drawing {
-    /// File name without extension.
-    pub name: String,
-    /// As SVG.
-    pub svg: String,
-    /// As PNG.
-    pub png: Vec<u8>,
-}
-
-/// Test slices of a run.
-pub(super) struct Overlay {
     /// File name without extension.
     pub name: String,
     /// What it shows.
@@ -34,23 +24,20 @@ pub(super) struct Overlay {
     pub width: f64,
     /// Pixels of the page.
     pub height: f64,
-    /// As PNG: a slice is no drawing of lines.
+    /// As SVG; a test slice has none, it is no drawing of lines.
+    pub svg: Option<String>,
+    /// As PNG.
     pub png: Vec<u8>,
 }
 
 /// The cells of the first runs of each row.
-pub(super) fn cells(rows: &[Row], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
-    let mut names = BTreeSet::new();
+pub(super) fn cells(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
+    let mut kind = Kind { name: "cell", what: "its cell", lines: true, names: BTreeSet::new() };
+    let (drawn, skipped) = first_of_each(finished(runs), CELLS_A_ROW);
     let mut drawings = Vec::new();
-    let (drawn, skipped) = first_of_each(finished(rows), CELLS_A_ROW);
-    for (row, result) in drawn {
-        match figures::architecture(&result.architecture, &title(result)) {
-            Ok(None) => (),
-            Ok(Some(scene)) => {
-                let name = file_name("cell", result, &mut names);
-                drawings.push(Drawing { name, svg: figures::svg(&scene)?, png: figures::png(&scene)? });
-            }
-            Err(e) => warnings.push(format!("{}: its cell cannot be drawn: {e}", row.run)),
+    for (run, result) in drawn {
+        if let Some(scene) = figures::architecture(&result.architecture, &title(result)).transpose() {
+            drawings.extend(kind.draw(run, result, scene, warnings)?);
         }
     }
     if skipped > 0 {
@@ -62,21 +49,15 @@ pub(super) fn cells(rows: &[Row], warnings: &mut Vec<String>) -> Result<Vec<Draw
 }
 
 /// Test slices of the first segmentations of each row. What is missing or damaged is a warning.
-pub(super) fn overlays(rows: &[Row], warnings: &mut Vec<String>) -> Result<Vec<Overlay>> {
-    let mut names = BTreeSet::new();
+pub(super) fn overlays(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
+    let mut kind = Kind { name: "overlay", what: "its test slices", lines: false, names: BTreeSet::new() };
+    let (drawn, skipped) = first_of_each(finished(runs).filter(|(_, r)| r.segmentation.is_some()), OVERLAYS_A_ROW);
     let mut drawings = Vec::new();
-    let (drawn, skipped) = first_of_each(finished(rows).filter(|(_, r)| r.segmentation.is_some()), OVERLAYS_A_ROW);
-    for (row, result) in drawn {
+    for (run, result) in drawn {
         let classes: Vec<&str> = result.segmentation.iter().flat_map(|s| &s.classes).map(|c| c.name.as_str()).collect();
         let title = format!("{}: test slices", title(result));
-        let scene = RunDir::open(&row.folder).and_then(|run| run.examples()).and_then(|e| figures::overlay(&e, &classes, &title));
-        match scene {
-            Ok(scene) => {
-                let name = file_name("overlay", result, &mut names);
-                drawings.push(Overlay { name, title, width: scene.width, height: scene.height, png: figures::png(&scene)? });
-            }
-            Err(e) => warnings.push(format!("{}: its test slices cannot be drawn: {e}", row.run)),
-        }
+        let scene = RunDir::open(&run.folder).and_then(|run| run.examples()).and_then(|e| figures::overlay(&e, &classes, &title));
+        drawings.extend(kind.draw(run, result, scene, warnings)?);
     }
     if skipped > 0 {
         warnings
@@ -85,28 +66,49 @@ pub(super) fn overlays(rows: &[Row], warnings: &mut Vec<String>) -> Result<Vec<O
     Ok(drawings)
 }
 
-fn finished(rows: &[Row]) -> impl Iterator<Item = (&Row, &RunResult)> {
-    rows.iter().filter(|r| r.counts()).filter_map(|r| Some((r, r.result.as_ref()?)))
+/// What is drawn of a run.
+struct Kind {
+    /// How names of files begin.
+    name: &'static str,
+    /// In a sentence.
+    what: &'static str,
+    /// It is worth an SVG.
+    lines: bool,
+    /// Names that are taken.
+    names: BTreeSet<String>,
+}
+
+impl Kind {
+    /// `None`, and a warning, where there is no scene.
+    fn draw(&mut self, run: &Run, result: &RunResult, scene: Result<Scene>, warnings: &mut Vec<String>) -> Result<Option<Drawing>> {
+        let scene = match scene {
+            Ok(scene) => scene,
+            Err(e) => {
+                warnings.push(format!("{}: {} cannot be drawn: {e}", run.name, self.what));
+                return Ok(None);
+            }
+        };
+        let svg = if self.lines { Some(figures::svg(&scene)?) } else { None };
+        let png = figures::png(&scene)?;
+        let name = file_name(self.name, result, &mut self.names);
+        Ok(Some(Drawing { name, title: scene.title, width: scene.width, height: scene.height, svg, png }))
+    }
+}
+
+fn finished(runs: &[Run]) -> impl Iterator<Item = (&Run, &RunResult)> {
+    runs.iter().filter(|r| r.counts()).filter_map(|r| Some((r, r.result.as_ref()?)))
 }
 
 /// The first `most` runs of each experiment, and how many more there are.
-fn first_of_each<'a>(runs: impl Iterator<Item = (&'a Row, &'a RunResult)>, most: usize) -> (Vec<(&'a Row, &'a RunResult)>, usize) {
-    let mut counts: Vec<([&str; 5], usize)> = Vec::new();
-    let (mut first, mut skipped) = (Vec::new(), 0);
-    for (row, r) in runs {
-        let group = [r.method.as_str(), &r.variant, &r.dataset, &r.preset, row.protocol.as_deref().unwrap_or_default()];
-        let at = counts.iter().position(|(g, _)| *g == group).unwrap_or_else(|| {
-            counts.push((group, 0));
-            counts.len() - 1
-        });
-        counts[at].1 += 1;
-        if counts[at].1 > most {
-            skipped += 1;
-        } else {
-            first.push((row, r));
-        }
-    }
-    (first, skipped)
+fn first_of_each<'a>(runs: impl Iterator<Item = (&'a Run, &'a RunResult)>, most: usize) -> (Vec<(&'a Run, &'a RunResult)>, usize) {
+    let mut counts: BTreeMap<[&str; 5], usize> = BTreeMap::new();
+    let (first, more): (Vec<_>, Vec<_>) = runs.partition(|(run, r)| {
+        let group = [&r.method, &r.variant, &r.dataset, &r.preset, run.protocol.as_deref().unwrap_or_default()];
+        let count = counts.entry(group).or_default();
+        *count += 1;
+        *count <= most
+    });
+    (first, more.len())
 }
 
 fn title(r: &RunResult) -> String {

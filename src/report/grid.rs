@@ -1,12 +1,14 @@
 //! A table as words, before it is Markdown, LaTeX or HTML.
 
+use crate::error::{Error, Result};
+
 /// Header and rows of cells. The first [`Grid::left`] columns are words, the others numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grid {
     /// What it is about.
     pub title: String,
     /// Column heads.
-    pub head: Vec<&'static str>,
+    pub head: Vec<String>,
     /// Cells.
     pub rows: Vec<Vec<String>>,
     /// Columns set left.
@@ -15,7 +17,29 @@ pub(super) struct Grid {
     pub notes: Vec<String>,
 }
 
+/// A column: its head, and its cell for an item.
+pub(super) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> String);
+
 impl Grid {
+    /// A row an item, of which the first `left` columns are words.
+    pub fn of<T>(title: &str, left: usize, items: impl IntoIterator<Item = T>, columns: &[Column<T>]) -> Self {
+        let row = |item: T| columns.iter().map(|(_, cell)| cell(&item)).collect();
+        let head = columns.iter().map(|(head, _)| head.to_string()).collect();
+        Self { title: title.into(), head, rows: items.into_iter().map(row).collect(), left, notes: Vec::new() }
+    }
+
+    /// As a CSV file; the title is its name.
+    ///
+    /// # Errors
+    /// [`Error::Resource`] if it cannot be written.
+    pub fn csv(&self) -> Result<Vec<u8>> {
+        let failed = |e: String| Error::Resource(format!("{} could not be written: {e}", self.title));
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let records = std::iter::once(&self.head).chain(&self.rows);
+        records.into_iter().try_for_each(|r| writer.write_record(r)).map_err(|e| failed(e.to_string()))?;
+        writer.into_inner().map_err(|e| failed(e.to_string()))
+    }
+
     /// Refers to a footnote with this text; equal texts are one footnote.
     pub fn note(&mut self, text: &str) -> String {
         let at = self.notes.iter().position(|n| n == text).unwrap_or_else(|| {
@@ -24,6 +48,11 @@ impl Grid {
         });
         mark(at + 1)
     }
+}
+
+/// What is not known is an empty field.
+pub(super) fn field(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |v| v.to_string())
 }
 
 const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];

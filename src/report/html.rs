@@ -1,16 +1,20 @@
 //! `report.html`: one file with all tables and figures in it; it works offline, in light and dark, and printed.
 
 use super::claims::{Claim, Cutout, Metric};
-use super::drawings::{Drawing, Overlay};
-use super::frame::Row;
-use super::grid::{Grid, unmark};
+use super::drawings::Drawing;
+use super::grid::{Grid, field, unmark};
+use super::load::Run;
 use super::tables::{Tables, reading};
 use super::trials;
+use crate::record::Phase;
+use crate::units::{show_count, show_seconds};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// The page, with names in double braces where its parts go.
+const PAGE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
@@ -24,27 +28,20 @@ pub(super) struct Figures {
     /// The cells found.
     pub cells: Vec<Drawing>,
     /// Test slices of segmentations.
-    pub overlays: Vec<Overlay>,
+    pub overlays: Vec<Drawing>,
 }
 
 /// The page.
-pub(super) fn page(rows: &[Row], claims: &[Claim], tables: &Tables, figures: &Figures) -> String {
+pub(super) fn page(rows: &[Run], claims: &[Claim], tables: &Tables, figures: &Figures) -> String {
     let sections: Vec<Section> = sections(rows, claims, tables, figures).into_iter().filter(|s| !s.content.is_empty()).collect();
-    let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    out +=
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n";
-    let _ = write!(out, "<title>naslab report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n");
-    out += "<h1>Architecture searches under one measured budget</h1>\n";
     let finished = rows.iter().filter(|r| r.counts()).count();
-    let _ = writeln!(out, "<p>{finished} finished runs in {} groups; {} left out.</p>", tables.outcome.rows.len(), rows.len() - finished);
-    out += "<nav>\n";
-    sections.iter().for_each(|s| out += &format!("<a href=\"#{}\">{}</a>\n", slug(s.title), escape(s.title)));
-    out += "</nav>\n";
-    for s in &sections {
-        let _ = write!(out, "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n", slug(s.title), escape(s.title), s.content);
-    }
-    let _ = write!(out, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
-    out
+    let left_out = rows.len() - finished;
+    let about = format!("{finished} finished runs in {} groups; {left_out} left out.", tables.get("outcome").rows.len());
+    let link = |s: &Section| format!("<a href=\"#{}\">{}</a>\n", slug(s.title), escape(s.title));
+    let part = |s: &Section| format!("<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n", slug(s.title), escape(s.title), s.content);
+    let (links, parts): (String, String) = (sections.iter().map(link).collect(), sections.iter().map(part).collect());
+    let fields = [("style", STYLE), ("script", SCRIPT), ("about", &about), ("links", &links), ("sections", &parts)];
+    fields.into_iter().fold(PAGE.to_string(), |page, (name, text)| page.replacen(&format!("{{{{{name}}}}}"), text, 1))
 }
 
 /// A part of the page; one without content is not shown.
@@ -53,26 +50,27 @@ struct Section {
     content: String,
 }
 
-fn sections(rows: &[Row], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Section> {
+fn sections(rows: &[Run], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Section> {
     let section = |title, parts: Vec<String>| Section { title, content: parts.concat() };
     let chart = |name: &str, caption: &str| f.charts.get(name).map_or_else(String::new, |svg| figure(svg, caption));
     let areas = "Left or above: measured here. Last area: reported by the papers, on axes of its own.";
     let against = |what: &str| format!("Test score against {what}. {areas}");
-    let outcome = if t.outcome.rows.is_empty() { "<p>No finished run.</p>\n".into() } else { body(&t.outcome) };
+    let outcome = t.get("outcome");
+    let outcome = if outcome.rows.is_empty() { "<p>No finished run.</p>\n".into() } else { body(outcome) };
     let best = trials::best(rows);
     vec![
-        section("Outcome", vec![outcome, table(&t.spreads)]),
+        section("Outcome", vec![outcome, table(t.get("spreads"))]),
         section(
             "Accuracy, cost and size",
             vec![chart("accuracy-cost", &against("search cost")), chart("accuracy-parameters", &against("weights"))],
         ),
-        section("Against random search", vec![body(&t.control)]),
-        section("Segmentation", vec![table(&t.segmentation), table(&t.classes)]),
+        section("Against random search", vec![body(t.get("control"))]),
+        section("Segmentation", vec![table(t.get("segmentation")), table(t.get("classes"))]),
         section("Test slices", f.overlays.iter().map(|o| figure(&picture(o), "")).collect()),
-        section("Over time", vec![chart("anytime", "Best search score so far against device time."), table(&t.search_time)]),
-        section("Cost", vec![body(&t.cost), chart("phases", ""), chart("memory", ""), table(&t.normalised)]),
+        section("Over time", vec![chart("anytime", "Best search score so far against device time."), table(t.get("search-time"))]),
+        section("Cost", vec![body(t.get("cost")), chart("phases", ""), chart("memory", ""), table(t.get("normalised"))]),
         section("How to read this", vec![list(&reading(t))]),
-        section("What differs from the paper\u{2019}s settings", vec![folded(&t.shrunk)]),
+        section("What differs from the paper\u{2019}s settings", vec![folded(t.get("shrunk"))]),
         section(
             "How the searches went",
             [chart("trials", ""), chart("diagnostics", ""), table(&trials::counts(rows))]
@@ -80,12 +78,12 @@ fn sections(rows: &[Row], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Sect
                 .chain(best.iter().map(folded))
                 .collect(),
         ),
-        section("Early and late scores", vec![body(&t.relations), chart("predicted", "")]),
-        section("Collapsed searches", vec![body(&t.collapsed)]),
-        section("Cells found", side_by_side(f.cells.iter().map(|c| figure(&c.svg, "")))),
-        section("Checklist of best practices", vec![body(&t.checklist)]),
-        section("Provenance", vec![body(&t.provenance), folded(&runs(rows))]),
-        section("Left out and missing", vec![table(&t.left_out), table(&t.missing)]),
+        section("Early and late scores", vec![body(t.get("relations")), chart("predicted", "")]),
+        section("Collapsed searches", vec![body(t.get("collapsed"))]),
+        section("Cells found", side_by_side(f.cells.iter().map(|c| figure(c.svg.as_deref().unwrap_or_default(), "")))),
+        section("Checklist of best practices", vec![body(t.get("checklist"))]),
+        section("Provenance", vec![body(t.get("provenance")), folded(&runs(rows))]),
+        section("Left out and missing", vec![table(t.get("left-out")), table(t.get("missing"))]),
         section("Reported by papers", vec![folded(&reported(claims))]),
     ]
 }
@@ -156,82 +154,61 @@ fn figure(svg: &str, caption: &str) -> String {
 }
 
 /// A picture within the page, so that the page needs no other file.
-fn picture(o: &Overlay) -> String {
+fn picture(o: &Drawing) -> String {
     let data = STANDARD.encode(&o.png);
     let (width, height) = (o.width.round(), o.height.round());
     format!("<img alt=\"{}\" width=\"{width}\" height=\"{height}\" src=\"data:image/png;base64,{data}\">\n", escape(&o.title))
 }
 
 /// Every finished run.
-fn runs(rows: &[Row]) -> Grid {
-    let percent = |v: Option<f64>| v.map_or_else(String::new, |v| format!("{:.2}", 100.0 * v));
-    let row = |r: &Row| {
-        let result = r.result.as_ref()?;
-        Some(vec![
-            r.run.clone(),
-            r.manifest.as_ref().map_or_else(String::new, |m| m.program.commit.chars().take(10).collect()),
-            result.search_end.words().to_string(),
-            result.seed.to_string(),
-            percent(result.final_score),
-            percent(result.search_score),
-            crate::units::show_count(result.parameters),
-            r.seconds.search.map_or_else(String::new, crate::units::show_seconds),
-            r.seconds.retrain.map_or_else(String::new, crate::units::show_seconds),
-        ])
-    };
-    Grid {
-        title: "All finished runs".into(),
-        head: vec!["run", "commit", "search ended", "seed", "test score (%)", "search score (%)", "parameters", "search", "retraining"],
-        rows: rows.iter().filter(|r| r.counts()).filter_map(row).collect(),
-        left: 3,
-        ..Grid::default()
-    }
+fn runs(rows: &[Run]) -> Grid {
+    let percent = |v: Option<f64>| field(v.map(|v| format!("{:.2}", 100.0 * v)));
+    let time = |r: &Run, phase| field(r.seconds(phase).map(show_seconds));
+    let commit = |r: &Run| r.manifest.as_ref().map(|m| m.program.commit.chars().take(10).collect::<String>());
+    Grid::of(
+        "All finished runs",
+        3,
+        rows.iter().filter(|r| r.counts()).filter_map(|r| Some((r, r.result.as_ref()?))),
+        &[
+            ("run", &|(r, _)| r.name.clone()),
+            ("commit", &|(r, _)| field(commit(r))),
+            ("search ended", &|(_, result)| result.search_end.words().into()),
+            ("seed", &|(_, result)| result.seed.to_string()),
+            ("test score (%)", &|(_, result)| percent(result.final_score)),
+            ("search score (%)", &|(_, result)| percent(result.search_score)),
+            ("parameters", &|(_, result)| show_count(result.parameters)),
+            ("search", &|(r, _)| time(r, Phase::Search)),
+            ("retraining", &|(r, _)| time(r, Phase::Retrain)),
+        ],
+    )
 }
 
 /// Every claim on CIFAR-10 accuracy and on segmentation, with its source.
 fn reported(claims: &[Claim]) -> Grid {
-    let number = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
+    let of_cifar = |c: &Claim| c.dataset == "cifar10" && c.metric == Metric::TestAccuracy;
     let cutout = |c: &Claim| match c.cutout {
         Cutout::Yes => "yes",
         Cutout::No => "no",
         Cutout::Unknown => "unknown",
     };
-    let row = |c: &Claim| {
-        vec![
-            c.method.clone(),
-            c.variant.clone(),
-            c.dataset.clone(),
-            c.metric.words().to_string(),
-            c.source.clone(),
-            c.erratum.clone().unwrap_or_default(),
-            cutout(c).to_string(),
-            c.value_text().unwrap_or_default(),
-            c.runs.map_or_else(String::new, |n| n.to_string()),
-            number(c.params),
-            number(c.gpu_days),
-        ]
-    };
-    let shown =
-        claims.iter().filter(|c| c.headline || c.metric.of_segmentation() || (c.dataset == "cifar10" && c.metric == Metric::TestAccuracy));
-    Grid {
-        title: "Reported by papers (CIFAR-10 test accuracy, segmentation, and each method's headline)".into(),
-        head: vec![
-            "method",
-            "variant",
-            "data set",
-            "value is",
-            "source",
-            "note",
-            "cutout",
-            "value (%)",
-            "runs",
-            "parameters (M)",
-            "GPU-days",
+    Grid::of(
+        "Reported by papers (CIFAR-10 test accuracy, segmentation, and each method's headline)",
+        7,
+        claims.iter().filter(|c| c.headline || c.metric.of_segmentation() || of_cifar(c)),
+        &[
+            ("method", &|c| c.method.clone()),
+            ("variant", &|c| c.variant.clone()),
+            ("data set", &|c| c.dataset.clone()),
+            ("value is", &|c| c.metric.words().into()),
+            ("source", &|c| c.source.clone()),
+            ("note", &|c| c.erratum.clone().unwrap_or_default()),
+            ("cutout", &|c| cutout(c).into()),
+            ("value (%)", &|c| c.value_text().unwrap_or_default()),
+            ("runs", &|c| field(c.runs)),
+            ("parameters (M)", &|c| field(c.params)),
+            ("GPU-days", &|c| field(c.gpu_days)),
         ],
-        rows: shown.map(row).collect(),
-        left: 7,
-        ..Grid::default()
-    }
+    )
 }
 
 fn escape(text: &str) -> String {

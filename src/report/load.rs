@@ -1,7 +1,11 @@
 //! Finds recorded runs below given folders and reads what they left.
 
 use crate::error::{Error, Result};
-use crate::record::{Event, FindingRecord, LedgerRecord, Manifest, Phase, RunDir, RunResult, TrialRecord, read_events};
+use crate::record::{
+    DeviceRecord, EndReason, Event, FindingRecord, LedgerRecord, LedgerRow, Manifest, Phase, RunDir, RunResult, TrialRecord, read_events,
+};
+use crate::units::{SECONDS_PER_DAY, hex};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -13,16 +17,39 @@ const RANKED: &str = "ranked";
 const MANIFEST: &str = "manifest.json";
 
 /// How much of a run can be used.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Status {
     /// It has a result.
     Finished,
     /// It has none yet; it can be resumed. Not in any mean.
+    #[default]
     Unfinished,
     /// It repeats another run (same identity), named here. Not in any mean, else that seed would count twice.
     Repeated(String),
     /// Its files are damaged or from another version, as said here. Not in any mean.
     Damaged(String),
+}
+
+impl Status {
+    /// In a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Unfinished => "unfinished",
+            Self::Repeated(_) => "repeated",
+            Self::Damaged(_) => "damaged",
+        }
+    }
+
+    /// Why the run does not count, if it does not.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Finished => None,
+            Self::Unfinished => Some("no result yet; naslab resume goes on with it".into()),
+            Self::Repeated(of) => Some(format!("the same run as {of}")),
+            Self::Damaged(what) => Some(what.clone()),
+        }
+    }
 }
 
 /// One point of an anytime curve.
@@ -45,8 +72,8 @@ pub struct Reported {
     pub extra: BTreeMap<String, f64>,
 }
 
-/// A run as recorded.
-#[derive(Clone, Debug)]
+/// A run as recorded. `None` is not measured or not known.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     /// Where it is.
     pub folder: PathBuf,
@@ -62,14 +89,74 @@ pub struct Run {
     pub result: Option<RunResult>,
     /// `ledger.json`.
     pub ledger: Option<LedgerRecord>,
+    /// First 8 hexadecimal digits of a SHA-256 over settings, limits and data: equal if runs differ in seed (and device) alone.
+    pub protocol: Option<String>,
+    /// Unit of the cost columns, such as `CPU-days (2 cores, model)`.
+    pub cost_unit: Option<String>,
     /// Best search score against device time; empty if nothing was recorded.
     pub curve: Vec<CurvePoint>,
-    /// Trials of search and selection, those that a signal cut off included.
+    /// Trials of the search, as they were committed.
     pub trials: Vec<TrialRecord>,
+    /// Trials of the selection, and those that a signal cut off.
+    pub other_trials: Vec<TrialRecord>,
     /// What the method reported about itself.
     pub points: Vec<Reported>,
     /// Device-seconds of the search before it began to rank with what it had trained.
     pub training_seconds: Option<f64>,
+}
+
+impl Run {
+    /// Counts in means.
+    pub fn counts(&self) -> bool {
+        self.status == Status::Finished
+    }
+
+    /// Every recorded trial.
+    pub fn all_trials(&self) -> impl Iterator<Item = &TrialRecord> {
+        self.trials.iter().chain(&self.other_trials)
+    }
+
+    /// Seed of the run.
+    pub fn seed(&self) -> Option<u64> {
+        self.manifest.as_ref().map(|m| m.seed)
+    }
+
+    /// Final score in per cent; `None` if there is none, or it is not a number.
+    pub fn final_percent(&self) -> Option<f64> {
+        self.result.as_ref().and_then(|r| r.final_score).filter(|s| s.is_finite()).map(|s| 100.0 * s)
+    }
+
+    /// Device-seconds of a phase, all attempts; `None` if the run has no such phase.
+    pub fn seconds(&self, phase: Phase) -> Option<f64> {
+        self.total(Some(phase), |r| Some(r.device_seconds))
+    }
+
+    /// The same in days of the device.
+    pub fn days(&self, phase: Phase) -> Option<f64> {
+        self.seconds(phase).map(|s| s / SECONDS_PER_DAY)
+    }
+
+    /// Sum of a figure over the ledger's rows of one phase, or of all; known only if all its parts are.
+    pub fn total(&self, phase: Option<Phase>, get: fn(&LedgerRow) -> Option<f64>) -> Option<f64> {
+        let rows = self.ledger.iter().flat_map(|l| &l.rows).filter(|r| phase.is_none_or(|p| p == r.phase));
+        let parts: Option<Vec<f64>> = rows.map(get).collect();
+        parts.filter(|p| !p.is_empty()).map(|p| p.iter().sum())
+    }
+
+    /// Largest value of a figure over the ledger's rows.
+    pub fn most(&self, get: fn(&LedgerRow) -> Option<u64>) -> Option<u64> {
+        self.ledger.iter().flat_map(|l| &l.rows).filter_map(get).max()
+    }
+
+    /// Whether a card did the arithmetic.
+    pub fn on_card(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|m| m.device.kind == "cuda")
+    }
+
+    /// Peak bytes: of the device allocator where a card did the arithmetic, else of the process. One is never put in place of the other.
+    pub fn peak(&self) -> Option<u64> {
+        self.most(if self.on_card() { |r| r.peak_device_allocated } else { |r| r.peak_host_bytes })
+    }
 }
 
 /// Everything that was found.
@@ -139,26 +226,34 @@ fn relative(root: &Path, folder: &Path) -> String {
 }
 
 fn read_run(folder: &Path, name: String, notices: &mut Vec<String>) -> Run {
-    let mut run = Run {
-        folder: folder.to_path_buf(),
-        name,
-        status: Status::Unfinished,
-        manifest: None,
-        finding: None,
-        result: None,
-        ledger: None,
-        curve: Vec::new(),
-        trials: Vec::new(),
-        points: Vec::new(),
-        training_seconds: None,
-    };
+    let mut run = Run { folder: folder.to_path_buf(), name, ..Run::default() };
     let outcome = fill(&mut run, folder, notices);
+    run.protocol = run.manifest.as_ref().map(protocol);
+    run.cost_unit = run.manifest.as_ref().map(|m| cost_unit(&m.device));
     run.status = match outcome {
         Err(what) => Status::Damaged(what),
         Ok(()) if run.result.is_some() => Status::Finished,
         Ok(()) => Status::Unfinished,
     };
     run
+}
+
+fn protocol(m: &Manifest) -> String {
+    // Under a limit of time or memory the outcome depends on how many trials ran side by side.
+    let limited = m.limits.budget_seconds.is_some() || m.limits.max_memory_bytes.is_some();
+    let jobs = limited.then_some(m.jobs);
+    let text = serde_json::to_string(&(&m.settings, &m.limits, &m.data.hash, jobs)).expect("a manifest is plain data");
+    hex(&Sha256::digest(text.as_bytes())[..4])
+}
+
+/// The unit of device time on this device. Processor time is never called GPU-days.
+fn cost_unit(device: &DeviceRecord) -> String {
+    match device.kind.as_str() {
+        "cuda" => format!("GPU-days ({})", device.name),
+        "cpu" if device.cores == 1 => format!("CPU-days (1 core, {})", device.name),
+        "cpu" => format!("CPU-days ({} cores, {})", device.cores, device.name),
+        other => format!("device-days ({other}, {})", device.name),
+    }
 }
 
 fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result::Result<(), String> {
@@ -180,7 +275,8 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
         run.training_seconds = training(&events);
         for event in events {
             match event {
-                Event::Trial(trial) => run.trials.push(trial),
+                Event::Trial(t) if t.phase == Phase::Search && t.end != EndReason::Interrupted => run.trials.push(t),
+                Event::Trial(t) => run.other_trials.push(t),
                 Event::Progress { phase: Phase::Search, part, step, extra, .. } if !extra.is_empty() => {
                     run.points.push(Reported { part, step, extra });
                 }

@@ -1,88 +1,90 @@
 //! The table that a survey prints: what a paper reported, what was measured here, the gap, and what can be said about it.
 
 use super::cards;
+use super::claims::Claim;
 use super::control::MARGIN;
-use super::frame::{Row, metric_name, unit_and_device};
+use super::frame::{metric_name, unit_and_device};
 use super::grid::Grid;
+use super::load::Run;
 use super::spread::{Spread, percent, significant};
 use super::statistics::{equivalence_to, interval_to};
-use super::summary::{NONE, SummaryRow};
+use super::summary::{SummaryRow, or_none, or_unknown};
+use crate::record::Role;
+use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
 use std::collections::BTreeSet;
 
-/// The name under which single architectures are trained.
-pub(super) const TRAIN: &str = "train";
 /// A probability below this is small.
 const SMALL: f64 = 0.05;
 
 /// Scores, sizes and costs, each beside the paper's. What the claims' errata say are footnotes.
-pub(super) fn outcome(rows: &[Row], summary: &[SummaryRow]) -> Grid {
-    let mut grid = Grid {
-        title: "Outcome".into(),
-        head: vec![
-            "method",
-            "data set",
-            "preset",
-            "score",
-            "device",
-            "seeds",
-            "paper (%)",
-            "here (%)",
-            "95 % interval",
-            "best seed (%)",
-            "gap (points)",
-            "verdict",
-            "paper's parameters",
-            "parameters",
-            "paper's search (GPU-days)",
-            "search",
-            "peak memory",
-            "energy",
+pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow]) -> Grid {
+    let judged = summary.iter().map(|row| (row, verdict(row, shrunk(runs, row))));
+    let interval = |(low, high): (f64, f64)| format!("{:.2} to {:.2}", 100.0 * low, 100.0 * high);
+    let mut grid = Grid::of(
+        "Outcome",
+        6,
+        judged,
+        &[
+            ("method", &|(r, _)| r.name()),
+            ("data set", &|(r, _)| r.dataset.clone()),
+            ("preset", &|(r, _)| r.preset.clone()),
+            ("score", &|(r, _)| metric_name(&r.metric).into()),
+            ("device", &|(r, _)| unit_and_device(&r.cost_unit).1.into()),
+            ("seeds", &|(r, _)| seeds(r)),
+            ("paper (%)", &|(r, _)| r.claim_text()),
+            ("here (%)", &|(r, _)| percent(r.final_score)),
+            ("95 % interval", &|(r, _)| or_none(r.final_interval.map(interval))),
+            ("best seed (%)", &|(r, _)| best_seed(r.final_score)),
+            ("gap (points)", &|(_, (gap, _))| or_none(gap.map(|g| format!("{g:+.2}")))),
+            ("verdict", &|(_, (_, verdict))| verdict.to_string()),
+            ("paper's parameters", &|(r, _)| or_none(claimed(r, |c| c.params).map(|p| format!("{p} M")))),
+            ("parameters", &|(r, _)| r.parameters_text()),
+            ("paper's search (GPU-days)", &|(r, _)| or_none(claimed(r, days))),
+            ("search", &|(r, _)| or_none(r.search_days.mean.map(|d| cost(r, d)))),
+            ("peak memory", &|(r, _)| or_unknown(r.peak_bytes.map(show_bytes))),
+            ("energy", &|(r, _)| or_unknown(r.energy_joules.mean.map(|j| format!("{} J", significant(j))))),
         ],
-        left: 6,
-        ..Grid::default()
-    };
-    for row in summary {
-        let erratum = row.claim.as_ref().and_then(|c| c.erratum.as_deref()).map(|e| grid.note(e)).unwrap_or_default();
-        let (gap, verdict) = verdict(row, shrunk(rows, row));
-        let (unit, device) = unit_and_device(&row.cost_unit);
-        grid.rows.push(vec![
-            row.name(),
-            row.dataset.clone(),
-            row.preset.clone(),
-            metric_name(&row.metric).to_string(),
-            device.to_string(),
-            seeds(row),
-            row.claim_text() + &erratum,
-            percent(row.final_score),
-            row.final_interval.map_or_else(|| NONE.into(), |(low, high)| format!("{:.2} to {:.2}", 100.0 * low, 100.0 * high)),
-            best_seed(row.final_score),
-            gap.map_or_else(|| NONE.into(), |g| format!("{g:+.2}")),
-            verdict.to_string(),
-            row.claim_params_text(),
-            row.parameters_text(),
-            row.claim_days_text(),
-            row.search_cost_in(unit),
-            row.memory_text(),
-            row.energy_text(),
-        ]);
+    );
+    for (i, row) in summary.iter().enumerate() {
+        if let Some(erratum) = row.claim.as_ref().and_then(|c| c.erratum.as_deref()) {
+            let mark = grid.note(erratum);
+            grid.rows[i][PAPER] += &mark;
+        }
     }
     grid
 }
 
+/// Column of the paper's score.
+const PAPER: usize = 6;
+
+fn claimed<T>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> Option<T> {
+    row.claim.as_ref().and_then(get)
+}
+
+/// GPU-days of a claim, with the card.
+fn days(claim: &Claim) -> Option<String> {
+    Some(format!("{} ({})", claim.gpu_days?, claim.gpu_model.as_deref().unwrap_or("card unknown")))
+}
+
+/// A cost in days of the row's device, and in seconds.
+fn cost(row: &SummaryRow, days: f64) -> String {
+    format!("{} {} ({})", significant(days), unit_and_device(&row.cost_unit).0, show_seconds(days * SECONDS_PER_DAY))
+}
+
 /// How many seeds, and of what.
 fn seeds(row: &SummaryRow) -> String {
-    let kind = if row.method == TRAIN { "training" } else { "search" };
+    let kind = if row.role() == Role::Training { "training" } else { "search" };
     format!("{} {kind}", row.seeds_text())
 }
 
 /// The best of several is no mean and has a column of its own.
 fn best_seed(score: Spread) -> String {
-    score.high.filter(|_| score.n > 1).map_or_else(|| NONE.into(), |high| format!("{:.2} of {}", 100.0 * high, score.n))
+    or_none(score.high.filter(|_| score.n > 1).map(|high| format!("{:.2} of {}", 100.0 * high, score.n)))
 }
 
 /// Whether any run of the row has settings other than the paper's.
-fn shrunk(rows: &[Row], row: &SummaryRow) -> bool {
-    row.members.iter().filter_map(|i| rows[*i].manifest.as_ref()).any(|m| !m.shrunk.is_empty())
+fn shrunk(runs: &[Run], row: &SummaryRow) -> bool {
+    row.members.iter().filter_map(|i| runs[*i].manifest.as_ref()).any(|m| !m.shrunk.is_empty())
 }
 
 /// Points above the paper's score, where it is one of the same data, and what these seeds say of it.
@@ -119,76 +121,75 @@ pub(super) const READING: &str = "Outcome: “here” is the mean over seeds ± 
      of one architecture.";
 
 /// The spread of whole searches beside that of trainings of one architecture that such a search found. Empty where nobody trained a finding again.
-pub(super) fn two_spreads(rows: &[Row], summary: &[SummaryRow]) -> Grid {
-    let mut grid = Grid {
-        title: "Two spreads: of search seeds and of training seeds".into(),
-        head: vec!["method", "data set", "preset", "score", "over search seeds (%)", "n", "one finding over training seeds (%)", "n of it"],
-        left: 4,
-        ..Grid::default()
-    };
-    for found in summary.iter().filter(|r| r.method != TRAIN) {
-        let hashes = architectures(rows, found);
-        let comparable = |t: &&SummaryRow| {
-            let place = |r: &SummaryRow| (r.dataset.clone(), r.metric.clone(), r.plain_preset().to_string(), r.cost_unit.clone());
-            t.method == TRAIN && place(t) == place(found) && architectures(rows, t).intersection(&hashes).next().is_some()
+pub(super) fn two_spreads(runs: &[Run], summary: &[SummaryRow]) -> Grid {
+    let place = |r: &SummaryRow| (r.dataset.clone(), r.metric.clone(), r.plain_preset().to_string(), r.cost_unit.clone());
+    let trainings = |found: &SummaryRow| {
+        let (hashes, found) = (architectures(runs, found), place(found));
+        let comparable = move |t: &&SummaryRow| {
+            t.role() == Role::Training && place(t) == found && architectures(runs, t).intersection(&hashes).next().is_some()
         };
-        grid.rows.extend(summary.iter().filter(comparable).map(|trained| {
-            vec![
-                found.name(),
-                found.dataset.clone(),
-                found.preset.clone(),
-                metric_name(&found.metric).to_string(),
-                percent(found.final_score),
-                found.final_score.n.to_string(),
-                percent(trained.final_score),
-                trained.final_score.n.to_string(),
-            ]
-        }));
-    }
-    grid
+        summary.iter().filter(comparable)
+    };
+    let searches = summary.iter().filter(|r| r.role() != Role::Training);
+    Grid::of(
+        "Two spreads: of search seeds and of training seeds",
+        4,
+        searches.flat_map(|found| trainings(found).map(move |trained| (found, trained))),
+        &[
+            ("method", &|(found, _)| found.name()),
+            ("data set", &|(found, _)| found.dataset.clone()),
+            ("preset", &|(found, _)| found.preset.clone()),
+            ("score", &|(found, _)| metric_name(&found.metric).into()),
+            ("over search seeds (%)", &|(found, _)| percent(found.final_score)),
+            ("n", &|(found, _)| found.final_score.n.to_string()),
+            ("one finding over training seeds (%)", &|(_, trained)| percent(trained.final_score)),
+            ("n of it", &|(_, trained)| trained.final_score.n.to_string()),
+        ],
+    )
 }
 
-fn architectures<'a>(rows: &'a [Row], of: &SummaryRow) -> BTreeSet<&'a str> {
-    of.members.iter().filter_map(|i| rows[*i].result.as_ref()).map(|r| r.architecture_hash.as_str()).collect()
+fn architectures<'a>(runs: &'a [Run], of: &SummaryRow) -> BTreeSet<&'a str> {
+    of.members.iter().filter_map(|i| runs[*i].result.as_ref()).map(|r| r.architecture_hash.as_str()).collect()
+}
+
+/// A measured cost, the card of the paper, and what one card is in the other.
+struct Estimate<'a> {
+    row: &'a SummaryRow,
+    claim: &'a Claim,
+    card: &'a str,
+    factor: f64,
+    days: f64,
+}
+
+impl<'a> Estimate<'a> {
+    fn of(row: &'a SummaryRow) -> Option<Self> {
+        let claim = row.claim.as_ref()?;
+        let card = claim.gpu_model.as_deref()?;
+        let (unit, device) = unit_and_device(&row.cost_unit);
+        let factor = cards::ratio(device, card).filter(|_| unit == "GPU-days")?;
+        Some(Self { row, claim, card, factor, days: row.search_days.mean? })
+    }
 }
 
 /// Costs on the card of the paper, estimated. Empty where no run was on a card that is known.
 pub(super) fn normalised(summary: &[SummaryRow]) -> Grid {
-    let line = |row: &SummaryRow| {
-        let claim = row.claim.as_ref()?;
-        let (unit, device) = unit_and_device(&row.cost_unit);
-        let theirs = claim.gpu_model.as_deref()?;
-        let factor = cards::ratio(device, theirs).filter(|_| unit == "GPU-days")?;
-        let days = row.search_days.mean?;
-        Some(vec![
-            row.name(),
-            row.dataset.clone(),
-            row.preset.clone(),
-            device.to_string(),
-            theirs.to_string(),
-            significant(days),
-            significant(factor),
-            significant(days * factor),
-            claim.gpu_days.map_or_else(|| NONE.into(), |d| d.to_string()),
-        ])
-    };
-    Grid {
-        title: "Search cost on the paper's card (estimate)".into(),
-        head: vec![
-            "method",
-            "data set",
-            "preset",
-            "device",
-            "paper's card",
-            "measured (GPU-days)",
-            "factor",
-            "estimate (GPU-days of the paper's card)",
-            "paper (GPU-days)",
+    let grid = Grid::of(
+        "Search cost on the paper's card (estimate)",
+        5,
+        summary.iter().filter_map(Estimate::of),
+        &[
+            ("method", &|e| e.row.name()),
+            ("data set", &|e| e.row.dataset.clone()),
+            ("preset", &|e| e.row.preset.clone()),
+            ("device", &|e| unit_and_device(&e.row.cost_unit).1.into()),
+            ("paper's card", &|e| e.card.into()),
+            ("measured (GPU-days)", &|e| significant(e.days)),
+            ("factor", &|e| significant(e.factor)),
+            ("estimate (GPU-days of the paper's card)", &|e| significant(e.days * e.factor)),
+            ("paper (GPU-days)", &|e| or_none(e.claim.gpu_days)),
         ],
-        rows: summary.iter().filter_map(line).collect(),
-        left: 5,
-        notes: vec![cards::RULE.to_string()],
-    }
+    );
+    Grid { notes: vec![cards::RULE.to_string()], ..grid }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use super::correlation::{Coefficient, Correlation, correlate};
 use super::figures::{Experiment, Series};
-use super::grid::Grid;
+use super::grid::{Grid, field};
 use super::summary::NONE;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::{Phase, TrialRecord};
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ pub fn pairs<'a>(groups: &'a [Experiment<'a>]) -> Vec<Pairs<'a>> {
             names.sort_by_key(|name| (name.strip_prefix("step ").and_then(|n| n.parse::<u64>().ok()), name.to_string()));
             for name in names {
                 let values = predicted().filter_map(|t| Some((*t.proxies.get(name)?, t.score?))).collect();
-                put(words(name), "trained score", true, values);
+                put(words(name, series), "trained score", true, values);
             }
             put("parameters".into(), "trained score", false, predicted().filter_map(|t| Some((t.parameters? as f64, t.score?))).collect());
             let selected = trials(Phase::Select).filter_map(|t| Some((*t.proxies.get("search")?, t.score?))).collect();
@@ -59,37 +59,32 @@ pub fn pairs<'a>(groups: &'a [Experiment<'a>]) -> Vec<Pairs<'a>> {
     out
 }
 
-fn words(name: &str) -> String {
+/// A score in words: after so many steps, or what the method says of it.
+fn words(name: &str, series: &Series) -> String {
     match name.strip_prefix("step ") {
         Some(steps) => format!("score after {steps} steps"),
-        None if name == "ghn" => "score with predicted weights".into(),
-        None => name.into(),
+        None => series.prediction(name).unwrap_or(name).into(),
     }
 }
 
 /// The table of the correlations.
 pub(super) fn table(pairs: &[Pairs]) -> Grid {
-    let line = |p: &Pairs| {
-        let c = p.correlation;
-        vec![
-            p.series.name.clone(),
-            p.experiment.dataset.to_string(),
-            p.experiment.preset.to_string(),
-            p.proxy.clone(),
-            p.target.to_string(),
-            c.n.to_string(),
-            coefficient(c.pearson),
-            coefficient(c.spearman),
-            coefficient(c.kendall),
-        ]
-    };
-    Grid {
-        title: "What early scores say about late ones".into(),
-        head: vec!["method", "data set", "preset", "early", "late", "n", "Pearson", "Spearman", "Kendall"],
-        rows: pairs.iter().map(line).collect(),
-        left: 5,
-        ..Grid::default()
-    }
+    Grid::of(
+        "What early scores say about late ones",
+        5,
+        pairs,
+        &[
+            ("method", &|p| p.series.name.clone()),
+            ("data set", &|p| p.experiment.dataset.into()),
+            ("preset", &|p| p.experiment.preset.into()),
+            ("early", &|p| p.proxy.clone()),
+            ("late", &|p| p.target.into()),
+            ("n", &|p| p.correlation.n.to_string()),
+            ("Pearson", &|p| coefficient(p.correlation.pearson)),
+            ("Spearman", &|p| coefficient(p.correlation.spearman)),
+            ("Kendall", &|p| coefficient(p.correlation.kendall)),
+        ],
+    )
 }
 
 /// A coefficient and its interval.
@@ -103,23 +98,29 @@ pub fn coefficient(c: Coefficient) -> String {
 
 /// `correlations.csv`: one row a group and kind of pair; an empty field is a coefficient or interval that does not exist.
 pub(super) fn correlations_csv(pairs: &[Pairs]) -> Result<Vec<u8>> {
-    let failed = |e: csv::Error| Error::Resource(format!("the correlations could not be written: {e}"));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut head: Vec<String> = ["method", "dataset", "preset", "proxy", "target", "n"].map(String::from).into();
-    for name in ["pearson", "spearman", "kendall"] {
-        head.extend(["", "_low", "_high"].map(|suffix| format!("{name}{suffix}")));
-    }
-    writer.write_record(&head).map_err(failed)?;
-    for p in pairs {
-        let Correlation { n, pearson, spearman, kendall } = p.correlation;
-        let mut fields =
-            vec![p.series.name.clone(), p.experiment.dataset.into(), p.experiment.preset.into(), p.proxy.clone(), p.target.into()];
-        fields.push(n.to_string());
-        for c in [pearson, spearman, kendall] {
-            let numbers = [c.value, c.interval.map(|i| i.0), c.interval.map(|i| i.1)];
-            fields.extend(numbers.map(|v| v.map_or_else(String::new, |v| v.to_string())));
-        }
-        writer.write_record(&fields).map_err(failed)?;
-    }
-    writer.into_inner().map_err(|e| Error::Resource(format!("the correlations could not be written: {e}")))
+    let low = |c: Coefficient| field(c.interval.map(|i| i.0));
+    let high = |c: Coefficient| field(c.interval.map(|i| i.1));
+    Grid::of(
+        "correlations.csv",
+        5,
+        pairs,
+        &[
+            ("method", &|p| p.series.name.clone()),
+            ("dataset", &|p| p.experiment.dataset.into()),
+            ("preset", &|p| p.experiment.preset.into()),
+            ("proxy", &|p| p.proxy.clone()),
+            ("target", &|p| p.target.into()),
+            ("n", &|p| p.correlation.n.to_string()),
+            ("pearson", &|p| field(p.correlation.pearson.value)),
+            ("pearson_low", &|p| low(p.correlation.pearson)),
+            ("pearson_high", &|p| high(p.correlation.pearson)),
+            ("spearman", &|p| field(p.correlation.spearman.value)),
+            ("spearman_low", &|p| low(p.correlation.spearman)),
+            ("spearman_high", &|p| high(p.correlation.spearman)),
+            ("kendall", &|p| field(p.correlation.kendall.value)),
+            ("kendall_low", &|p| low(p.correlation.kendall)),
+            ("kendall_high", &|p| high(p.correlation.kendall)),
+        ],
+    )
+    .csv()
 }

@@ -2,10 +2,13 @@
 
 use super::claims::{Claim, beside, beside_dice};
 use super::frame::{DICE, trouble};
+use super::grid::{Grid, field};
+use super::load::Run;
 use super::spread::{Spread, significant};
 use super::statistics::{Interval, mean_interval};
-use crate::error::{Error, Result};
-use crate::units::{show_bytes, show_count, show_seconds};
+use crate::error::Result;
+use crate::record::{Manifest, Role};
+use crate::units::{SECONDS_PER_DAY, show_count, show_seconds};
 use polars::prelude::*;
 
 /// What does not apply: the spread of one value, the cost of a phase that the run does not have.
@@ -13,20 +16,18 @@ pub(super) const NONE: &str = "–";
 /// What could not be measured.
 pub(super) const NOT_MEASURED: &str = "not measured";
 
-/// Columns that must agree for two runs to be seeds of the same experiment.
-const KEYS: [&str; 11] = [
-    "dataset",
-    "preset",
-    "method",
-    "variant",
-    "metric",
-    "protocol",
-    "cost_unit",
-    "device_kind",
-    "device_name",
-    "device_cores",
-    "search_score_kind",
-];
+/// A value, or the mark of what does not apply.
+pub(super) fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| NONE.into(), |v| v.to_string())
+}
+
+/// A value, or that it was not measured.
+pub(super) fn or_unknown(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| NOT_MEASURED.into(), |v| v.to_string())
+}
+
+/// Columns that must agree for two runs to be seeds of the same experiment, besides all [`WORDS`].
+const DEVICE: [&str; 3] = ["device_kind", "device_name", "device_cores"];
 
 /// A row of the summary.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,40 +76,55 @@ pub struct SummaryRow {
     pub energy_joules: Spread,
     /// Its runs: places in the list of all runs.
     pub members: Vec<usize>,
+    /// Manifest of its first run; settings, limits, data and declaration are those of all.
+    pub manifest: Option<Manifest>,
     /// What a paper reported for this, if it did.
     pub claim: Option<Claim>,
 }
 
-/// Column with the place of a run in the list of all.
+/// Column with the places of a group's runs in the list of all.
 const PLACE: &str = "place";
-/// Column with the final scores of a group.
-const SCORES: &str = "final_scores";
 
-/// The columns that are summarised.
-const FIGURES: [&str; 9] = [
-    "final_score",
-    "search_score",
-    "select_score",
-    "parameters",
-    "search_cost_days",
-    "search_training_cost_days",
-    "select_cost_days",
-    "retrain_cost_days",
-    "energy_joules",
+/// Columns of words, and where they go.
+type Words = (&'static str, fn(&mut SummaryRow) -> &mut String);
+const WORDS: [Words; 8] = [
+    ("dataset", |r| &mut r.dataset),
+    ("preset", |r| &mut r.preset),
+    ("method", |r| &mut r.method),
+    ("variant", |r| &mut r.variant),
+    ("metric", |r| &mut r.metric),
+    ("protocol", |r| &mut r.protocol),
+    ("cost_unit", |r| &mut r.cost_unit),
+    ("search_score_kind", |r| &mut r.search_score_kind),
 ];
 
-/// Summarises the runs that count.
-pub fn summarise(runs: &DataFrame, claims: &[Claim]) -> Result<Vec<SummaryRow>> {
-    let grouped = group(runs).map_err(|e| trouble(&e))?;
-    let mut rows =
-        (0..grouped.height()).map(|i| read_row(&grouped, i, claims)).collect::<PolarsResult<Vec<_>>>().map_err(|e| trouble(&e))?;
+/// Columns that are summarised, and where that goes.
+type Figure = (&'static str, fn(&mut SummaryRow) -> &mut Spread);
+const FIGURES: [Figure; 9] = [
+    ("final_score", |r| &mut r.final_score),
+    ("search_score", |r| &mut r.search_score),
+    ("select_score", |r| &mut r.select_score),
+    ("parameters", |r| &mut r.parameters),
+    ("search_cost_days", |r| &mut r.search_days),
+    ("search_training_cost_days", |r| &mut r.training_days),
+    ("select_cost_days", |r| &mut r.select_days),
+    ("retrain_cost_days", |r| &mut r.retrain_days),
+    ("energy_joules", |r| &mut r.energy_joules),
+];
+
+/// Summarises the runs that count; `frame` is their long frame.
+pub fn summarise(runs: &[Run], frame: &DataFrame, claims: &[Claim]) -> Result<Vec<SummaryRow>> {
+    let grouped = group(frame).map_err(|e| trouble(&e))?;
+    let read = (0..grouped.height()).map(|i| read_row(&grouped, i)).collect::<PolarsResult<Vec<_>>>();
+    let mut rows = read.map_err(|e| trouble(&e))?;
+    rows.iter_mut().for_each(|row| complete(row, runs, claims));
     tell_protocols_apart(&mut rows);
     Ok(rows)
 }
 
 fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
-    let mut figures = vec![col("run").count().alias("seeds"), col(PLACE), col("final_score").cast(DataType::Float64).alias(SCORES)];
-    for name in FIGURES {
+    let mut figures = vec![col(PLACE)];
+    for (name, _) in FIGURES {
         let values = || col(name).cast(DataType::Float64);
         figures.extend([
             values().count().alias(format!("{name}_n")),
@@ -118,67 +134,29 @@ fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
             values().max().alias(format!("{name}_max")),
         ]);
     }
-    for name in ["peak_host_bytes", "peak_device_allocated_bytes"] {
-        figures.push(col(name).max());
-    }
-    let keys: Vec<Expr> = KEYS.iter().map(|k| col(*k)).collect();
+    let keys: Vec<&str> = WORDS.iter().map(|(name, _)| *name).chain(DEVICE).collect();
     runs.clone()
         .lazy()
         .with_row_index(PLACE, None)
         .filter(col("status").eq(lit("finished")))
-        .group_by_stable(keys)
+        .group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<Expr>>())
         .agg(figures)
-        .sort(KEYS, SortMultipleOptions::default().with_maintain_order(true))
+        .sort(keys, SortMultipleOptions::default().with_maintain_order(true))
         .collect()
 }
 
-fn read_row(frame: &DataFrame, i: usize, claims: &[Claim]) -> PolarsResult<SummaryRow> {
-    let word = |name: &str| Ok::<_, PolarsError>(frame.column(name)?.str()?.get(i).unwrap_or_default().to_string());
-    let bytes = |name: &str| Ok::<_, PolarsError>(frame.column(name)?.u64()?.get(i));
-    let spread = |name: &str| read_spread(frame, name, i);
-    let (method, variant) = (word("method")?, word("variant")?);
-    let (metric, dataset) = (word("metric")?, word("dataset")?);
-    let claim = if metric == DICE { beside_dice(claims, &method, &dataset) } else { beside(claims, &method, &variant) };
-    let peak = if word("device_kind")? == "cuda" { bytes("peak_device_allocated_bytes")? } else { bytes("peak_host_bytes")? };
-    let final_scores = read_scores(frame, i)?;
-    Ok(SummaryRow {
-        dataset,
-        preset: word("preset")?,
-        metric,
-        protocol: word("protocol")?,
-        cost_unit: word("cost_unit")?,
-        search_score_kind: word("search_score_kind")?,
-        seeds: u64::from(frame.column("seeds")?.u32()?.get(i).unwrap_or(0)),
-        final_score: spread("final_score")?,
-        final_interval: mean_interval(&final_scores),
-        final_scores,
-        search_score: spread("search_score")?,
-        select_score: spread("select_score")?,
-        parameters: spread("parameters")?,
-        search_days: spread("search_cost_days")?,
-        training_days: spread("search_training_cost_days")?,
-        select_days: spread("select_cost_days")?,
-        retrain_days: spread("retrain_cost_days")?,
-        peak_bytes: peak,
-        energy_joules: spread("energy_joules")?,
-        members: read_members(frame, i)?,
-        claim: claim.cloned(),
-        method,
-        variant,
-    })
-}
-
-fn read_members(frame: &DataFrame, i: usize) -> PolarsResult<Vec<usize>> {
-    let Some(places) = frame.column(PLACE)?.list()?.get_as_series(i) else { return Ok(Vec::new()) };
-    Ok(places.u32()?.iter().flatten().map(|place| place as usize).collect())
-}
-
-/// Sorted, so that nothing computed from them depends on the names of folders.
-fn read_scores(frame: &DataFrame, i: usize) -> PolarsResult<Vec<f64>> {
-    let Some(scores) = frame.column(SCORES)?.list()?.get_as_series(i) else { return Ok(Vec::new()) };
-    let mut scores: Vec<f64> = scores.f64()?.iter().flatten().filter(|s| s.is_finite()).collect();
-    scores.sort_by(f64::total_cmp);
-    Ok(scores)
+fn read_row(frame: &DataFrame, i: usize) -> PolarsResult<SummaryRow> {
+    let mut row = SummaryRow::default();
+    for (name, place) in WORDS {
+        *place(&mut row) = frame.column(name)?.str()?.get(i).unwrap_or_default().to_string();
+    }
+    for (name, place) in FIGURES {
+        *place(&mut row) = read_spread(frame, name, i)?;
+    }
+    if let Some(places) = frame.column(PLACE)?.list()?.get_as_series(i) {
+        row.members = places.u32()?.iter().flatten().map(|place| place as usize).collect();
+    }
+    Ok(row)
 }
 
 fn read_spread(frame: &DataFrame, name: &str, i: usize) -> PolarsResult<Spread> {
@@ -186,6 +164,21 @@ fn read_spread(frame: &DataFrame, name: &str, i: usize) -> PolarsResult<Spread> 
     let n = u64::from(frame.column(&format!("{name}_n"))?.u32()?.get(i).unwrap_or(0));
     let deviation = if n > 1 { real("sd")? } else { None };
     Ok(Spread { n, mean: real("mean")?, deviation, low: real("min")?, high: real("max")? })
+}
+
+/// Fills in what comes from the runs themselves and from the claims.
+fn complete(row: &mut SummaryRow, runs: &[Run], claims: &[Claim]) {
+    let members: Vec<&Run> = row.members.iter().map(|i| &runs[*i]).collect();
+    let mut scores: Vec<f64> = members.iter().filter_map(|r| r.result.as_ref()?.final_score).filter(|s| s.is_finite()).collect();
+    // Sorted, so that nothing computed from them depends on the names of folders.
+    scores.sort_by(f64::total_cmp);
+    row.seeds = members.len() as u64;
+    row.final_interval = mean_interval(&scores);
+    row.final_scores = scores;
+    row.peak_bytes = members.iter().filter_map(|r| r.peak()).max();
+    row.manifest = members.first().and_then(|r| r.manifest.clone());
+    let claim = if row.metric == DICE { beside_dice(claims, &row.method, &row.dataset) } else { beside(claims, &row.method, &row.variant) };
+    row.claim = claim.cloned();
 }
 
 /// Runs of one preset with other settings, limits or data are another experiment; the table must show that.
@@ -205,6 +198,11 @@ impl SummaryRow {
         if self.variant.is_empty() { self.method.clone() } else { format!("{} ({})", self.method, self.variant) }
     }
 
+    /// What its runs are for.
+    pub fn role(&self) -> Role {
+        self.manifest.as_ref().map_or(Role::Search, |m| m.declaration.role)
+    }
+
     /// The preset's own name, without the digits of a protocol.
     pub fn plain_preset(&self) -> &str {
         self.preset.split(" [").next().unwrap_or_default()
@@ -221,21 +219,15 @@ impl SummaryRow {
 
     /// A device cost in days and in seconds.
     pub fn cost_text(days: Spread) -> String {
-        days.mean.map_or_else(|| NONE.into(), |d| format!("{} ({})", significant(d), show_seconds(d * crate::units::SECONDS_PER_DAY)))
+        or_none(days.mean.map(|d| format!("{} ({})", significant(d), show_seconds(d * SECONDS_PER_DAY))))
     }
 
     /// The search's cost, in its parts where it trains first and ranks then.
     pub fn search_cost_text(&self) -> String {
         let whole = Self::cost_text(self.search_days);
         let (Some(all), Some(training)) = (self.search_days.mean, self.training_days.mean) else { return whole };
-        let seconds = |days: f64| show_seconds(days * crate::units::SECONDS_PER_DAY);
+        let seconds = |days: f64| show_seconds(days * SECONDS_PER_DAY);
         format!("{whole}: {} training, {} ranking", seconds(training), seconds(all - training))
-    }
-
-    /// The search's cost in this unit, and in seconds.
-    pub fn search_cost_in(&self, unit: &str) -> String {
-        let show = |d: f64| format!("{} {unit} ({})", significant(d), show_seconds(d * crate::units::SECONDS_PER_DAY));
-        self.search_days.mean.map_or_else(|| NONE.into(), show)
     }
 
     /// Weights: one number, or mean and range.
@@ -250,96 +242,50 @@ impl SummaryRow {
         }
     }
 
-    /// Peak memory; says whose.
-    pub fn memory_text(&self) -> String {
-        self.peak_bytes.map_or_else(|| NOT_MEASURED.into(), show_bytes)
-    }
-
-    /// Joules a run.
-    pub fn energy_text(&self) -> String {
-        self.energy_joules.mean.map_or_else(|| NOT_MEASURED.into(), |j| format!("{} J", significant(j)))
-    }
-
     /// The claim beside it, with variant and data set, since they may differ.
     pub fn claim_text(&self) -> String {
         let Some(claim) = &self.claim else { return NONE.into() };
         let about = format!("{} on {}", if claim.variant.is_empty() { &claim.method } else { &claim.variant }, claim.dataset);
         claim.value_text().map_or_else(|| format!("not known ({about})"), |v| format!("{v} ({about})"))
     }
+}
 
-    /// Millions of weights of the claim.
-    pub fn claim_params_text(&self) -> String {
-        self.claim.as_ref().and_then(|c| c.params).map_or_else(|| NONE.into(), |p| format!("{p} M"))
-    }
+/// Columns of the CSV file behind words, number of seeds and spreads.
+type Last = (&'static str, fn(&SummaryRow) -> String);
+const LAST: [Last; 10] = [
+    ("peak_bytes", |r| field(r.peak_bytes)),
+    ("claim_variant", |r| of_claim(r, |c| Some(c.variant.clone()))),
+    ("claim_dataset", |r| of_claim(r, |c| Some(c.dataset.clone()))),
+    ("claim_value", |r| of_claim(r, |c| c.value)),
+    ("claim_spread", |r| of_claim(r, |c| c.spread)),
+    ("claim_params_millions", |r| of_claim(r, |c| c.params)),
+    ("claim_gpu_days", |r| of_claim(r, |c| c.gpu_days)),
+    ("claim_gpu_model", |r| of_claim(r, |c| c.gpu_model.clone())),
+    ("final_score_mean_ci95_low", |r| field(r.final_interval.map(|i| i.0))),
+    ("final_score_mean_ci95_high", |r| field(r.final_interval.map(|i| i.1))),
+];
 
-    /// GPU-days of the claim, with the card.
-    pub fn claim_days_text(&self) -> String {
-        let Some(claim) = &self.claim else { return NONE.into() };
-        let card = claim.gpu_model.as_deref().unwrap_or("card unknown");
-        claim.gpu_days.map_or_else(|| NONE.into(), |d| format!("{d} ({card})"))
-    }
+fn of_claim<T: ToString>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> String {
+    field(row.claim.as_ref().and_then(get))
 }
 
 /// The summary as CSV with full precision; unknown is an empty field.
 pub fn summary_csv(rows: &[SummaryRow]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |e: csv::Error| Error::Resource(format!("the summary could not be written: {e}"));
-    let mut header: Vec<String> =
-        ["dataset", "preset", "method", "variant", "metric", "protocol", "cost_unit", "search_score_kind", "seeds"]
-            .map(String::from)
-            .into();
-    for name in FIGURES {
-        header.extend(["n", "mean", "sd", "min", "max"].map(|s| format!("{name}_{s}")));
-    }
-    header.extend(
-        [
-            "peak_bytes",
-            "claim_variant",
-            "claim_dataset",
-            "claim_value",
-            "claim_spread",
-            "claim_params_millions",
-            "claim_gpu_days",
-            "claim_gpu_model",
-            "final_score_mean_ci95_low",
-            "final_score_mean_ci95_high",
-        ]
-        .map(String::from),
-    );
-    writer.write_record(&header).map_err(failed)?;
-    for row in rows {
-        writer.write_record(csv_fields(row)).map_err(failed)?;
-    }
-    writer.into_inner().map_err(|e| Error::Resource(format!("the summary could not be written: {e}")))
+    let mut head: Vec<String> = WORDS.iter().map(|(name, _)| name.to_string()).collect();
+    head.push("seeds".into());
+    head.extend(FIGURES.iter().flat_map(|(name, _)| ["n", "mean", "sd", "min", "max"].map(|s| format!("{name}_{s}"))));
+    head.extend(LAST.iter().map(|(name, _)| name.to_string()));
+    Grid { title: "results-summary.csv".into(), head, rows: rows.iter().map(csv_fields).collect(), ..Grid::default() }.csv()
 }
 
 fn csv_fields(row: &SummaryRow) -> Vec<String> {
-    let real = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
-    let words = [&row.dataset, &row.preset, &row.method, &row.variant, &row.metric, &row.protocol, &row.cost_unit, &row.search_score_kind];
-    let mut out: Vec<String> = words.into_iter().cloned().collect();
+    let mut row = row.clone();
+    let mut out: Vec<String> = WORDS.iter().map(|(_, place)| place(&mut row).clone()).collect();
     out.push(row.seeds.to_string());
-    let spreads = [
-        row.final_score,
-        row.search_score,
-        row.select_score,
-        row.parameters,
-        row.search_days,
-        row.training_days,
-        row.select_days,
-        row.retrain_days,
-        row.energy_joules,
-    ];
-    for s in spreads {
-        out.extend([s.n.to_string(), real(s.mean), real(s.deviation), real(s.low), real(s.high)]);
+    for (_, place) in FIGURES {
+        let s = *place(&mut row);
+        out.extend([s.n.to_string(), field(s.mean), field(s.deviation), field(s.low), field(s.high)]);
     }
-    let claim = row.claim.as_ref();
-    out.push(row.peak_bytes.map_or_else(String::new, |b| b.to_string()));
-    out.push(claim.map_or_else(String::new, |c| c.variant.clone()));
-    out.push(claim.map_or_else(String::new, |c| c.dataset.clone()));
-    out.extend(
-        [claim.and_then(|c| c.value), claim.and_then(|c| c.spread), claim.and_then(|c| c.params), claim.and_then(|c| c.gpu_days)].map(real),
-    );
-    out.push(claim.and_then(|c| c.gpu_model.clone()).unwrap_or_default());
-    out.extend([row.final_interval.map(|i| i.0), row.final_interval.map(|i| i.1)].map(real));
+    out.extend(LAST.iter().map(|(_, get)| get(&row)));
     out
 }

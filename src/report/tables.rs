@@ -1,216 +1,231 @@
 //! The tables of a report, but for those that have files of their own.
 
 use super::checklist::checklist;
-use super::claims::METHODS;
+use super::claims::{self, Claim};
 use super::control;
-use super::figures::{Experiment, Series};
-use super::frame::{DICE, Row};
+use super::figures::{Experiment, Graph, Series};
+use super::frame::DICE;
 use super::grid::Grid;
+use super::load::Run;
 use super::outcome;
-use super::provenance::provenance;
 use super::proxies::{self, Pairs};
 use super::segmentation;
 use super::spread::percent;
-use super::summary::{NONE, SummaryRow};
-use crate::space::{CellPair, DartsOp};
+use super::summary::{NONE, SummaryRow, or_none};
+use crate::record::{Manifest, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All tables of a report; one without rows is not shown.
-pub(super) struct Tables {
-    /// What a survey prints.
-    pub outcome: Grid,
-    /// Spread of searches and of trainings.
-    pub spreads: Grid,
-    /// Methods against random search.
-    pub control: Grid,
-    /// Overlaps of segmentations, of all classes.
-    pub segmentation: Grid,
-    /// Class by class.
-    pub classes: Grid,
-    /// Scores at search time.
-    pub search_time: Grid,
-    /// What a run cost, phase by phase.
-    pub cost: Grid,
-    /// Costs on the papers' cards, estimated.
-    pub normalised: Grid,
-    /// What early scores say about late ones.
-    pub relations: Grid,
-    /// Searches that collapsed.
-    pub collapsed: Grid,
-    /// What presets shrank.
-    pub shrunk: Grid,
-    /// Best practices, kept or not.
-    pub checklist: Grid,
-    /// What made the runs.
-    pub provenance: Grid,
-    /// Runs that are in no mean.
-    pub left_out: Grid,
-    /// Methods and seeds that one would expect beside the others.
-    pub missing: Grid,
-}
+/// All tables of a report by name, in the order of a reader; one without rows is not shown.
+pub(super) struct Tables(Vec<(&'static str, Grid)>);
 
 impl Tables {
     /// Makes them all.
-    pub fn new(rows: &[Row], summary: &[SummaryRow], experiments: &[Experiment], pairs: &[Pairs]) -> Self {
+    pub fn new(runs: &[Run], summary: &[SummaryRow], experiments: &[Experiment], pairs: &[Pairs], claims: &[Claim]) -> Self {
         let comparisons = control::comparisons(summary);
-        Self {
-            outcome: outcome::outcome(rows, summary),
-            spreads: outcome::two_spreads(rows, summary),
-            control: control::table(&comparisons),
-            segmentation: segmentation::whole(rows, summary),
-            classes: segmentation::by_class(rows, summary),
-            search_time: search_time(rows, summary),
-            cost: cost(summary),
-            normalised: outcome::normalised(summary),
-            relations: proxies::table(pairs),
-            collapsed: collapsed(rows),
-            shrunk: shrunk(rows),
-            checklist: checklist(experiments, &comparisons),
-            provenance: provenance(rows),
-            left_out: left_out(rows),
-            missing: missing(experiments),
-        }
+        Self(vec![
+            ("outcome", outcome::outcome(runs, summary)),
+            ("spreads", outcome::two_spreads(runs, summary)),
+            ("control", control::table(&comparisons)),
+            ("segmentation", segmentation::whole(runs, summary)),
+            ("classes", segmentation::by_class(runs, summary)),
+            ("search-time", search_time(runs, summary)),
+            ("cost", cost(summary)),
+            ("normalised", outcome::normalised(summary)),
+            ("relations", proxies::table(pairs)),
+            ("collapsed", collapsed(runs)),
+            ("shrunk", shrunk(runs)),
+            ("checklist", checklist(experiments, &comparisons)),
+            ("provenance", provenance(runs)),
+            ("left-out", left_out(runs)),
+            ("missing", missing(experiments, claims)),
+        ])
     }
 
-    /// In the order of a reader.
-    pub fn all(&self) -> [&Grid; 15] {
-        [
-            &self.outcome,
-            &self.spreads,
-            &self.control,
-            &self.segmentation,
-            &self.classes,
-            &self.search_time,
-            &self.cost,
-            &self.normalised,
-            &self.relations,
-            &self.collapsed,
-            &self.shrunk,
-            &self.checklist,
-            &self.provenance,
-            &self.left_out,
-            &self.missing,
-        ]
+    /// A table by its name.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn get(&self, name: &str) -> &Grid {
+        let found = self.0.iter().find(|(n, _)| *n == name);
+        found.map(|(_, grid)| grid).unwrap_or_else(|| panic!("no table is called {name}"))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Grid> {
+        self.0.iter().map(|(_, grid)| grid)
     }
 }
 
 /// Scores at search time: another thing than the final ones, so they have a table of their own.
-fn search_time(rows: &[Row], summary: &[SummaryRow]) -> Grid {
-    let row = |r: &SummaryRow| {
-        let candidates = r.members.iter().filter_map(|i| rows[*i].candidates).max().filter(|n| *n > 1);
-        vec![
-            r.name(),
-            r.dataset.clone(),
-            r.preset.clone(),
-            r.search_score_kind.clone(),
-            percent(r.search_score),
-            percent(r.select_score),
-            candidates.map_or_else(|| NONE.into(), |n| format!("best of {n}")),
-        ]
-    };
-    Grid {
-        title: "Search-time scores".into(),
-        head: vec!["method", "data set", "preset", "search score is", "search score (%)", "selection score (%)", "selected as"],
-        rows: summary.iter().map(row).collect(),
-        left: 4,
-        ..Grid::default()
-    }
+fn search_time(runs: &[Run], summary: &[SummaryRow]) -> Grid {
+    let candidates = |r: &SummaryRow| r.members.iter().filter_map(|i| Some(runs[*i].finding.as_ref()?.candidates.len())).max();
+    Grid::of(
+        "Search-time scores",
+        4,
+        summary,
+        &[
+            ("method", &|r| r.name()),
+            ("data set", &|r| r.dataset.clone()),
+            ("preset", &|r| r.preset.clone()),
+            ("search score is", &|r| r.search_score_kind.clone()),
+            ("search score (%)", &|r| percent(r.search_score)),
+            ("selection score (%)", &|r| percent(r.select_score)),
+            ("selected as", &|r| or_none(candidates(r).filter(|n| *n > 1).map(|n| format!("best of {n}")))),
+        ],
+    )
 }
 
 /// What it cost.
 fn cost(summary: &[SummaryRow]) -> Grid {
-    let row = |r: &SummaryRow| {
-        vec![
-            r.name(),
-            r.dataset.clone(),
-            r.preset.clone(),
-            r.cost_unit.clone(),
-            r.search_cost_text(),
-            SummaryRow::cost_text(r.select_days),
-            SummaryRow::cost_text(r.retrain_days),
-        ]
-    };
-    Grid {
-        title: "Cost of a run".into(),
-        head: vec!["method", "data set", "preset", "unit", "search", "selection", "retraining"],
-        rows: summary.iter().map(row).collect(),
-        left: 4,
-        ..Grid::default()
-    }
+    Grid::of(
+        "Cost of a run",
+        4,
+        summary,
+        &[
+            ("method", &|r| r.name()),
+            ("data set", &|r| r.dataset.clone()),
+            ("preset", &|r| r.preset.clone()),
+            ("unit", &|r| r.cost_unit.clone()),
+            ("search", &|r| r.search_cost_text()),
+            ("selection", &|r| SummaryRow::cost_text(r.select_days)),
+            ("retraining", &|r| SummaryRow::cost_text(r.retrain_days)),
+        ],
+    )
 }
 
 /// Where settings differ from the paper's, once for all seeds of a row.
-fn shrunk(rows: &[Row]) -> Grid {
-    let mut seen: BTreeMap<(String, String, String, String), (String, String)> = BTreeMap::new();
-    for m in rows.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()) {
+fn shrunk(runs: &[Run]) -> Grid {
+    let mut seen: BTreeMap<[&str; 4], [String; 2]> = BTreeMap::new();
+    for m in runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()) {
         for s in &m.shrunk {
-            let key = (m.method.clone(), m.dataset.clone(), m.preset.clone(), s.key.clone());
-            seen.entry(key).or_insert_with(|| (plain(&s.paper), plain(&s.here)));
+            seen.entry([&m.method, &m.dataset, &m.preset, &s.key]).or_insert_with(|| [plain(&s.paper), plain(&s.here)]);
         }
     }
-    let rows = seen.into_iter().map(|((method, dataset, preset, key), (paper, here))| vec![method, dataset, preset, key, paper, here]);
-    Grid {
-        title: "What differs from the paper's settings".into(),
-        head: vec!["method", "data set", "preset", "setting", "paper", "here"],
-        rows: rows.collect(),
-        left: 4,
-        ..Grid::default()
-    }
+    Grid::of(
+        "What differs from the paper's settings",
+        4,
+        seen,
+        &[
+            ("method", &|(key, _)| key[0].into()),
+            ("data set", &|(key, _)| key[1].into()),
+            ("preset", &|(key, _)| key[2].into()),
+            ("setting", &|(key, _)| key[3].into()),
+            ("paper", &|(_, values)| values[0].clone()),
+            ("here", &|(_, values)| values[1].clone()),
+        ],
+    )
 }
 
 fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
-/// Found normal cells of DARTS of which more than half the edges are skip connections: a known failure of searches that go on for too long.
-fn collapsed(rows: &[Row]) -> Grid {
-    let row = |r: &Row| {
-        let pair = r.result.as_ref()?.architecture.get::<CellPair<DartsOp>>()?;
-        let edges = || pair.normal.nodes.iter().flatten();
-        let (skips, all) = (edges().filter(|e| e.op == DartsOp::SkipConnect).count(), edges().count());
-        (2 * skips > all).then(|| vec![r.run.clone(), skips.to_string(), all.to_string()])
+/// Operations that hand on what they read.
+const SKIPS: [&str; 2] = ["skip_connect", "identity"];
+
+/// Found architectures of whose first cell more than half the edges are skip connections: a known failure of searches that go on for too long.
+fn collapsed(runs: &[Run]) -> Grid {
+    let found = |r: &&Run| r.counts() && r.manifest.as_ref().is_some_and(|m| m.declaration.role != Role::Training);
+    let first = |r: &Run| {
+        let (name, cell) = Graph::cells(&r.result.as_ref()?.architecture).ok()?.into_iter().next()?;
+        let skips = cell.links().filter(|link| SKIPS.contains(&link.op.as_str())).count();
+        let edges = cell.links().count();
+        (2 * skips > edges).then(|| [r.name.clone(), name, skips.to_string(), edges.to_string()])
     };
+    Grid::of(
+        "Collapsed searches",
+        2,
+        runs.iter().filter(found).filter_map(first),
+        &[
+            ("run", &|r| r[0].clone()),
+            ("its first cell", &|r| r[1].clone()),
+            ("skip connections in that cell", &|r| r[2].clone()),
+            ("edges", &|r| r[3].clone()),
+        ],
+    )
+}
+
+/// Digits of a commit or a hash that are shown; `results.csv` has all.
+const DIGITS: usize = 12;
+
+fn short(hash: &str) -> String {
+    hash.chars().take(DIGITS).collect()
+}
+
+/// What is told of a run.
+fn cells(m: &Manifest) -> [String; 7] {
+    let changed = if m.program.dirty { ", with changes" } else { "" };
+    [
+        m.dataset.clone(),
+        short(&m.data.hash),
+        short(&m.data.split_hash),
+        format!("{} ({}{changed})", m.program.version, short(&m.program.commit)),
+        m.libtorch.clone(),
+        m.device.name.clone(),
+        format!("{} of {}", m.device.threads, m.device.cores),
+    ]
+}
+
+/// One row for each combination of program, device and data, with how many finished runs came of it.
+fn provenance(runs: &[Run]) -> Grid {
+    let mut counts: BTreeMap<[String; 7], usize> = BTreeMap::new();
+    for m in runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()) {
+        *counts.entry(cells(m)).or_default() += 1;
+    }
+    let head = ["data set", "data hash", "split hash", "naslab (commit)", "libtorch", "device", "threads of cores", "runs"];
+    let line = |(cells, n): ([String; 7], usize)| cells.into_iter().chain([n.to_string()]).collect();
     Grid {
-        title: "Collapsed searches".into(),
-        head: vec!["run", "skip connections in the normal cell", "edges"],
-        rows: rows.iter().filter(|r| r.counts()).filter_map(row).collect(),
-        left: 1,
+        title: "Provenance".into(),
+        head: head.map(String::from).into(),
+        rows: counts.into_iter().map(line).collect(),
+        left: 7,
         ..Grid::default()
     }
 }
 
 /// Runs that are in no mean, and why.
-fn left_out(rows: &[Row]) -> Grid {
-    let row = |r: &Row| vec![r.run.clone(), r.status.to_string(), r.note.clone().unwrap_or_default()];
-    Grid {
-        title: "Runs left out".into(),
-        head: vec!["run", "status", "why"],
-        rows: rows.iter().filter(|r| !r.counts()).map(row).collect(),
-        left: 3,
-        ..Grid::default()
-    }
+fn left_out(runs: &[Run]) -> Grid {
+    Grid::of(
+        "Runs left out",
+        3,
+        runs.iter().filter(|r| !r.counts()),
+        &[("run", &|r| r.name.clone()), ("status", &|r| r.status.word().into()), ("why", &|r| r.status.note().unwrap_or_default())],
+    )
 }
 
-/// Methods without a finished run where others have some, and seeds that others have.
-fn missing(experiments: &[Experiment]) -> Grid {
-    let segmenters = ["nas_unet", "random"];
-    let mut rows = Vec::new();
+/// Methods without a finished run where one would expect some, and seeds that others have.
+fn missing(experiments: &[Experiment], claims: &[Claim]) -> Grid {
+    let mut rows: Vec<[String; 3]> = Vec::new();
     for e in experiments {
         let mut put = |what: &str, missing: Vec<String>| {
             if !missing.is_empty() {
-                rows.push(vec![e.words(), what.to_string(), missing.join(", ")]);
+                rows.push([e.words(), what.to_string(), missing.join(", ")]);
             }
         };
-        let expected = METHODS.into_iter().filter(|m| if e.metric == DICE { segmenters.contains(m) } else { *m != segmenters[0] });
-        put("no finished run", expected.filter(|m| e.series.iter().all(|s| s.method != *m)).map(String::from).collect());
-        let seeds = |s: &Series| s.rows.iter().filter_map(|r| r.manifest.as_ref()).map(|m| m.seed).collect::<BTreeSet<u64>>();
+        let absent = expected(e, experiments, claims).into_iter().filter(|m| e.series.iter().all(|s| s.method != *m));
+        put("no finished run", absent.map(String::from).collect());
+        let seeds = |s: &Series| s.rows.iter().filter_map(|r| r.seed()).collect::<BTreeSet<u64>>();
         let all: BTreeSet<u64> = e.series.iter().flat_map(seeds).collect();
         for series in &e.series {
-            let lacking = all.difference(&seeds(series)).map(u64::to_string).collect::<Vec<_>>();
-            put("seeds that others have", lacking.into_iter().map(|seed| format!("{} seed {seed}", series.name)).collect());
+            let lacking = all.difference(&seeds(series)).map(|seed| format!("{} seed {seed}", series.name)).collect();
+            put("seeds that others have", lacking);
         }
     }
-    Grid { title: "What is missing".into(), head: vec!["experiment", "what", "which"], rows, left: 3, ..Grid::default() }
+    let columns: [super::grid::Column<[String; 3]>; 3] =
+        [("experiment", &|r| r[0].clone()), ("what", &|r| r[1].clone()), ("which", &|r| r[2].clone())];
+    Grid::of("What is missing", 3, rows, &columns)
+}
+
+/// Methods with claims of that kind, and those that have runs with that metric.
+fn expected<'a>(e: &Experiment, experiments: &'a [Experiment], claims: &'a [Claim]) -> Vec<&'a str> {
+    let mut names = claims::methods(claims, e.metric == DICE);
+    let searches = experiments.iter().filter(|other| other.metric == e.metric).flat_map(Experiment::searches);
+    for series in searches {
+        if !names.contains(&series.method) {
+            names.push(series.method);
+        }
+    }
+    names
 }
 
 /// How to read the tables.
@@ -229,10 +244,10 @@ pub(super) fn reading(tables: &Tables) -> Vec<String> {
         "The paper's numbers are for the data set named with them; other data sets cannot be compared with them.".into(),
         "Peak memory is that of the device allocator on CUDA and of the process on a CPU, the largest over the runs.".into(),
     ];
-    if !tables.control.rows.is_empty() {
+    if !tables.get("control").rows.is_empty() {
         lines.push(control::READING.into());
     }
-    if !tables.segmentation.rows.is_empty() {
+    if !tables.get("segmentation").rows.is_empty() {
         lines.push(
             "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, foreground means \
              all classes but the background, and of two empty masks both are 1. What the public code of NAS-Unet prints as Dice is computed from \

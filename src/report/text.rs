@@ -3,8 +3,9 @@
 use super::frame::metric_name;
 use super::grid::{Grid, mark, unmark};
 use super::spread::percent;
-use super::summary::{NONE, SummaryRow};
+use super::summary::{SummaryRow, or_none};
 use super::tables::{Tables, reading};
+use crate::units::{SECONDS_PER_DAY, show_seconds};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::fmt::Write;
 
@@ -12,7 +13,7 @@ use std::fmt::Write;
 pub(super) fn markdown(tables: &Tables) -> String {
     let mut out = String::from("# Results\n");
     for grid in tables.all() {
-        if grid.rows.is_empty() && grid.title != tables.outcome.title {
+        if grid.rows.is_empty() && grid.title != tables.get("outcome").title {
             continue;
         }
         let _ = writeln!(out, "\n## {}\n", grid.title);
@@ -33,7 +34,7 @@ fn markdown_table(grid: &Grid) -> String {
         return "No finished run.\n".into();
     }
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut out = line(grid.head.iter().map(ToString::to_string).collect());
+    let mut out = line(grid.head.clone());
     out += &line((0..grid.head.len()).map(|i| if i < grid.left { "---" } else { "---:" }.to_string()).collect());
     for row in &grid.rows {
         out += &line(row.iter().map(|c| markdown_escape(c)).collect());
@@ -48,18 +49,17 @@ fn markdown_escape(text: &str) -> String {
 /// `results.tex`: the tables of numbers, for `booktabs`.
 pub(super) fn latex(tables: &Tables) -> String {
     let mut out = String::from("% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n");
-    let always = [&tables.outcome, &tables.search_time, &tables.cost];
-    let if_any = [&tables.control, &tables.spreads, &tables.segmentation, &tables.classes, &tables.normalised];
+    let always = ["outcome", "search-time", "cost"].map(|name| tables.get(name));
+    let if_any = ["control", "spreads", "segmentation", "classes", "normalised"].map(|name| tables.get(name));
     for grid in always.into_iter().chain(if_any.into_iter().filter(|g| !g.rows.is_empty())) {
         let columns: String = (0..grid.head.len()).map(|i| if i < grid.left { 'l' } else { 'r' }).collect();
         let line = |cells: &[String]| format!("{} \\\\\n", cells.iter().map(|c| latex_escape(c)).collect::<Vec<_>>().join(" & "));
-        let head: Vec<String> = grid.head.iter().map(ToString::to_string).collect();
         let _ = write!(
             out,
             "\n\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\resizebox{{\\linewidth}}{{!}}{{%\n",
             latex_escape(&grid.title)
         );
-        let _ = write!(out, "\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n", line(&head));
+        let _ = write!(out, "\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n", line(&grid.head));
         grid.rows.iter().for_each(|r| out += &line(r));
         out += "\\bottomrule\n\\end{tabular}}\n";
         for (i, note) in grid.notes.iter().enumerate() {
@@ -102,41 +102,31 @@ pub(super) fn terminal(summary: &[SummaryRow]) -> String {
     if summary.is_empty() {
         return "no finished run\n".into();
     }
+    let seconds = |r: &SummaryRow| r.search_days.mean.map(|d| show_seconds(d * SECONDS_PER_DAY));
+    let paper = |r: &SummaryRow| r.claim.as_ref().and_then(|c| Some(format!("{} on {}", c.value_text()?, c.dataset)));
+    let grid = Grid::of(
+        "Summary",
+        4,
+        summary,
+        &[
+            ("method", &|r| r.name()),
+            ("data set", &|r| r.dataset.clone()),
+            ("preset", &|r| r.preset.clone()),
+            ("score", &|r| metric_name(&r.metric).into()),
+            ("seeds", &|r| r.seeds_text()),
+            ("test score (%)", &|r| percent(r.final_score)),
+            ("search score (%)", &|r| percent(r.search_score)),
+            ("parameters", &|r| r.parameters_text()),
+            ("search", &|r| or_none(seconds(r))),
+            ("paper (%)", &|r| or_none(paper(r))),
+        ],
+    );
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header([
-        "method",
-        "data set",
-        "preset",
-        "score",
-        "seeds",
-        "test score (%)",
-        "search score (%)",
-        "parameters",
-        "search",
-        "paper (%)",
-    ]);
-    for r in summary {
-        let search = r.search_days.mean.map_or_else(|| NONE.into(), |d| crate::units::show_seconds(d * crate::units::SECONDS_PER_DAY));
-        let paper = r.claim.as_ref().and_then(|c| Some(format!("{} on {}", c.value_text()?, c.dataset))).unwrap_or_else(|| NONE.into());
-        let cells = [
-            r.name(),
-            r.dataset.clone(),
-            r.preset.clone(),
-            metric_name(&r.metric).to_string(),
-            r.seeds_text(),
-            percent(r.final_score),
-            percent(r.search_score),
-            r.parameters_text(),
-            search,
-            paper,
-        ];
-        table.add_row(
-            cells
-                .into_iter()
-                .enumerate()
-                .map(|(i, c)| Cell::new(c).set_alignment(if i < 4 { CellAlignment::Left } else { CellAlignment::Right })),
-        );
+    table.set_header(grid.head);
+    let numbers = |i: usize| if i < grid.left { CellAlignment::Left } else { CellAlignment::Right };
+    for row in grid.rows {
+        table.add_row(row.into_iter().enumerate().map(|(i, words)| Cell::new(words).set_alignment(numbers(i))));
     }
     format!("{table}\n")
 }
@@ -155,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_cell_cannot_break_a_markdown_table() {
-        let grid = Grid { title: "t".into(), head: vec!["a"], rows: vec![vec!["x|y\nz<b>".into()]], left: 1, ..Grid::default() };
+        let grid = Grid { title: "t".into(), head: vec!["a".into()], rows: vec![vec!["x|y\nz<b>".into()]], left: 1, ..Grid::default() };
         assert_eq!(markdown_table(&grid), "| a |\n| --- |\n| x\\|y z&lt;b> |\n");
     }
 }

@@ -1,97 +1,94 @@
 //! The trials of all runs: a long table as CSV, and the best of each run for a reader.
 
-use super::frame::{Row, csv, trouble};
-use super::grid::Grid;
+use super::grid::{Grid, field};
+use super::load::Run;
+use super::summary::or_none;
 use crate::error::Result;
 use crate::record::TrialRecord;
 use crate::units::{show_count, show_seconds};
-use polars::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Trials of a run that the page shows; all are in the CSV file.
 const SHOWN: usize = 10;
 /// Digits of a hash that tell two architectures apart for a reader.
 const DIGITS: usize = 8;
 
-/// `trials.csv`, one row a trial: run, phase, number, architecture hash, parent, origin, end, score, cost. A null is an empty field.
-pub(super) fn trials_csv(rows: &[Row]) -> Result<Vec<u8>> {
-    let all: Vec<(&Row, &TrialRecord)> = rows.iter().flat_map(|r| r.all_trials().map(move |t| (r, t))).collect();
-    let words =
-        |name: &str, get: &dyn Fn(&(&Row, &TrialRecord)) -> String| Column::new(name.into(), all.iter().map(get).collect::<Vec<String>>());
-    let whole = |name: &str, get: &dyn Fn(&TrialRecord) -> Option<u64>| {
-        Column::new(name.into(), all.iter().map(|(_, t)| get(t)).collect::<Vec<Option<u64>>>())
-    };
-    let real = |name: &str, get: &dyn Fn(&TrialRecord) -> Option<f64>| {
-        Column::new(name.into(), all.iter().map(|(_, t)| get(t)).collect::<Vec<Option<f64>>>())
-    };
-    let columns = vec![
-        words("run", &|(r, _)| r.run.clone()),
-        words("phase", &|(_, t)| t.phase.name().to_string()),
-        whole("trial", &|t| Some(t.id)),
-        words("architecture_hash", &|(_, t)| t.hash.clone()),
-        whole("parent", &|t| t.parent),
-        words("origin", &|(_, t)| t.origin.clone()),
-        whole("reused", &|t| t.reused),
-        words("end", &|(_, t)| t.end.words().to_string()),
-        real("score", &|t| t.score),
-        real("loss", &|t| t.loss),
-        whole("parameters", &|t| t.parameters),
-        real("device_seconds", &|t| Some(t.device_seconds)),
-        real("spent_seconds", &|t| Some(t.spent_seconds)),
-    ];
-    let mut frame = DataFrame::new(all.len(), columns).map_err(|e| trouble(&e))?;
-    csv(&mut frame)
+/// `trials.csv`, one row a trial: run, phase, number, architecture hash, parent, origin, end, score, cost. What is not known is an empty field.
+pub(super) fn trials_csv(runs: &[Run]) -> Result<Vec<u8>> {
+    // Whole numbers of seconds with a decimal, as in the other columns of reals.
+    let real = |v: Option<f64>| v.map_or_else(String::new, |v| format!("{v:?}"));
+    Grid::of(
+        "trials.csv",
+        8,
+        runs.iter().flat_map(|r| r.all_trials().map(move |t| (r, t))),
+        &[
+            ("run", &|(r, _)| r.name.clone()),
+            ("phase", &|(_, t)| t.phase.name().into()),
+            ("trial", &|(_, t)| t.id.to_string()),
+            ("architecture_hash", &|(_, t)| t.hash.clone()),
+            ("parent", &|(_, t)| field(t.parent)),
+            ("origin", &|(_, t)| t.origin.clone()),
+            ("reused", &|(_, t)| field(t.reused)),
+            ("end", &|(_, t)| t.end.words().into()),
+            ("score", &|(_, t)| real(t.score)),
+            ("loss", &|(_, t)| real(t.loss)),
+            ("parameters", &|(_, t)| field(t.parameters)),
+            ("device_seconds", &|(_, t)| real(Some(t.device_seconds))),
+            ("spent_seconds", &|(_, t)| real(Some(t.spent_seconds))),
+        ],
+    )
+    .csv()
 }
 
 /// How many trials each run made, and of what kinds.
-pub(super) fn counts(rows: &[Row]) -> Grid {
-    let row = |r: &&Row| {
-        let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
-        r.trials.iter().for_each(|t| *ends.entry(t.end.words()).or_default() += 1);
-        let distinct: std::collections::BTreeSet<&str> = r.trials.iter().map(|t| t.hash.as_str()).collect();
-        let reused = r.trials.iter().filter(|t| t.reused.is_some()).count();
-        vec![
-            r.run.clone(),
-            ends.iter().map(|(end, n)| format!("{n} {end}")).collect::<Vec<_>>().join(", "),
-            r.trials.len().to_string(),
-            distinct.len().to_string(),
-            (r.trials.len() - distinct.len() - reused).to_string(),
-            reused.to_string(),
-        ]
-    };
-    Grid {
-        title: "Trials of the searches".into(),
-        head: vec!["run", "how they ended", "trials", "different architectures", "trained again", "score reused"],
-        rows: rows.iter().filter(|r| r.counts() && !r.trials.is_empty()).collect::<Vec<_>>().iter().map(row).collect(),
-        left: 2,
-        ..Grid::default()
-    }
+pub(super) fn counts(runs: &[Run]) -> Grid {
+    let distinct = |r: &Run| r.trials.iter().map(|t| t.hash.as_str()).collect::<BTreeSet<&str>>().len();
+    let reused = |r: &Run| r.trials.iter().filter(|t| t.reused.is_some()).count();
+    Grid::of(
+        "Trials of the searches",
+        2,
+        searched(runs),
+        &[
+            ("run", &|r| r.name.clone()),
+            ("how they ended", &|r| ends(r)),
+            ("trials", &|r| r.trials.len().to_string()),
+            ("different architectures", &|r| distinct(r).to_string()),
+            ("trained again", &|r| (r.trials.len() - distinct(r) - reused(r)).to_string()),
+            ("score reused", &|r| reused(r).to_string()),
+        ],
+    )
+}
+
+fn searched(runs: &[Run]) -> impl Iterator<Item = &Run> {
+    runs.iter().filter(|r| r.counts() && !r.trials.is_empty())
+}
+
+fn ends(run: &Run) -> String {
+    let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
+    run.trials.iter().for_each(|t| *ends.entry(t.end.words()).or_default() += 1);
+    ends.iter().map(|(end, n)| format!("{n} {end}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The best trials of each run.
-pub(super) fn best(rows: &[Row]) -> Vec<Grid> {
-    rows.iter().filter(|r| r.counts() && !r.trials.is_empty()).map(best_of).collect()
+pub(super) fn best(runs: &[Run]) -> Vec<Grid> {
+    searched(runs).map(best_of).collect()
 }
 
-fn best_of(row: &Row) -> Grid {
-    let mut trials: Vec<&TrialRecord> = row.trials.iter().filter(|t| t.score.is_some()).collect();
+fn best_of(run: &Run) -> Grid {
+    let mut trials: Vec<&TrialRecord> = run.trials.iter().filter(|t| t.score.is_some()).collect();
     trials.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)));
-    let line = |t: &&TrialRecord| {
-        vec![
-            t.id.to_string(),
-            t.hash.chars().take(DIGITS).collect(),
-            t.origin.clone(),
-            t.parent.map_or_else(|| super::summary::NONE.into(), |p| p.to_string()),
-            t.score.map_or_else(String::new, |s| format!("{:.2}", 100.0 * s)),
-            t.parameters.map_or_else(|| super::summary::NONE.into(), show_count),
-            if t.reused.is_some() { super::summary::NONE.into() } else { show_seconds(t.device_seconds) },
-        ]
-    };
-    Grid {
-        title: format!("Best {} of {} trials: {}", trials.len().min(SHOWN), row.trials.len(), row.run),
-        head: vec!["trial", "architecture", "origin", "parent", "score (%)", "parameters", "cost"],
-        rows: trials.iter().take(SHOWN).map(line).collect(),
-        left: 3,
-        ..Grid::default()
-    }
+    Grid::of(
+        &format!("Best {} of {} trials: {}", trials.len().min(SHOWN), run.trials.len(), run.name),
+        3,
+        trials.into_iter().take(SHOWN),
+        &[
+            ("trial", &|t| t.id.to_string()),
+            ("architecture", &|t| t.hash.chars().take(DIGITS).collect()),
+            ("origin", &|t| t.origin.clone()),
+            ("parent", &|t| or_none(t.parent)),
+            ("score (%)", &|t| field(t.score.map(|s| format!("{:.2}", 100.0 * s)))),
+            ("parameters", &|t| or_none(t.parameters.map(show_count))),
+            ("cost", &|t| or_none(t.reused.is_none().then(|| show_seconds(t.device_seconds)))),
+        ],
+    )
 }

@@ -1,15 +1,16 @@
 //! Writes the files of a report.
 
-use super::claims::claims;
+use super::claims::{Claim, claims};
 use super::figures::{self, Scene};
-use super::frame::{csv, frame, rows};
-use super::load::load_runs;
+use super::frame::{csv, frame};
+use super::load::{Run, load_runs};
+use super::proxies::Pairs;
 use super::summary::{SummaryRow, summarise, summary_csv};
 use super::tables::Tables;
 use super::{drawings, html, proxies, segmentation, text, trials};
+use crate::space::Architecture;
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
-use crate::space::{Architecture, Cell};
 use std::path::{Path, PathBuf};
 
 /// What a report consists of.
@@ -31,34 +32,18 @@ pub struct Summary {
 /// [`Error::Input`] if no run is found, [`Error::Resource`] if `out` cannot be written.
 pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let loaded = load_runs(runs)?;
-    let claims = claims()?;
-    let all = rows(&loaded);
-    let mut table = frame(&all)?;
-    let summary = summarise(&table, &claims)?;
-    let mut warnings = loaded.notices.clone();
-    warnings.extend(all.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{} is {}: {n}", r.run, r.status))));
-    let groups = figures::experiments(&all);
+    let (runs, claims) = (&loaded.runs[..], claims()?);
+    let mut table = frame(runs)?;
+    let summary = summarise(runs, &table, &claims)?;
+    let groups = figures::experiments(runs);
     let pairs = proxies::pairs(&groups);
-    let tables = Tables::new(&all, &summary, &groups, &pairs);
+    let tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
+    let mut warnings = loaded.notices.clone();
+    warnings.extend(runs.iter().filter_map(|r| Some(format!("{} is {}: {}", r.name, r.status.word(), r.status.note()?))));
+    let collapsed = tables.get("collapsed").rows.iter();
     warnings.extend(
-        tables
-            .collapsed
-            .rows
-            .iter()
-            .map(|r| format!("{}: {} of {} edges of its normal cell are skip connections; the search collapsed", r[0], r[1], r[2])),
+        collapsed.map(|r| format!("{}: {} of {} edges of its {} cell are skip connections; the search collapsed", r[0], r[2], r[3], r[1])),
     );
-    let cells = drawings::cells(&all, &mut warnings)?;
-    let overlays = drawings::overlays(&all, &mut warnings)?;
-    let always = [
-        ("accuracy-cost", figures::accuracy_cost(&all, &claims)),
-        ("accuracy-parameters", figures::accuracy_parameters(&all, &claims)),
-        ("anytime", figures::anytime(&all)),
-        ("phases", figures::phases(&all)),
-        ("memory", figures::memory(&all)),
-    ];
-    let if_any =
-        [("trials", figures::trials(&all)), ("diagnostics", figures::diagnostics(&all)), ("predicted", figures::predicted(&pairs))];
-    let scenes = always.into_iter().chain(if_any.into_iter().filter_map(|(name, scene)| Some((name, scene?))));
 
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
@@ -67,46 +52,51 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     put("results-summary.csv", &summary_csv(&summary)?)?;
     put("results.md", text::markdown(&tables).as_bytes())?;
     put("results.tex", text::latex(&tables).as_bytes())?;
-    put("trials.csv", &trials::trials_csv(&all)?)?;
+    put("trials.csv", &trials::trials_csv(runs)?)?;
     put("correlations.csv", &proxies::correlations_csv(&pairs)?)?;
-    if let Some(bytes) = segmentation::segmentation_csv(&all)? {
+    if let Some(bytes) = segmentation::segmentation_csv(runs)? {
         put("segmentation.csv", &bytes)?;
     }
     let mut charts = html::Charts::new();
-    for (name, scene) in scenes {
+    for (name, scene) in charts_of(runs, &claims, &pairs) {
         let svg = figures::svg(&scene)?;
         put(&format!("{name}.svg"), svg.as_bytes())?;
         put(&format!("{name}.png"), &figures::png(&scene)?)?;
         charts.insert(name, svg);
     }
-    for cell in &cells {
-        put(&format!("{}.svg", cell.name), cell.svg.as_bytes())?;
-        put(&format!("{}.png", cell.name), &cell.png)?;
+    let (cells, overlays) = (drawings::cells(runs, &mut warnings)?, drawings::overlays(runs, &mut warnings)?);
+    for drawing in cells.iter().chain(&overlays) {
+        if let Some(svg) = &drawing.svg {
+            put(&format!("{}.svg", drawing.name), svg.as_bytes())?;
+        }
+        put(&format!("{}.png", drawing.name), &drawing.png)?;
     }
-    for overlay in &overlays {
-        put(&format!("{}.png", overlay.name), &overlay.png)?;
-    }
-    put("report.html", html::page(&all, &claims, &tables, &html::Figures { charts, cells, overlays }).as_bytes())?;
+    put("report.html", html::page(runs, &claims, &tables, &html::Figures { charts, cells, overlays }).as_bytes())?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }
 
-/// Draws one cell into an `.svg` or `.png` file.
-///
-/// # Errors
-/// [`Error::Usage`] for another extension or a cell that is not sound, [`Error::Resource`] if the file cannot be written.
-pub fn draw_cell(cell: &Cell<&'static str>, title: &str, path: &Path) -> Result<()> {
-    draw(path, || figures::cell(cell, title))
+/// The charts by the names of their files; one that has nothing to show and does not say so is left out.
+fn charts_of(runs: &[Run], claims: &[Claim], pairs: &[Pairs]) -> impl Iterator<Item = (&'static str, Scene)> {
+    let all = [
+        ("accuracy-cost", Some(figures::accuracy_cost(runs, claims))),
+        ("accuracy-parameters", Some(figures::accuracy_parameters(runs, claims))),
+        ("anytime", Some(figures::anytime(runs))),
+        ("phases", Some(figures::phases(runs))),
+        ("memory", Some(figures::memory(runs))),
+        ("trials", figures::trials(runs)),
+        ("diagnostics", figures::diagnostics(runs)),
+        ("predicted", figures::predicted(pairs)),
+    ];
+    all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
 }
 
 /// Draws the cells of an architecture, one below the other, into an `.svg` or `.png` file.
 ///
 /// # Errors
-/// As [`draw_cell`], and [`Error::Usage`] for an architecture that has no drawing.
+/// [`Error::Usage`] for another extension, for a cell that is not sound and for an architecture that has no drawing, [`Error::Resource`] if the
+/// file cannot be written.
 pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) -> Result<()> {
-    draw(path, || figures::architecture(architecture, title)?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it"))))
-}
-
-fn draw(path: &Path, scene: impl FnOnce() -> Result<Scene>) -> Result<()> {
+    let scene = || figures::architecture(architecture, title)?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let bytes = match extension.as_deref() {
         Some("svg") => figures::svg(&scene()?)?.into_bytes(),

@@ -2,21 +2,18 @@
 
 use super::axis::Axis;
 use super::few::{Few, condense};
-use super::missing::missing;
-use super::panel::{Entry, HEAD, Panel, small_print};
-use super::scene::{Frame, Point, Scene};
+use super::panel::{Entry, Panel, WIDTH, finish, wide};
+use super::scene::{Point, Scene};
 use super::series::{Experiment, Series};
-use super::style::marker;
-use crate::report::frame::Row;
-use crate::report::load::CurvePoint;
+use super::style::{marker, stroke};
+use crate::report::load::{CurvePoint, Run};
 use crate::units::show_count;
 use std::collections::BTreeSet;
 
-const WIDTH: f64 = 780.0;
 const PLOT_HEIGHT: f64 = 330.0;
 
 /// One area for each data set, preset, unit of cost and metric, whatever the method; one line a run.
-pub fn anytime(rows: &[Row]) -> Scene {
+pub fn anytime(rows: &[Run]) -> Scene {
     let few = Few::of(rows);
     let mut page = Scene::new("Best search score so far against device time", WIDTH, 0.0);
     let mut top = 10.0;
@@ -26,17 +23,14 @@ pub fn anytime(rows: &[Row]) -> Scene {
     if few.groups.is_empty() {
         top = draw_empty(&mut page, top);
     }
-    top += small_print(&mut page, &notes(&few), 24.0, top, WIDTH - 48.0);
-    page.height = (top + 14.0).ceil();
-    page
+    finish(page, top, &notes(&few), 14.0)
 }
 
 fn notes(few: &Few) -> Vec<String> {
     let mut notes: Vec<String> = few.groups.iter().filter_map(kinds_note).collect();
     notes.push("Search scores are scores on validation images while searching, not final scores.".into());
     notes.push("Device time of the search, all attempts; one line a search seed, with a mark at its end.".into());
-    let all = few.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s)));
-    notes.extend(missing("No line", all, |r| r.curve.is_empty().then(|| "no search score was recorded".to_string())));
+    notes.extend(few.missing("No line", |r| r.curve.is_empty().then(|| "no search score was recorded".to_string())));
     notes.extend(few.notes.iter().cloned());
     notes
 }
@@ -72,17 +66,13 @@ pub fn unit(seconds: f64) -> (f64, &'static str) {
     }
 }
 
-fn plot_frame(top: f64) -> Frame {
-    Frame { x0: 86.0, y0: top + HEAD, x1: WIDTH - 30.0, y1: top + HEAD + PLOT_HEIGHT }
-}
-
 fn draw_group(page: &mut Scene, group: &Experiment, most: usize, top: f64) -> f64 {
     let curve_points = || group.rows().flat_map(|r| &r.curve);
     let longest = curve_points().map(|p| p.seconds).fold(0.0, f64::max);
     let (scale, unit) = unit(longest);
     let x = Axis::from_zero(curve_points().map(|p| p.seconds / scale), 1e-3);
     let y = Axis::linear(curve_points().map(|p| 100.0 * p.best), 1.0).within_percent();
-    let panel = Panel { frame: plot_frame(top), x, y };
+    let panel = Panel { frame: wide(top, PLOT_HEIGHT), x, y };
     let title = format!("Anytime curves: {}, preset {}", group.dataset, group.preset);
     let used = panel.axes(
         page,
@@ -100,14 +90,10 @@ fn draw_group(page: &mut Scene, group: &Experiment, most: usize, top: f64) -> f6
 /// The curves of the first `most` seeds.
 fn draw_series(page: &mut Scene, panel: &Panel, series: &Series, scale: f64, most: usize) -> Entry {
     let look = series.look();
-    let curves: Vec<&Row> = series.rows.iter().copied().filter(|r| !r.curve.is_empty()).collect();
+    let curves: Vec<&Run> = series.rows.iter().copied().filter(|r| !r.curve.is_empty()).collect();
     for row in curves.iter().take(most) {
         let path = steps(&row.curve, panel, scale);
-        if look.dashed {
-            page.dashes(&path, 1.3, look.colour, 5.0);
-        } else {
-            page.line(path.clone(), 1.3, look.colour);
-        }
+        stroke(page, look, &path, 1.3, 5.0);
         if let Some(end) = path.last() {
             marker(page, look, *end, 4.0, true);
         }
@@ -137,7 +123,7 @@ fn steps(curve: &[CurvePoint], panel: &Panel, scale: f64) -> Vec<Point> {
 }
 
 fn draw_empty(page: &mut Scene, top: f64) -> f64 {
-    let panel = Panel { frame: plot_frame(top), x: Axis::from_zero([], 1.0), y: Axis::linear([0.0, 100.0], 1.0).within_percent() };
+    let panel = Panel { frame: wide(top, PLOT_HEIGHT), x: Axis::from_zero([], 1.0), y: Axis::linear([0.0, 100.0], 1.0).within_percent() };
     let used = panel.axes(page, "Anytime curves", "device time spent on the search (seconds)", "best search score so far (%)");
     panel.empty(page, "no finished run");
     panel.frame.y1 + used

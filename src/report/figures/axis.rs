@@ -1,5 +1,7 @@
 //! Axes that hold for any values: none, one, equal ones, NaN, infinite ones.
 
+use crate::report::grid::mark;
+
 /// Bounds of an axis and the places of its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
@@ -127,18 +129,9 @@ fn power_text(factor: f64, decade: i32) -> String {
     if (-2..0).contains(&decade) {
         return format!("{:.*}", -decade as usize, factor * 10f64.powi(decade));
     }
-    let exponent: String = decade.to_string().chars().map(superscript).collect();
+    let sign = if decade < 0 { "⁻" } else { "" };
+    let exponent = format!("{sign}{}", mark(decade.unsigned_abs() as usize));
     if factor == 1.0 { format!("10{exponent}") } else { format!("{factor}×10{exponent}") }
-}
-
-fn superscript(c: char) -> char {
-    match c {
-        '-' => '⁻',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        digit => digit.to_digit(10).and_then(|d| char::from_u32(0x2070 + d)).unwrap_or(digit),
-    }
 }
 
 #[cfg(test)]

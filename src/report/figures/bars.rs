@@ -1,16 +1,14 @@
 //! Horizontal bars in areas: a name on the left, parts one after the other, words at the end.
 
 use super::axis::Axis;
-use super::panel::{HEAD, LINE, TEXT};
+use super::few::Few;
+use super::panel::{HEAD, LEFT, LINE, TEXT, WIDTH, finish};
 use super::render::text_width;
 use super::scene::{Align, FAINT, Frame, GRID, INK, Scene};
+use super::series::Experiment;
 use super::style::{Fill, filled};
 use super::words::{clip, fitted};
 
-/// Width of the page.
-pub const WIDTH: f64 = 780.0;
-/// Left end of names and legend.
-pub const LEFT: f64 = 24.0;
 /// Where bars begin and where the longest may end; the names and the words at the end have the rest.
 const BARS: (f64, f64) = (250.0, 630.0);
 /// Height of a bar.
@@ -38,8 +36,21 @@ pub struct Area {
     pub bars: Vec<Bar>,
 }
 
+/// Fills a page from `top` on: one area an experiment.
+pub fn fill(mut page: Scene, few: &Few, title: &str, area: impl Fn(&Experiment) -> Area, notes: &[String], mut top: f64) -> Scene {
+    for group in &few.groups {
+        top = draw_area(&mut page, &area(group), top);
+    }
+    if few.groups.is_empty() {
+        heading(&mut page, title, top + HEAD);
+        page.text("no finished run", (LEFT, top + HEAD + LINE), TEXT, Align::Left, FAINT);
+        top += HEAD + 2.0 * LINE;
+    }
+    finish(page, top, notes, 14.0)
+}
+
 /// Draws an area from `top` on; returns where the next thing may begin.
-pub fn draw_area(page: &mut Scene, area: &Area, top: f64) -> f64 {
+fn draw_area(page: &mut Scene, area: &Area, top: f64) -> f64 {
     let length = |bar: &Bar| bar.parts.iter().map(|p| p.0).sum::<f64>();
     let axis = Axis::from_zero(area.bars.iter().map(length), 1e-3);
     let names: Vec<Vec<String>> = area.bars.iter().map(|b| clip(&b.name, TEXT, false, BARS.0 - LEFT - 10.0, 3)).collect();
@@ -102,11 +113,4 @@ pub fn swatches(page: &mut Scene, entries: &[(&str, Fill)], top: f64) -> f64 {
         x += wide + 22.0;
     }
     y + LINE + 4.0 - top
-}
-
-/// A page that says why there is no bar.
-pub fn nothing(page: &mut Scene, title: &str, why: &str, top: f64) -> f64 {
-    heading(page, title, top + HEAD);
-    page.text(why, (LEFT, top + HEAD + LINE), TEXT, Align::Left, FAINT);
-    top + HEAD + 2.0 * LINE
 }

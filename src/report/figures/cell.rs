@@ -1,13 +1,14 @@
 //! A found cell as a graph: inputs at the left, nodes in layers, output at the right; each operation stands in a box on its edge.
 
-use super::graph::{Graph, Input};
+use super::chain::chain;
+use super::graph::{Graph, layers as layers_of};
 use super::layout::{Heights, Item, Placed, layers};
 use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
+use crate::space::Architecture;
 use crate::error::Result;
-use crate::space::{Architecture, Cell, Direction, GhnOp, MacroNet, UnetCells};
 use std::collections::BTreeMap;
 
 const TEXT: f64 = 12.5;
@@ -39,19 +40,10 @@ struct Column {
 /// The cells of an architecture, one below the other, or a whole network; `None` for what has no drawing.
 ///
 /// # Errors
-/// If a cell is not sound.
+/// If a cell or a network is not sound.
 pub fn architecture(architecture: &Architecture, title: &str) -> Result<Option<Scene>> {
-    let parts: Vec<Scene> = if let Some(net) = architecture.get::<MacroNet>() {
-        vec![super::chain::chain(net, title)?]
-    } else if let Some(cells) = architecture.get::<UnetCells>() {
-        unet(cells, title)?
-    } else if let Some(block) = architecture.get::<Cell<GhnOp>>() {
-        let foot = "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it";
-        let name = format!("{title}: block");
-        vec![labelled(&Graph::of_cell(&block.map(GhnOp::name), &name)?, &name, foot)]
-    } else {
-        architecture.cells().iter().map(|(name, part)| cell(part, &format!("{title}: {name} cell"))).collect::<Result<_>>()?
-    };
+    let mut parts: Vec<Scene> = Graph::cells(architecture)?.iter().map(|(name, cell)| draw_cell(cell, name, title)).collect();
+    parts.extend(layers_of(architecture)?.map(|layers| chain(&layers, title)));
     if parts.is_empty() {
         return Ok(None);
     }
@@ -66,31 +58,29 @@ pub fn architecture(architecture: &Architecture, title: &str) -> Result<Option<S
     Ok(Some(page))
 }
 
-fn unet(cells: &UnetCells, title: &str) -> Result<Vec<Scene>> {
-    let foot = |what: &str| format!("{SUM}; the output is the concatenation of what enters it{what}");
-    let both = [
-        ("down", Direction::Down, foot("; it is half as high and wide as the output of the cell before")),
-        (
-            "up",
-            Direction::Up,
-            foot(", twice as high and wide as the output of the cell before; skip is the map of that size on the way down"),
-        ),
-    ];
-    both.into_iter()
-        .map(|(name, direction, foot)| Ok(labelled(&Graph::of_unet(cells, direction)?, &format!("{title}: {name} cell"), &foot)))
-        .collect()
-}
-
-/// One cell.
-///
-/// # Errors
-/// If an edge reads a state that does not come before it, or the concat list names an unknown state.
-pub fn cell(cell: &Cell<&'static str>, title: &str) -> Result<Scene> {
+/// A cell with its name, its inputs and how its states are joined.
+fn draw_cell(cell: &Graph, name: &str, title: &str) -> Scene {
+    let before = ["k−2", "k−1"];
     let joins = if cell.stacked.is_empty() { SUM } else { "a round node adds its two operations, a square one stacks them" };
-    Ok(labelled(&Graph::of_cell(cell, title)?, title, &format!("{joins}; the output is the concatenation of what enters it")))
+    let foot = format!("{joins}; the output is the concatenation of what enters it");
+    let (kind, inputs, foot) = match name {
+        "block" => (
+            "block".to_string(),
+            before,
+            "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it".to_string(),
+        ),
+        "down" => ("down cell".into(), before, format!("{foot}; it is half as high and wide as the output of the cell before")),
+        "up" => (
+            "up cell".into(),
+            ["skip", before[1]],
+            format!("{foot}, twice as high and wide as the output of the cell before; skip is the map of that size on the way down"),
+        ),
+        other => (format!("{other} cell"), before, foot),
+    };
+    labelled(cell, inputs, &format!("{title}: {kind}"), &foot)
 }
 
-fn labelled(cell: &Graph, title: &str, foot: &str) -> Scene {
+fn labelled(cell: &Graph, inputs: [&str; 2], title: &str, foot: &str) -> Scene {
     let columns = columns(cell);
     let extents = columns.iter().flat_map(|c| c.items.iter().map(|i| (i.y - half(cell, i.item), i.y + half(cell, i.item))));
     let (top, bottom) = extents.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (t, u)| (a.min(t), b.max(u)));
@@ -103,7 +93,7 @@ fn labelled(cell: &Graph, title: &str, foot: &str) -> Scene {
     scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);
     draw_lines(&mut scene, cell, &columns, down);
     for column in &columns {
-        column.items.iter().for_each(|item| draw_item(&mut scene, cell, column, *item, down));
+        column.items.iter().for_each(|item| draw_item(&mut scene, cell, inputs, column, *item, down));
     }
     for (i, line) in feet.iter().rev().enumerate() {
         scene.text(line, (MARGIN, scene.height - 12.0 - FOOT * i as f64), TEXT - 2.0, Align::Left, FAINT);
@@ -129,12 +119,11 @@ fn columns(cell: &Graph) -> Vec<Column> {
     let mut out = Vec::new();
     let mut before: Vec<Placed> = Vec::new();
     for items in layers(cell, HEIGHTS) {
-        let words = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
-        let widest = words.flat_map(|n| cell.nodes[n].map(|e| text_width(e.label, TEXT, false))).fold(0.0, f64::max);
+        let nodes = || items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
+        let widest = nodes().flat_map(|n| &cell.nodes[n]).map(|e| text_width(&e.op, TEXT, false)).fold(0.0, f64::max);
         let boxes = widest + 18.0;
         let width = if widest > 0.0 { boxes + TO_NODE + 2.0 * NODE } else { END_WIDTH };
-        let nodes = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
-        let order = nodes.map(|n| (n + 2, edge_order(cell, n, &before))).collect();
+        let order = nodes().map(|n| (n + 2, edge_order(cell, n, &before))).collect();
         before.clone_from(&items);
         out.push(Column { left, right: left + width, boxes, items, order });
         left += width + GAP;
@@ -217,7 +206,7 @@ fn curve(scene: &mut Scene, from: Point, to: Point, colour: Colour, arrow: bool)
     }
 }
 
-fn draw_item(scene: &mut Scene, cell: &Graph, column: &Column, placed: Placed, down: f64) {
+fn draw_item(scene: &mut Scene, cell: &Graph, inputs: [&str; 2], column: &Column, placed: Placed, down: f64) {
     let y = placed.y + down;
     match placed.item {
         Item::Lane(_) => {}
@@ -226,9 +215,11 @@ fn draw_item(scene: &mut Scene, cell: &Graph, column: &Column, placed: Placed, d
             let frame = Frame { x0: column.left, y0: y - 17.0, x1: column.left + END_WIDTH, y1: y + 17.0 };
             scene.pill(frame, 7.0, colour(s).lighter(0.88), colour(s), 1.6);
             let middle = column.left + END_WIDTH / 2.0;
-            match cell.inputs[s] {
-                Input::Output(index) => indexed(scene, index, (middle, y)),
-                Input::Word(word) => scene.text(word, (middle, y + 0.35 * TEXT), TEXT, Align::Centre, INK),
+            // The output of an earlier cell has an index.
+            if inputs[s].starts_with('k') {
+                indexed(scene, inputs[s], (middle, y));
+            } else {
+                scene.text(inputs[s], (middle, y + 0.35 * TEXT), TEXT, Align::Centre, INK);
             }
         }
         Item::Output => {
@@ -249,15 +240,15 @@ fn indexed(scene: &mut Scene, index: &str, middle: Point) {
 }
 
 fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: f64) {
-    let edges = cell.nodes[state - 2];
+    let edges = &cell.nodes[state - 2];
     let centre = (column.left + column.boxes + TO_NODE + NODE, y);
     for (k, at) in column.order[&state].iter().zip(box_middles(y)) {
-        let edge = edges[*k];
+        let edge = &edges[*k];
         let right = column.left + column.boxes;
         scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
         let frame = Frame { x0: column.left, y0: at - BOX / 2.0, x1: right, y1: at + BOX / 2.0 };
         scene.pill(frame, 5.0, PAPER, colour(edge.from), 1.6);
-        scene.text(edge.label, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
+        scene.text(&edge.op, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
     }
     let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
     let radius = if cell.stacked.contains(&state) { 3.0 } else { NODE };
@@ -268,30 +259,27 @@ fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::figures::graph::Link;
     use crate::seed::Streams;
-    use crate::space::{Edge, nas_unet};
     use rand::RngExt;
-
-    fn edge(op: &'static str, from: usize) -> Edge<&'static str> {
-        Edge { op, from }
-    }
+    use serde_json::{Value, json};
 
     /// A cell of `nodes` nodes with sources drawn at random, and the loose ends and some others in its concat list.
-    fn random_cell(nodes: usize, seed: u64) -> Cell<&'static str> {
+    fn random_cell(nodes: usize, seed: u64) -> Graph {
         let mut rng = Streams::new(seed).rng("cell", nodes as u64);
         let ops = ["sep_conv_7x7", "conv_7x1_1x7", "skip_connect", "max_pool_3x3", "none", "dil_conv_5x5"];
-        let mut draw = |i: usize| edge(ops[rng.random_range(0..ops.len())], rng.random_range(0..i + 2));
-        let nodes: Vec<_> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
+        let mut draw = |i: usize| Link { op: ops[rng.random_range(0..ops.len())].into(), from: rng.random_range(0..i + 2) };
+        let nodes: Vec<[Link; 2]> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
         let used = |s: usize| nodes.iter().flatten().any(|e| e.from == s);
         let concat = (0..nodes.len() + 2).filter(|s| (*s >= 2 && !used(*s)) || s % 3 == 1).collect();
-        Cell::new(nodes, concat)
+        Graph { nodes, concat, stacked: Vec::new() }
     }
 
     #[test]
     fn no_label_is_cut_or_covered_in_cells_of_one_to_seven_nodes() {
         for nodes in 1..=7 {
             for seed in 0..40 {
-                let scene = cell(&random_cell(nodes, seed), "a cell drawn at random").unwrap();
+                let scene = draw_cell(&random_cell(nodes, seed), "normal", "drawn at random");
                 scene.assert_sound();
                 // Two operations and a number a node; c and its index three times; the title; a foot of one to three lines.
                 let texts = scene.texts().count();
@@ -300,35 +288,41 @@ mod tests {
         }
     }
 
+    fn e(op: &str, from: usize) -> Value {
+        json!({"op": op, "from": from})
+    }
+
+    /// A U of cells with two nodes, the last edge of which reads this state.
+    fn u(last: usize) -> Architecture {
+        let down = [[e("avg_pool", 0), e("down_conv", 1)], [e("down_cweight", 1), e("identity", 2)]];
+        let up = [[e("conv", 0), e("up_conv", 1)], [e("up_dep_conv", 1), e("cweight", last)]];
+        serde_json::from_value(json!({"space": "nas_unet", "down": down, "up": up})).unwrap()
+    }
+
     #[test]
-    fn both_cells_of_a_nas_unet_are_drawn_with_the_inputs_of_their_direction() {
-        let published = nas_unet::SPACE.published.iter().map(|(_, make)| make());
-        let sampled = (1..=5).map(|nodes| nas_unet::sample(nodes, &mut Streams::new(3).rng("unet", nodes as u64)).into());
-        for net in published.chain(sampled) {
-            let cells = net.get::<UnetCells>().unwrap();
-            let scene = architecture(&net, "a U").unwrap().unwrap();
-            scene.assert_sound();
-            let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
-            assert_eq!((count("a U: down cell"), count("a U: up cell")), (1, 1));
-            // Down: k-2, k-1, k. Up: skip, k-1, k.
-            assert_eq!([count("k−2"), count("k−1"), count("k"), count("skip")], [1, 2, 2, 1]);
-            for op in cells.down.iter().chain(&cells.up).flatten().map(|e| e.op.name()) {
-                let edges = cells.down.iter().chain(&cells.up).flatten().filter(|e| e.op.name() == op).count();
-                assert_eq!(count(op), edges, "{op}");
-            }
+    fn both_cells_of_a_u_are_drawn_with_the_inputs_of_their_direction() {
+        let scene = architecture(&u(2), "a U").unwrap().unwrap();
+        scene.assert_sound();
+        let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
+        assert_eq!((count("a U: down cell"), count("a U: up cell")), (1, 1));
+        // Down: k-2, k-1, k. Up: skip, k-1, k.
+        assert_eq!([count("k−2"), count("k−1"), count("k"), count("skip")], [1, 2, 2, 1]);
+        for op in ["avg_pool", "down_conv", "down_cweight", "identity", "conv", "up_conv", "up_dep_conv", "cweight"] {
+            assert_eq!(count(op), 1, "{op}");
         }
     }
 
     #[test]
-    fn cells_that_do_not_belong_to_the_nas_unet_space_are_refused() {
-        let mut cells = nas_unet::sample(3, &mut Streams::new(3).rng("unet", 0));
-        cells.up[0][0].from = 7;
-        assert!(architecture(&cells.into(), "bad").is_err());
-    }
-
-    #[test]
-    fn a_cell_that_reads_ahead_is_refused() {
-        let e = |from| edge("sep_conv_3x3", from);
-        assert!(cell(&Cell::new(vec![[e(0), e(2)]], vec![2]), "bad").is_err());
+    fn a_cell_or_a_layer_that_reads_ahead_is_refused_and_what_has_neither_is_not_drawn() {
+        assert!(architecture(&u(7), "bad").is_err());
+        let of = |value: Value| architecture(&serde_json::from_value(value).unwrap(), "t");
+        let cell = |from| json!({"nodes": [[e("sep_conv_3x3", 0), e("sep_conv_3x3", from)]], "concat": [2]});
+        let pair = |from| of(json!({"space": "darts", "normal": cell(1), "reduce": cell(from)}));
+        assert!(pair(2).is_err() && pair(1).unwrap().is_some());
+        let layer = |skips: &[usize]| json!({"op": "conv_3x3", "skips": skips});
+        let net = |skips: &[usize]| of(json!({"space": "enas_macro", "layers": [layer(&[]), layer(&[]), layer(skips)]}));
+        assert!(net(&[2]).is_err());
+        net(&[0, 1]).unwrap().unwrap().assert_sound();
+        assert_eq!(of(json!({"space": "unet", "channels": 8, "depth": 2})).unwrap(), None);
     }
 }

@@ -1,11 +1,10 @@
 //! A whole network as a chain of layers, with its skips as arcs.
 
+use super::graph::Layer;
 use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::fitted;
-use crate::error::Result;
-use crate::space::{Genotype, MacroNet};
 
 const TEXT: f64 = 12.5;
 const ROW: f64 = 34.0;
@@ -15,29 +14,26 @@ const NUMBER: f64 = 30.0;
 const TITLE: f64 = 44.0;
 /// A title that is longer is cut.
 const LONGEST: f64 = 900.0;
+
 /// The network from top to bottom: stem, layers, classifier.
-///
-/// # Errors
-/// If a skip does not come from before.
-pub fn chain(net: &MacroNet, title: &str) -> Result<Scene> {
-    net.check()?;
-    let widest = net.layers.iter().map(|l| text_width(l.op.name(), TEXT, false)).fold(text_width("classifier", TEXT, false), f64::max);
+pub fn chain(layers: &[Layer], title: &str) -> Scene {
+    let widest = layers.iter().map(|l| text_width(&l.op, TEXT, false)).fold(text_width("classifier", TEXT, false), f64::max);
     let (left, right) = (MARGIN + NUMBER, MARGIN + NUMBER + widest + 20.0);
-    let reach = (0..net.layers.len()).flat_map(|l| net.layers[l].skips.iter().map(move |s| bulge(l + 1 - s))).fold(40.0, f64::max);
+    let reach = (0..layers.len()).flat_map(|l| layers[l].skips.iter().map(move |s| bulge(l + 1 - s))).fold(40.0, f64::max);
     let foot = "an arc carries an earlier output to a layer; after a dashed line the maps are half as large";
     let title = &fitted(title, TEXT + 1.5, true, LONGEST);
     let width = (right + reach + MARGIN)
         .max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN)
         .max(text_width(foot, TEXT - 2.0, false) + 2.0 * MARGIN);
-    let mut scene = Scene::new(title, width.ceil(), (TITLE + ROW * (net.layers.len() + 2) as f64 + 30.0).ceil());
+    let mut scene = Scene::new(title, width.ceil(), (TITLE + ROW * (layers.len() + 2) as f64 + 30.0).ceil());
     scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);
     let middle = |row: usize| TITLE + ROW * (row as f64 + 0.5);
-    for (l, layer) in net.layers.iter().enumerate() {
+    for (l, layer) in layers.iter().enumerate() {
         for source in &layer.skips {
             arc(&mut scene, (right, middle(*source)), (right, middle(l + 1)), bulge(l + 1 - source), colour(*source));
         }
     }
-    let names = std::iter::once("stem").chain(net.layers.iter().map(|l| l.op.name())).chain(["classifier"]);
+    let names = std::iter::once("stem").chain(layers.iter().map(|l| l.op.as_str())).chain(["classifier"]);
     let centre = (left + right) / 2.0;
     for (row, name) in names.enumerate() {
         let y = middle(row);
@@ -46,16 +42,18 @@ pub fn chain(net: &MacroNet, title: &str) -> Result<Scene> {
         }
         scene.pill(Frame { x0: left, y0: y - BOX / 2.0, x1: right, y1: y + BOX / 2.0 }, 5.0, PAPER, INK, 1.6);
         scene.text(name, (centre, y + 0.35 * TEXT), TEXT, Align::Centre, INK);
-        if row > 0 && row <= net.layers.len() {
+        if row > 0 && row <= layers.len() {
             scene.text((row - 1).to_string(), (left - 8.0, y + 0.35 * TEXT), TEXT - 1.0, Align::Right, FAINT);
         }
     }
-    for layer in net.reductions() {
+    // A network is three parts of as many layers.
+    let third = layers.len() / 3;
+    for layer in [third, 2 * third].into_iter().filter_map(|end| end.checked_sub(1)) {
         let y = middle(layer + 1) + ROW / 2.0;
         scene.dashes(&[(left - 12.0, y), (right + 12.0, y)], 1.2, FAINT, 4.0);
     }
     scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
-    Ok(scene)
+    scene
 }
 
 /// How far an arc over `rows` rows swings out.

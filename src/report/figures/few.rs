@@ -1,11 +1,16 @@
-//! What a figure can hold: of many areas, groups, curves and points it shows as many as can be told apart, and says how many it leaves out.
+//! What a figure can hold: of many areas, groups, curves and points it shows as many as can be told apart, and says how many it leaves out, and
+//! what it cannot show.
 
+use super::panel::TEXT;
 use super::scene::Point;
-use super::series::{Experiment, experiments};
-use crate::report::frame::Row;
+use super::series::{Experiment, Series, experiments};
+use super::words::fitted;
+use crate::report::load::Run;
 use crate::units::show_count;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+/// Groups that a note names; of more only the number is told.
+const NAMED: usize = 8;
 /// Areas of a figure that shows groups side by side.
 const AREAS: usize = 12;
 /// Groups in an area.
@@ -27,7 +32,7 @@ pub struct Few<'a> {
 
 impl<'a> Few<'a> {
     /// Of these runs.
-    pub fn of(rows: &'a [Row]) -> Self {
+    pub fn of(rows: &'a [Run]) -> Self {
         let mut groups = experiments(rows);
         let mut notes: Vec<String> = note("areas", AREAS, groups.len()).into_iter().collect();
         groups.truncate(AREAS);
@@ -37,19 +42,53 @@ impl<'a> Few<'a> {
         Self { groups, notes }
     }
 
-    fn series(&self) -> usize {
-        self.groups.iter().map(|g| g.series.len()).sum()
+    /// All groups, each with its area.
+    pub fn all(&self) -> impl Iterator<Item = (&Experiment<'a>, &Series<'a>)> {
+        self.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s)))
+    }
+
+    /// One note for each reason that `why` gives for some runs, naming their groups: `Not shown, no final score: darts (1 of 3 runs).`
+    pub fn missing(&self, what: &str, why: impl Fn(&Run) -> Option<String>) -> Vec<String> {
+        let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (group, series) in self.all() {
+            let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+            series.rows.iter().filter_map(|r| why(r)).for_each(|reason| *counts.entry(reason).or_default() += 1);
+            for (reason, n) in counts {
+                reasons.entry(reason).or_default().push(format!("{} ({})", of(group, series), share(n, series.rows.len())));
+            }
+        }
+        reasons.into_iter().map(|(reason, names)| format!("{what}, {reason}: {}.", listed(&names))).collect()
     }
 
     /// Marks that each group may have.
     pub fn marks(&self) -> usize {
-        (MARKS / self.series().max(1)).max(1)
+        (MARKS / self.all().count().max(1)).max(1)
     }
 
     /// Curves that each group may have.
     pub fn curves(&self) -> usize {
-        (CURVES.0 / self.series().max(1)).clamp(1, CURVES.1)
+        (CURVES.0 / self.all().count().max(1)).clamp(1, CURVES.1)
     }
+}
+
+/// Group and where it stands, cut if it is very long.
+fn of(group: &Experiment, series: &Series) -> String {
+    let name = |words: &str| fitted(words, TEXT, false, 180.0);
+    format!("{} on {}", name(&series.name), name(group.dataset))
+}
+
+fn share(n: usize, all: usize) -> String {
+    match (n, all) {
+        (1, 1) => "its run".into(),
+        (n, all) if n == all => format!("all {} runs", show_count(all as u64)),
+        _ => format!("{} of {} runs", show_count(n as u64), show_count(all as u64)),
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let named = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{named} and {} more", show_count(more as u64)) } else { named }
 }
 
 /// What is not drawn, if something is not.

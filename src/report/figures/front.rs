@@ -2,7 +2,7 @@
 
 use super::panel::{Entry, Panel};
 use super::scene::{INK, Point, Scene};
-use super::style::{Look, look};
+use super::style::{Look, NEUTRAL};
 
 /// The points for which no other is at most as far right and at least as high, and better in one; from left to right. Of equal points one.
 pub fn front(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
@@ -30,7 +30,7 @@ pub fn draw_front(scene: &mut Scene, panel: &Panel, points: &[(f64, f64)], words
     }
     path.extend(path.last().copied().map(|last| (panel.frame.x1, last.1)));
     scene.dashes(&path, 1.3, INK, 3.0);
-    let look = Look { colour: INK, dashed: true, ..look("random") };
+    let look = Look { colour: INK, ..NEUTRAL };
     Some((Entry { look, radius: 0.0, filled: false, lined: true, words: words.into() }, path))
 }
 

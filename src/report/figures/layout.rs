@@ -181,11 +181,11 @@ fn spread(wish: &[f64], sizes: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::graph::{Input, Link};
+    use crate::report::figures::graph::Link;
 
     fn graph(sources: &[[usize; 2]], concat: &[usize]) -> Graph {
-        let nodes = sources.iter().map(|node| node.map(|from| Link { label: "sep_conv_3x3", from })).collect();
-        Graph { inputs: [Input::Word("a"), Input::Word("b")], nodes, concat: concat.to_vec(), stacked: Vec::new() }
+        let nodes = sources.iter().map(|node| node.map(|from| Link { op: "sep_conv_3x3".into(), from })).collect();
+        Graph { nodes, concat: concat.to_vec(), stacked: Vec::new() }
     }
 
     fn chain() -> Graph {

@@ -3,9 +3,13 @@
 use super::axis::Axis;
 use super::render::text_width;
 use super::scene::{Align, FAINT, Frame, GRID, INK, Point, Scene};
-use super::style::{Look, marker};
+use super::style::{Look, marker, stroke};
 use super::words::{clip, fitted, wrap};
 
+/// Width of a page with one area beside the other, or one.
+pub const WIDTH: f64 = 780.0;
+/// Left end of small print, names and legends on it.
+pub const LEFT: f64 = 24.0;
 /// Size of ordinary text.
 pub const TEXT: f64 = 12.0;
 /// Height of a line of text.
@@ -115,12 +119,7 @@ pub fn legend(scene: &mut Scene, entries: &[Entry], left: f64, top: f64, width: 
     for entry in entries {
         let middle = (left + 15.0, y + 8.0);
         if entry.lined {
-            let ends = [(left, middle.1), (left + 30.0, middle.1)];
-            if entry.look.dashed {
-                scene.dashes(&ends, 1.6, entry.look.colour, 4.0);
-            } else {
-                scene.line(ends.to_vec(), 1.6, entry.look.colour);
-            }
+            stroke(scene, entry.look, &[(left, middle.1), (left + 30.0, middle.1)], 1.6, 4.0);
         }
         if entry.radius > 0.0 {
             marker(scene, entry.look, middle, entry.radius, entry.filled);
@@ -136,6 +135,18 @@ pub fn legend(scene: &mut Scene, entries: &[Entry], left: f64, top: f64, width: 
 /// Height that [`legend`] will use.
 pub fn legend_height(entries: &[Entry], width: f64) -> f64 {
     entries.iter().map(|e| clip(&e.words, TEXT, false, width - 40.0, LINES).len() as f64 * LINE).sum()
+}
+
+/// Where the data of an area as wide as the page go.
+pub fn wide(top: f64, height: f64) -> Frame {
+    Frame { x0: 86.0, y0: top + HEAD, x1: WIDTH - 30.0, y1: top + HEAD + height }
+}
+
+/// Ends a page, drawn down to `top`, with small print and a margin.
+pub fn finish(mut page: Scene, top: f64, notes: &[String], margin: f64) -> Scene {
+    let used = small_print(&mut page, notes, LEFT, top, WIDTH - 2.0 * LEFT);
+    page.height = (top + used + margin).ceil();
+    page
 }
 
 /// Draws small print from `top` on; returns the height used.

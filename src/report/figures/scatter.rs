@@ -4,45 +4,82 @@ use super::axis::Axis;
 use super::few::{Few, thin};
 use super::front::draw_front;
 use super::grid::{Part, assemble, blank, plot_frame};
-use super::missing::missing;
 use super::names::label;
 use super::panel::{Entry, Panel};
 use super::scene::{Colour, FAINT, Frame, Point, Scene};
 use super::series::{Experiment, Series};
-use super::style::{Look, look, marker};
+use super::style::{Look, NEUTRAL, marker};
+use crate::record::Phase;
 use crate::report::claims::{Claim, Metric};
-use crate::report::frame::{Row, metric_name};
+use crate::report::frame::metric_name;
+use crate::report::load::Run;
 use crate::units::show_count;
 
 /// What runs across, on a logarithmic axis; less of it is better.
-pub struct Across {
+struct Across {
     /// Of the page.
-    pub title: &'static str,
+    title: &'static str,
     /// What it is, within a sentence.
-    pub name: &'static str,
-    /// Of a run.
-    pub of_run: fn(&Row) -> Option<f64>,
+    name: &'static str,
+    of_run: fn(&Run) -> Option<f64>,
     /// Label of the axis of an experiment; without one, that of an empty area.
-    pub label: fn(Option<&Experiment>) -> String,
-    /// Of a claim.
-    pub of_claim: fn(&Claim) -> Option<f64>,
+    label: fn(Option<&Experiment>) -> String,
+    of_claim: fn(&Claim) -> Option<f64>,
     /// Label of the axis of the claims.
-    pub claim_label: &'static str,
+    claim_label: &'static str,
     /// What less of it is called, such as `cheaper`.
-    pub less: &'static str,
+    less: &'static str,
     /// What a reader must know.
-    pub notes: &'static [&'static str],
+    notes: [&'static str; 2],
 }
 
-/// One area for each data set, preset, unit of cost and metric, and one for the papers' claims on CIFAR-10.
-pub fn scatter(rows: &[Row], claims: &[Claim], across: &Across) -> Scene {
-    let few = Few::of(rows);
+const COST: Across = Across {
+    title: "Test score against search cost, measured here and reported by the papers",
+    name: "measured search cost",
+    of_run: |run| run.days(Phase::Search),
+    label: |group| format!("search cost, {}, log scale", group.map_or("device-days", |g| g.cost_unit)),
+    of_claim: |claim| claim.gpu_days,
+    claim_label: "search cost as reported, GPU-days of the papers' own cards, log scale",
+    less: "cheaper",
+    notes: [
+        "Cost is that of the search alone, without selection and retraining.",
+        "Areas do not share axes: a GPU-day of a paper is a day of its own card, and a day of the device used here is another quantity.",
+    ],
+};
+
+const PARAMETERS: Across = Across {
+    title: "Test score against the number of weights, measured here and reported by the papers",
+    name: "number of weights",
+    of_run: |run| run.result.as_ref().map(|r| r.parameters as f64),
+    label: |_| "weights of the retrained network, log scale".into(),
+    // Claims count in millions.
+    of_claim: |claim| claim.params.map(|millions| 1e6 * millions),
+    claim_label: "weights as reported, log scale",
+    less: "smaller",
+    notes: [
+        "Weights are those of the retrained network without its auxiliary head.",
+        "Areas do not share axes: presets shrink the networks, and the papers' networks are for another data set.",
+    ],
+};
+
+/// Test score against search cost: one area for each data set, preset, unit of cost and metric, and one for the papers' claims on CIFAR-10.
+pub fn accuracy_cost(runs: &[Run], claims: &[Claim]) -> Scene {
+    scatter(runs, claims, &COST)
+}
+
+/// Test score against the number of weights, in the same areas.
+pub fn accuracy_parameters(runs: &[Run], claims: &[Claim]) -> Scene {
+    scatter(runs, claims, &PARAMETERS)
+}
+
+fn scatter(runs: &[Run], claims: &[Claim], across: &Across) -> Scene {
+    let few = Few::of(runs);
     let mut parts: Vec<Part> = few.groups.iter().map(|g| measured(g, across, few.marks())).collect();
     if parts.is_empty() {
         parts.push(nothing(across));
     }
-    parts.push(reported(claims, across));
-    assemble(across.title, parts, &notes(rows, &few, across))
+    parts.push(reported(runs, claims, across));
+    assemble(across.title, parts, &notes(runs, &few, across))
 }
 
 fn score_label(metric: &str) -> String {
@@ -50,7 +87,7 @@ fn score_label(metric: &str) -> String {
 }
 
 /// Place of a run on the axes, or why it has none.
-fn place(row: &Row, across: &Across) -> Result<(f64, f64), String> {
+fn place(row: &Run, across: &Across) -> Result<(f64, f64), String> {
     let score = row.final_percent().filter(|s| (0.0..=100.0).contains(s)).ok_or("no final score between 0 and 1")?;
     let x = (across.of_run)(row).filter(|x| x.is_finite() && *x >= 0.0).ok_or_else(|| format!("no {}", across.name))?;
     Ok((x, score))
@@ -128,7 +165,7 @@ fn nothing(across: &Across) -> Part {
     Part { scene, entries: Vec::new(), below }
 }
 
-fn reported(claims: &[Claim], across: &Across) -> Part {
+fn reported(runs: &[Run], claims: &[Claim], across: &Across) -> Part {
     let mut scene = blank();
     let of = |c: &Claim| Some(((across.of_claim)(c).filter(|x| *x > 0.0)?, c.value?));
     let about = claims.iter().filter(|c| c.metric == Metric::TestAccuracy && c.dataset == "cifar10");
@@ -145,11 +182,13 @@ fn reported(claims: &[Claim], across: &Across) -> Part {
     let front = draw_front(&mut scene, &panel, &values, &words);
     let path = front.iter().flat_map(|(_, path)| path.windows(2));
     let taken = path.map(|ends| strip(ends[0], ends[1])).collect();
-    draw_claims(&mut scene, &panel, &shown, taken);
-    let grey = Look { colour: FAINT, ..look("darts") };
+    draw_claims(&mut scene, &panel, runs, &shown, taken);
+    let grey = Look { colour: FAINT, ..NEUTRAL };
     let entry = |radius: f64, words: &str| Entry { look: grey, radius, filled: false, lined: false, words: words.into() };
-    let mut entries =
-        vec![entry(6.0, "the headline result of a method, named"), entry(3.0, "another reported result of the method with that shape")];
+    let mut entries = vec![
+        entry(6.0, "the headline result of a method, named"),
+        entry(3.0, "another reported result; in grey, of a method without a run here"),
+    ];
     entries.extend(front.map(|(entry, _)| entry));
     Part { scene, entries, below }
 }
@@ -160,14 +199,14 @@ fn strip(a: Point, b: Point) -> Frame {
 }
 
 /// Marks of all claims and names of the headlines, which keep clear of what is taken.
-fn draw_claims(scene: &mut Scene, panel: &Panel, shown: &[(&Claim, (f64, f64))], mut taken: Vec<Frame>) {
+fn draw_claims(scene: &mut Scene, panel: &Panel, runs: &[Run], shown: &[(&Claim, (f64, f64))], mut taken: Vec<Frame>) {
     let mut heads = Vec::new();
     // The headlines last, so that nothing covers them.
     for headline in [false, true] {
         for (claim, (x, y)) in shown.iter().filter(|(c, _)| c.headline == headline) {
             let Some(at) = panel.at(*x, *y) else { continue };
             let radius = if headline { 6.0 } else { 3.0 };
-            marker(scene, look(&claim.method), at, radius, false);
+            marker(scene, look(runs, claim), at, radius, false);
             taken.push(Frame { x0: at.0 - radius - 1.0, y0: at.1 - radius - 1.0, x1: at.0 + radius + 1.0, y1: at.1 + radius + 1.0 });
             heads.extend(headline.then_some((claim.method.as_str(), at)));
         }
@@ -175,13 +214,20 @@ fn draw_claims(scene: &mut Scene, panel: &Panel, shown: &[(&Claim, (f64, f64))],
     label(scene, heads, panel.frame, taken);
 }
 
-fn notes(rows: &[Row], few: &Few, across: &Across) -> Vec<String> {
+/// The look of the method's runs, of those of the same form first.
+fn look(runs: &[Run], claim: &Claim) -> Look {
+    let of_method = runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()).filter(|m| m.method == claim.method);
+    let nearest = of_method.min_by_key(|m| (m.variant != claim.variant, &m.variant));
+    nearest.map_or(NEUTRAL, |m| m.declaration.mark.into())
+}
+
+fn notes(runs: &[Run], few: &Few, across: &Across) -> Vec<String> {
     let mut notes: Vec<String> = across.notes.iter().map(ToString::to_string).collect();
     notes.push(
         "Small marks: search seeds; large filled marks: their mean; bars: least to greatest. Hollow marks are reported, not measured."
             .into(),
     );
-    let all = || few.groups.iter().flat_map(|g| &g.series);
+    let all = || few.all().map(|(_, series)| series);
     if few.groups.iter().any(|g| g.dataset != "cifar10") {
         notes.push("The papers' numbers are for CIFAR-10; scores on other data sets cannot be compared with them.".into());
     }
@@ -194,9 +240,9 @@ fn notes(rows: &[Row], few: &Few, across: &Across) -> Vec<String> {
             across.name
         ));
     }
-    notes.extend(missing("Not shown", few.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s))), |r| place(r, across).err()));
+    notes.extend(few.missing("Not shown", |r| place(r, across).err()));
     notes.extend(few.notes.iter().cloned());
-    let out = rows.iter().filter(|r| !r.counts()).count();
+    let out = runs.iter().filter(|r| !r.counts()).count();
     if out > 0 {
         notes.push(format!(
             "Left out as unfinished, damaged or repeated: {}.",
@@ -204,4 +250,22 @@ fn notes(rows: &[Row], few: &Few, across: &Across) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::claims::claims;
+
+    #[test]
+    fn every_headline_has_a_name_that_covers_nothing() {
+        let claims = claims().unwrap();
+        for (scene, of) in [(accuracy_cost(&[], &claims), COST.of_claim), (accuracy_parameters(&[], &claims), PARAMETERS.of_claim)] {
+            scene.assert_sound();
+            let drawn = |c: &&Claim| c.headline && c.metric == Metric::TestAccuracy && c.dataset == "cifar10" && of(c).is_some();
+            for claim in claims.iter().filter(drawn) {
+                assert_eq!(scene.texts().filter(|t| t.words == claim.method).count(), 1, "{}", claim.method);
+            }
+        }
+    }
 }

@@ -1,45 +1,58 @@
 //! Which runs belong into one plot area, and which of them are seeds of one thing.
 
 use super::panel::TEXT;
-use super::style::{Look, Shape, look};
+use super::style::Look;
 use super::words::fitted;
-use crate::report::frame::{Row, metric_name, unit_and_device};
+use crate::record::{Declaration, Role};
+use crate::report::frame::{metric_name, unit_and_device};
+use crate::report::load::Run;
+use crate::report::summary::SummaryRow;
 
 /// Runs that differ in seed alone.
 #[derive(Clone, Debug)]
 pub struct Series<'a> {
     /// Name of the method.
     pub method: &'a str,
+    variant: &'a str,
     /// Method, variant and, where it is needed to tell two apart, protocol.
     pub name: String,
     protocol: &'a str,
+    /// What its runs are, in the words of its method.
+    declaration: &'a Declaration,
     /// How many before it in its experiment would look the same.
     nth: usize,
     /// One a seed, by seed.
-    pub rows: Vec<&'a Row>,
+    pub rows: Vec<&'a Run>,
 }
 
 impl Series<'_> {
-    /// The look of its method; random search has a shape for each space, and so have an experiment that is no search and further
-    /// groups of one method.
+    /// The look that its method declares; further groups that would look the same have another.
     pub fn look(&self) -> Look {
         self.base().other(self.nth)
+    }
+
+    fn base(&self) -> Look {
+        self.declaration.mark.into()
+    }
+
+    /// What its runs are for.
+    pub fn role(&self) -> Role {
+        self.declaration.role
+    }
+
+    /// What a score is that the method predicts under this name.
+    pub fn prediction(&self, name: &str) -> Option<&str> {
+        self.declaration.predictions.get(name).map(String::as_str)
+    }
+
+    /// Whether the runs are those of a row of the summary, whatever the experiment.
+    pub fn is_of(&self, row: &SummaryRow) -> bool {
+        (self.method, self.variant, self.protocol) == (&*row.method, &*row.variant, &*row.protocol)
     }
 
     /// Its name, cut if what follows it would have no room.
     pub fn label(&self) -> String {
         fitted(&self.name, TEXT, false, 280.0)
-    }
-
-    fn base(&self) -> Look {
-        let look = look(self.method);
-        match self.method {
-            "random" if self.name.contains("darts") => Look { shape: Shape::Square, ..look },
-            "random" if self.name.contains("amoebanet") => Look { shape: Shape::Plus, ..look },
-            "random" if self.name.contains("ghn") => Look { shape: Shape::Star, ..look },
-            "ghn" if self.name.contains("correlation") => Look { shape: Shape::Wedge, ..look },
-            _ => look,
-        }
     }
 }
 
@@ -58,7 +71,17 @@ pub struct Experiment<'a> {
     pub series: Vec<Series<'a>>,
 }
 
-impl Experiment<'_> {
+impl<'a> Experiment<'a> {
+    /// Groups that search; trainings of a given architecture do not.
+    pub fn searches(&self) -> impl Iterator<Item = &Series<'a>> {
+        self.series.iter().filter(|s| s.role() != Role::Training)
+    }
+
+    /// Whether a row of the summary belongs to it.
+    pub fn is_about(&self, row: &SummaryRow) -> bool {
+        (self.dataset, self.metric, self.cost_unit) == (&*row.dataset, &*row.metric, &*row.cost_unit)
+    }
+
     /// What the scores are and their unit, such as `accuracy, %`.
     pub fn unit(&self) -> String {
         format!("{}, %", metric_name(self.metric))
@@ -75,21 +98,19 @@ impl Experiment<'_> {
     }
 
     /// All runs of all series.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub fn rows(&self) -> impl Iterator<Item = &Run> {
         self.series.iter().flat_map(|s| s.rows.iter().copied())
     }
 }
 
 /// The finished runs, sorted into experiments and series.
-pub fn experiments(rows: &[Row]) -> Vec<Experiment<'_>> {
+pub fn experiments(rows: &[Run]) -> Vec<Experiment<'_>> {
     let mut out: Vec<Experiment> = Vec::new();
     for row in rows.iter().filter(|r| r.counts()) {
         let (Some(m), Some(result), Some(unit), Some(protocol)) = (&row.manifest, &row.result, &row.cost_unit, &row.protocol) else {
             continue;
         };
-        // A preset and its variant for another space, such as `smoke` and `smoke-darts`, are compared.
-        let preset = m.preset.split('-').next().unwrap_or_default();
-        let key = (m.dataset.as_str(), preset, unit.as_str(), result.metric.as_str());
+        let key = (m.dataset.as_str(), m.preset.as_str(), unit.as_str(), result.metric.as_str());
         let at = out.iter().position(|e| (e.dataset, e.preset, e.cost_unit, e.metric) == key).unwrap_or_else(|| {
             out.push(Experiment { dataset: key.0, preset: key.1, cost_unit: key.2, metric: key.3, series: Vec::new() });
             out.len() - 1
@@ -97,7 +118,15 @@ pub fn experiments(rows: &[Row]) -> Vec<Experiment<'_>> {
         let name = if m.variant.is_empty() { m.method.clone() } else { format!("{} ({})", m.method, m.variant) };
         match out[at].series.iter_mut().find(|s| s.name == name && s.protocol == protocol) {
             Some(series) => series.rows.push(row),
-            None => out[at].series.push(Series { method: &m.method, name, protocol, nth: 0, rows: vec![row] }),
+            None => out[at].series.push(Series {
+                method: &m.method,
+                variant: &m.variant,
+                name,
+                protocol,
+                declaration: &m.declaration,
+                nth: 0,
+                rows: vec![row],
+            }),
         }
     }
     out.iter_mut().for_each(tell_apart);
@@ -112,7 +141,7 @@ fn tell_apart(experiment: &mut Experiment) {
         if names.iter().filter(|n| **n == series.name).count() > 1 {
             series.name = format!("{} [{}]", series.name, series.protocol);
         }
-        series.rows.sort_by_key(|r| (r.manifest.as_ref().map(|m| m.seed), r.run.as_str()));
+        series.rows.sort_by_key(|r| (r.seed(), r.name.as_str()));
     }
     let looks: Vec<Look> = experiment.series.iter().map(Series::base).collect();
     for (i, series) in experiment.series.iter_mut().enumerate() {

@@ -1,7 +1,8 @@
-//! Colour and shape of each method. Colours are those of Okabe and Ito, told apart by colour-blind readers; shapes tell the
-//! methods apart in grey print.
+//! Colour and shape of marks, lines and bars. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
+//! readers, and shapes and hatching tell things apart in grey print.
 
 use super::scene::{Colour, Frame, INK, PAPER, Point, Scene, polar};
+use crate::record::{Mark, Shape};
 
 /// Colours of lines by the state that they leave.
 const LINES: [Colour; 8] = [
@@ -20,23 +21,16 @@ pub fn colour(state: usize) -> Colour {
     LINES[state % LINES.len()]
 }
 
-const ORANGE: Colour = Colour(0xE6, 0x9F, 0x00);
-const SKY: Colour = Colour(0x56, 0xB4, 0xE9);
-const GREEN: Colour = Colour(0x00, 0x9E, 0x73);
-const BLUE: Colour = Colour(0x00, 0x72, 0xB2);
-const VERMILION: Colour = Colour(0xD5, 0x5E, 0x00);
-const PINK: Colour = Colour(0xCC, 0x79, 0xA7);
-
 /// Colours of classes, background left out: those of Okabe and Ito, the first two light and dark for grey print, then some
 /// of Tol's and two more.
 const CLASSES: [Colour; 12] = [
-    ORANGE,
-    BLUE,
-    PINK,
-    GREEN,
+    Colour(0xE6, 0x9F, 0x00),
+    Colour(0x00, 0x72, 0xB2),
+    Colour(0xCC, 0x79, 0xA7),
+    Colour(0x00, 0x9E, 0x73),
     Colour(0xF0, 0xE4, 0x42),
-    SKY,
-    VERMILION,
+    Colour(0x56, 0xB4, 0xE9),
+    Colour(0xD5, 0x5E, 0x00),
     Colour(0x88, 0x22, 0x55),
     Colour(0x99, 0x99, 0x33),
     Colour(0x6A, 0x3D, 0x9A),
@@ -47,27 +41,6 @@ const CLASSES: [Colour; 12] = [
 /// Colour of a class of a mask; class 0 is the background.
 pub fn class_colour(class: usize) -> Colour {
     CLASSES[class.wrapping_sub(1) % CLASSES.len()]
-}
-
-/// Shape of a marker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A disc.
-    Circle,
-    /// A square.
-    Square,
-    /// A square on its corner.
-    Diamond,
-    /// Point up.
-    Triangle,
-    /// Point down.
-    Wedge,
-    /// Five points.
-    Star,
-    /// Diagonal cross.
-    Cross,
-    /// Upright cross.
-    Plus,
 }
 
 /// All shapes, round ones and crosses apart.
@@ -85,6 +58,16 @@ pub struct Look {
     pub dashed: bool,
 }
 
+/// What stands for a method that nothing is known of but its name.
+pub const NEUTRAL: Look = Look { colour: Colour(0x77, 0x77, 0x77), shape: Shape::Circle, dashed: true };
+
+impl From<Mark> for Look {
+    fn from(mark: Mark) -> Self {
+        let [red, green, blue] = mark.colour;
+        Self { colour: Colour(red, green, blue), shape: mark.shape, dashed: mark.dashed }
+    }
+}
+
 impl Look {
     /// The look of another group of the same method: another shape, and darker.
     pub fn other(self, nth: usize) -> Self {
@@ -94,19 +77,13 @@ impl Look {
     }
 }
 
-/// The look of a method.
-pub fn look(method: &str) -> Look {
-    let (colour, shape, dashed) = match method {
-        "darts" => (BLUE, Shape::Circle, false),
-        "random" => (Colour(0x33, 0x33, 0x33), Shape::Cross, true),
-        "enas" => (GREEN, Shape::Square, false),
-        "ghn" => (ORANGE, Shape::Star, false),
-        "nasnet" => (VERMILION, Shape::Diamond, false),
-        "amoebanet" => (PINK, Shape::Triangle, false),
-        "nas_unet" => (SKY, Shape::Wedge, false),
-        _ => (Colour(0x77, 0x77, 0x77), Shape::Plus, true),
-    };
-    Look { colour, shape, dashed }
+/// A line of this look.
+pub fn stroke(scene: &mut Scene, look: Look, path: &[Point], width: f64, dash: f64) {
+    if look.dashed {
+        scene.dashes(path, width, look.colour, dash);
+    } else {
+        scene.line(path.to_vec(), width, look.colour);
+    }
 }
 
 /// A marker of about `radius` pixels, filled or hollow.
@@ -199,15 +176,15 @@ pub fn filled(scene: &mut Scene, f: Frame, fill: Fill) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::scene::Mark;
+    use crate::report::figures::scene;
 
     #[test]
     fn hatching_stays_within_its_bar() {
         for hatch in [Hatch::Plain, Hatch::Rising, Hatch::Falling] {
             for width in [0.5, 4.0, 90.0] {
                 let mut scene = Scene::new("", 100.0, 30.0);
-                filled(&mut scene, Frame { x0: 5.0, y0: 5.0, x1: 5.0 + width, y1: 21.0 }, Fill { colour: ORANGE, hatch });
-                let lines = scene.marks.iter().filter_map(|m| if let Mark::Line { points, .. } = m { Some(points) } else { None });
+                filled(&mut scene, Frame { x0: 5.0, y0: 5.0, x1: 5.0 + width, y1: 21.0 }, Fill { colour: INK, hatch });
+                let lines = scene.marks.iter().filter_map(|m| if let scene::Mark::Line { points, .. } = m { Some(points) } else { None });
                 let all: Vec<Point> = lines.flatten().copied().collect();
                 let inside = |(x, y): &Point| (5.0 - 1e-9..=5.0 + width + 1e-9).contains(x) && (5.0 - 1e-9..=21.0 + 1e-9).contains(y);
                 assert!(all.iter().all(inside), "{hatch:?}: {all:?}");
@@ -218,8 +195,8 @@ mod tests {
 
     #[test]
     fn groups_of_one_method_look_different() {
-        let looks: Vec<Look> = (0..8).map(|n| look("darts").other(n)).collect();
-        assert_eq!(looks[0], look("darts"));
+        let looks: Vec<Look> = (0..8).map(|n| NEUTRAL.other(n)).collect();
+        assert_eq!(looks[0], NEUTRAL);
         for (i, a) in looks.iter().enumerate() {
             assert!(!looks[i + 1..].iter().any(|b| a.shape == b.shape));
         }

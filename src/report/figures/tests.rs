@@ -1,12 +1,11 @@
 //! Every figure, drawn from any runs: none, one, equal ones, very many, and values and names that are none.
 
 use super::*;
-use crate::record::{EndReason, Example, ExampleInfo, Phase, TrialRecord};
+use crate::space::Architecture;
+use crate::record::{EndReason, Example, ExampleInfo, LedgerRecord, Phase, TrialRecord};
 use crate::report::claims::claims;
-use crate::report::frame::{PhaseSeconds, Row};
-use crate::report::load::{CurvePoint, Reported};
+use crate::report::load::{CurvePoint, Reported, Run, Status};
 use crate::report::proxies;
-use crate::space::{Architecture, Cell, CellPair, DartsOp, Edge};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -19,15 +18,39 @@ const MOST_POINTS: usize = 600_000;
 const LONG: &str = "a_name_of_a_method_without_any_space_in_it_that_is_far_wider_than_every_place_where_it_may_stand_";
 
 fn architecture() -> Architecture {
-    let e = |from| Edge { op: DartsOp::SepConv3, from };
-    let cell = || Cell::new(vec![[e(0), e(1)], [e(0), e(2)]], vec![2, 3]);
-    CellPair { normal: cell(), reduce: cell() }.into()
+    let e = |from: usize| json!({"op": "sep_conv_3x3", "from": from});
+    let cell = || json!({"nodes": [[e(0), e(1)], [e(0), e(2)]], "concat": [2, 3]});
+    serde_json::from_value(json!({"space": "darts", "normal": cell(), "reduce": cell()})).unwrap()
+}
+
+/// An account with these device-seconds, a phase without any is not there.
+fn ledger(seconds: [Option<f64>; 5]) -> Option<LedgerRecord> {
+    let row = |phase: Phase| {
+        json!({"phase": phase.name(), "attempt": 0, "device_seconds": 0.0, "cpu_seconds": null, "wall_seconds": 1.0, "samples": 0, "steps": 0,
+            "trials": 0, "peak_device_allocated": null, "peak_device_reserved": null, "peak_host_bytes": 500 << 20, "energy_joules": null,
+            "end_reason": "completed"})
+    };
+    let rows: Vec<serde_json::Value> =
+        Phase::ALL.into_iter().zip(seconds).filter(|(_, s)| s.is_some()).map(|(phase, _)| row(phase)).collect();
+    let ledger = json!({"format": 2, "rows": rows, "wall_seconds": 1.0, "spent_seconds": 1.0, "budget_seconds": null, "overshoot_seconds": null,
+        "finished": ""});
+    let mut ledger: LedgerRecord = serde_json::from_value(ledger).unwrap();
+    // Not a part of the above, which has no place for what is no number.
+    ledger.rows.iter_mut().zip(seconds.into_iter().flatten()).for_each(|(row, s)| row.device_seconds = s);
+    Some(ledger)
+}
+
+/// A run whose search took so many seconds.
+fn search_of(run: &mut Run, seconds: f64) {
+    run.ledger = ledger([Some(seconds), None, Some(12.0), Some(0.5), Some(0.25)]);
 }
 
 /// A finished run with something for every figure.
-fn run(method: &str, variant: &str, dataset: &str, seed: u64) -> Row {
+fn run(method: &str, variant: &str, dataset: &str, seed: u64) -> Run {
     let manifest = json!({
-        "format": 1, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "settings": {}, "shrunk": [],
+        "format": 2, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "settings": {}, "shrunk": [],
+        "declaration": {"title": method, "role": "search", "space": "", "keep": 1, "predictions": {"ghn": "predicted score"}, "control": null,
+            "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": method == "random"}},
         "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
         "program": {"version": "0", "commit": "0", "dirty": false}, "libtorch": "",
         "device": {"kind": "cpu", "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": 2},
@@ -35,32 +58,26 @@ fn run(method: &str, variant: &str, dataset: &str, seed: u64) -> Row {
         "clock": "", "started": ""
     });
     let result = json!({
-        "format": 1, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "identity": "",
+        "format": 2, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "identity": "",
         "architecture": architecture(), "architecture_hash": "", "parameters": 30_000 + seed, "auxiliary_parameters": 0, "metric": "accuracy",
         "search_score": 0.6, "search_score_kind": format!("score of {method}"), "select_score": 0.7, "final_score": 0.9 + 0.0001 * (seed % 700) as f64,
         "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed", "retrain_end": "completed", "trials": {}, "extra": {}
     });
-    Row {
-        run: format!("{method}-{variant}-{dataset}-s{seed}"),
-        status: "finished",
+    let mut run = Run {
+        name: format!("{method}-{variant}-{dataset}-s{seed}"),
+        status: Status::Finished,
         manifest: Some(serde_json::from_value(manifest).unwrap()),
         result: Some(serde_json::from_value(result).unwrap()),
         protocol: Some("0a1b2c3d".into()),
         cost_unit: Some("CPU-days (2 cores, Example)".into()),
-        seconds: PhaseSeconds {
-            search: Some(20.0 + seed as f64),
-            select: None,
-            retrain: Some(12.0),
-            test: Some(0.5),
-            overhead: Some(0.25),
-        },
-        peak_host_bytes: Some(500 << 20),
-        ..Row::default()
-    }
+        ..Run::default()
+    };
+    search_of(&mut run, 20.0 + seed as f64);
+    run
 }
 
 /// Adds trials, a curve and reported figures, `n` of each.
-fn searched(mut row: Row, n: u64) -> Row {
+fn searched(mut row: Run, n: u64) -> Run {
     let wave = |i: u64| 0.5 + 0.4 * (i as f64 * 0.37).sin();
     row.curve = (0..n).map(|i| CurvePoint { seconds: 0.02 * (i + 1) as f64, best: 0.9 * (i + 1) as f64 / n as f64 }).collect();
     row.trials = (0..n).map(|i| trial(i, Some(wave(i)))).collect();
@@ -89,7 +106,7 @@ fn trial(id: u64, score: Option<f64>) -> TrialRecord {
 }
 
 /// All figures of recorded runs by name; where there is nothing to show, those that are left out are missing.
-fn figures_of(rows: &[Row]) -> Vec<(&'static str, Scene)> {
+fn figures_of(rows: &[Run]) -> Vec<(&'static str, Scene)> {
     let claims = claims().unwrap();
     let groups = experiments(rows);
     // Resampling is the work of the statistics, which are tested on their own; with many runs it takes longer than all drawing.
@@ -150,7 +167,7 @@ fn check_svg(name: &str, scene: &Scene) {
     assert!(!svg.chars().any(|c| c.is_control() && c != '\n'), "{name}");
 }
 
-fn check(rows: &[Row]) -> Vec<(&'static str, Scene)> {
+fn check(rows: &[Run]) -> Vec<(&'static str, Scene)> {
     let all = figures_of(rows);
     all.iter().for_each(|(name, scene)| draw_and_check(name, scene));
     all
@@ -169,7 +186,7 @@ fn without_runs_every_figure_says_so() {
     assert_eq!(names, ["cost", "parameters", "phases", "memory", "anytime"]);
     assert!(names.iter().all(|name| says(&all, name, "no finished run")));
     // Runs that do not count are no runs.
-    let unfinished = Row { status: "unfinished", ..run("darts", "", "digits", 0) };
+    let unfinished = Run { status: Status::Unfinished, ..run("darts", "", "digits", 0) };
     let all = check(&[unfinished]);
     assert!(all.iter().all(|(name, _)| says(&all, name, "no finished run")));
 }
@@ -180,7 +197,7 @@ fn one_run_and_two_equal_ones_are_drawn() {
     let all = check(std::slice::from_ref(&one));
     assert_eq!(all.len(), 8);
     assert!(says(&all, "phases", "32.8 s (n = 1)") && says(&all, "memory", "500.0 MiB"));
-    let again = Row { run: "again".into(), ..one.clone() };
+    let again = Run { name: "again".into(), ..one.clone() };
     let all = check(&[one, again]);
     assert!(says(&all, "cost", "darts (first-order), n = 2") && says(&all, "phases", "32.8 s (n = 2)"));
 }
@@ -189,12 +206,12 @@ fn one_run_and_two_equal_ones_are_drawn() {
 fn a_thousand_runs_of_a_thousand_points_are_drawn_in_bounds() {
     // One run has what all others have, to build them quickly.
     let first = searched(run("darts", "first-order", "digits", 0), 1000);
-    let seeds = (0..1000).map(|seed| Row {
+    let seeds = (0..1000).map(|seed| Run {
         curve: first.curve.clone(),
         points: first.points.clone(),
         ..run("darts", "first-order", "digits", seed)
     });
-    let mut rows: Vec<Row> = seeds.collect();
+    let mut rows: Vec<Run> = seeds.collect();
     rows[0].trials = first.trials;
     let all = check(&rows);
     assert!(says(&all, "cost", "n = 1,000") && says(&all, "anytime", "n = 1,000 (the first 24 drawn)"));
@@ -234,13 +251,13 @@ fn what_is_no_number_or_missing_is_named_and_not_drawn() {
     nan.result.as_mut().unwrap().final_score = Some(f64::NAN);
     nan.trials.iter_mut().for_each(|t| t.score = Some(f64::NAN));
     nan.points.iter_mut().for_each(|p| p.extra.values_mut().for_each(|v| *v = f64::NAN));
-    nan.seconds = PhaseSeconds { search: Some(f64::NAN), select: Some(f64::INFINITY), retrain: Some(-1.0), test: None, overhead: None };
+    nan.ledger = ledger([Some(f64::NAN), Some(f64::INFINITY), Some(-1.0), None, None]);
     let mut none = run("ghn", "top-best", "digits", 0);
     none.result.as_mut().unwrap().final_score = None;
-    (none.seconds, none.peak_host_bytes) = (PhaseSeconds::default(), None);
+    none.ledger = None;
     let mut beyond = searched(run("amoebanet", "", "digits", 0), 2);
     beyond.result.as_mut().unwrap().final_score = Some(1e300);
-    beyond.seconds.search = Some(1e300);
+    search_of(&mut beyond, 1e300);
     beyond.points[0].extra.insert("baseline".into(), f64::NEG_INFINITY);
     beyond.points[1].extra.insert("baseline".into(), 1e308);
     let all = check(&[nan, none, beyond]);
@@ -257,8 +274,8 @@ fn what_is_no_number_or_missing_is_named_and_not_drawn() {
 
 #[test]
 fn nothing_that_is_not_measured_has_a_bar() {
-    let bars = |rows: &[Row], draw: fn(&[Row]) -> Scene| draw(rows).marks.iter().filter(|m| matches!(m, scene::Mark::Area { .. })).count();
-    let none = Row { peak_host_bytes: None, seconds: PhaseSeconds::default(), ..run("darts", "", "digits", 0) };
+    let bars = |rows: &[Run], draw: fn(&[Run]) -> Scene| draw(rows).marks.iter().filter(|m| matches!(m, scene::Mark::Area { .. })).count();
+    let none = Run { ledger: None, ..run("darts", "", "digits", 0) };
     assert_eq!((bars(std::slice::from_ref(&none), memory), bars(std::slice::from_ref(&none), phases)), (0, 0));
     let one = run("darts", "", "digits", 1);
     // Four phases, each with a swatch; no bar for the selection, which was not recorded.
@@ -272,7 +289,7 @@ fn nothing_that_is_not_measured_has_a_bar() {
 #[test]
 fn zero_cost_and_zero_weights_stand_before_the_scale() {
     let mut zero = run("random", "", "digits", 0);
-    zero.seconds.search = Some(0.0);
+    search_of(&mut zero, 0.0);
     zero.result.as_mut().unwrap().parameters = 0;
     for rows in [vec![zero.clone()], vec![zero.clone(), run("random", "", "digits", 1), run("darts", "", "digits", 0)]] {
         let all = check(&rows);
@@ -294,7 +311,7 @@ fn names_of_any_length_and_alphabet_stay_in_their_places() {
         &LONG.repeat(30),
         &"many words ".repeat(200),
     ];
-    let rows: Vec<Row> =
+    let rows: Vec<Run> =
         names.iter().flat_map(|name| [run("darts", name, name, 0), run(name, "", "digits", 1)]).map(|r| searched(r, 6)).collect();
     let all = figures_of(&rows);
     all.iter().for_each(|(name, scene)| check_svg(name, scene));
@@ -317,7 +334,7 @@ fn names_of_any_length_and_alphabet_stay_in_their_places() {
 }
 
 /// Files of all figures.
-fn files(rows: &[Row]) -> Vec<(String, Vec<u8>)> {
+fn files(rows: &[Run]) -> Vec<(String, Vec<u8>)> {
     let both = |(name, scene): (&str, Scene)| {
         [(format!("{name}.svg"), svg(&scene).unwrap().into_bytes()), (format!("{name}.png"), png(&scene).unwrap())]
     };
@@ -329,7 +346,7 @@ fn the_order_of_the_runs_and_drawing_again_change_no_byte() {
     let methods = [("darts", "first-order"), ("darts", "second-order"), ("random", "darts-space"), ("enas", "micro")];
     let seeds =
         |(method, variant): (&'static str, &'static str)| (0..11).map(move |seed| searched(run(method, variant, "digits", seed), 9));
-    let rows: Vec<Row> = methods.into_iter().flat_map(seeds).collect();
+    let rows: Vec<Run> = methods.into_iter().flat_map(seeds).collect();
     let (once, again) = (files(&rows), files(&rows));
     assert_eq!(once.len(), 16);
     for ((name, bytes), (_, other)) in once.iter().zip(&again) {
@@ -337,8 +354,8 @@ fn the_order_of_the_runs_and_drawing_again_change_no_byte() {
     }
     // A file is made of its scene alone.
     let expected = figures_of(&rows);
-    let reversed: Vec<Row> = rows.iter().rev().cloned().collect();
-    let shuffled: Vec<Row> = (0..rows.len()).map(|i| rows[i * 7 % rows.len()].clone()).collect();
+    let reversed: Vec<Run> = rows.iter().rev().cloned().collect();
+    let shuffled: Vec<Run> = (0..rows.len()).map(|i| rows[i * 7 % rows.len()].clone()).collect();
     for other in [reversed, shuffled] {
         for ((name, scene), (_, changed)) in expected.iter().zip(&figures_of(&other)) {
             assert!(scene == changed, "{name} depends on the order of the runs");
@@ -350,8 +367,7 @@ fn the_order_of_the_runs_and_drawing_again_change_no_byte() {
 
 #[test]
 fn methods_and_random_arms_share_an_axis_and_the_kinds_of_their_scores_are_told() {
-    let mut control = searched(run("random", "darts-space", "digits", 0), 5);
-    control.manifest.as_mut().unwrap().preset = "smoke-darts".into();
+    let control = searched(run("random", "darts-space", "digits", 0), 5);
     let all = check(&[searched(run("darts", "first-order", "digits", 0), 5), control, searched(run("enas", "micro", "digits", 0), 5)]);
     let (_, scene) = all.iter().find(|(name, _)| *name == "anytime").unwrap();
     assert_eq!(scene.texts().filter(|t| t.words.starts_with("Anytime curves")).count(), 1);
@@ -362,4 +378,19 @@ fn methods_and_random_arms_share_an_axis_and_the_kinds_of_their_scores_are_told(
     ));
     let all = check(&[searched(run("darts", "first-order", "digits", 0), 5)]);
     assert!(!says(&all, "anytime", "not the same quantity"));
+}
+
+#[test]
+fn a_claim_has_the_colour_of_the_runs_of_its_method_and_is_grey_without_any() {
+    let claims = claims().unwrap();
+    let lines = |runs: &[Run], wanted: scene::Colour| {
+        let scene = accuracy_cost(runs, &claims);
+        scene.marks.iter().filter(|m| matches!(m, scene::Mark::Line { colour, .. } if *colour == wanted)).count()
+    };
+    let (blue, grey) = (scene::Colour(0, 114, 178), style::NEUTRAL.colour);
+    let of_darts =
+        claims.iter().filter(|c| c.method == "darts" && c.gpu_days.is_some() && c.value.is_some() && c.dataset == "cifar10").count();
+    let one = [run("darts", "first-order", "digits", 0)];
+    assert_eq!(lines(&[], blue), 0);
+    assert!(lines(&one, blue) > of_darts && lines(&one, grey) == lines(&[], grey) - of_darts);
 }
