@@ -92,13 +92,14 @@ pub fn member(a: &MemberArguments) -> Result<()> {
     }
 }
 
-/// What to exit with after a process that ended so, and how it ended, in words.
-pub fn how_it_ended(status: ExitStatus) -> (i32, String) {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => (code, format!("ended with exit code {code}")),
-        (None, signal) => {
-            let how = format!("was killed by signal {} (did memory run out?)", signal.unwrap_or_default());
-            (Error::Resource(String::new()).exit_code(), how)
+/// That the process `name` failed, and how.
+pub fn ended(name: &str, status: ExitStatus) -> Error {
+    let (code, how) = match status.code() {
+        Some(code) => (code, format!("ended with exit code {code}")),
+        None => {
+            let signal = status.signal().unwrap_or_default();
+            (Error::Resource(String::new()).exit_code(), format!("was killed by signal {signal} (did memory run out?)"))
         }
-    }
+    };
+    Error::Suite { what: format!("{name} {how}"), code }
 }
