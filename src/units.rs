@@ -67,15 +67,7 @@ pub fn show_bytes(bytes: u64) -> String {
 
 /// Prints a whole number in groups of three: `3,349,342`.
 pub fn show_count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
+    indicatif::HumanCount(n).to_string()
 }
 
 /// Bytes in hexadecimal, two digits each, as digests are written.

@@ -1,7 +1,7 @@
 //! The account of a run: which phase used how much, in this attempt and in earlier ones.
 
-use super::probes::Probes;
 use crate::record::{EndReason, LedgerRow, Phase};
+use crate::shim::DevicePeaks;
 
 /// Readings that the ledger takes at every change of phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -14,8 +14,8 @@ pub struct Reading {
     pub energy_joules: Option<f64>,
     /// Peak of the process since the last reset, bytes.
     pub peak_host_bytes: Option<u64>,
-    /// Peaks of the device allocator since the last reset: (allocated, reserved) bytes.
-    pub peak_device: Option<(u64, u64)>,
+    /// Peaks of the device allocator since the last reset.
+    pub peak_device: Option<DevicePeaks>,
 }
 
 /// Where the readings come from: the machine, or a script in tests.
@@ -26,20 +26,6 @@ pub trait Clock {
     fn read(&mut self) -> Reading;
     /// Starts the peaks anew.
     fn reset_peaks(&mut self);
-}
-
-impl Clock for Probes {
-    fn seconds(&mut self) -> f64 {
-        Probes::seconds(self)
-    }
-
-    fn read(&mut self) -> Reading {
-        Probes::read(self)
-    }
-
-    fn reset_peaks(&mut self) {
-        Probes::reset_peaks(self);
-    }
 }
 
 /// Every moment of an attempt belongs to exactly one phase, so that the phases add up to the wall time.
@@ -88,8 +74,8 @@ impl Ledger {
         row.cpu_seconds = add(row.cpu_seconds, difference(now.cpu_seconds, last.cpu_seconds));
         row.energy_joules = add(row.energy_joules, difference(now.energy_joules, last.energy_joules));
         row.peak_host_bytes = row.peak_host_bytes.max(now.peak_host_bytes);
-        row.peak_device_allocated = row.peak_device_allocated.max(now.peak_device.map(|p| p.0));
-        row.peak_device_reserved = row.peak_device_reserved.max(now.peak_device.map(|p| p.1));
+        row.peak_device_allocated = row.peak_device_allocated.max(now.peak_device.map(|p| p.allocated));
+        row.peak_device_reserved = row.peak_device_reserved.max(now.peak_device.map(|p| p.reserved));
         self.last = now;
     }
 
@@ -150,26 +136,12 @@ impl Ledger {
 
     /// Peak of this attempt's present phase so far: device memory where it is measured, else host memory.
     pub fn peak_bytes(&self) -> Option<u64> {
-        self.last.peak_device.map(|p| p.0).or(self.last.peak_host_bytes)
+        self.last.peak_device.map(|p| p.allocated).or(self.last.peak_host_bytes)
     }
 
     fn row(&mut self, phase: Phase) -> &mut LedgerRow {
         let at = self.rows.iter().position(|r| r.phase == phase).unwrap_or_else(|| {
-            self.rows.push(LedgerRow {
-                phase,
-                attempt: self.attempt,
-                device_seconds: 0.0,
-                cpu_seconds: None,
-                wall_seconds: 0.0,
-                samples: 0,
-                steps: 0,
-                trials: 0,
-                peak_device_allocated: None,
-                peak_device_reserved: None,
-                peak_host_bytes: None,
-                energy_joules: None,
-                end_reason: EndReason::Interrupted,
-            });
+            self.rows.push(LedgerRow { phase, attempt: self.attempt, ..LedgerRow::default() });
             self.rows.len() - 1
         });
         &mut self.rows[at]

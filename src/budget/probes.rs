@@ -1,6 +1,6 @@
 //! All meters of the machine, read together.
 
-use super::ledger::Reading;
+use super::ledger::{Clock, Reading};
 use crate::device::{field, wait_for};
 use crate::shim;
 use nvml_wrapper::Nvml;
@@ -22,37 +22,6 @@ impl Probes {
         Self { device, nvml, start: Instant::now() }
     }
 
-    /// Wall seconds since the meters were made, after the device finished its work.
-    pub fn seconds(&self) -> f64 {
-        wait_for(self.device);
-        self.start.elapsed().as_secs_f64()
-    }
-
-    /// All meters.
-    pub fn read(&self) -> Reading {
-        Reading {
-            wall_seconds: self.seconds(),
-            cpu_seconds: Some(cpu_seconds()),
-            energy_joules: self.energy_joules(),
-            peak_host_bytes: peak_host_bytes(),
-            peak_device: match self.device {
-                Device::Cuda(index) => shim::device_peaks(index).map(|p| (p.allocated, p.reserved)),
-                _ => None,
-            },
-        }
-    }
-
-    /// Starts the peaks of host and device anew. Where the system does not permit it for the host, its peak is that of the process so far.
-    pub fn reset_peaks(&self) {
-        // What earlier work left in the allocator is no part of the next peak.
-        shim::return_memory();
-        // "5" resets the peak resident size, see proc(5).
-        let _ = std::fs::write("/proc/self/clear_refs", "5");
-        if let Device::Cuda(index) = self.device {
-            shim::reset_device_peaks(index);
-        }
-    }
-
     /// Energy that the card used since its driver was loaded.
     fn energy_joules(&self) -> Option<f64> {
         let Device::Cuda(index) = self.device else {
@@ -60,6 +29,34 @@ impl Probes {
         };
         let device = self.nvml.as_ref()?.device_by_pci_bus_id(shim::pci_address(index)?).ok()?;
         Some(device.total_energy_consumption().ok()? as f64 / 1000.0)
+    }
+}
+
+impl Clock for Probes {
+    fn seconds(&mut self) -> f64 {
+        wait_for(self.device);
+        self.start.elapsed().as_secs_f64()
+    }
+
+    fn read(&mut self) -> Reading {
+        Reading {
+            wall_seconds: self.seconds(),
+            cpu_seconds: Some(cpu_seconds()),
+            energy_joules: self.energy_joules(),
+            peak_host_bytes: peak_host_bytes(),
+            peak_device: if let Device::Cuda(index) = self.device { shim::device_peaks(index) } else { None },
+        }
+    }
+
+    /// Where the system does not permit it for the host, its peak is that of the process so far.
+    fn reset_peaks(&mut self) {
+        // What earlier work left in the allocator is no part of the next peak.
+        shim::return_memory();
+        // "5" resets the peak resident size, see proc(5).
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        if let Device::Cuda(index) = self.device {
+            shim::reset_device_peaks(index);
+        }
     }
 }
 
@@ -82,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_meters_move_with_the_work() {
-        let probes = Probes::new(Device::Cpu);
+        let mut probes = Probes::new(Device::Cpu);
         let before = probes.read();
         let block = vec![1u8; 200 << 20];
         let mut sum = 0u64;

@@ -1,10 +1,9 @@
 //! The command line as clap sees it.
 
-use crate::error::{Result, usage};
+use super::values::Seeds;
 use crate::nn::Kernels;
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
-use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -135,16 +134,6 @@ pub struct BenchArguments {
     /// Also writes what was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-}
-
-impl ValueEnum for Kernels {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
 }
 
 /// What `run` and `train` have in common: one run or several, and their place.
@@ -379,36 +368,9 @@ impl RunSettingsArgs {
     }
 }
 
-/// Seeds of the runs.
-#[derive(Clone, Debug)]
-pub struct Seeds(pub Vec<u64>);
-
-impl Seeds {
-    /// Reads `0..3`, `7` or `1,4,9`.
-    fn parse(text: &str) -> Result<Self> {
-        let bad = || usage!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9");
-        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| bad());
-        let seeds: Vec<u64> = match text.split_once("..") {
-            Some((from, to)) => (number(from)?..number(to)?).collect(),
-            None => text.split(',').map(number).collect::<Result<_>>()?,
-        };
-        if seeds.is_empty() { Err(bad()) } else { Ok(Self(seeds)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seeds_are_a_range_or_a_list() {
-        assert_eq!(Seeds::parse("0..3").unwrap().0, [0, 1, 2]);
-        assert_eq!(Seeds::parse("7").unwrap().0, [7]);
-        assert_eq!(Seeds::parse("1, 4,9").unwrap().0, [1, 4, 9]);
-        for bad in ["", "3..3", "a", "1,,2", "-1", "0..x"] {
-            assert!(Seeds::parse(bad).unwrap_err().to_string().contains("0..3"), "{bad}");
-        }
-    }
 
     #[test]
     fn a_budget_is_shared_or_given_to_each_run() {

@@ -1,7 +1,7 @@
 //! `naslab bench`
 
 use super::args::BenchArguments;
-use super::member::{MemberPlan, Work, how_it_ended};
+use super::member::{MemberPlan, Work, ended};
 use super::run::{chosen, open_device, order};
 use super::show::{numbers, plain_table, print_out};
 use crate::error::{Error, Result, resource};
@@ -73,8 +73,7 @@ fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> 
     if output.status.success() {
         return serde_json::from_slice(&output.stdout).map_err(|e| resource!("cannot read what a measurement printed: {e}"));
     }
-    let (code, how) = how_it_ended(output.status);
-    Err(Error::Suite { what: format!("the measurement of {method} by {} {how}", form.name()), code })
+    Err(ended(&format!("the measurement of {method} by {}", form.name()), output.status))
 }
 
 /// A row for each kind of step and form; what the plain form took is the measure.

@@ -1,7 +1,7 @@
 //! `naslab member`: a run of a suite, or a measurement, in a process of its own. The parent resolves everything and writes it to a plan file.
 
 use super::args::{MemberArguments, OutputArgs};
-use super::run::{Place, by_name, conduct, quietly, set_threads, threads};
+use super::run::{by_name, conduct, quietly, set_threads, threads};
 use super::show::{print_out, write_out};
 use crate::device;
 use crate::error::{Error, Result, input};
@@ -60,7 +60,8 @@ impl MemberPlan {
     pub fn command(&self) -> Result<(Command, TempPath)> {
         let failed = |e: std::io::Error| Error::writing(std::env::temp_dir(), &e);
         let file = tempfile::Builder::new().prefix("naslab-member-").suffix(".json").tempfile().map_err(failed)?;
-        serde_json::to_writer(&file, self).map_err(|e| failed(e.into()))?;
+        let plan = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        std::fs::write(file.path(), plan).map_err(failed)?;
         let mut command = Command::new(SELF);
         command.arg0("naslab").arg("member").arg(file.path()).stdin(Stdio::null()).stdout(Stdio::piped());
         Ok((command, file.into_temp_path()))
@@ -78,7 +79,7 @@ pub fn member(a: &MemberArguments) -> Result<()> {
     let method = by_name(&plan.method)?;
     match plan.work {
         Work::Run { out, output, label } => {
-            let directory = conduct(method, &plan.order, Place::Below(Path::new(&out)), &output, &label)?;
+            let directory = conduct(method, &plan.order, |ready| ready.directory(Path::new(&out)), &output, &label)?;
             let mut line = directory.into_os_string().into_vec();
             line.push(b'\n');
             write_out(&line)
@@ -91,13 +92,14 @@ pub fn member(a: &MemberArguments) -> Result<()> {
     }
 }
 
-/// What to exit with after a process that ended so, and how it ended, in words.
-pub fn how_it_ended(status: ExitStatus) -> (i32, String) {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => (code, format!("ended with exit code {code}")),
-        (None, signal) => {
-            let how = format!("was killed by signal {} (did memory run out?)", signal.unwrap_or_default());
-            (Error::Resource(String::new()).exit_code(), how)
+/// That the process `name` failed, and how.
+pub fn ended(name: &str, status: ExitStatus) -> Error {
+    let (code, how) = match status.code() {
+        Some(code) => (code, format!("ended with exit code {code}")),
+        None => {
+            let signal = status.signal().unwrap_or_default();
+            (Error::Resource(String::new()).exit_code(), format!("was killed by signal {signal} (did memory run out?)"))
         }
-    }
+    };
+    Error::Suite { what: format!("{name} {how}"), code }
 }

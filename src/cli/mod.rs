@@ -11,6 +11,7 @@ mod run;
 mod show;
 mod suite;
 mod train;
+mod values;
 
 #[cfg(feature = "report")]
 mod check;

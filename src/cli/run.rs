@@ -6,11 +6,11 @@ use super::show;
 use super::suite::{Member, finished, suite};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
-use crate::lab::{CONTROL, Fixed, Method, Order, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
+use crate::lab::{CONTROL, Fixed, Method, Order, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
 use crate::record::RunDir;
 use crate::reproductions::{METHODS, method};
 use crate::units::SECONDS_PER_DAY;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A run to be made.
 pub struct Planned {
@@ -78,7 +78,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     }
     let method = by_name(&manifest.method)?;
     let label = format!("{} seed {}", manifest.method, order.seed);
-    let directory = conduct(method, &order, Place::Exactly(&a.directory), &a.output, &label)?;
+    let directory = conduct(method, &order, |_| a.directory.clone(), &a.output, &label)?;
     show::results(&[finished(&directory)?])
 }
 
@@ -86,7 +86,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
 pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
     if let [Planned { method, order, .. }] = planned {
         let label = format!("{} seed {}", method.card().name, order.seed);
-        let directory = conduct(*method, order, Place::Below(&runs.out), &runs.output, &label)?;
+        let directory = conduct(*method, order, |ready| ready.directory(&runs.out), &runs.output, &label)?;
         return show::results(&[finished(&directory)?]);
     }
     // What one run would be refused for is said before another is paid for.
@@ -105,23 +105,19 @@ fn member(planned: &Planned, number: usize, of: usize, runs: &Runs) -> Member {
     Member { name: format!("{name} {preset} seed {seed}"), plan: MemberPlan::new(*method, order.clone(), work) }
 }
 
-/// Where a run's directory is.
-pub enum Place<'a> {
-    /// Under its own name in this folder.
-    Below(&'a Path),
-    /// Here.
-    Exactly(&'a Path),
-}
-
-/// Makes a run, or the rest of it, in this process; a finished one is left as it is. Its directory.
-pub fn conduct(method: &dyn Method, order: &Order, place: Place, output: &OutputArgs, label: &str) -> Result<PathBuf> {
+/// Makes a run, or the rest of it, in this process, in the directory that `place` gives; a finished one is left as it is. Returns the
+/// directory.
+pub fn conduct(
+    method: &dyn Method,
+    order: &Order,
+    place: impl FnOnce(&Ready) -> PathBuf,
+    output: &OutputArgs,
+    label: &str,
+) -> Result<PathBuf> {
     let signals = catch_signals()?;
     let one = || {
         let ready = prepare(method, order)?;
-        let directory = match place {
-            Place::Below(out) => ready.directory(out),
-            Place::Exactly(directory) => directory.to_path_buf(),
-        };
+        let directory = place(&ready);
         if directory.join("result.json").exists() && ready.is_same(&directory)? {
             if !output.quiet {
                 eprintln!("{label}: {} is finished, nothing to do", directory.display());

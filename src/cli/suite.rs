@@ -1,7 +1,7 @@
 //! Several runs by one command, one after the other, each in a process of its own: no run sees the memory of another, and one that fails or is
 //! killed does not take the others with it.
 
-use super::member::{MemberPlan, how_it_ended};
+use super::member::{MemberPlan, ended};
 use super::show;
 use crate::error::{Error, Result, resource};
 use crate::lab::Signals;
@@ -33,14 +33,15 @@ pub struct Member {
 pub fn suite(members: &[Member], signals: &Signals) -> Result<()> {
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for Member { name, plan } in members {
-        match outcome(plan, signals)? {
-            Outcome::Finished(directory) => rows.push(finished(&directory)?),
-            Outcome::Failed { code, how } if signals.caught().is_some() => {
+        match outcome(name, plan, signals) {
+            Ok(directory) => rows.push(finished(&directory)?),
+            Err(Error::Suite { what, code }) if signals.caught().is_some() => {
                 show_rows(&rows)?;
-                let what = format!("{name} {how}; {} of {} runs are finished, the same command goes on", rows.len(), members.len());
+                let what = format!("{what}; {} of {} runs are finished, the same command goes on", rows.len(), members.len());
                 return Err(Error::Suite { what, code });
             }
-            Outcome::Failed { code, how } => failed.push((format!("{name} {how}"), code)),
+            Err(Error::Suite { what, code }) => failed.push((what, code)),
+            Err(other) => return Err(other),
         }
     }
     show_rows(&rows)?;
@@ -61,28 +62,20 @@ pub fn finished(directory: &Path) -> Result<show::Row> {
     Ok(show::Row { result: run.result()?.ok_or_else(missing)?, ledger: run.ledger()?.ok_or_else(missing)? })
 }
 
-/// How a member ended.
-enum Outcome {
-    /// With a result in this directory.
-    Finished(PathBuf),
-    /// With what to exit with, and in words.
-    Failed { code: i32, how: String },
-}
-
-/// Runs a member in a process group of its own, so that a signal reaches it once: through us.
-fn outcome(plan: &MemberPlan, signals: &Signals) -> Result<Outcome> {
+/// Runs a member in a process group of its own, so that a signal reaches it once: through us. Its directory, or an [`Error::Suite`] that says how it
+/// ended.
+fn outcome(name: &str, plan: &MemberPlan, signals: &Signals) -> Result<PathBuf> {
     let (mut command, _plan_file) = plan.command()?;
     let mut child = command.process_group(0).spawn().map_err(|e| resource!("cannot start a run: {e}"))?;
     let status = wait(&mut child, signals)?;
     if !status.success() {
-        let (code, how) = how_it_ended(status);
-        return Ok(Outcome::Failed { code, how });
+        return Err(ended(name, status));
     }
     let mut said = Vec::new();
     let pipe = child.stdout.as_mut().expect("its output is a pipe");
     pipe.read_to_end(&mut said).map_err(|e| resource!("cannot read what a run printed: {e}"))?;
     said.pop_if(|last| *last == b'\n');
-    Ok(Outcome::Finished(OsString::from_vec(said).into()))
+    Ok(OsString::from_vec(said).into())
 }
 
 fn wait(child: &mut Child, signals: &Signals) -> Result<ExitStatus> {

@@ -5,7 +5,7 @@ use crate::record::{Blob, Dtype};
 use tch::{Device, Kind, Tensor};
 
 const KINDS: [(Kind, Dtype); 5] =
-    [(Kind::Float, Dtype::F32), (Kind::Double, Dtype::F64), (Kind::Int64, Dtype::I64), (Kind::Uint8, Dtype::U8), (Kind::Bool, Dtype::Bool)];
+    [(Kind::Float, Dtype::F32), (Kind::Double, Dtype::F64), (Kind::Int64, Dtype::I64), (Kind::Uint8, Dtype::U8), (Kind::Bool, Dtype::BOOL)];
 
 /// Copies a tensor to bytes.
 pub fn to_blob(name: &str, tensor: &Tensor) -> Result<Blob> {

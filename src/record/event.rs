@@ -51,11 +51,6 @@ pub enum Event {
     },
     /// A child was trained and scored during the search or selection.
     Trial(TrialRecord),
-    /// The run's state up to here is safe.
-    Checkpoint {
-        /// Steps done in the phase.
-        step: u64,
-    },
     /// Something a reader should know.
     Notice {
         /// In words.

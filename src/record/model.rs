@@ -156,7 +156,7 @@ pub struct Normalisation {
 }
 
 /// The parts of a run. Their times add up to the run's wall time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Finding candidate architectures.
@@ -168,6 +168,7 @@ pub enum Phase {
     /// Scoring it once on the test split.
     Test,
     /// Everything else: opening data, writing records and checkpoints.
+    #[default]
     Overhead,
 }
 
@@ -188,7 +189,7 @@ impl Phase {
 }
 
 /// Why a phase or a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// It did all it was set to do.
@@ -205,7 +206,8 @@ pub enum EndReason {
     Failed,
     /// Host or device memory ran out, or the memory limit was passed.
     OutOfMemory,
-    /// A signal stopped it, or the process died; a later attempt goes on.
+    /// A signal stopped it, or the process died; a later attempt goes on. So is what has not ended yet.
+    #[default]
     Interrupted,
 }
 
@@ -226,7 +228,7 @@ impl EndReason {
 }
 
 /// One phase in one attempt (an attempt is one process working on the run).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LedgerRow {
     /// The phase.
     pub phase: Phase,

@@ -8,9 +8,9 @@ use super::proxies::Pairs;
 use super::summary::{SummaryRow, summarise, summary_csv};
 use super::tables::Tables;
 use super::{drawings, html, proxies, segmentation, text, trials};
-use crate::space::Architecture;
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
+use crate::space::Architecture;
 use std::path::{Path, PathBuf};
 
 /// What a report consists of.

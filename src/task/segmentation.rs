@@ -153,10 +153,6 @@ impl Segmentation {
         let test = Slices::new(&data.test.iter().collect::<Vec<_>>(), window, classes, scale, device);
         Ok((task, SegmentationTest { slices: test }))
     }
-
-    fn spans(&self, part: Part) -> Range<usize> {
-        self.parts.of(part)
-    }
 }
 
 impl Task for Segmentation {
@@ -182,7 +178,7 @@ impl Task for Segmentation {
     }
 
     fn range(&self, part: Part) -> Range<usize> {
-        self.slices.range(&self.spans(part))
+        self.slices.range(&self.parts.of(part))
     }
 
     fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
@@ -190,7 +186,7 @@ impl Task for Segmentation {
     }
 
     fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
-        self.slices.score(self.spans(part), batch, logits, go_on)
+        self.slices.score(self.parts.of(part), batch, logits, go_on)
     }
 }
 

@@ -52,14 +52,14 @@ fn certain(masks: &Tensor, classes: i64) -> Tensor {
 #[test]
 fn parts_are_whole_subjects_and_the_subjects_volumes_stand_together() {
     let (all, test) = task(Limit::default());
-    let names = |part| all.slices.spans[all.spans(part)].iter().map(|s| s.name.as_str()).collect::<Vec<_>>();
+    let names = |part| all.slices.spans[all.parts.of(part)].iter().map(|s| s.name.as_str()).collect::<Vec<_>>();
     assert_eq!(names(Part::Train), ["a1", "a2", "b1"]);
     assert_eq!(names(Part::Valid), ["c1", "c2", "d1"]);
     assert_eq!(names(Part::Retrain).len(), 6);
     assert_eq!(all.counts(&test), [("train", 12), ("valid", 12), ("retrain", 24), ("test", 5)].map(|(n, c)| (n.to_string(), c)).into());
     // Two volumes are to validate; the second of c draws the first with it.
     let (some, _) = task(Limit { search: 6, valid: 2, retrain: 4 });
-    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| some.spans(p).len()), [3, 3, 4]);
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| some.parts.of(p).len()), [3, 3, 4]);
     assert_ne!(some.split_hash, all.split_hash);
     assert_eq!(all.share().split_hash(), all.split_hash);
     assert_eq!(all.share().len(Part::Train), 12);

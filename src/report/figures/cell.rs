@@ -7,8 +7,8 @@ use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
-use crate::space::Architecture;
 use crate::error::Result;
+use crate::space::Architecture;
 use std::collections::BTreeMap;
 
 const TEXT: f64 = 12.5;

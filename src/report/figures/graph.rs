@@ -1,7 +1,7 @@
 //! What is drawn of an architecture, whatever space it is of: its cells or its layers, as they stand in a file.
 
-use crate::space::Architecture;
 use crate::error::{Error, Result};
+use crate::space::Architecture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! Every figure, drawn from any runs: none, one, equal ones, very many, and values and names that are none.
 
 use super::*;
-use crate::space::Architecture;
 use crate::record::{EndReason, Example, ExampleInfo, LedgerRecord, Phase, TrialRecord};
 use crate::report::claims::claims;
 use crate::report::load::{CurvePoint, Reported, Run, Status};
 use crate::report::proxies;
+use crate::space::Architecture;
 use serde_json::json;
 use std::collections::BTreeMap;
 

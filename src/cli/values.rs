@@ -1,0 +1,48 @@
+//! Values of options that are read from text.
+
+use crate::error::{Result, usage};
+use crate::nn::Kernels;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+impl ValueEnum for Kernels {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+/// Seeds of the runs.
+#[derive(Clone, Debug)]
+pub struct Seeds(pub Vec<u64>);
+
+impl Seeds {
+    /// Reads `0..3`, `7` or `1,4,9`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad = || usage!("'{text}' names no seeds; write 0..3 (that is 0, 1, 2), 7, or 1,4,9");
+        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| bad());
+        let seeds: Vec<u64> = match text.split_once("..") {
+            Some((from, to)) => (number(from)?..number(to)?).collect(),
+            None => text.split(',').map(number).collect::<Result<_>>()?,
+        };
+        if seeds.is_empty() { Err(bad()) } else { Ok(Self(seeds)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_range_or_a_list() {
+        assert_eq!(Seeds::parse("0..3").unwrap().0, [0, 1, 2]);
+        assert_eq!(Seeds::parse("7").unwrap().0, [7]);
+        assert_eq!(Seeds::parse("1, 4,9").unwrap().0, [1, 4, 9]);
+        for bad in ["", "3..3", "a", "1,,2", "-1", "0..x"] {
+            assert!(Seeds::parse(bad).unwrap_err().to_string().contains("0..3"), "{bad}");
+        }
+    }
+}
