@@ -7,7 +7,7 @@ use super::frame::{metric_name, unit_and_device};
 use super::grid::Grid;
 use super::load::Run;
 use super::spread::{Spread, percent, significant};
-use super::statistics::{equivalence_to, interval_to};
+use super::statistics::Difference;
 use super::summary::{SummaryRow, or_none, or_unknown};
 use crate::record::Role;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
@@ -99,13 +99,10 @@ fn verdict(row: &SummaryRow, shrunk: bool) -> (Option<f64>, &'static str) {
     if shrunk {
         return (gap, "other settings");
     }
-    let reported = reported / 100.0;
-    let (Some(equal), Some((low, high))) = (equivalence_to(&row.final_scores, reported, MARGIN), interval_to(&row.final_scores, reported))
-    else {
-        return (gap, "n < 3: not tested");
-    };
+    let Some(found) = Difference::to(&row.final_scores, reported / 100.0) else { return (gap, "n < 3: not tested") };
+    let (low, high) = found.interval();
     let words = match () {
-        () if equal < SMALL => "as reported, within 1 point",
+        () if found.equivalence(MARGIN) < SMALL => "as reported, within 1 point",
         () if high < 0.0 => "lower than reported",
         () if low > 0.0 => "higher than reported",
         () => "these seeds do not tell",

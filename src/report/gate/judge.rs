@@ -1,7 +1,7 @@
 //! What counts as a regression.
 
 use super::super::spread::Spread;
-use super::super::statistics::{LEAST, mean, welch_interval};
+use super::super::statistics::{Difference, LEAST, mean};
 use super::baseline::{Entry, Key};
 use crate::error::{Error, Result};
 use crate::record::Phase;
@@ -238,7 +238,7 @@ impl Group<'_> {
         let points = |share: f64| format!("{:.2}", 100.0 * share);
         let show = |s: Spread| s.mean.map_or_else(|| UNKNOWN.into(), |m| format!("{} % (n = {})", points(m), s.n));
         let margin = self.options.margin;
-        let (here, limit, outcome) = match (a.mean.zip(b.mean), welch_interval(&now, &then)) {
+        let (here, limit, outcome) = match (a.mean.zip(b.mean), Difference::of(&now, &then).map(|d| d.interval())) {
             _ if !lost.is_empty() => (format!("{} without score", seeds_text(&lost)), "a score".into(), Outcome::Regression),
             (None, _) => (show(b), UNKNOWN.into(), Outcome::NotCompared),
             (_, Some((low, high))) => {
