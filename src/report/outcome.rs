@@ -149,41 +149,28 @@ fn architectures<'a>(runs: &'a [Run], of: &SummaryRow) -> BTreeSet<&'a str> {
     of.members.iter().filter_map(|i| runs[*i].result.as_ref()).map(|r| r.architecture_hash.as_str()).collect()
 }
 
-/// A measured cost, the card of the paper, and what one card is in the other.
-struct Estimate<'a> {
-    row: &'a SummaryRow,
-    claim: &'a Claim,
-    card: &'a str,
-    factor: f64,
-    days: f64,
-}
-
-impl<'a> Estimate<'a> {
-    fn of(row: &'a SummaryRow) -> Option<Self> {
-        let claim = row.claim.as_ref()?;
-        let card = claim.gpu_model.as_deref()?;
-        let (unit, device) = unit_and_device(&row.cost_unit);
-        let factor = cards::ratio(device, card).filter(|_| unit == "GPU-days")?;
-        Some(Self { row, claim, card, factor, days: row.search_days.mean? })
-    }
-}
-
 /// Costs on the card of the paper, estimated. Empty where no run was on a card that is known.
-pub(super) fn normalised(summary: &[SummaryRow]) -> Grid {
+pub(super) fn normalised<'a>(summary: &'a [SummaryRow]) -> Grid {
+    // With what one card is in the other, and what was measured.
+    let estimate = |row: &'a SummaryRow| {
+        let card = row.claim.as_ref()?.gpu_model.as_deref()?;
+        let (unit, device) = unit_and_device(&row.cost_unit);
+        Some((row, card, cards::ratio(device, card).filter(|_| unit == "GPU-days")?, row.search_days.mean?))
+    };
     let grid = Grid::of(
         "Search cost on the paper's card (estimate)",
         5,
-        summary.iter().filter_map(Estimate::of),
+        summary.iter().filter_map(estimate),
         &[
-            ("method", &|e| e.row.name()),
-            ("data set", &|e| e.row.dataset.clone()),
-            ("preset", &|e| e.row.preset.clone()),
-            ("device", &|e| unit_and_device(&e.row.cost_unit).1.into()),
-            ("paper's card", &|e| e.card.into()),
-            ("measured (GPU-days)", &|e| significant(e.days)),
-            ("factor", &|e| significant(e.factor)),
-            ("estimate (GPU-days of the paper's card)", &|e| significant(e.days * e.factor)),
-            ("paper (GPU-days)", &|e| or_none(e.claim.gpu_days)),
+            ("method", &|(r, ..)| r.name()),
+            ("data set", &|(r, ..)| r.dataset.clone()),
+            ("preset", &|(r, ..)| r.preset.clone()),
+            ("device", &|(r, ..)| unit_and_device(&r.cost_unit).1.into()),
+            ("paper's card", &|(_, card, ..)| card.to_string()),
+            ("measured (GPU-days)", &|(.., days)| significant(*days)),
+            ("factor", &|(_, _, factor, _)| significant(*factor)),
+            ("estimate (GPU-days of the paper's card)", &|(_, _, factor, days)| significant(days * factor)),
+            ("paper (GPU-days)", &|(r, ..)| or_none(claimed(r, |c| c.gpu_days))),
         ],
     );
     Grid { notes: vec![cards::RULE.to_string()], ..grid }

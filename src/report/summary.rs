@@ -123,24 +123,14 @@ pub fn summarise(runs: &[Run], frame: &DataFrame, claims: &[Claim]) -> Result<Ve
 }
 
 fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
-    let mut figures = vec![col(PLACE)];
-    for (name, _) in FIGURES {
-        let values = || col(name).cast(DataType::Float64);
-        figures.extend([
-            values().count().alias(format!("{name}_n")),
-            values().mean().alias(format!("{name}_mean")),
-            values().std(1).alias(format!("{name}_sd")),
-            values().min().alias(format!("{name}_min")),
-            values().max().alias(format!("{name}_max")),
-        ]);
-    }
+    let figures = FIGURES.iter().map(|(name, _)| col(*name).cast(DataType::Float64));
     let keys: Vec<&str> = WORDS.iter().map(|(name, _)| *name).chain(DEVICE).collect();
     runs.clone()
         .lazy()
         .with_row_index(PLACE, None)
         .filter(col("status").eq(lit("finished")))
         .group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<Expr>>())
-        .agg(figures)
+        .agg(figures.chain([col(PLACE)]).collect::<Vec<Expr>>())
         .sort(keys, SortMultipleOptions::default().with_maintain_order(true))
         .collect()
 }
@@ -151,19 +141,14 @@ fn read_row(frame: &DataFrame, i: usize) -> PolarsResult<SummaryRow> {
         *place(&mut row) = frame.column(name)?.str()?.get(i).unwrap_or_default().to_string();
     }
     for (name, place) in FIGURES {
-        *place(&mut row) = read_spread(frame, name, i)?;
+        if let Some(values) = frame.column(name)?.list()?.get_as_series(i) {
+            *place(&mut row) = Spread::of(values.f64()?.iter().flatten());
+        }
     }
     if let Some(places) = frame.column(PLACE)?.list()?.get_as_series(i) {
         row.members = places.u32()?.iter().flatten().map(|place| place as usize).collect();
     }
     Ok(row)
-}
-
-fn read_spread(frame: &DataFrame, name: &str, i: usize) -> PolarsResult<Spread> {
-    let real = |suffix: &str| Ok::<_, PolarsError>(frame.column(&format!("{name}_{suffix}"))?.f64()?.get(i).filter(|v| v.is_finite()));
-    let n = u64::from(frame.column(&format!("{name}_n"))?.u32()?.get(i).unwrap_or(0));
-    let deviation = if n > 1 { real("sd")? } else { None };
-    Ok(Spread { n, mean: real("mean")?, deviation, low: real("min")?, high: real("max")? })
 }
 
 /// Fills in what comes from the runs themselves and from the claims.
