@@ -72,12 +72,18 @@ impl Axis {
         self.zero.then_some((ZERO_AT + ZERO_ROOM) / 2.0)
     }
 
-    /// Keeps a percentage axis from running past 100 and below 0.
-    pub fn within_percent(mut self) -> Self {
-        (self.low, self.high) = (self.low.max(0.0), self.high.min(100.4));
-        self.ticks = linear_ticks(self.low, self.high);
-        self.ticks.retain(|(v, _)| *v <= 100.0);
-        self
+    /// A linear axis around percentages, which does not run past 100 and below 0.
+    pub fn percent(values: impl IntoIterator<Item = f64>) -> Self {
+        let (low, high) = safe_range(values, 1.0);
+        let (low, high) = (low.max(0.0), high.min(100.4));
+        let ticks = linear_ticks(low, high).into_iter().filter(|(v, _)| *v <= 100.0).collect();
+        Self { low, high, log: false, zero: false, ticks }
+    }
+
+    /// Names from top to bottom, at 0, 1 and so on.
+    pub fn names(names: impl Iterator<Item = String>) -> Self {
+        let ticks: Vec<(f64, String)> = names.enumerate().map(|(i, name)| (i as f64, name)).collect();
+        Self { low: ticks.len() as f64 - 0.5, high: -0.5, log: false, zero: false, ticks }
     }
 
     /// Where `value` is: 0 at the low end, 1 at the high end; `None` if it is nowhere on this axis.

@@ -1,7 +1,6 @@
 //! Names beside marks, where they cover nothing.
 
-use super::grid::RIGHT;
-use super::panel::TEXT;
+use super::panel::{RIGHT, TEXT};
 use super::render::text_width;
 use super::scene::{Align, FAINT, Frame, INK, Point, Scene};
 

@@ -55,7 +55,7 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
         top = row(&mut scene, example, lefts.map(|left| left + middle), top) + GAP;
     }
     top += legend(&mut scene, classes, top, width - 2.0 * MARGIN) + 8.0;
-    top += small_print(&mut scene, &notes(examples), MARGIN, top, width - 2.0 * MARGIN);
+    top += small_print(&mut scene, &notes(examples), MARGIN, top);
     scene.height = (top + MARGIN).ceil();
     Ok(scene)
 }

@@ -97,6 +97,11 @@ impl<'a> Experiment<'a> {
         format!("{}, {}, {}", self.dataset, self.preset, metric_name(self.metric))
     }
 
+    /// A title, and where it is.
+    pub fn title(&self, what: &str) -> String {
+        format!("{what}: {}, preset {}", self.dataset, self.preset)
+    }
+
     /// All runs of all series.
     pub fn rows(&self) -> impl Iterator<Item = &Run> {
         self.series.iter().flat_map(|s| s.rows.iter().copied())

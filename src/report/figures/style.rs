@@ -1,7 +1,7 @@
-//! Colour and shape of marks, lines and bars. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
-//! readers, and shapes and hatching tell things apart in grey print.
+//! Colour and shape of marks and lines. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
+//! readers, and shapes tell things apart in grey print.
 
-use super::scene::{Colour, Frame, INK, PAPER, Point, Scene, polar};
+use super::scene::{Colour, INK, PAPER, Point, Scene, polar};
 use crate::record::{Mark, Shape};
 
 /// Colours of lines by the state that they leave.
@@ -128,70 +128,9 @@ fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
     }
 }
 
-/// What a bar is filled with, to be told apart in grey print.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fill {
-    /// Of the ground.
-    pub colour: Colour,
-    /// Lines on it.
-    pub hatch: Hatch,
-}
-
-/// Lines on a ground.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hatch {
-    /// None.
-    Plain,
-    /// From the lower left to the upper right.
-    Rising,
-    /// From the upper left to the lower right.
-    Falling,
-}
-
-/// A framed rectangle.
-pub fn filled(scene: &mut Scene, f: Frame, fill: Fill) {
-    const APART: f64 = 6.0;
-    let corners = vec![(f.x0, f.y0), (f.x1, f.y0), (f.x1, f.y1), (f.x0, f.y1)];
-    scene.area(corners.clone(), fill.colour);
-    let height = f.y1 - f.y0;
-    // How far a line leans to the right on its way down.
-    let lean = match fill.hatch {
-        Hatch::Plain => None,
-        Hatch::Rising => Some(-height),
-        Hatch::Falling => Some(height),
-    };
-    if let Some(lean) = lean {
-        let mut x = f.x0 + APART / 2.0 - lean.max(0.0);
-        while x < f.x1 - lean.min(0.0) {
-            // The part of the way down on which the line is within the rectangle.
-            let [a, b] = [f.x0, f.x1].map(|edge| ((edge - x) / lean).clamp(0.0, 1.0));
-            let at = |t: f64| (x + lean * t, f.y0 + height * t);
-            scene.line(vec![at(a.min(b)), at(a.max(b))], 0.9, INK);
-            x += APART;
-        }
-    }
-    scene.line([corners.as_slice(), &corners[..1]].concat(), 0.9, INK);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::scene;
-
-    #[test]
-    fn hatching_stays_within_its_bar() {
-        for hatch in [Hatch::Plain, Hatch::Rising, Hatch::Falling] {
-            for width in [0.5, 4.0, 90.0] {
-                let mut scene = Scene::new("", 100.0, 30.0);
-                filled(&mut scene, Frame { x0: 5.0, y0: 5.0, x1: 5.0 + width, y1: 21.0 }, Fill { colour: INK, hatch });
-                let lines = scene.marks.iter().filter_map(|m| if let scene::Mark::Line { points, .. } = m { Some(points) } else { None });
-                let all: Vec<Point> = lines.flatten().copied().collect();
-                let inside = |(x, y): &Point| (5.0 - 1e-9..=5.0 + width + 1e-9).contains(x) && (5.0 - 1e-9..=21.0 + 1e-9).contains(y);
-                assert!(all.iter().all(inside), "{hatch:?}: {all:?}");
-                assert!(if hatch == Hatch::Plain { all.len() == 5 } else { width < 3.0 || all.len() > 5 }, "{hatch:?} {width}: {all:?}");
-            }
-        }
-    }
 
     #[test]
     fn groups_of_one_method_look_different() {
