@@ -20,6 +20,11 @@ pub const GRID: Colour = Colour(0xDD, 0xDD, 0xDD);
 pub const PAPER: Colour = Colour(0xFF, 0xFF, 0xFF);
 
 impl Colour {
+    /// From six hexadecimal digits.
+    pub const fn of(hex: u32) -> Self {
+        Self((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
+    }
+
     /// Mixed with white: 0 stays, 1 is white.
     pub fn lighter(self, by: f64) -> Self {
         self.mixed(PAPER, by)
