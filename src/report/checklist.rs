@@ -53,10 +53,10 @@ fn items(e: &Experiment, comparisons: &[Comparison]) -> Vec<(&'static str, Answe
     vec![
         ("code of search, search space and final training is available", code(e)),
         ("hyper-parameters and seeds of search and final training are recorded", met("settings and seed are in every manifest.json")),
-        ("all methods use the same data and the same split", agree(e, "data", &|r| Some(split(r)))),
+        ("all methods use the same data and the same split", agree(e, "data", &|m| format!("{} {}", m.data.hash, m.data.split_hash))),
         ("all methods use the same final training", same_training(e)),
-        ("all methods have the same budget", agree(e, "limits", &|r| r.manifest.as_ref().map(|m| format!("{:?}", m.limits)))),
-        ("confounders are controlled: same device, threads, libraries, program", agree(e, "machine and program", &|r| Some(machine(r)))),
+        ("all methods have the same budget", agree(e, "limits", &|m| format!("{:?}", m.limits))),
+        ("confounders are controlled: same device, threads, libraries, program", agree(e, "machine and program", &machine)),
         ("performance over time is shown", over_time(e)),
         ("compared with random search in the same space", random(e, comparisons)),
         ("several runs, with their seeds", repeated(e)),
@@ -79,29 +79,23 @@ fn code(e: &Experiment) -> Answer {
     }
 }
 
-/// Data and seed decide the split, so only equal seeds can be compared.
-fn split(row: &Run) -> String {
-    row.manifest.as_ref().map_or_else(String::new, |m| format!("{} {}", m.data.hash, m.data.split_hash))
+fn machine(m: &Manifest) -> String {
+    format!("{} {} {} {}", m.device.name, m.device.threads, m.libtorch, m.program.commit)
 }
 
-fn machine(row: &Run) -> String {
-    let of = |m: &Manifest| format!("{} {} {} {}", m.device.name, m.device.threads, m.libtorch, m.program.commit);
-    row.manifest.as_ref().map_or_else(String::new, of)
-}
-
-/// Whether runs of one seed agree over the methods; names the methods that differ from the most common value.
-fn agree(e: &Experiment, what: &str, get: &dyn Fn(&Run) -> Option<String>) -> Answer {
-    let mut by_seed: BTreeMap<u64, Vec<(&str, String)>> = BTreeMap::new();
+/// Whether runs of one seed agree over the methods (data and seed decide the split, so only equal seeds can be compared); names the methods that differ from the most common value.
+fn agree(e: &Experiment, what: &str, get: &dyn Fn(&Manifest) -> String) -> Answer {
+    let mut by_seed: BTreeMap<u64, Vec<(&str, Option<String>)>> = BTreeMap::new();
     for series in &e.series {
         for row in &series.rows {
-            by_seed.entry(row.seed().unwrap_or(0)).or_default().push((&series.name, get(row).unwrap_or_default()));
+            by_seed.entry(row.seed().unwrap_or(0)).or_default().push((&series.name, row.manifest.as_ref().map(get)));
         }
     }
     let mut others = BTreeSet::new();
     for values in by_seed.values() {
-        let count = |v: &str| values.iter().filter(|(_, w)| w == v).count();
-        let common = values.iter().max_by_key(|(_, v)| count(v)).map(|(_, v)| v.clone());
-        others.extend(values.iter().filter(|(_, v)| Some(v) != common.as_ref()).map(|(name, _)| (*name).to_string()));
+        let count = |v: &Option<String>| values.iter().filter(|(_, w)| w == v).count();
+        let common = values.iter().map(|(_, v)| v).max_by_key(|v| count(v));
+        others.extend(values.iter().filter(|(_, v)| Some(v) != common).map(|(name, _)| (*name).to_string()));
     }
     let (equal, not) = ("are equal for equal seeds", "of most differ from those of");
     unless(others, &format!("the recorded {what} {equal}"), &format!("the recorded {what} {not}"))

@@ -1,6 +1,6 @@
 //! How well one score of an architecture predicts another: Pearson, Spearman, Kendall, each with a bootstrap interval.
 
-use super::statistics::{self, ranks, resample};
+use super::statistics::{bootstrap, ranks, resample};
 
 /// Fewer pairs than this get no interval.
 const LEAST: usize = 5;
@@ -29,15 +29,12 @@ pub struct Correlation {
 
 /// Correlates pairs of finite numbers.
 pub fn correlate(pairs: &[(f64, f64)]) -> Correlation {
-    let of = |f: fn(&[(f64, f64)]) -> Option<f64>| Coefficient { value: f(pairs), interval: bootstrap(pairs, f) };
+    let of = |f: fn(&[(f64, f64)]) -> Option<f64>| {
+        let value = f(pairs);
+        let interval = value.filter(|_| pairs.len() >= LEAST).and_then(|_| bootstrap(pairs.len(), |rng| f(&resample(pairs, rng))));
+        Coefficient { value, interval }
+    };
     Correlation { n: pairs.len(), pearson: of(pearson), spearman: of(spearman), kendall: of(kendall) }
-}
-
-fn bootstrap(pairs: &[(f64, f64)], f: fn(&[(f64, f64)]) -> Option<f64>) -> Option<(f64, f64)> {
-    if pairs.len() < LEAST || f(pairs).is_none() {
-        return None;
-    }
-    statistics::bootstrap(pairs.len(), |rng| f(&resample(pairs, rng)))
 }
 
 /// Product-moment correlation.

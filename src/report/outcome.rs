@@ -19,6 +19,13 @@ const SMALL: f64 = 0.05;
 /// Scores, sizes and costs, each beside the paper's. What the claims' errata say are footnotes.
 pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow]) -> Grid {
     let judged = summary.iter().map(|row| (row, verdict(row, shrunk(runs, row))));
+    let days = |c: &Claim| Some(format!("{} ({})", c.gpu_days?, c.gpu_model.as_deref().unwrap_or("card unknown")));
+    // In days of the row's device, and in seconds.
+    let cost =
+        |r: &SummaryRow, d: f64| format!("{} {} ({})", significant(d), unit_and_device(&r.cost_unit).0, show_seconds(d * SECONDS_PER_DAY));
+    let seeds = |r: &SummaryRow| format!("{} {}", r.seeds_text(), if r.role() == Role::Training { "training" } else { "search" });
+    // The best of several is no mean and has a column of its own.
+    let best = |score: Spread| score.high.filter(|_| score.n > 1).map(|high| format!("{:.2} of {}", 100.0 * high, score.n));
     let interval = |(low, high): (f64, f64)| format!("{:.2} to {:.2}", 100.0 * low, 100.0 * high);
     let mut grid = Grid::of(
         "Outcome",
@@ -34,7 +41,7 @@ pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("paper (%)", &|(r, _)| r.claim_text()),
             ("here (%)", &|(r, _)| percent(r.final_score)),
             ("95 % interval", &|(r, _)| or_none(r.final_interval.map(interval))),
-            ("best seed (%)", &|(r, _)| best_seed(r.final_score)),
+            ("best seed (%)", &|(r, _)| or_none(best(r.final_score))),
             ("gap (points)", &|(_, (gap, _))| or_none(gap.map(|g| format!("{g:+.2}")))),
             ("verdict", &|(_, (_, verdict))| verdict.to_string()),
             ("paper's parameters", &|(r, _)| or_none(claimed(r, |c| c.params).map(|p| format!("{p} M")))),
@@ -59,27 +66,6 @@ const PAPER: usize = 6;
 
 fn claimed<T>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> Option<T> {
     row.claim.as_ref().and_then(get)
-}
-
-/// GPU-days of a claim, with the card.
-fn days(claim: &Claim) -> Option<String> {
-    Some(format!("{} ({})", claim.gpu_days?, claim.gpu_model.as_deref().unwrap_or("card unknown")))
-}
-
-/// A cost in days of the row's device, and in seconds.
-fn cost(row: &SummaryRow, days: f64) -> String {
-    format!("{} {} ({})", significant(days), unit_and_device(&row.cost_unit).0, show_seconds(days * SECONDS_PER_DAY))
-}
-
-/// How many seeds, and of what.
-fn seeds(row: &SummaryRow) -> String {
-    let kind = if row.role() == Role::Training { "training" } else { "search" };
-    format!("{} {kind}", row.seeds_text())
-}
-
-/// The best of several is no mean and has a column of its own.
-fn best_seed(score: Spread) -> String {
-    or_none(score.high.filter(|_| score.n > 1).map(|high| format!("{:.2} of {}", 100.0 * high, score.n)))
 }
 
 /// Whether any run of the row has settings other than the paper's.

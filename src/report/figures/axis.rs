@@ -53,6 +53,11 @@ impl Axis {
         Self { low: 0.0, high, log: false, zero: false, ticks: linear_ticks(0.0, high) }
     }
 
+    /// Whether it has names, not numbers.
+    pub fn is_of_names(&self) -> bool {
+        self.low > self.high
+    }
+
     /// A logarithmic axis around those `values` that are above zero, at least one decade wide. If there is a zero among them it has a
     /// place before the scale.
     pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
@@ -204,12 +209,12 @@ mod tests {
     #[test]
     fn ticks_read_well() {
         let words = |axis: &Axis| axis.ticks.iter().map(|t| t.1.clone()).collect::<Vec<_>>();
-        assert_eq!(words(&Axis::linear([5.0, 95.0], 1.0).within_percent()), ["0", "20", "40", "60", "80", "100"]);
+        assert_eq!(words(&Axis::percent([5.0, 95.0])), ["0", "20", "40", "60", "80", "100"]);
         assert_eq!(words(&Axis::from_zero([3e-7], 1e-9)), ["0", "5e-8", "1.0e-7", "1.5e-7", "2.0e-7", "2.5e-7", "3.0e-7"]);
         assert_eq!(words(&Axis::from_zero([4.1e9], 1.0)), ["0", "1e9", "2e9", "3e9", "4e9"]);
         assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
-        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.6", "99.8", "100.0"]);
+        assert_eq!(words(&Axis::percent([100.0, 100.0])), ["99.6", "99.8", "100.0"]);
     }
 }

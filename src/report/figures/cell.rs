@@ -86,19 +86,15 @@ fn draw_cell(cell: &Graph, name: &str, title: &str) -> Scene {
         ),
         other => (format!("{other} cell"), before, foot),
     };
-    labelled(cell, inputs, &format!("{title}: {kind}"), &foot)
-}
-
-fn labelled(cell: &Graph, inputs: [&str; 2], title: &str, foot: &str) -> Scene {
     let mut cell = cell.clone();
     let mut columns = columns(&mut cell);
     let items = || columns.iter().flat_map(|c| &c.items);
     let top = items().map(|i| i.y - height(&cell, i.item) / 2.0).fold(f64::INFINITY, f64::min);
     let bottom = items().map(|i| i.y + height(&cell, i.item) / 2.0).fold(f64::NEG_INFINITY, f64::max);
     let right = columns.last().map_or(0.0, |c| c.right);
-    let title = &fitted(title, TEXT + 1.5, true, right.max(LONGEST));
+    let title = &fitted(&format!("{title}: {kind}"), TEXT + 1.5, true, right.max(LONGEST));
     let width = (right + MARGIN).max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN);
-    let feet = wrap(foot, TEXT - 2.0, width - 2.0 * MARGIN);
+    let feet = wrap(&foot, TEXT - 2.0, width - 2.0 * MARGIN);
     let mut scene = Scene::new(title, width.ceil(), (bottom - top + TITLE + 2.0 * MARGIN + FOOT * feet.len() as f64).ceil());
     columns.iter_mut().flat_map(|c| &mut c.items).for_each(|i| i.y += TITLE + MARGIN - top);
     scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);

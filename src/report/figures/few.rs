@@ -52,17 +52,13 @@ impl<'a> Few<'a> {
     /// One note for each reason that `why` gives for some runs, naming their groups: `Not shown, no final score: darts on digits (1 of 3).`
     pub fn missing(&self, what: &str, why: impl Fn(&Run) -> Option<String>) -> Vec<String> {
         let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let cut = |words: &str| fitted(words, TEXT, false, 180.0);
         for (group, series) in self.all() {
             let mut counts: BTreeMap<String, u64> = BTreeMap::new();
             series.rows.iter().filter_map(|r| why(r)).for_each(|reason| *counts.entry(reason).or_default() += 1);
-            for (reason, n) in counts {
-                reasons.entry(reason).or_default().push(format!(
-                    "{} ({} of {})",
-                    of(group, series),
-                    show_count(n),
-                    show_count(series.rows.len() as u64)
-                ));
-            }
+            let name = format!("{} on {}", cut(&series.name), cut(group.dataset));
+            let words = |n| format!("{name} ({} of {})", show_count(n), show_count(series.rows.len() as u64));
+            counts.into_iter().for_each(|(reason, n)| reasons.entry(reason).or_default().push(words(n)));
         }
         reasons.into_iter().map(|(reason, names)| format!("{what}, {reason}: {}.", listed(&names))).collect()
     }
@@ -71,12 +67,6 @@ impl<'a> Few<'a> {
     pub fn curves(&self) -> usize {
         (CURVES.0 / self.all().count().max(1)).clamp(1, CURVES.1)
     }
-}
-
-/// Group and where it stands, cut if it is very long.
-fn of(group: &Experiment, series: &Series) -> String {
-    let name = |words: &str| fitted(words, TEXT, false, 180.0);
-    format!("{} on {}", name(&series.name), name(group.dataset))
 }
 
 fn listed(names: &[String]) -> String {

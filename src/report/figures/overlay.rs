@@ -2,7 +2,7 @@
 
 use super::panel::small_print;
 use super::render::{PNG_SCALE, text_width};
-use super::scene::{Align, Colour, Frame, INK, Picture, Scene};
+use super::scene::{Align, Colour, Frame, INK, Mark, Picture, Scene};
 use super::style::class_colour;
 use super::words::{clip, fitted};
 use crate::error::{Error, Result};
@@ -118,7 +118,7 @@ fn row(scene: &mut Scene, example: &Example, lefts: [f64; 3], top: f64) -> f64 {
     };
     for (left, mask) in lefts.into_iter().zip([None, Some(&example.truth), Some(&example.predicted)]) {
         let pixels = (0..columns * rows).map(|i| shade(mask, i % columns, i / columns)).collect();
-        scene.picture(Picture { columns, pixels }, (left, top), 1.0 / PNG_SCALE as f64);
+        scene.marks.push(Mark::Picture { picture: Picture { columns, pixels }, at: (left, top), side: 1.0 / PNG_SCALE as f64 });
     }
     let bottom = top + rows as f64 / PNG_SCALE as f64;
     bottom.max(words(scene, example, top)).ceil()
@@ -172,7 +172,6 @@ fn notes(examples: &[Example]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::record::ExampleInfo;
-    use crate::report::figures::scene::Mark;
     use std::collections::BTreeSet;
 
     fn example(width: usize, height: usize, truth: Vec<u8>) -> Example {

@@ -131,7 +131,9 @@ fn grid(scene: &mut Scene, f: Frame, x_axis: &Axis, y_axis: &Axis) {
     for (value, words) in &y_axis.ticks {
         let Some(share) = y_axis.place(*value) else { continue };
         let y = f.y1 - share * (f.y1 - f.y0);
-        scene.line(vec![(f.x0, y), (f.x1, y)], 0.8, GRID);
+        if !y_axis.is_of_names() {
+            scene.line(vec![(f.x0, y), (f.x1, y)], 0.8, GRID);
+        }
         scene.text(words, (f.x0 - 7.0, y + 4.0), TEXT - 1.0, Align::Right, INK);
     }
     scene.line(vec![(f.x0, f.y0), (f.x0, f.y1), (f.x1, f.y1)], 1.1, INK);

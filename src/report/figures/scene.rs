@@ -234,11 +234,6 @@ impl Scene {
         self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: false, align: Align::Centre, colour, upward: true }));
     }
 
-    /// A picture with its top left corner at `at`; a pixel of it is `side` long.
-    pub fn picture(&mut self, picture: Picture, at: Point, side: f64) {
-        self.marks.push(Mark::Picture { picture, at, side });
-    }
-
     /// Puts another page on this one with its top left corner at `at`.
     pub fn place(&mut self, other: Self, at: Point) {
         let moved = |points: Vec<Point>| points.into_iter().map(|(x, y)| (x + at.0, y + at.1)).collect();

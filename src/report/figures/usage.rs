@@ -24,10 +24,10 @@ type Bar = (String, Vec<(f64, Colour)>, String);
 
 /// The phases in the order in which they run, as readers call them, in colours that differ in grey print too.
 const PARTS: [(Phase, &str, Colour); 5] = [
-    (Phase::Search, "search", Colour(0x00, 0x2A, 0x45)),
+    (Phase::Search, "search", Colour(0x00, 0x26, 0x40)),
     (Phase::Select, "selection", Colour(0xD5, 0x5E, 0x00)),
     (Phase::Retrain, "retraining", Colour(0x8C, 0xCB, 0xF0)),
-    (Phase::Test, "test", Colour(0x48, 0x48, 0x48)),
+    (Phase::Test, "test", Colour(0x4B, 0x4B, 0x4B)),
     (Phase::Overhead, "overhead", Colour(0xE6, 0xE6, 0xE6)),
 ];
 

@@ -1,6 +1,7 @@
 //! One row a run: what the gate remembers of it. The same rows come from a baseline file and from run directories.
 
 use super::super::load::{Run, Status, load_runs};
+use super::super::summary::full_name;
 use crate::error::{Error, Result};
 use crate::record::{Phase, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -63,8 +64,7 @@ pub type Key = [String; 7];
 
 /// A group for a reader.
 pub fn words([dataset, preset, method, variant, _, _, device]: &Key) -> String {
-    let variant = if variant.is_empty() { String::new() } else { format!(" ({variant})") };
-    format!("{method}{variant}, {dataset}, {preset}, {device}")
+    format!("{}, {dataset}, {preset}, {device}", full_name(method, variant))
 }
 
 impl Entry {
