@@ -188,10 +188,8 @@ fn parse(text: &str) -> Result<Vec<Claim>> {
 pub fn methods(claims: &[Claim], of_segmentation: bool) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     let segments = |method: &str| claims.iter().any(|c| c.method == method && c.metric.of_segmentation());
-    for claim in claims {
-        if !names.contains(&claim.method.as_str()) && segments(&claim.method) == of_segmentation {
-            names.push(&claim.method);
-        }
+    for claim in claims.iter().filter(|c| segments(&c.method) == of_segmentation) {
+        names.extend((!names.contains(&claim.method.as_str())).then_some(claim.method.as_str()));
     }
     names
 }

@@ -2,7 +2,7 @@
 
 use super::frame::metric_name;
 use super::grid::Grid;
-use super::statistics::{Interval, difference_interval, equivalence, holm, mann_whitney, mean};
+use super::statistics::{Difference, Interval, difference_interval, holm, mann_whitney, mean};
 use super::summary::{NONE, SummaryRow};
 use crate::record::{Limits, settings_digest};
 
@@ -59,7 +59,7 @@ fn compare<'a>(method: &'a SummaryRow, control: &'a SummaryRow) -> Comparison<'a
         interval: difference_interval(a, b),
         differs: mann_whitney(a, b),
         holm: None,
-        equivalence: equivalence(a, b, MARGIN),
+        equivalence: Difference::of(a, b).map(|d| d.equivalence(MARGIN)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How well one score of an architecture predicts another: Pearson, Spearman, Kendall, each with a bootstrap interval.
 
-use super::statistics::{self, ranks, resample};
+use super::statistics::{bootstrap, ranks, resample};
 
 /// Fewer pairs than this get no interval.
 const LEAST: usize = 5;
@@ -29,15 +29,12 @@ pub struct Correlation {
 
 /// Correlates pairs of finite numbers.
 pub fn correlate(pairs: &[(f64, f64)]) -> Correlation {
-    let of = |f: fn(&[(f64, f64)]) -> Option<f64>| Coefficient { value: f(pairs), interval: bootstrap(pairs, f) };
+    let of = |f: fn(&[(f64, f64)]) -> Option<f64>| {
+        let value = f(pairs);
+        let interval = value.filter(|_| pairs.len() >= LEAST).and_then(|_| bootstrap(pairs.len(), |rng| f(&resample(pairs, rng))));
+        Coefficient { value, interval }
+    };
     Correlation { n: pairs.len(), pearson: of(pearson), spearman: of(spearman), kendall: of(kendall) }
-}
-
-fn bootstrap(pairs: &[(f64, f64)], f: fn(&[(f64, f64)]) -> Option<f64>) -> Option<(f64, f64)> {
-    if pairs.len() < LEAST || f(pairs).is_none() {
-        return None;
-    }
-    statistics::bootstrap(pairs.len(), |rng| f(&resample(pairs, rng)))
 }
 
 /// Product-moment correlation.
@@ -60,7 +57,7 @@ fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
 }
 
 /// Tau-b: concordant less discordant pairs of pairs over the geometric mean of those that are not tied. Sorted by x, the discordant ones are
-/// those that sorting by y then has to swap (Knight 1966), so a thousand resamples of a thousand pairs take seconds, not minutes.
+/// those whose y then stand in the wrong order (Knight 1966), so a thousand resamples of a thousand pairs take seconds, not minutes.
 fn kendall(pairs: &[(f64, f64)]) -> Option<f64> {
     let mut sorted = pairs.to_vec();
     // Adding zero makes -0.0 and 0.0 one number.
@@ -68,8 +65,9 @@ fn kendall(pairs: &[(f64, f64)]) -> Option<f64> {
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let tied_x = tied(sorted.chunk_by(|a, b| a.0 == b.0));
     let tied_both = tied(sorted.chunk_by(|a, b| a == b));
+    let discordant = inversions(sorted.iter().map(|p| p.1));
     let mut y: Vec<f64> = sorted.iter().map(|p| p.1).collect();
-    let discordant = sort_and_count(&mut y);
+    y.sort_by(f64::total_cmp);
     let tied_y = tied(y.chunk_by(|a, b| a == b));
     let all = choices(pairs.len());
     let (x, y) = (all - tied_x, all - tied_y);
@@ -87,30 +85,15 @@ fn choices(n: usize) -> f64 {
     n as f64 * (n as f64 - 1.0) / 2.0
 }
 
-/// Sorts by merging; returns how many pairs stood in the wrong order.
-fn sort_and_count(values: &mut [f64]) -> f64 {
-    let middle = values.len() / 2;
-    if middle == 0 {
-        return 0.0;
-    }
-    let (left, right) = values.split_at_mut(middle);
-    let mut count = sort_and_count(left) + sort_and_count(right);
-    let (mut i, mut j) = (0, 0);
-    let mut merged = Vec::with_capacity(left.len() + right.len());
-    while i < left.len() && j < right.len() {
-        if right[j] < left[i] {
-            count += (left.len() - i) as f64;
-            merged.push(right[j]);
-            j += 1;
-        } else {
-            merged.push(left[i]);
-            i += 1;
-        }
-    }
-    merged.extend_from_slice(&left[i..]);
-    merged.extend_from_slice(&right[j..]);
-    values.copy_from_slice(&merged);
-    count
+/// How many pairs stand in the wrong order: each value against those before it, which are kept sorted.
+fn inversions(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = Vec::new();
+    let insert = |value: f64| {
+        let at = sorted.partition_point(|v| *v <= value);
+        sorted.insert(at, value);
+        (sorted.len() - 1 - at) as f64
+    };
+    values.map(insert).sum()
 }
 
 #[cfg(test)]

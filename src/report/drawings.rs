@@ -32,14 +32,8 @@ pub(super) struct Drawing {
 
 /// The cells of the first runs of each row.
 pub(super) fn cells(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
-    let mut kind = Kind { name: "cell", what: "its cell", lines: true, names: BTreeSet::new() };
-    let (drawn, skipped) = first_of_each(finished(runs), CELLS_A_ROW);
-    let mut drawings = Vec::new();
-    for (run, result) in drawn {
-        if let Some(scene) = figures::architecture(&result.architecture, &title(result)).transpose() {
-            drawings.extend(kind.draw(run, result, scene, warnings)?);
-        }
-    }
+    let scene = |_: &Run, result: &RunResult| figures::architecture(&result.architecture, &title(result)).transpose();
+    let (drawings, skipped) = draw("cell", "its cell", CELLS_A_ROW, finished(runs), scene, warnings)?;
     if skipped > 0 {
         warnings.push(format!(
             "{skipped} more cells are not drawn (the first {CELLS_A_ROW} of each row are); naslab draw RUN/finding.json draws any"
@@ -50,15 +44,13 @@ pub(super) fn cells(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Draw
 
 /// Test slices of the first segmentations of each row. What is missing or damaged is a warning.
 pub(super) fn overlays(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
-    let mut kind = Kind { name: "overlay", what: "its test slices", lines: false, names: BTreeSet::new() };
-    let (drawn, skipped) = first_of_each(finished(runs).filter(|(_, r)| r.segmentation.is_some()), OVERLAYS_A_ROW);
-    let mut drawings = Vec::new();
-    for (run, result) in drawn {
+    let segmented = finished(runs).filter(|(_, r)| r.segmentation.is_some());
+    let scene = |run: &Run, result: &RunResult| {
         let classes: Vec<&str> = result.segmentation.iter().flat_map(|s| &s.classes).map(|c| c.name.as_str()).collect();
-        let title = format!("{}: test slices", title(result));
-        let scene = RunDir::open(&run.folder).and_then(|run| run.examples()).and_then(|e| figures::overlay(&e, &classes, &title));
-        drawings.extend(kind.draw(run, result, scene, warnings)?);
-    }
+        let examples = RunDir::open(&run.folder).and_then(|run| run.examples());
+        Some(examples.and_then(|e| figures::overlay(&e, &classes, &format!("{}: test slices", title(result)))))
+    };
+    let (drawings, skipped) = draw("overlay", "its test slices", OVERLAYS_A_ROW, segmented, scene, warnings)?;
     if skipped > 0 {
         warnings
             .push(format!("test slices of {skipped} more runs are not drawn (those of the first {OVERLAYS_A_ROW} runs of each row are)"));
@@ -66,49 +58,40 @@ pub(super) fn overlays(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<D
     Ok(drawings)
 }
 
-/// What is drawn of a run.
-struct Kind {
-    /// How names of files begin.
-    name: &'static str,
-    /// In a sentence.
-    what: &'static str,
-    /// It is worth an SVG.
-    lines: bool,
-    /// Names that are taken.
-    names: BTreeSet<String>,
-}
-
-impl Kind {
-    /// `None`, and a warning, where there is no scene.
-    fn draw(&mut self, run: &Run, result: &RunResult, scene: Result<Scene>, warnings: &mut Vec<String>) -> Result<Option<Drawing>> {
-        let scene = match scene {
-            Ok(scene) => scene,
-            Err(e) => {
-                warnings.push(format!("{}: {} cannot be drawn: {e}", run.name, self.what));
-                return Ok(None);
+/// Draws the first `most` runs of each experiment; returns with them how many more there are. A scene that cannot be made is a warning.
+fn draw<'a>(
+    kind: &str,
+    what: &str,
+    most: usize,
+    runs: impl Iterator<Item = (&'a Run, &'a RunResult)>,
+    scene: impl Fn(&Run, &RunResult) -> Option<Result<Scene>>,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<Drawing>, usize)> {
+    let (mut counts, mut names): (BTreeMap<_, usize>, _) = (BTreeMap::new(), BTreeSet::new());
+    let (mut drawings, mut skipped) = (Vec::new(), 0);
+    for (run, result) in runs {
+        let count = counts.entry((&result.method, &result.variant, &result.dataset, &result.preset, &run.protocol)).or_default();
+        *count += 1;
+        if *count > most {
+            skipped += 1;
+            continue;
+        }
+        match scene(run, result) {
+            None => (),
+            Some(Err(e)) => warnings.push(format!("{}: {what} cannot be drawn: {e}", run.name)),
+            Some(Ok(scene)) => {
+                // A test slice is no drawing of lines.
+                let svg = if kind == "cell" { Some(figures::svg(&scene)?) } else { None };
+                let (name, png) = (file_name(kind, result, &mut names), figures::png(&scene)?);
+                drawings.push(Drawing { name, title: scene.title, width: scene.width, height: scene.height, svg, png });
             }
-        };
-        let svg = if self.lines { Some(figures::svg(&scene)?) } else { None };
-        let png = figures::png(&scene)?;
-        let name = file_name(self.name, result, &mut self.names);
-        Ok(Some(Drawing { name, title: scene.title, width: scene.width, height: scene.height, svg, png }))
+        }
     }
+    Ok((drawings, skipped))
 }
 
 fn finished(runs: &[Run]) -> impl Iterator<Item = (&Run, &RunResult)> {
     runs.iter().filter(|r| r.counts()).filter_map(|r| Some((r, r.result.as_ref()?)))
-}
-
-/// The first `most` runs of each experiment, and how many more there are.
-fn first_of_each<'a>(runs: impl Iterator<Item = (&'a Run, &'a RunResult)>, most: usize) -> (Vec<(&'a Run, &'a RunResult)>, usize) {
-    let mut counts: BTreeMap<[&str; 5], usize> = BTreeMap::new();
-    let (first, more): (Vec<_>, Vec<_>) = runs.partition(|(run, r)| {
-        let group = [&r.method, &r.variant, &r.dataset, &r.preset, run.protocol.as_deref().unwrap_or_default()];
-        let count = counts.entry(group).or_default();
-        *count += 1;
-        *count <= most
-    });
-    (first, more.len())
 }
 
 fn title(r: &RunResult) -> String {

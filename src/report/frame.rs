@@ -22,11 +22,7 @@ pub fn metric_name(metric: &str) -> &str {
 
 /// The long frame: one row a run, explicit types, nulls for what is not known.
 pub fn frame(rows: &[Run]) -> Result<DataFrame> {
-    let mut columns = identity_columns(rows);
-    columns.extend(score_columns(rows));
-    columns.extend(cost_columns(rows));
-    columns.extend(origin_columns(rows));
-    DataFrame::new(rows.len(), columns).map_err(|e| trouble(&e))
+    DataFrame::new(rows.len(), columns(rows)).map_err(|e| trouble(&e))
 }
 
 /// A fault of Polars is a fault of ours.
@@ -58,7 +54,8 @@ fn of_ledger<'a, T>(get: impl Fn(&'a LedgerRecord) -> T) -> impl Fn(&'a Run) -> 
     move |r| r.ledger.as_ref().map(&get)
 }
 
-fn identity_columns(rows: &[Run]) -> Vec<Column> {
+fn columns(rows: &[Run]) -> Vec<Column> {
+    let score = |get: fn(&RunResult) -> Option<f64>| move |r: &Run| r.result.as_ref().and_then(get);
     vec![
         text("run", rows, |r| Some(r.name.clone())),
         text("status", rows, |r| Some(r.status.word())),
@@ -70,12 +67,6 @@ fn identity_columns(rows: &[Run]) -> Vec<Column> {
         whole("seed", rows, Run::seed),
         text("identity", rows, of_manifest(|m| m.identity.as_str())),
         text("protocol", rows, |r| r.protocol.as_deref()),
-    ]
-}
-
-fn score_columns(rows: &[Run]) -> Vec<Column> {
-    let score = |get: fn(&RunResult) -> Option<f64>| move |r: &Run| r.result.as_ref().and_then(get);
-    vec![
         text("metric", rows, of_result(|r| r.metric.as_str())),
         real("search_score", rows, score(|r| r.search_score)),
         text("search_score_kind", rows, of_result(|r| r.search_score_kind.as_str())),
@@ -90,11 +81,6 @@ fn score_columns(rows: &[Run]) -> Vec<Column> {
         whole("trials_completed", rows, of_result(|r| r.trials.get("completed").copied().unwrap_or(0))),
         text("search_end", rows, of_result(|r| r.search_end.words())),
         text("retrain_end", rows, of_result(|r| r.retrain_end.words())),
-    ]
-}
-
-fn cost_columns(rows: &[Run]) -> Vec<Column> {
-    vec![
         text("cost_unit", rows, |r| r.cost_unit.as_deref()),
         real("search_cost_days", rows, |r| r.days(Phase::Search)),
         real("search_training_cost_days", rows, |r| r.training_seconds.map(|s| s / SECONDS_PER_DAY)),
@@ -116,11 +102,6 @@ fn cost_columns(rows: &[Run]) -> Vec<Column> {
         whole("peak_device_allocated_bytes", rows, |r| r.most(|l| l.peak_device_allocated)),
         whole("peak_device_reserved_bytes", rows, |r| r.most(|l| l.peak_device_reserved)),
         real("energy_joules", rows, |r| r.total(None, |l| l.energy_joules)),
-    ]
-}
-
-fn origin_columns(rows: &[Run]) -> Vec<Column> {
-    vec![
         text("device_kind", rows, of_manifest(|m| m.device.kind.as_str())),
         text("device_name", rows, of_manifest(|m| m.device.name.as_str())),
         whole("device_cores", rows, of_manifest(|m| u64::from(m.device.cores))),

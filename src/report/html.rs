@@ -33,31 +33,31 @@ pub(super) struct Figures {
 
 /// The page.
 pub(super) fn page(rows: &[Run], claims: &[Claim], tables: &Tables, figures: &Figures) -> String {
-    let sections: Vec<Section> = sections(rows, claims, tables, figures).into_iter().filter(|s| !s.content.is_empty()).collect();
+    let sections: Vec<Section> = sections(rows, claims, tables, figures).into_iter().filter(|s| !s.1.is_empty()).collect();
     let finished = rows.iter().filter(|r| r.counts()).count();
     let left_out = rows.len() - finished;
     let about = format!("{finished} finished runs in {} groups; {left_out} left out.", tables.get("outcome").rows.len());
-    let link = |s: &Section| format!("<a href=\"#{}\">{}</a>\n", slug(s.title), escape(s.title));
-    let part = |s: &Section| format!("<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n", slug(s.title), escape(s.title), s.content);
+    let link = |(title, _): &Section| format!("<a href=\"#{}\">{}</a>\n", slug(title), escape(title));
+    let part = |(title, content): &Section| format!("<section id=\"{}\">\n<h2>{}</h2>\n{content}</section>\n", slug(title), escape(title));
     let (links, parts): (String, String) = (sections.iter().map(link).collect(), sections.iter().map(part).collect());
     let fields = [("style", STYLE), ("script", SCRIPT), ("about", &about), ("links", &links), ("sections", &parts)];
     fields.into_iter().fold(PAGE.to_string(), |page, (name, text)| page.replacen(&format!("{{{{{name}}}}}"), text, 1))
 }
 
-/// A part of the page; one without content is not shown.
-struct Section {
-    title: &'static str,
-    content: String,
-}
+/// Title and content of a part of the page; one without content is not shown.
+type Section = (&'static str, String);
 
 fn sections(rows: &[Run], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Section> {
-    let section = |title, parts: Vec<String>| Section { title, content: parts.concat() };
+    let section = |title, parts: Vec<String>| (title, parts.concat());
     let chart = |name: &str, caption: &str| f.charts.get(name).map_or_else(String::new, |svg| figure(svg, caption));
     let areas = "Left or above: measured here. Last area: reported by the papers, on axes of its own.";
     let against = |what: &str| format!("Test score against {what}. {areas}");
     let outcome = t.get("outcome");
     let outcome = if outcome.rows.is_empty() { "<p>No finished run.</p>\n".into() } else { body(outcome) };
-    let best = trials::best(rows);
+    let best = trials::best(rows).iter().map(folded).collect();
+    let cells: String = f.cells.iter().map(|c| figure(c.svg.as_deref().unwrap_or_default(), "")).collect();
+    // Small figures, as many in a row as there is room for.
+    let cells = if cells.is_empty() { cells } else { format!("<div class=\"many\">\n{cells}</div>\n") };
     vec![
         section("Outcome", vec![outcome, table(t.get("spreads"))]),
         section(
@@ -71,27 +71,15 @@ fn sections(rows: &[Run], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Sect
         section("Cost", vec![body(t.get("cost")), chart("phases", ""), chart("memory", ""), table(t.get("normalised"))]),
         section("How to read this", vec![list(&reading(t))]),
         section("What differs from the paper\u{2019}s settings", vec![folded(t.get("shrunk"))]),
-        section(
-            "How the searches went",
-            [chart("trials", ""), chart("diagnostics", ""), table(&trials::counts(rows))]
-                .into_iter()
-                .chain(best.iter().map(folded))
-                .collect(),
-        ),
+        section("How the searches went", vec![chart("trials", ""), chart("diagnostics", ""), table(&trials::counts(rows)), best]),
         section("Early and late scores", vec![body(t.get("relations")), chart("predicted", "")]),
         section("Collapsed searches", vec![body(t.get("collapsed"))]),
-        section("Cells found", side_by_side(f.cells.iter().map(|c| figure(c.svg.as_deref().unwrap_or_default(), "")))),
+        section("Cells found", vec![cells]),
         section("Checklist of best practices", vec![body(t.get("checklist"))]),
         section("Provenance", vec![body(t.get("provenance")), folded(&runs(rows))]),
         section("Left out and missing", vec![table(t.get("left-out")), table(t.get("missing"))]),
         section("Reported by papers", vec![folded(&reported(claims))]),
     ]
-}
-
-/// Small figures, as many in a row as there is room for; nothing where there are none.
-fn side_by_side(figures: impl Iterator<Item = String>) -> Vec<String> {
-    let all: String = figures.collect();
-    if all.is_empty() { Vec::new() } else { vec![format!("<div class=\"many\">\n{all}</div>\n")] }
 }
 
 /// What a section's address is called.
@@ -112,10 +100,12 @@ fn table(grid: &Grid) -> String {
 
 /// A table that opens on a click; it is open in print.
 fn folded(grid: &Grid) -> String {
-    if grid.rows.is_empty() {
-        return String::new();
+    let n = grid.rows.len();
+    if n == 0 {
+        String::new()
+    } else {
+        format!("<details><summary>{} ({n} rows)</summary>\n{}</details>\n", escape(&grid.title), body(grid))
     }
-    format!("<details><summary>{} ({} rows)</summary>\n{}</details>\n", escape(&grid.title), grid.rows.len(), body(grid))
 }
 
 /// A table and its footnotes without the title.

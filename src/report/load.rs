@@ -284,11 +284,7 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
             }
         }
     }
-    check_agreement(run)
-}
-
-/// The parts of a run must be about the same run.
-fn check_agreement(run: &Run) -> std::result::Result<(), String> {
+    // The parts of a run must be about the same run.
     match (&run.manifest, &run.result) {
         (Some(m), Some(r)) if m.identity != r.identity || m.seed != r.seed => {
             Err(format!("result.json (seed {}) does not belong to this {MANIFEST} (seed {})", r.seed, m.seed))
@@ -313,14 +309,11 @@ fn anytime(events: &[Event]) -> Vec<CurvePoint> {
     }
     points.retain(|(seconds, score)| seconds.is_finite() && score.is_finite());
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut best = f64::NEG_INFINITY;
-    points
-        .into_iter()
-        .map(|(seconds, score)| {
-            best = best.max(score);
-            CurvePoint { seconds, best }
-        })
-        .collect()
+    let risen = points.into_iter().scan(f64::NEG_INFINITY, |best, (seconds, score)| {
+        *best = best.max(score);
+        Some(CurvePoint { seconds, best: *best })
+    });
+    risen.collect()
 }
 
 /// Device-seconds at the last point of a search before its first that tells how many architectures were ranked.

@@ -7,7 +7,7 @@ use super::frame::{metric_name, unit_and_device};
 use super::grid::Grid;
 use super::load::Run;
 use super::spread::{Spread, percent, significant};
-use super::statistics::{equivalence_to, interval_to};
+use super::statistics::Difference;
 use super::summary::{SummaryRow, or_none, or_unknown};
 use crate::record::Role;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
@@ -19,6 +19,13 @@ const SMALL: f64 = 0.05;
 /// Scores, sizes and costs, each beside the paper's. What the claims' errata say are footnotes.
 pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow]) -> Grid {
     let judged = summary.iter().map(|row| (row, verdict(row, shrunk(runs, row))));
+    let days = |c: &Claim| Some(format!("{} ({})", c.gpu_days?, c.gpu_model.as_deref().unwrap_or("card unknown")));
+    // In days of the row's device, and in seconds.
+    let cost =
+        |r: &SummaryRow, d: f64| format!("{} {} ({})", significant(d), unit_and_device(&r.cost_unit).0, show_seconds(d * SECONDS_PER_DAY));
+    let seeds = |r: &SummaryRow| format!("{} {}", r.seeds_text(), if r.role() == Role::Training { "training" } else { "search" });
+    // The best of several is no mean and has a column of its own.
+    let best = |score: Spread| score.high.filter(|_| score.n > 1).map(|high| format!("{:.2} of {}", 100.0 * high, score.n));
     let interval = |(low, high): (f64, f64)| format!("{:.2} to {:.2}", 100.0 * low, 100.0 * high);
     let mut grid = Grid::of(
         "Outcome",
@@ -34,7 +41,7 @@ pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("paper (%)", &|(r, _)| r.claim_text()),
             ("here (%)", &|(r, _)| percent(r.final_score)),
             ("95 % interval", &|(r, _)| or_none(r.final_interval.map(interval))),
-            ("best seed (%)", &|(r, _)| best_seed(r.final_score)),
+            ("best seed (%)", &|(r, _)| or_none(best(r.final_score))),
             ("gap (points)", &|(_, (gap, _))| or_none(gap.map(|g| format!("{g:+.2}")))),
             ("verdict", &|(_, (_, verdict))| verdict.to_string()),
             ("paper's parameters", &|(r, _)| or_none(claimed(r, |c| c.params).map(|p| format!("{p} M")))),
@@ -61,27 +68,6 @@ fn claimed<T>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> Option<T> {
     row.claim.as_ref().and_then(get)
 }
 
-/// GPU-days of a claim, with the card.
-fn days(claim: &Claim) -> Option<String> {
-    Some(format!("{} ({})", claim.gpu_days?, claim.gpu_model.as_deref().unwrap_or("card unknown")))
-}
-
-/// A cost in days of the row's device, and in seconds.
-fn cost(row: &SummaryRow, days: f64) -> String {
-    format!("{} {} ({})", significant(days), unit_and_device(&row.cost_unit).0, show_seconds(days * SECONDS_PER_DAY))
-}
-
-/// How many seeds, and of what.
-fn seeds(row: &SummaryRow) -> String {
-    let kind = if row.role() == Role::Training { "training" } else { "search" };
-    format!("{} {kind}", row.seeds_text())
-}
-
-/// The best of several is no mean and has a column of its own.
-fn best_seed(score: Spread) -> String {
-    or_none(score.high.filter(|_| score.n > 1).map(|high| format!("{:.2} of {}", 100.0 * high, score.n)))
-}
-
 /// Whether any run of the row has settings other than the paper's.
 fn shrunk(runs: &[Run], row: &SummaryRow) -> bool {
     row.members.iter().filter_map(|i| runs[*i].manifest.as_ref()).any(|m| !m.shrunk.is_empty())
@@ -99,13 +85,10 @@ fn verdict(row: &SummaryRow, shrunk: bool) -> (Option<f64>, &'static str) {
     if shrunk {
         return (gap, "other settings");
     }
-    let reported = reported / 100.0;
-    let (Some(equal), Some((low, high))) = (equivalence_to(&row.final_scores, reported, MARGIN), interval_to(&row.final_scores, reported))
-    else {
-        return (gap, "n < 3: not tested");
-    };
+    let Some(found) = Difference::to(&row.final_scores, reported / 100.0) else { return (gap, "n < 3: not tested") };
+    let (low, high) = found.interval();
     let words = match () {
-        () if equal < SMALL => "as reported, within 1 point",
+        () if found.equivalence(MARGIN) < SMALL => "as reported, within 1 point",
         () if high < 0.0 => "lower than reported",
         () if low > 0.0 => "higher than reported",
         () => "these seeds do not tell",
@@ -152,41 +135,28 @@ fn architectures<'a>(runs: &'a [Run], of: &SummaryRow) -> BTreeSet<&'a str> {
     of.members.iter().filter_map(|i| runs[*i].result.as_ref()).map(|r| r.architecture_hash.as_str()).collect()
 }
 
-/// A measured cost, the card of the paper, and what one card is in the other.
-struct Estimate<'a> {
-    row: &'a SummaryRow,
-    claim: &'a Claim,
-    card: &'a str,
-    factor: f64,
-    days: f64,
-}
-
-impl<'a> Estimate<'a> {
-    fn of(row: &'a SummaryRow) -> Option<Self> {
-        let claim = row.claim.as_ref()?;
-        let card = claim.gpu_model.as_deref()?;
-        let (unit, device) = unit_and_device(&row.cost_unit);
-        let factor = cards::ratio(device, card).filter(|_| unit == "GPU-days")?;
-        Some(Self { row, claim, card, factor, days: row.search_days.mean? })
-    }
-}
-
 /// Costs on the card of the paper, estimated. Empty where no run was on a card that is known.
-pub(super) fn normalised(summary: &[SummaryRow]) -> Grid {
+pub(super) fn normalised<'a>(summary: &'a [SummaryRow]) -> Grid {
+    // With what one card is in the other, and what was measured.
+    let estimate = |row: &'a SummaryRow| {
+        let card = row.claim.as_ref()?.gpu_model.as_deref()?;
+        let (unit, device) = unit_and_device(&row.cost_unit);
+        Some((row, card, cards::ratio(device, card).filter(|_| unit == "GPU-days")?, row.search_days.mean?))
+    };
     let grid = Grid::of(
         "Search cost on the paper's card (estimate)",
         5,
-        summary.iter().filter_map(Estimate::of),
+        summary.iter().filter_map(estimate),
         &[
-            ("method", &|e| e.row.name()),
-            ("data set", &|e| e.row.dataset.clone()),
-            ("preset", &|e| e.row.preset.clone()),
-            ("device", &|e| unit_and_device(&e.row.cost_unit).1.into()),
-            ("paper's card", &|e| e.card.into()),
-            ("measured (GPU-days)", &|e| significant(e.days)),
-            ("factor", &|e| significant(e.factor)),
-            ("estimate (GPU-days of the paper's card)", &|e| significant(e.days * e.factor)),
-            ("paper (GPU-days)", &|e| or_none(e.claim.gpu_days)),
+            ("method", &|(r, ..)| r.name()),
+            ("data set", &|(r, ..)| r.dataset.clone()),
+            ("preset", &|(r, ..)| r.preset.clone()),
+            ("device", &|(r, ..)| unit_and_device(&r.cost_unit).1.into()),
+            ("paper's card", &|(_, card, ..)| card.to_string()),
+            ("measured (GPU-days)", &|(.., days)| significant(*days)),
+            ("factor", &|(_, _, factor, _)| significant(*factor)),
+            ("estimate (GPU-days of the paper's card)", &|(_, _, factor, days)| significant(days * factor)),
+            ("paper (GPU-days)", &|(r, ..)| or_none(claimed(r, |c| c.gpu_days))),
         ],
     );
     Grid { notes: vec![cards::RULE.to_string()], ..grid }

@@ -95,54 +95,41 @@ fn classes<'a>(group: &Group<'a>) -> Vec<&'a str> {
     names
 }
 
-/// A class of a segmented run.
-struct Scored<'a> {
-    run: &'a Run,
-    result: &'a RunResult,
-    whole: &'a SegmentationRecord,
-    index: usize,
-    class: &'a ClassScore,
-}
-
-fn scored(run: &Run) -> Vec<Scored<'_>> {
-    let Some(result) = &run.result else { return Vec::new() };
-    let Some(whole) = &result.segmentation else { return Vec::new() };
-    whole.classes.iter().enumerate().map(|(index, class)| Scored { run, result, whole, index, class }).collect()
+/// Every class of every segmented run, with its number.
+fn scored(runs: &[Run]) -> impl Iterator<Item = (&Run, &RunResult, &SegmentationRecord, usize, &ClassScore)> {
+    let segmented = runs.iter().filter_map(|run| Some((run, run.result.as_ref()?, run.result.as_ref()?.segmentation.as_ref()?)));
+    segmented.flat_map(|(run, result, whole)| whole.classes.iter().enumerate().map(move |(i, class)| (run, result, whole, i, class)))
 }
 
 /// `segmentation.csv`: one row a run and class, with what is about all classes repeated; an empty field is unknown. `None` without any
 /// segmentation.
 pub(super) fn segmentation_csv(runs: &[Run]) -> Result<Option<Vec<u8>>> {
-    let any = runs.iter().filter_map(|r| r.result.as_ref()).any(|r| r.segmentation.is_some());
-    any.then(|| class_grid(runs).csv()).transpose()
-}
-
-fn class_grid(runs: &[Run]) -> Grid {
-    Grid::of(
+    let grid = Grid::of(
         "segmentation.csv",
         9,
-        runs.iter().flat_map(scored),
+        scored(runs),
         &[
-            ("run", &|s| s.run.name.clone()),
-            ("status", &|s| s.run.status.word().into()),
-            ("method", &|s| s.result.method.clone()),
-            ("variant", &|s| s.result.variant.clone()),
-            ("dataset", &|s| s.result.dataset.clone()),
-            ("preset", &|s| s.result.preset.clone()),
-            ("seed", &|s| s.result.seed.to_string()),
-            ("class_index", &|s| s.index.to_string()),
-            ("class", &|s| s.class.name.clone()),
-            ("dice", &|s| s.class.dice.to_string()),
-            ("dice_sd_over_volumes", &|s| field(s.class.dice_deviation)),
-            ("iou", &|s| s.class.iou.to_string()),
-            ("pooled_dice", &|s| s.class.pooled_dice.to_string()),
-            ("pooled_iou", &|s| s.class.pooled_iou.to_string()),
-            ("foreground_iou", &|s| s.whole.iou.to_string()),
-            ("pixel_accuracy", &|s| s.whole.pixel_accuracy.to_string()),
-            ("legacy_soft_dice", &|s| field(s.whole.legacy_soft_dice)),
-            ("legacy_background_iou", &|s| s.whole.legacy_background_iou.to_string()),
-            ("test_volumes", &|s| s.whole.volumes.to_string()),
-            ("unet_parameters", &|s| s.whole.unet_parameters.to_string()),
+            ("run", &|s| s.0.name.clone()),
+            ("status", &|s| s.0.status.word().into()),
+            ("method", &|s| s.1.method.clone()),
+            ("variant", &|s| s.1.variant.clone()),
+            ("dataset", &|s| s.1.dataset.clone()),
+            ("preset", &|s| s.1.preset.clone()),
+            ("seed", &|s| s.1.seed.to_string()),
+            ("class_index", &|s| s.3.to_string()),
+            ("class", &|s| s.4.name.clone()),
+            ("dice", &|s| s.4.dice.to_string()),
+            ("dice_sd_over_volumes", &|s| field(s.4.dice_deviation)),
+            ("iou", &|s| s.4.iou.to_string()),
+            ("pooled_dice", &|s| s.4.pooled_dice.to_string()),
+            ("pooled_iou", &|s| s.4.pooled_iou.to_string()),
+            ("foreground_iou", &|s| s.2.iou.to_string()),
+            ("pixel_accuracy", &|s| s.2.pixel_accuracy.to_string()),
+            ("legacy_soft_dice", &|s| field(s.2.legacy_soft_dice)),
+            ("legacy_background_iou", &|s| s.2.legacy_background_iou.to_string()),
+            ("test_volumes", &|s| s.2.volumes.to_string()),
+            ("unet_parameters", &|s| s.2.unet_parameters.to_string()),
         ],
-    )
+    );
+    (!grid.rows.is_empty()).then(|| grid.csv()).transpose()
 }

@@ -56,12 +56,10 @@ pub fn difference_interval(a: Sample, b: Sample) -> Option<Interval> {
 /// Ranks from 1, equal values share the mean of theirs.
 pub(super) fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let values: Vec<f64> = values.collect();
-    let rank = |v: f64| {
-        let (below, equal) =
-            values.iter().fold((0.0, 0.0), |(b, e), w| (b + f64::from(u8::from(*w < v)), e + f64::from(u8::from(*w == v))));
-        below + (equal + 1.0) / 2.0
-    };
-    values.iter().map(|v| rank(*v)).collect()
+    let mut sorted = values.clone();
+    sorted.sort_by(|a, b| (a + 0.0).total_cmp(&(b + 0.0)));
+    let rank = |v: &f64| (sorted.partition_point(|w| w < v) + sorted.partition_point(|w| w <= v) + 1) as f64 / 2.0;
+    values.iter().map(rank).collect()
 }
 
 /// Mann-Whitney U test: the two-sided probability of a U as far from its mean if both samples come from one distribution. Exact for up to twenty
@@ -113,15 +111,15 @@ fn exact(n: usize, m: usize, u: f64) -> f64 {
 }
 
 /// A difference of means with its standard error and its degrees of freedom: of two samples (Welch), or of one and a value.
-struct Difference {
+pub struct Difference {
     difference: f64,
     error: f64,
     freedom: f64,
 }
 
 impl Difference {
-    /// `a` less `b`.
-    fn of(a: Sample, b: Sample) -> Option<Self> {
+    /// `a` less `b`; `None` if either has fewer than three values.
+    pub fn of(a: Sample, b: Sample) -> Option<Self> {
         if a.len().min(b.len()) < LEAST {
             return None;
         }
@@ -131,8 +129,8 @@ impl Difference {
         Some(Self { difference: mean(a)? - mean(b)?, error: (x + y).sqrt(), freedom })
     }
 
-    /// The sample less the value.
-    fn to(a: Sample, value: f64) -> Option<Self> {
+    /// The sample less a fixed value, such as a reported one; `None` for fewer than three values.
+    pub fn to(a: Sample, value: f64) -> Option<Self> {
         if a.len() < LEAST {
             return None;
         }
@@ -140,12 +138,14 @@ impl Difference {
         Some(Self { difference: mean(a)? - value, error: deviation(a)? / n.sqrt(), freedom: n - 1.0 })
     }
 
-    /// Two one-sided tests.
-    fn equivalence(&self, margin: f64) -> f64 {
+    /// Two one-sided tests: the probability of means that look as equal if they differ by `margin` (unit of the values) or more; small means
+    /// "as good, within the margin".
+    pub fn equivalence(&self, margin: f64) -> f64 {
         self.tail(self.difference + margin).max(self.tail(margin - self.difference))
     }
 
-    fn interval(&self) -> Interval {
+    /// 95 % interval, by Student's t.
+    pub fn interval(&self) -> Interval {
         let reach = match StudentsT::new(0.0, 1.0, self.freedom) {
             Ok(t) if self.error > 0.0 => t.inverse_cdf(0.975) * self.error,
             _ => 0.0,
@@ -160,27 +160,6 @@ impl Difference {
             _ => f64::from(u8::from(distance <= 0.0)),
         }
     }
-}
-
-/// Two one-sided Welch tests: the probability of means that look as equal if they differ by `margin` (unit of the values) or more; small means
-/// "as good, within the margin". `None` if either sample has fewer than three values.
-pub fn equivalence(a: Sample, b: Sample, margin: f64) -> Option<f64> {
-    Some(Difference::of(a, b)?.equivalence(margin))
-}
-
-/// The same for one sample and a fixed value, such as a reported one.
-pub fn equivalence_to(a: Sample, value: f64, margin: f64) -> Option<f64> {
-    Some(Difference::to(a, value)?.equivalence(margin))
-}
-
-/// Welch's 95 % interval of the difference of means, `a` less `b`; `None` if either sample has fewer than three values.
-pub fn welch_interval(a: Sample, b: Sample) -> Option<Interval> {
-    Some(Difference::of(a, b)?.interval())
-}
-
-/// Student's 95 % interval of the mean less a fixed value; `None` for fewer than three values.
-pub fn interval_to(a: Sample, value: f64) -> Option<Interval> {
-    Some(Difference::to(a, value)?.interval())
 }
 
 /// Holm's correction of the probabilities of one family of tests, in their order.
@@ -242,12 +221,12 @@ mod tests {
 
     #[test]
     fn equivalence_needs_both_sides() {
-        near(equivalence(&C, &D, 0.05).unwrap(), 0.3891365336425873);
-        near(equivalence(&C, &D, 0.1).unwrap(), 0.0059542309787125195);
-        near(equivalence(&A, &B, 0.01).unwrap(), 0.9196937962020738);
-        near(equivalence(&X, &Y, 0.01).unwrap(), 0.00035833307874095973);
-        assert_eq!(equivalence(&[0.5; 3], &[0.5; 3], 0.01), Some(0.0));
-        assert_eq!(equivalence(&[0.5; 3], &[0.6; 3], 0.01), Some(1.0));
+        near(Difference::of(&C, &D).unwrap().equivalence(0.05), 0.3891365336425873);
+        near(Difference::of(&C, &D).unwrap().equivalence(0.1), 0.0059542309787125195);
+        near(Difference::of(&A, &B).unwrap().equivalence(0.01), 0.9196937962020738);
+        near(Difference::of(&X, &Y).unwrap().equivalence(0.01), 0.00035833307874095973);
+        assert_eq!(Difference::of(&[0.5; 3], &[0.5; 3]).unwrap().equivalence(0.01), 0.0);
+        assert_eq!(Difference::of(&[0.5; 3], &[0.6; 3]).unwrap().equivalence(0.01), 1.0);
     }
 
     #[test]
@@ -257,7 +236,7 @@ mod tests {
             (&X, &Y, -0.0034809447861226953, 0.0034809447861226953),
             (&A, &B, -0.05565843651798574, 0.0016584365179854697),
         ] {
-            let found = welch_interval(a, b).unwrap();
+            let found = Difference::of(a, b).unwrap().interval();
             assert!((found.0 - low).abs() < 1e-9 && (found.1 - high).abs() < 1e-9, "{found:?}");
             let resampled = difference_interval(a, b).unwrap();
             let difference = mean(a).unwrap() - mean(b).unwrap();
@@ -265,20 +244,20 @@ mod tests {
             assert!(resampled.1 - resampled.0 < high - low, "{resampled:?} of few values is narrower than Welch's");
             assert_eq!(difference_interval(a, b), Some(resampled));
         }
-        assert_eq!(welch_interval(&[0.5; 3], &[0.25; 3]), Some((0.25, 0.25)));
+        assert_eq!(Difference::of(&[0.5; 3], &[0.25; 3]).unwrap().interval(), (0.25, 0.25));
     }
 
     #[test]
     fn a_sample_against_a_value() {
-        near(equivalence_to(&C, 0.94, 0.05).unwrap(), 0.01525540629016563);
-        near(equivalence_to(&A, 0.86, 0.03).unwrap(), 0.03708995011372434);
+        near(Difference::to(&C, 0.94).unwrap().equivalence(0.05), 0.01525540629016563);
+        near(Difference::to(&A, 0.86).unwrap().equivalence(0.03), 0.03708995011372434);
         for (sample, value, low, high) in
             [(&C[..], 0.94, -0.04355584589398742, 0.02755584589398763), (&A, 0.86, -0.03677792796450463, 0.03277792796450463)]
         {
-            let found = interval_to(sample, value).unwrap();
+            let found = Difference::to(sample, value).unwrap().interval();
             assert!((found.0 - low).abs() < 1e-9 && (found.1 - high).abs() < 1e-9, "{found:?}");
         }
-        assert_eq!((equivalence_to(&C[..2], 0.9, 0.1), interval_to(&C[..2], 0.9)), (None, None));
+        assert!(Difference::to(&C[..2], 0.9).is_none());
     }
 
     #[test]
@@ -305,7 +284,7 @@ mod tests {
     #[test]
     fn two_values_are_not_tested() {
         let (two, three) = (&[0.1, 0.2][..], &[0.1, 0.2, 0.3][..]);
-        assert_eq!((mann_whitney(two, three), equivalence(three, two, 0.1)), (None, None));
-        assert_eq!((mean_interval(two), difference_interval(two, three), welch_interval(two, three)), (None, None, None));
+        assert!(mann_whitney(two, three).is_none() && Difference::of(three, two).is_none());
+        assert_eq!((mean_interval(two), difference_interval(two, three)), (None, None));
     }
 }

@@ -29,6 +29,11 @@ pub(super) fn or_unknown(value: Option<impl ToString>) -> String {
 /// Columns that must agree for two runs to be seeds of the same experiment, besides all [`WORDS`].
 const DEVICE: [&str; 3] = ["device_kind", "device_name", "device_cores"];
 
+/// Method and variant in words.
+pub(super) fn full_name(method: &str, variant: &str) -> String {
+    if variant.is_empty() { method.into() } else { format!("{method} ({variant})") }
+}
+
 /// A row of the summary.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SummaryRow {
@@ -86,8 +91,7 @@ pub struct SummaryRow {
 const PLACE: &str = "place";
 
 /// Columns of words, and where they go.
-type Words = (&'static str, fn(&mut SummaryRow) -> &mut String);
-const WORDS: [Words; 8] = [
+const WORDS: [(&str, fn(&mut SummaryRow) -> &mut String); 8] = [
     ("dataset", |r| &mut r.dataset),
     ("preset", |r| &mut r.preset),
     ("method", |r| &mut r.method),
@@ -99,8 +103,7 @@ const WORDS: [Words; 8] = [
 ];
 
 /// Columns that are summarised, and where that goes.
-type Figure = (&'static str, fn(&mut SummaryRow) -> &mut Spread);
-const FIGURES: [Figure; 9] = [
+const FIGURES: [(&str, fn(&mut SummaryRow) -> &mut Spread); 9] = [
     ("final_score", |r| &mut r.final_score),
     ("search_score", |r| &mut r.search_score),
     ("select_score", |r| &mut r.select_score),
@@ -123,24 +126,14 @@ pub fn summarise(runs: &[Run], frame: &DataFrame, claims: &[Claim]) -> Result<Ve
 }
 
 fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
-    let mut figures = vec![col(PLACE)];
-    for (name, _) in FIGURES {
-        let values = || col(name).cast(DataType::Float64);
-        figures.extend([
-            values().count().alias(format!("{name}_n")),
-            values().mean().alias(format!("{name}_mean")),
-            values().std(1).alias(format!("{name}_sd")),
-            values().min().alias(format!("{name}_min")),
-            values().max().alias(format!("{name}_max")),
-        ]);
-    }
+    let figures = FIGURES.iter().map(|(name, _)| col(*name).cast(DataType::Float64));
     let keys: Vec<&str> = WORDS.iter().map(|(name, _)| *name).chain(DEVICE).collect();
     runs.clone()
         .lazy()
         .with_row_index(PLACE, None)
         .filter(col("status").eq(lit("finished")))
         .group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<Expr>>())
-        .agg(figures)
+        .agg(figures.chain([col(PLACE)]).collect::<Vec<Expr>>())
         .sort(keys, SortMultipleOptions::default().with_maintain_order(true))
         .collect()
 }
@@ -151,19 +144,14 @@ fn read_row(frame: &DataFrame, i: usize) -> PolarsResult<SummaryRow> {
         *place(&mut row) = frame.column(name)?.str()?.get(i).unwrap_or_default().to_string();
     }
     for (name, place) in FIGURES {
-        *place(&mut row) = read_spread(frame, name, i)?;
+        if let Some(values) = frame.column(name)?.list()?.get_as_series(i) {
+            *place(&mut row) = Spread::of(values.f64()?.iter().flatten());
+        }
     }
     if let Some(places) = frame.column(PLACE)?.list()?.get_as_series(i) {
         row.members = places.u32()?.iter().flatten().map(|place| place as usize).collect();
     }
     Ok(row)
-}
-
-fn read_spread(frame: &DataFrame, name: &str, i: usize) -> PolarsResult<Spread> {
-    let real = |suffix: &str| Ok::<_, PolarsError>(frame.column(&format!("{name}_{suffix}"))?.f64()?.get(i).filter(|v| v.is_finite()));
-    let n = u64::from(frame.column(&format!("{name}_n"))?.u32()?.get(i).unwrap_or(0));
-    let deviation = if n > 1 { real("sd")? } else { None };
-    Ok(Spread { n, mean: real("mean")?, deviation, low: real("min")?, high: real("max")? })
 }
 
 /// Fills in what comes from the runs themselves and from the claims.
@@ -195,7 +183,7 @@ fn tell_protocols_apart(rows: &mut [SummaryRow]) {
 impl SummaryRow {
     /// Method and variant in words.
     pub fn name(&self) -> String {
-        if self.variant.is_empty() { self.method.clone() } else { format!("{} ({})", self.method, self.variant) }
+        full_name(&self.method, &self.variant)
     }
 
     /// What its runs are for.
@@ -251,8 +239,7 @@ impl SummaryRow {
 }
 
 /// Columns of the CSV file behind words, number of seeds and spreads.
-type Last = (&'static str, fn(&SummaryRow) -> String);
-const LAST: [Last; 10] = [
+const LAST: [(&str, fn(&SummaryRow) -> String); 10] = [
     ("peak_bytes", |r| field(r.peak_bytes)),
     ("claim_variant", |r| of_claim(r, |c| Some(c.variant.clone()))),
     ("claim_dataset", |r| of_claim(r, |c| Some(c.dataset.clone()))),
@@ -275,17 +262,15 @@ pub fn summary_csv(rows: &[SummaryRow]) -> Result<Vec<u8>> {
     head.push("seeds".into());
     head.extend(FIGURES.iter().flat_map(|(name, _)| ["n", "mean", "sd", "min", "max"].map(|s| format!("{name}_{s}"))));
     head.extend(LAST.iter().map(|(name, _)| name.to_string()));
-    Grid { title: "results-summary.csv".into(), head, rows: rows.iter().map(csv_fields).collect(), ..Grid::default() }.csv()
-}
-
-fn csv_fields(row: &SummaryRow) -> Vec<String> {
-    let mut row = row.clone();
-    let mut out: Vec<String> = WORDS.iter().map(|(_, place)| place(&mut row).clone()).collect();
-    out.push(row.seeds.to_string());
-    for (_, place) in FIGURES {
-        let s = *place(&mut row);
-        out.extend([s.n.to_string(), field(s.mean), field(s.deviation), field(s.low), field(s.high)]);
-    }
-    out.extend(LAST.iter().map(|(_, get)| get(&row)));
-    out
+    let fields = |row: &SummaryRow| {
+        let mut copy = row.clone();
+        let mut out: Vec<String> = WORDS.iter().map(|(_, place)| place(&mut copy).clone()).collect();
+        out.push(row.seeds.to_string());
+        for s in FIGURES.map(|(_, place)| *place(&mut copy)) {
+            out.extend([s.n.to_string(), field(s.mean), field(s.deviation), field(s.low), field(s.high)]);
+        }
+        out.extend(LAST.iter().map(|(_, get)| get(row)));
+        out
+    };
+    Grid { title: "results-summary.csv".into(), head, rows: rows.iter().map(fields).collect(), ..Grid::default() }.csv()
 }

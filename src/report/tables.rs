@@ -95,6 +95,7 @@ fn cost(summary: &[SummaryRow]) -> Grid {
 
 /// Where settings differ from the paper's, once for all seeds of a row.
 fn shrunk(runs: &[Run]) -> Grid {
+    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     let mut seen: BTreeMap<[&str; 4], [String; 2]> = BTreeMap::new();
     for m in runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()) {
         for s in &m.shrunk {
@@ -116,10 +117,6 @@ fn shrunk(runs: &[Run]) -> Grid {
     )
 }
 
-fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
-}
-
 /// Operations that hand on what they read.
 const SKIPS: [&str; 2] = ["skip_connect", "identity"];
 
@@ -130,57 +127,39 @@ fn collapsed(runs: &[Run]) -> Grid {
         let (name, cell) = Graph::cells(&r.result.as_ref()?.architecture).ok()?.into_iter().next()?;
         let skips = cell.links().filter(|link| SKIPS.contains(&link.op.as_str())).count();
         let edges = cell.links().count();
-        (2 * skips > edges).then(|| [r.name.clone(), name, skips.to_string(), edges.to_string()])
+        (2 * skips > edges).then(|| vec![r.name.clone(), name, skips.to_string(), edges.to_string()])
     };
-    Grid::of(
-        "Collapsed searches",
-        2,
-        runs.iter().filter(found).filter_map(first),
-        &[
-            ("run", &|r| r[0].clone()),
-            ("its first cell", &|r| r[1].clone()),
-            ("skip connections in that cell", &|r| r[2].clone()),
-            ("edges", &|r| r[3].clone()),
-        ],
-    )
+    let head = ["run", "its first cell", "skip connections in that cell", "edges"].map(Into::into).into();
+    let rows = runs.iter().filter(found).filter_map(first).collect();
+    Grid { title: "Collapsed searches".into(), head, rows, left: 2, notes: Vec::new() }
 }
 
-/// Digits of a commit or a hash that are shown; `results.csv` has all.
-const DIGITS: usize = 12;
-
+/// As many digits of a commit or a hash as are shown; `results.csv` has all.
 fn short(hash: &str) -> String {
-    hash.chars().take(DIGITS).collect()
-}
-
-/// What is told of a run.
-fn cells(m: &Manifest) -> [String; 7] {
-    let changed = if m.program.dirty { ", with changes" } else { "" };
-    [
-        m.dataset.clone(),
-        short(&m.data.hash),
-        short(&m.data.split_hash),
-        format!("{} ({}{changed})", m.program.version, short(&m.program.commit)),
-        m.libtorch.clone(),
-        m.device.name.clone(),
-        format!("{} of {}", m.device.threads, m.device.cores),
-    ]
+    hash.chars().take(12).collect()
 }
 
 /// One row for each combination of program, device and data, with how many finished runs came of it.
 fn provenance(runs: &[Run]) -> Grid {
-    let mut counts: BTreeMap<[String; 7], usize> = BTreeMap::new();
-    for m in runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()) {
-        *counts.entry(cells(m)).or_default() += 1;
-    }
-    let head = ["data set", "data hash", "split hash", "naslab (commit)", "libtorch", "device", "threads of cores", "runs"];
-    let line = |(cells, n): ([String; 7], usize)| cells.into_iter().chain([n.to_string()]).collect();
-    Grid {
-        title: "Provenance".into(),
-        head: head.map(String::from).into(),
-        rows: counts.into_iter().map(line).collect(),
-        left: 7,
-        ..Grid::default()
-    }
+    let changed = |m: &Manifest| if m.program.dirty { ", with changes" } else { "" };
+    let mut grid = Grid::of(
+        "Provenance",
+        7,
+        runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()),
+        &[
+            ("data set", &|m| m.dataset.clone()),
+            ("data hash", &|m| short(&m.data.hash)),
+            ("split hash", &|m| short(&m.data.split_hash)),
+            ("naslab (commit)", &|m| format!("{} ({}{})", m.program.version, short(&m.program.commit), changed(m))),
+            ("libtorch", &|m| m.libtorch.clone()),
+            ("device", &|m| m.device.name.clone()),
+            ("threads of cores", &|m| format!("{} of {}", m.device.threads, m.device.cores)),
+        ],
+    );
+    grid.rows.sort();
+    grid.rows = grid.rows.chunk_by(PartialEq::eq).map(|equal| [&equal[0][..], &[equal.len().to_string()]].concat()).collect();
+    grid.head.push("runs".into());
+    grid
 }
 
 /// Runs that are in no mean, and why.
@@ -195,11 +174,11 @@ fn left_out(runs: &[Run]) -> Grid {
 
 /// Methods without a finished run where one would expect some, and seeds that others have.
 fn missing(experiments: &[Experiment], claims: &[Claim]) -> Grid {
-    let mut rows: Vec<[String; 3]> = Vec::new();
+    let mut rows = Vec::new();
     for e in experiments {
         let mut put = |what: &str, missing: Vec<String>| {
             if !missing.is_empty() {
-                rows.push([e.words(), what.to_string(), missing.join(", ")]);
+                rows.push(vec![e.words(), what.to_string(), missing.join(", ")]);
             }
         };
         let absent = expected(e, experiments, claims).into_iter().filter(|m| e.series.iter().all(|s| s.method != *m));
@@ -211,20 +190,14 @@ fn missing(experiments: &[Experiment], claims: &[Claim]) -> Grid {
             put("seeds that others have", lacking);
         }
     }
-    let columns: [super::grid::Column<[String; 3]>; 3] =
-        [("experiment", &|r| r[0].clone()), ("what", &|r| r[1].clone()), ("which", &|r| r[2].clone())];
-    Grid::of("What is missing", 3, rows, &columns)
+    Grid { title: "What is missing".into(), head: ["experiment", "what", "which"].map(Into::into).into(), rows, left: 3, notes: Vec::new() }
 }
 
 /// Methods with claims of that kind, and those that have runs with that metric.
 fn expected<'a>(e: &Experiment, experiments: &'a [Experiment], claims: &'a [Claim]) -> Vec<&'a str> {
     let mut names = claims::methods(claims, e.metric == DICE);
     let searches = experiments.iter().filter(|other| other.metric == e.metric).flat_map(Experiment::searches);
-    for series in searches {
-        if !names.contains(&series.method) {
-            names.push(series.method);
-        }
-    }
+    searches.for_each(|s| names.extend((!names.contains(&s.method)).then_some(s.method)));
     names
 }
 

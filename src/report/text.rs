@@ -75,10 +75,7 @@ fn latex_escape(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\\' => out += "\\textbackslash{}",
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
-                out.push('\\');
-                out.push(c);
-            }
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
             '~' => out += "\\textasciitilde{}",
             '^' => out += "\\textasciicircum{}",
             '±' => out += "$\\pm$",

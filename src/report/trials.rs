@@ -10,8 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Trials of a run that the page shows; all are in the CSV file.
 const SHOWN: usize = 10;
-/// Digits of a hash that tell two architectures apart for a reader.
-const DIGITS: usize = 8;
 
 /// `trials.csv`, one row a trial: run, phase, number, architecture hash, parent, origin, end, score, cost. What is not known is an empty field.
 pub(super) fn trials_csv(runs: &[Run]) -> Result<Vec<u8>> {
@@ -83,7 +81,7 @@ fn best_of(run: &Run) -> Grid {
         trials.into_iter().take(SHOWN),
         &[
             ("trial", &|t| t.id.to_string()),
-            ("architecture", &|t| t.hash.chars().take(DIGITS).collect()),
+            ("architecture", &|t| t.hash.chars().take(8).collect()),
             ("origin", &|t| t.origin.clone()),
             ("parent", &|t| or_none(t.parent)),
             ("score (%)", &|t| field(t.score.map(|s| format!("{:.2}", 100.0 * s)))),

@@ -53,6 +53,11 @@ impl Axis {
         Self { low: 0.0, high, log: false, zero: false, ticks: linear_ticks(0.0, high) }
     }
 
+    /// Whether it has names, not numbers.
+    pub fn is_of_names(&self) -> bool {
+        self.low > self.high
+    }
+
     /// A logarithmic axis around those `values` that are above zero, at least one decade wide. If there is a zero among them it has a
     /// place before the scale.
     pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
@@ -72,12 +77,18 @@ impl Axis {
         self.zero.then_some((ZERO_AT + ZERO_ROOM) / 2.0)
     }
 
-    /// Keeps a percentage axis from running past 100 and below 0.
-    pub fn within_percent(mut self) -> Self {
-        (self.low, self.high) = (self.low.max(0.0), self.high.min(100.4));
-        self.ticks = linear_ticks(self.low, self.high);
-        self.ticks.retain(|(v, _)| *v <= 100.0);
-        self
+    /// A linear axis around percentages, which does not run past 100 and below 0.
+    pub fn percent(values: impl IntoIterator<Item = f64>) -> Self {
+        let (low, high) = safe_range(values, 1.0);
+        let (low, high) = (low.max(0.0), high.min(100.4));
+        let ticks = linear_ticks(low, high).into_iter().filter(|(v, _)| *v <= 100.0).collect();
+        Self { low, high, log: false, zero: false, ticks }
+    }
+
+    /// Names from top to bottom, at 0, 1 and so on.
+    pub fn names(names: impl Iterator<Item = String>) -> Self {
+        let ticks: Vec<(f64, String)> = names.enumerate().map(|(i, name)| (i as f64, name)).collect();
+        Self { low: ticks.len() as f64 - 0.5, high: -0.5, log: false, zero: false, ticks }
     }
 
     /// Where `value` is: 0 at the low end, 1 at the high end; `None` if it is nowhere on this axis.
@@ -198,12 +209,12 @@ mod tests {
     #[test]
     fn ticks_read_well() {
         let words = |axis: &Axis| axis.ticks.iter().map(|t| t.1.clone()).collect::<Vec<_>>();
-        assert_eq!(words(&Axis::linear([5.0, 95.0], 1.0).within_percent()), ["0", "20", "40", "60", "80", "100"]);
+        assert_eq!(words(&Axis::percent([5.0, 95.0])), ["0", "20", "40", "60", "80", "100"]);
         assert_eq!(words(&Axis::from_zero([3e-7], 1e-9)), ["0", "5e-8", "1.0e-7", "1.5e-7", "2.0e-7", "2.5e-7", "3.0e-7"]);
         assert_eq!(words(&Axis::from_zero([4.1e9], 1.0)), ["0", "1e9", "2e9", "3e9", "4e9"]);
         assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
-        assert_eq!(words(&Axis::linear([100.0, 100.0], 1.0).within_percent()), ["99.6", "99.8", "100.0"]);
+        assert_eq!(words(&Axis::percent([100.0, 100.0])), ["99.6", "99.8", "100.0"]);
     }
 }

@@ -2,14 +2,13 @@
 
 use super::chain::chain;
 use super::graph::{Graph, layers as layers_of};
-use super::layout::{Heights, Item, Placed, layers};
+use super::layout::{Item, Placed, layers};
 use super::render::text_width;
 use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
 use crate::error::Result;
 use crate::space::Architecture;
-use std::collections::BTreeMap;
 
 const TEXT: f64 = 12.5;
 const BOX: f64 = 23.0;
@@ -25,7 +24,6 @@ const LONGEST: f64 = 900.0;
 /// Height of a line of small print.
 const FOOT: f64 = 14.0;
 const SUM: &str = "a node adds its two operations";
-const HEIGHTS: Heights = Heights { node: 2.0 * BOX + BOX_GAP + 22.0, end: 54.0, lane: 20.0 };
 /// A column of the drawing.
 struct Column {
     left: f64,
@@ -33,8 +31,19 @@ struct Column {
     /// Width of the operation boxes.
     boxes: f64,
     items: Vec<Placed>,
-    /// For each node, its two operations from top to bottom: the one whose source is higher first.
-    order: BTreeMap<usize, [usize; 2]>,
+}
+
+impl Column {
+    /// Where the line of a state leaves: lanes and nodes end with the column, or before it, a narrower input with its box.
+    fn port(&self, state: usize) -> Option<Point> {
+        let placed = self.items.iter().find(|p| p.item.state() == Some(state))?;
+        let right = match placed.item {
+            Item::State(s) if s < 2 => self.left + END_WIDTH,
+            Item::State(_) => self.left + self.boxes + TO_NODE + 2.0 * NODE,
+            _ => self.right,
+        };
+        Some((right, placed.y))
+    }
 }
 
 /// The cells of an architecture, one below the other, or a whole network; `None` for what has no drawing.
@@ -77,23 +86,21 @@ fn draw_cell(cell: &Graph, name: &str, title: &str) -> Scene {
         ),
         other => (format!("{other} cell"), before, foot),
     };
-    labelled(cell, inputs, &format!("{title}: {kind}"), &foot)
-}
-
-fn labelled(cell: &Graph, inputs: [&str; 2], title: &str, foot: &str) -> Scene {
-    let columns = columns(cell);
-    let extents = columns.iter().flat_map(|c| c.items.iter().map(|i| (i.y - half(cell, i.item), i.y + half(cell, i.item))));
-    let (top, bottom) = extents.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (t, u)| (a.min(t), b.max(u)));
+    let mut cell = cell.clone();
+    let mut columns = columns(&mut cell);
+    let items = || columns.iter().flat_map(|c| &c.items);
+    let top = items().map(|i| i.y - height(&cell, i.item) / 2.0).fold(f64::INFINITY, f64::min);
+    let bottom = items().map(|i| i.y + height(&cell, i.item) / 2.0).fold(f64::NEG_INFINITY, f64::max);
     let right = columns.last().map_or(0.0, |c| c.right);
-    let title = &fitted(title, TEXT + 1.5, true, right.max(LONGEST));
+    let title = &fitted(&format!("{title}: {kind}"), TEXT + 1.5, true, right.max(LONGEST));
     let width = (right + MARGIN).max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN);
-    let feet = wrap(foot, TEXT - 2.0, width - 2.0 * MARGIN);
+    let feet = wrap(&foot, TEXT - 2.0, width - 2.0 * MARGIN);
     let mut scene = Scene::new(title, width.ceil(), (bottom - top + TITLE + 2.0 * MARGIN + FOOT * feet.len() as f64).ceil());
-    let down = TITLE + MARGIN - top;
+    columns.iter_mut().flat_map(|c| &mut c.items).for_each(|i| i.y += TITLE + MARGIN - top);
     scene.bold(title, (MARGIN, 27.0), TEXT + 1.5, Align::Left, INK);
-    draw_lines(&mut scene, cell, &columns, down);
+    columns.windows(2).for_each(|pair| draw_lines(&mut scene, &cell, &pair[0], &pair[1]));
     for column in &columns {
-        column.items.iter().for_each(|item| draw_item(&mut scene, cell, inputs, column, *item, down));
+        column.items.iter().for_each(|item| draw_item(&mut scene, &cell, inputs, column, *item));
     }
     for (i, line) in feet.iter().rev().enumerate() {
         scene.text(line, (MARGIN, scene.height - 12.0 - FOOT * i as f64), TEXT - 2.0, Align::Left, FAINT);
@@ -101,12 +108,13 @@ fn labelled(cell: &Graph, inputs: [&str; 2], title: &str, foot: &str) -> Scene {
     scene
 }
 
-fn half(cell: &Graph, item: Item) -> f64 {
+/// Room for an item.
+fn height(cell: &Graph, item: Item) -> f64 {
     match item {
-        Item::Lane(_) => HEIGHTS.lane / 2.0,
-        Item::State(s) if s >= 2 => HEIGHTS.node / 2.0,
-        Item::State(_) => 17.0,
-        Item::Output => output_half(cell),
+        Item::Lane(_) => 20.0,
+        Item::State(s) if s >= 2 => 2.0 * BOX + BOX_GAP + 22.0,
+        Item::State(_) => 54.0,
+        Item::Output => output_half(cell) * 2.0,
     }
 }
 
@@ -114,18 +122,22 @@ fn output_half(cell: &Graph) -> f64 {
     (8.0 * cell.concat.len() as f64).max(17.0)
 }
 
-fn columns(cell: &Graph) -> Vec<Column> {
+/// Lays the cell out; the two operations of a node change places if the source of the second is higher.
+fn columns(cell: &mut Graph) -> Vec<Column> {
     let mut left = MARGIN;
-    let mut out = Vec::new();
-    let mut before: Vec<Placed> = Vec::new();
-    for items in layers(cell, HEIGHTS) {
-        let nodes = || items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
-        let widest = nodes().flat_map(|n| &cell.nodes[n]).map(|e| text_width(&e.op, TEXT, false)).fold(0.0, f64::max);
+    let mut out: Vec<Column> = Vec::new();
+    for items in layers(cell, |item| height(cell, item)) {
+        let nodes = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
+        let mut widest: f64 = 0.0;
+        for node in nodes {
+            let links = &mut cell.nodes[node];
+            let height = |from| out.last().and_then(|before| before.port(from)).map_or(0.0, |at| at.1);
+            links.sort_by(|a, b| height(a.from).total_cmp(&height(b.from)));
+            widest = links.iter().map(|link| text_width(&link.op, TEXT, false)).fold(widest, f64::max);
+        }
         let boxes = widest + 18.0;
         let width = if widest > 0.0 { boxes + TO_NODE + 2.0 * NODE } else { END_WIDTH };
-        let order = nodes().map(|n| (n + 2, edge_order(cell, n, &before))).collect();
-        before.clone_from(&items);
-        out.push(Column { left, right: left + width, boxes, items, order });
+        out.push(Column { left, right: left + width, boxes, items });
         left += width + GAP;
     }
     out
@@ -136,65 +148,25 @@ fn box_middles(y: f64) -> [f64; 2] {
     [y - (BOX + BOX_GAP) / 2.0, y + (BOX + BOX_GAP) / 2.0]
 }
 
-fn draw_lines(scene: &mut Scene, cell: &Graph, columns: &[Column], down: f64) {
-    for pair in columns.windows(2) {
-        let from: BTreeMap<usize, Point> = pair[0]
-            .items
-            .iter()
-            .filter_map(|i| match i.item {
-                Item::State(s) | Item::Lane(s) => Some((s, (port(pair[0].right, &pair[0], i.item), i.y + down))),
-                Item::Output => None,
-            })
-            .collect();
-        for target in &pair[1].items {
-            for (state, at, arrow) in entries(cell, target, &pair[1], down, &from) {
-                let Some(start) = from.get(&state) else { continue };
-                curve(scene, *start, at, colour(state), arrow);
+/// The lines between two columns, and the lanes of the second.
+fn draw_lines(scene: &mut Scene, cell: &Graph, before: &Column, column: &Column) {
+    for target in &column.items {
+        let sources = target.item.sources(cell).into_iter();
+        let mut starts: Vec<(usize, Point)> = sources.filter_map(|s| Some((s, before.port(s)?))).collect();
+        starts.sort_by(|a, b| a.1.1.total_cmp(&b.1.1));
+        let (apart, arrow) = match target.item {
+            Item::Lane(s) => {
+                scene.line(vec![(column.left, target.y), (column.right, target.y)], 1.7, colour(s));
+                (0.0, false)
             }
-        }
-        for lane in pair[1].items.iter() {
-            if let Item::Lane(s) = lane.item {
-                scene.line(vec![(pair[1].left, lane.y + down), (pair[1].right, lane.y + down)], 1.7, colour(s));
-            }
-        }
-    }
-}
-
-/// The right end of an item: lanes and nodes end with the column, a narrower input with its box.
-fn port(right: f64, column: &Column, item: Item) -> f64 {
-    match item {
-        Item::State(s) if s < 2 => column.left + END_WIDTH,
-        Item::State(_) => column.left + column.boxes + TO_NODE + 2.0 * NODE,
-        _ => right,
-    }
-}
-
-/// States that an item reads, where their lines end, and whether with an arrow.
-fn entries(cell: &Graph, target: &Placed, column: &Column, down: f64, from: &BTreeMap<usize, Point>) -> Vec<(usize, Point, bool)> {
-    let (left, y) = (column.left, target.y + down);
-    match target.item {
-        Item::Lane(s) => vec![(s, (left, y), false)],
-        Item::State(s) if s >= 2 => {
-            let boxes = column.order[&s].iter().zip(box_middles(y));
-            boxes.map(|(k, at)| (cell.nodes[s - 2][*k].from, (left, at), true)).collect()
-        }
-        Item::State(_) => Vec::new(),
-        Item::Output => {
-            let mut states = cell.concat.clone();
-            let height = |s: &usize| from.get(s).map_or(0.0, |p| p.1);
-            states.sort_by(|a, b| height(a).total_cmp(&height(b)));
-            let first = y - 8.0 * (states.len() as f64 - 1.0);
-            states.iter().enumerate().map(|(i, s)| (*s, (left, first + 16.0 * i as f64), true)).collect()
+            Item::State(_) => (BOX + BOX_GAP, true),
+            Item::Output => (16.0, true),
+        };
+        let first = target.y - apart * (starts.len() as f64 - 1.0) / 2.0;
+        for (i, (state, start)) in starts.into_iter().enumerate() {
+            curve(scene, start, (column.left, first + apart * i as f64), colour(state), arrow);
         }
     }
-}
-
-fn edge_order(cell: &Graph, node: usize, before: &[Placed]) -> [usize; 2] {
-    let height = |k: usize| {
-        let from = cell.nodes[node][k].from;
-        before.iter().find(|p| matches!(p.item, Item::State(s) | Item::Lane(s) if s == from)).map_or(0.0, |p| p.y)
-    };
-    if height(1) < height(0) { [1, 0] } else { [0, 1] }
 }
 
 fn curve(scene: &mut Scene, from: Point, to: Point, colour: Colour, arrow: bool) {
@@ -206,8 +178,8 @@ fn curve(scene: &mut Scene, from: Point, to: Point, colour: Colour, arrow: bool)
     }
 }
 
-fn draw_item(scene: &mut Scene, cell: &Graph, inputs: [&str; 2], column: &Column, placed: Placed, down: f64) {
-    let y = placed.y + down;
+fn draw_item(scene: &mut Scene, cell: &Graph, inputs: [&str; 2], column: &Column, placed: Placed) {
+    let y = placed.y;
     match placed.item {
         Item::Lane(_) => {}
         Item::State(s) if s >= 2 => draw_node(scene, cell, column, s, y),
@@ -240,10 +212,8 @@ fn indexed(scene: &mut Scene, index: &str, middle: Point) {
 }
 
 fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: f64) {
-    let edges = &cell.nodes[state - 2];
     let centre = (column.left + column.boxes + TO_NODE + NODE, y);
-    for (k, at) in column.order[&state].iter().zip(box_middles(y)) {
-        let edge = &edges[*k];
+    for (edge, at) in cell.nodes[state - 2].iter().zip(box_middles(y)) {
         let right = column.left + column.boxes;
         scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
         let frame = Frame { x0: column.left, y0: at - BOX / 2.0, x1: right, y1: at + BOX / 2.0 };

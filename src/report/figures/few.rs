@@ -15,10 +15,6 @@ const NAMED: usize = 8;
 const AREAS: usize = 12;
 /// Groups in an area.
 const GROUPS: usize = 24;
-/// Areas of a figure that gives each group an area of its own.
-pub const OWN_AREAS: usize = 24;
-/// Marks of single runs or trials in a figure.
-const MARKS: usize = 4000;
 /// Curves in a figure, and of one group.
 const CURVES: (usize, usize) = (240, 24);
 
@@ -27,7 +23,7 @@ pub struct Few<'a> {
     /// The first ones by name.
     pub groups: Vec<Experiment<'a>>,
     /// How many there are.
-    pub notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl<'a> Few<'a> {
@@ -39,7 +35,13 @@ impl<'a> Few<'a> {
         let most = groups.iter().map(|g| g.series.len()).max().unwrap_or(0);
         notes.extend(note("groups of an area", GROUPS, most));
         groups.iter_mut().for_each(|g| g.series.truncate(GROUPS));
+        notes.extend(groups.is_empty().then(|| "There is no finished run.".to_string()));
         Self { groups, notes }
+    }
+
+    /// These notes, and how many there are.
+    pub fn with(&self, notes: Vec<String>) -> Vec<String> {
+        [notes, self.notes.clone()].concat()
     }
 
     /// All groups, each with its area.
@@ -47,41 +49,23 @@ impl<'a> Few<'a> {
         self.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s)))
     }
 
-    /// One note for each reason that `why` gives for some runs, naming their groups: `Not shown, no final score: darts (1 of 3 runs).`
+    /// One note for each reason that `why` gives for some runs, naming their groups: `Not shown, no final score: darts on digits (1 of 3).`
     pub fn missing(&self, what: &str, why: impl Fn(&Run) -> Option<String>) -> Vec<String> {
         let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let cut = |words: &str| fitted(words, TEXT, false, 180.0);
         for (group, series) in self.all() {
-            let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
             series.rows.iter().filter_map(|r| why(r)).for_each(|reason| *counts.entry(reason).or_default() += 1);
-            for (reason, n) in counts {
-                reasons.entry(reason).or_default().push(format!("{} ({})", of(group, series), share(n, series.rows.len())));
-            }
+            let name = format!("{} on {}", cut(&series.name), cut(group.dataset));
+            let words = |n| format!("{name} ({} of {})", show_count(n), show_count(series.rows.len() as u64));
+            counts.into_iter().for_each(|(reason, n)| reasons.entry(reason).or_default().push(words(n)));
         }
         reasons.into_iter().map(|(reason, names)| format!("{what}, {reason}: {}.", listed(&names))).collect()
-    }
-
-    /// Marks that each group may have.
-    pub fn marks(&self) -> usize {
-        (MARKS / self.all().count().max(1)).max(1)
     }
 
     /// Curves that each group may have.
     pub fn curves(&self) -> usize {
         (CURVES.0 / self.all().count().max(1)).clamp(1, CURVES.1)
-    }
-}
-
-/// Group and where it stands, cut if it is very long.
-fn of(group: &Experiment, series: &Series) -> String {
-    let name = |words: &str| fitted(words, TEXT, false, 180.0);
-    format!("{} on {}", name(&series.name), name(group.dataset))
-}
-
-fn share(n: usize, all: usize) -> String {
-    match (n, all) {
-        (1, 1) => "its run".into(),
-        (n, all) if n == all => format!("all {} runs", show_count(all as u64)),
-        _ => format!("{} of {} runs", show_count(n as u64), show_count(all as u64)),
     }
 }
 
@@ -108,19 +92,6 @@ pub fn thin(mut points: Vec<Point>, most: usize) -> Vec<Point> {
     points
 }
 
-/// A path that looks the same with at most four points in a column of pixels: the first, the lowest, the highest and the last.
-pub fn condense(path: &[Point]) -> Vec<Point> {
-    let mut out = Vec::new();
-    for column in path.chunk_by(|a, b| a.0.floor() == b.0.floor()) {
-        let by = |i: &usize, j: &usize| column[*i].1.total_cmp(&column[*j].1);
-        let low = (0..column.len()).min_by(by).unwrap_or(0);
-        let high = (0..column.len()).max_by(by).unwrap_or(0);
-        let kept = BTreeSet::from([0, low, high, column.len() - 1]);
-        out.extend(kept.into_iter().map(|i| column[i]));
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,16 +105,5 @@ mod tests {
         }
         assert_eq!(thin(all.clone(), 1000), all);
         assert_eq!(thin(vec![(3.0, 3.0); 50], 10), [(3.0, 3.0)]);
-    }
-
-    #[test]
-    fn a_condensed_path_keeps_its_ends_and_extremes() {
-        let path: Vec<Point> = (0..10_000).map(|i| (f64::from(i) / 100.0, (f64::from(i) * 0.7).sin())).collect();
-        let few = condense(&path);
-        assert!(few.len() <= 400 && few[0] == path[0] && few.last() == path.last(), "{}", few.len());
-        let extreme = |p: &[Point]| p.iter().fold((9.0f64, -9.0f64), |(l, h), q| (l.min(q.1), h.max(q.1)));
-        assert_eq!(extreme(&few), extreme(&path));
-        assert_eq!(condense(&path[..1]), path[..1]);
-        assert_eq!(condense(&[]), []);
     }
 }

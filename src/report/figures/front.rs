@@ -1,7 +1,7 @@
 //! The Pareto front: what no other point beats in both directions.
 
 use super::panel::{Entry, Panel};
-use super::scene::{INK, Point, Scene};
+use super::scene::{INK, Point};
 use super::style::{Look, NEUTRAL};
 
 /// The points for which no other is at most as far right and at least as high, and better in one; from left to right. Of equal points one.
@@ -17,21 +17,22 @@ pub fn front(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     sorted
 }
 
-/// Draws the front as steps, on to the right end of the area: the best that is to be had up to there. Returns its entry of the legend
-/// and its path; `None`, and nothing drawn, for fewer than two points.
-pub fn draw_front(scene: &mut Scene, panel: &Panel, points: &[(f64, f64)], words: &str) -> Option<(Entry, Vec<Point>)> {
-    if points.len() < 2 {
-        return None;
-    }
+/// Draws the front as steps, on to the right end of the area: the best that is to be had up to there. Returns its path; nothing of fewer than two
+/// points.
+pub fn draw_front(panel: &mut Panel, points: &[(f64, f64)], words: &str) -> Vec<Point> {
     let mut path: Vec<Point> = Vec::new();
-    for at in front(points).into_iter().filter_map(|(x, y)| panel.at(x, y)) {
+    if points.len() < 2 {
+        return path;
+    }
+    for at in front(points).into_iter().filter_map(|p| panel.at(p)) {
         path.extend(path.last().copied().map(|last| (at.0, last.1)));
         path.push(at);
     }
     path.extend(path.last().copied().map(|last| (panel.frame.x1, last.1)));
-    scene.dashes(&path, 1.3, INK, 3.0);
+    panel.scene.dashes(&path, 1.3, INK, 3.0);
     let look = Look { colour: INK, ..NEUTRAL };
-    Some((Entry { look, radius: 0.0, filled: false, lined: true, words: words.into() }, path))
+    panel.entries.push(Entry { look, radius: 0.0, filled: false, lined: true, words: words.into() });
+    path
 }
 
 #[cfg(test)]

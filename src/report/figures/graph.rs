@@ -47,7 +47,11 @@ impl Graph {
         let mut cells: Vec<(String, Value)> = named.collect();
         if cells.is_empty() {
             let lists = fields(architecture).into_iter().filter(|(_, list)| read::<Vec<[Link; 2]>>(list).is_some());
-            cells = lists.map(|(name, list)| (name, json!({"concat": states(&list), "nodes": list}))).collect();
+            cells = lists
+                .map(|(name, list)| {
+                    (name, json!({"concat": (2..2 + list.as_array().map_or(0, Vec::len)).collect::<Vec<_>>(), "nodes": list}))
+                })
+                .collect();
         }
         cells.into_iter().map(|(name, cell)| Ok((name.clone(), Self::sound(&name, read(&cell))?))).collect()
     }
@@ -93,9 +97,4 @@ fn fields(architecture: &Architecture) -> Vec<(String, Value)> {
 
 fn read<T: DeserializeOwned>(from: &Value) -> Option<T> {
     T::deserialize(from).ok()
-}
-
-/// Of the nodes in a list.
-fn states(nodes: &Value) -> Vec<usize> {
-    (2..2 + nodes.as_array().map_or(0, Vec::len)).collect()
 }

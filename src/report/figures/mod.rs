@@ -2,13 +2,11 @@
 
 mod anytime;
 mod axis;
-mod bars;
 mod cell;
 mod chain;
 mod few;
 mod front;
 mod graph;
-mod grid;
 mod layout;
 mod names;
 mod overlay;

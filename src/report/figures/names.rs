@@ -1,7 +1,6 @@
 //! Names beside marks, where they cover nothing.
 
-use super::grid::RIGHT;
-use super::panel::TEXT;
+use super::panel::{RIGHT, TEXT};
 use super::render::text_width;
 use super::scene::{Align, FAINT, Frame, INK, Point, Scene};
 
@@ -15,13 +14,9 @@ pub fn label(scene: &mut Scene, mut names: Vec<(&str, Point)>, within: Frame, mu
     names.sort_by(|a, b| a.1.1.total_cmp(&b.1.1).then(a.0.cmp(b.0)));
     for (words, at) in names {
         let width = text_width(words, TEXT, false);
-        let free = |f: &Frame| {
-            f.x0 > within.x0 + 2.0
-                && f.x1 < within.x1 + RIGHT - 4.0
-                && f.y0 > within.y0 - 8.0
-                && f.y1 < within.y1
-                && !taken.iter().any(|t| t.overlaps(f))
-        };
+        let upright = |f: &Frame| f.y0 > within.y0 - 8.0 && f.y1 < within.y1;
+        let level = |f: &Frame| f.x0 > within.x0 + 2.0 && f.x1 < within.x1 + RIGHT - 4.0;
+        let free = |f: &Frame| upright(f) && level(f) && !taken.iter().any(|t| t.overlaps(f));
         let spot = places().map(|by| beside(at, by, width)).find(|f| free(f)).unwrap_or_else(|| beside(at, (APART, 0.0), width));
         let middle = (spot.y0 + spot.y1) / 2.0;
         if (middle - at.1).abs() > 16.5 {
@@ -45,13 +40,7 @@ fn places() -> impl Iterator<Item = Point> {
 
 /// The space of a name `width` wide.
 fn beside(at: Point, (dx, dy): Point, width: f64) -> Frame {
-    let before = if dx > 0.0 {
-        0.0
-    } else if dx < 0.0 {
-        width
-    } else {
-        width / 2.0
-    };
-    let x0 = at.0 + dx - before;
+    // Begins at a place to the right, ends at one to the left.
+    let x0 = at.0 + dx - width * (0.5 - dx.clamp(-0.5, 0.5));
     Frame { x0, y0: at.1 + dy - 0.6 * TEXT, x1: x0 + width, y1: at.1 + dy + 0.6 * TEXT }
 }

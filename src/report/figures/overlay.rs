@@ -2,7 +2,7 @@
 
 use super::panel::small_print;
 use super::render::{PNG_SCALE, text_width};
-use super::scene::{Align, Colour, Frame, INK, Picture, Point, Scene};
+use super::scene::{Align, Colour, Frame, INK, Mark, Picture, Scene};
 use super::style::class_colour;
 use super::words::{clip, fitted};
 use crate::error::{Error, Result};
@@ -19,10 +19,13 @@ const SIDE: f64 = 220.0;
 const COLUMNS: [&str; 3] = ["image", "truth", "prediction"];
 /// How much of a class's colour is mixed into the image.
 const TINT: f64 = 0.5;
-/// Outline of the truth: a coloured line on a dark one, which shows in grey print and on its own colour.
-const OUTLINE: (f64, f64) = (2.4, 1.3);
-/// Outline of the prediction.
-const THIN: f64 = 0.9;
+/// Pixels of the PNG from a border within which the outline of the truth is dark, which shows in grey print and on its own colour, and that of the
+/// prediction coloured.
+const DARK: [usize; 2] = [1, 2];
+/// The same within which that of the truth is coloured.
+const COLOURED: [usize; 2] = [4, 5];
+/// Width of a light stripe in pixels of the PNG.
+const STRIPE: usize = 8;
 /// Room for the name of a column.
 const NARROWEST: f64 = 90.0;
 const HATCH: [Colour; 2] = [Colour(0xF4, 0xF4, 0xF4), Colour(0xD8, 0xD8, 0xD8)];
@@ -36,7 +39,7 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
         return Err(Error::Usage("none was recorded".into()));
     }
     examples.iter().try_for_each(|e| check(e, classes.len()))?;
-    let side = examples.iter().map(|e| pixel(e) * e.about.width as f64).fold(NARROWEST, f64::max);
+    let side = examples.iter().map(wide).fold(NARROWEST, f64::max);
     let width = 2.0 * MARGIN + WORDS + 3.0 * side + 2.0 * GAP;
     let mut scene = Scene::new(title, width.ceil(), 0.0);
     let mut top = 12.0;
@@ -51,11 +54,11 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
     }
     top = (top + 8.0).ceil();
     for example in examples {
-        let middle = ((side - pixel(example) * example.about.width as f64) / 2.0).floor();
+        let middle = ((side - wide(example)) / 2.0).floor();
         top = row(&mut scene, example, lefts.map(|left| left + middle), top) + GAP;
     }
     top += legend(&mut scene, classes, top, width - 2.0 * MARGIN) + 8.0;
-    top += small_print(&mut scene, &notes(examples), MARGIN, top, width - 2.0 * MARGIN);
+    top += small_print(&mut scene, &notes(examples), MARGIN, top);
     scene.height = (top + MARGIN).ceil();
     Ok(scene)
 }
@@ -73,39 +76,51 @@ fn check(example: &Example, classes: usize) -> Result<()> {
     }
 }
 
-/// Side of a pixel of the slice: a whole number of the PNG's pixels, so that all are equally large.
-fn pixel(example: &Example) -> f64 {
+/// Side of a pixel of the slice in pixels of the PNG.
+fn scale(example: &Example) -> usize {
     let longest = example.about.height.max(example.about.width) as f64;
-    let scale = PNG_SCALE as f64;
-    (SIDE * scale / longest).round().max(1.0) / scale
+    (SIDE * PNG_SCALE as f64 / longest).round().max(1.0) as usize
+}
+
+/// Width of the slice on the page.
+fn wide(example: &Example) -> f64 {
+    (scale(example) * example.about.width) as f64 / PNG_SCALE as f64
 }
 
 /// One slice; returns where it ends.
 fn row(scene: &mut Scene, example: &Example, lefts: [f64; 3], top: f64) -> f64 {
-    let (columns, side) = (example.about.width, pixel(example));
-    let hatched = hatched(columns, side);
-    let grey = |i: usize| Colour(example.image[i], example.image[i], example.image[i]);
-    let tinted = |mask: &[u8], i: usize| if mask[i] == 0 { grey(i) } else { grey(i).mixed(class_colour(usize::from(mask[i])), TINT) };
-    // What is predicted outside of the slice is of no interest.
-    let inside = |(truth, predicted): (&u8, &u8)| if *truth == PADDING { PADDING } else { *predicted };
-    let predicted: Vec<u8> = example.truth.iter().zip(&example.predicted).map(inside).collect();
-    let panels: [&dyn Fn(usize) -> Colour; 3] = [&grey, &|i| tinted(&example.truth, i), &|i| tinted(&predicted, i)];
-    for (left, panel) in lefts.iter().zip(panels) {
-        let pixels = (0..example.image.len()).map(|i| if example.truth[i] == PADDING { hatched(i) } else { panel(i) }).collect();
-        scene.picture(Picture { columns, pixels }, (*left, top), side);
-    }
-    let mut outline = |mask: &[u8], left: f64, room: f64, width: f64, colour: Option<Colour>| {
-        for (class, ends) in borders(mask, columns, room / 2.0 / side) {
-            let colour = colour.unwrap_or(class_colour(usize::from(class)));
-            scene.line(ends.map(|(x, y)| (left + x * side, top + y * side)).to_vec(), width, colour);
+    let (scale, width) = (scale(example), example.about.width);
+    let (columns, rows) = (scale * width, scale * example.about.height);
+    let at = |x: usize, y: usize| y / scale * width + x / scale;
+    // Whether another class is at one of these distances.
+    let near = |mask: &[u8], x: usize, y: usize, distances: &[usize]| {
+        let here = mask[at(x, y)];
+        let other = |x: usize, y: usize| x >= columns || y >= rows || mask[at(x, y)] != here;
+        let at_distance = |d: &usize| {
+            let (xs, ys) = ([x.wrapping_sub(*d), x, x + d], [y.wrapping_sub(*d), y, y + d]);
+            xs.into_iter().any(|x| ys.into_iter().any(|y| other(x, y)))
+        };
+        here != 0 && here != PADDING && distances.iter().any(at_distance)
+    };
+    let shade = |mask: Option<&Vec<u8>>, x: usize, y: usize| {
+        let (i, truth) = (at(x, y), &example.truth);
+        let grey = Colour(example.image[i], example.image[i], example.image[i]);
+        match mask {
+            // What is predicted outside of the slice is of no interest.
+            _ if truth[i] == PADDING => HATCH[usize::from((x + y) / STRIPE % 2 == 0)],
+            None => grey,
+            Some(_) if near(truth, x, y, &DARK) => INK,
+            Some(_) if near(truth, x, y, &COLOURED) => class_colour(usize::from(truth[i])),
+            Some(mask) if mask[i] == 0 => grey,
+            Some(mask) if near(mask, x, y, &DARK) => class_colour(usize::from(mask[i])),
+            Some(mask) => grey.mixed(class_colour(usize::from(mask[i])), TINT),
         }
     };
-    outline(&predicted, lefts[2], THIN, THIN, None);
-    for left in &lefts[1..] {
-        outline(&example.truth, *left, OUTLINE.0, OUTLINE.0, Some(INK));
-        outline(&example.truth, *left, OUTLINE.0, OUTLINE.1, None);
+    for (left, mask) in lefts.into_iter().zip([None, Some(&example.truth), Some(&example.predicted)]) {
+        let pixels = (0..columns * rows).map(|i| shade(mask, i % columns, i / columns)).collect();
+        scene.marks.push(Mark::Picture { picture: Picture { columns, pixels }, at: (left, top), side: 1.0 / PNG_SCALE as f64 });
     }
-    let bottom = top + side * example.about.height as f64;
+    let bottom = top + rows as f64 / PNG_SCALE as f64;
     bottom.max(words(scene, example, top)).ceil()
 }
 
@@ -123,53 +138,6 @@ fn words(scene: &mut Scene, example: &Example, top: f64) -> f64 {
     y + 6.0
 }
 
-/// Light stripes, about eight pixels of the page apart.
-fn hatched(columns: usize, side: f64) -> impl Fn(usize) -> Colour {
-    let half = ((4.0 / side).round() as usize).max(1);
-    move |i| HATCH[usize::from((i % columns + i / columns) % (2 * half) < half)]
-}
-
-/// Lines along the inside of every class's border in a mask, `inset` within it: class and ends, in pixels of the mask. Straight runs are one
-/// line. Neither background nor padding has a border.
-fn borders(mask: &[u8], columns: usize, inset: f64) -> Vec<(u8, [Point; 2])> {
-    let rows = mask.len() / columns;
-    let class = |x: isize, y: isize| {
-        let inside = (0..columns as isize).contains(&x) && (0..rows as isize).contains(&y);
-        if inside { mask[y as usize * columns + x as usize] } else { 0 }
-    };
-    let mut out = Vec::new();
-    for (dx, dy) in [(0, -1), (0, 1), (-1, 0), (1, 0)] {
-        let (lines, length) = if dx == 0 { (rows, columns) } else { (columns, rows) };
-        // Place `i` of a line: along x where the border is above or below, else along y.
-        let at = |line: usize, i: isize| if dx == 0 { (i, line as isize) } else { (line as isize, i) };
-        let of = |line: usize, i: isize| class(at(line, i).0, at(line, i).1);
-        for line in 0..lines {
-            let border = |i: usize| {
-                let (x, y) = at(line, i as isize);
-                let here = class(x, y);
-                (i < length && here != 0 && here != PADDING && class(x + dx, y + dy) != here).then_some(here)
-            };
-            let across = line as f64 + if dx + dy < 0 { inset } else { 1.0 - inset };
-            let mut start = 0;
-            for i in 1..=length {
-                let Some(here) = border(start) else {
-                    start = i;
-                    continue;
-                };
-                if border(i) == Some(here) {
-                    continue;
-                }
-                // A line has square ends half as long as it is wide: drawn back at a corner that sticks out, they fill it.
-                let from = start as f64 + if of(line, start as isize - 1) == here { 0.0 } else { inset };
-                let to = i as f64 - if of(line, i as isize) == here { 0.0 } else { inset };
-                out.push((here, [(from, across), (to.max(from + 1e-3), across)].map(|(a, b)| if dx == 0 { (a, b) } else { (b, a) })));
-                start = i;
-            }
-        }
-    }
-    out
-}
-
 /// Colours and names of the classes from `top` on, as many in a line as fit; returns the height used.
 fn legend(scene: &mut Scene, classes: &[&str], top: f64, width: f64) -> f64 {
     const SWATCH: f64 = 22.0;
@@ -181,9 +149,7 @@ fn legend(scene: &mut Scene, classes: &[&str], top: f64, width: f64) -> f64 {
             (x, y) = (MARGIN, y + LINE + 3.0);
         }
         let frame = Frame { x0: x, y0: y - 11.0, x1: x + SWATCH, y1: y + 2.0 };
-        let colour = class_colour(i);
-        scene.pill(frame, 2.0, Colour(0x80, 0x80, 0x80).mixed(colour, TINT), INK, OUTLINE.0);
-        scene.pill(frame, 2.0, Colour(0x80, 0x80, 0x80).mixed(colour, TINT), colour, OUTLINE.1);
+        scene.pill(frame, 2.0, Colour(0x80, 0x80, 0x80).mixed(class_colour(i), TINT), INK, 1.0);
         scene.text(name, (x + SWATCH + 8.0, y), TEXT, Align::Left, INK);
         x += wide + 20.0;
     }
@@ -214,21 +180,18 @@ mod tests {
     }
 
     #[test]
-    fn borders_run_inside_their_class_and_close() {
-        // An L of class 2 beside padding, in a mask of 3 columns.
-        let mask = [2, 0, 0, 2, 2, PADDING];
-        let lines = borders(&mask, 3, 0.0);
-        assert!(lines.iter().all(|(class, _)| *class == 2));
-        let ends = |from: Point, to: Point| lines.iter().filter(|(_, e)| *e == [from, to]).count();
-        let whole = [((0.0, 0.0), (1.0, 0.0)), ((1.0, 1.0), (2.0, 1.0)), ((0.0, 2.0), (2.0, 2.0)), ((0.0, 0.0), (0.0, 2.0))];
-        for (from, to) in whole.into_iter().chain([((1.0, 0.0), (1.0, 1.0)), ((2.0, 1.0), (2.0, 2.0))]) {
-            assert_eq!(ends(from, to), 1, "{from:?} to {to:?}: {lines:?}");
+    fn borders_of_the_truth_run_inside_their_class_and_padding_has_stripes() {
+        let mut scene = Scene::new("", 0.0, 0.0);
+        row(&mut scene, &example(3, 1, vec![2, 0, PADDING]), [0.0; 3], 0.0);
+        let panels = scene.marks.iter().filter_map(|m| if let Mark::Picture { picture, .. } = m { Some(picture) } else { None });
+        let panels: Vec<&Picture> = panels.collect();
+        let (grey, class) = (Colour(90, 90, 90), class_colour(2));
+        let side = panels[0].columns / 3;
+        for (panel, [edge, line, inside]) in panels.into_iter().zip([[grey; 3], [INK, class, grey.mixed(class, TINT)]]) {
+            let at = |x: usize| panel.pixels[side / 2 * panel.columns + x];
+            assert_eq!([at(0), at(4), at(side / 2), at(side - 1), at(side)], [edge, line, inside, edge, grey]);
+            assert!(HATCH.contains(&at(2 * side)));
         }
-        assert_eq!(lines.len(), 6);
-        let inset = borders(&mask, 3, 0.25);
-        // Both ends of the lower border stick out; the upper right one meets a corner that goes in at its left end.
-        assert!(inset.contains(&(2, [(0.25, 1.75), (1.75, 1.75)])) && inset.contains(&(2, [(1.0, 1.25), (1.75, 1.25)])), "{inset:?}");
-        assert_eq!(borders(&[0, PADDING, 0, 0], 2, 0.1), []);
     }
 
     #[test]

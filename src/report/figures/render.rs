@@ -3,6 +3,7 @@
 use super::scene::{Align, Colour, Mark, PAPER, Picture, Point, Scene, Text};
 use crate::error::{Error, Result};
 use plotters::coord::Shift;
+use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, register_font};
@@ -25,24 +26,14 @@ const SVG_EM: f64 = 1.24;
 /// Ascent plus descent of the embedded font in ems: what `ab_glyph` scales to the font size.
 const FONT_HEIGHT: f64 = 1.164;
 
-/// Backend-dependent placement of text.
+/// A backend.
 #[derive(Clone, Copy)]
 struct Ink {
     /// Units of the backend a pixel of the scene.
     units: f64,
-    /// Font size of the backend for one em.
-    em: f64,
-    /// From the top that the backend is given to the baseline, in ems.
-    baseline: f64,
-    /// Draws paths as filled segments: Plotters' bitmap paths have no smooth joins.
-    segments: bool,
-    /// Has no font but the embedded one.
-    embedded: bool,
+    /// Of pixels: it has no smooth joins of lines, so that these are filled segments, and no font but the embedded one.
+    bitmap: bool,
 }
-
-const SVG_INK: Ink = Ink { units: SVG_UNITS, em: SVG_EM, baseline: 0.76, segments: false, embedded: false };
-const PNG_INK: Ink =
-    Ink { units: (PNG_SCALE * OVERSAMPLE) as f64, em: FONT_HEIGHT, baseline: FONT_HEIGHT / 2.0, segments: true, embedded: true };
 
 fn embed_fonts() {
     static ONCE: Once = Once::new();
@@ -92,7 +83,7 @@ pub fn svg(scene: &Scene) -> Result<String> {
     let size = ((scene.width * SVG_UNITS).round() as u32, (scene.height * SVG_UNITS).round() as u32);
     {
         let area = SVGBackend::with_string(&mut out, size).into_drawing_area();
-        draw(&area, scene, SVG_INK)?;
+        draw(&area, scene, Ink { units: SVG_UNITS, bitmap: false })?;
     }
     let plain = format!("<svg width=\"{}\" height=\"{}\"", size.0, size.1);
     let label = printable(&scene.title).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
@@ -108,7 +99,7 @@ pub fn png(scene: &Scene) -> Result<Vec<u8>> {
     {
         let size = ((width * times) as u32, (height * times) as u32);
         let area = BitMapBackend::with_buffer(&mut large, size).into_drawing_area();
-        draw(&area, scene, Ink { units: (PNG_SCALE * times) as f64, ..PNG_INK })?;
+        draw(&area, scene, Ink { units: (PNG_SCALE * times) as f64, bitmap: true })?;
     }
     let small = average(&large, width, times);
     let mut out = Vec::new();
@@ -145,25 +136,27 @@ fn average(large: &[u8], width: usize, times: usize) -> Vec<u8> {
 
 fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, scene: &Scene, ink: Ink) -> Result<()> {
     embed_fonts();
-    let failed = |e: String| Error::Resource(format!("{}: cannot draw: {e}", scene.title));
-    area.fill(&rgb(PAPER)).map_err(|e| failed(e.to_string()))?;
-    for mark in &scene.marks {
-        draw_mark(area, mark, ink).map_err(failed)?;
-    }
-    area.present().map_err(|e| failed(e.to_string()))
+    let all = || {
+        area.fill(&rgb(PAPER))?;
+        scene.marks.iter().try_for_each(|mark| draw_mark(area, mark, ink))?;
+        area.present()
+    };
+    all().map_err(|e| Error::Resource(format!("{}: cannot draw: {e}", scene.title)))
 }
 
-fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, ink: Ink) -> std::result::Result<(), String> {
-    let fill =
-        |points: &[Point], colour: Colour| area.draw(&Polygon::new(whole(points, ink), rgb(colour).filled())).map_err(|e| e.to_string());
+/// What a backend says.
+type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, ink: Ink) -> Drawn<DB> {
+    let fill = |points: &[Point], colour: Colour| area.draw(&Polygon::new(whole(points, ink), rgb(colour).filled()));
     match mark {
         Mark::Area { points, colour } => fill(points, *colour),
-        Mark::Line { points, width, colour } if ink.segments => {
+        Mark::Line { points, width, colour } if ink.bitmap => {
             points.windows(2).filter_map(|pair| segment(pair[0], pair[1], *width)).try_for_each(|quad| fill(&quad, *colour))
         }
         Mark::Line { points, width, colour } => {
             let stroke = rgb(*colour).stroke_width((width * ink.units).round().max(1.0) as u32);
-            area.draw(&PathElement::new(whole(points, ink), stroke)).map_err(|e| e.to_string())
+            area.draw(&PathElement::new(whole(points, ink), stroke))
         }
         Mark::Text(text) => draw_text(area, text, ink),
         Mark::Picture { picture, at, side } => draw_picture(area, picture, *at, *side, ink),
@@ -171,28 +164,24 @@ fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, ink
 }
 
 /// Pixels as squares; neighbours of one colour in one rectangle.
-fn draw_picture<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    picture: &Picture,
-    at: Point,
-    side: f64,
-    ink: Ink,
-) -> std::result::Result<(), String> {
+fn draw_picture<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, picture: &Picture, at: Point, side: f64, ink: Ink) -> Drawn<DB> {
     for (y, row) in picture.pixels.chunks(picture.columns).enumerate() {
         let mut x = 0;
         for run in row.chunk_by(|a, b| a == b) {
             let corner = |x: usize, y: usize| (at.0 + side * x as f64, at.1 + side * y as f64);
             let ends = whole(&[corner(x, y), corner(x + run.len(), y + 1)], ink);
-            area.draw(&Rectangle::new([ends[0], ends[1]], rgb(run[0]).filled())).map_err(|e| e.to_string())?;
+            area.draw(&Rectangle::new([ends[0], ends[1]], rgb(run[0]).filled()))?;
             x += run.len();
         }
     }
     Ok(())
 }
 
-fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink: Ink) -> std::result::Result<(), String> {
-    let mut font = font(text.size * ink.em * ink.units, text.bold);
-    let rise = ink.baseline * text.size;
+fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink: Ink) -> Drawn<DB> {
+    // Font size of the backend for one em, and from the top that it is given to the baseline.
+    let (em, baseline) = if ink.bitmap { (FONT_HEIGHT, FONT_HEIGHT / 2.0) } else { (SVG_EM, 0.76) };
+    let mut font = font(text.size * em * ink.units, text.bold);
+    let rise = baseline * text.size;
     let mut at = (text.at.0, text.at.1 - rise);
     if text.upward {
         font = font.transform(FontTransform::Rotate270);
@@ -206,11 +195,11 @@ fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink
     let colour = rgb(text.colour);
     let style = TextStyle::from(font).color(&colour).pos(Pos::new(across, VPos::Top));
     let mut words = printable(&text.words);
-    if ink.embedded {
+    if ink.bitmap {
         // Without a shape it would be a gap.
         words = words.chars().map(|c| if has_shape(c) { c } else { '?' }).collect();
     }
-    area.draw_text(&words, &style, whole(&[at], ink)[0]).map_err(|e| e.to_string())
+    area.draw_text(&words, &style, whole(&[at], ink)[0])
 }
 
 /// A control character has no shape, and most of them may not stand in an XML document.

@@ -1,11 +1,10 @@
 //! Test score against some quantity: what was measured here, and beside it, on axes of its own, what the papers reported.
 
 use super::axis::Axis;
-use super::few::{Few, thin};
+use super::few::Few;
 use super::front::draw_front;
-use super::grid::{Part, assemble, blank, plot_frame};
 use super::names::label;
-use super::panel::{Entry, Panel};
+use super::panel::{Entry, HALF, Panel, page};
 use super::scene::{Colour, FAINT, Frame, Point, Scene};
 use super::series::{Experiment, Series};
 use super::style::{Look, NEUTRAL, marker};
@@ -13,6 +12,7 @@ use crate::record::Phase;
 use crate::report::claims::{Claim, Metric};
 use crate::report::frame::metric_name;
 use crate::report::load::Run;
+use crate::report::statistics;
 use crate::units::show_count;
 
 /// What runs across, on a logarithmic axis; less of it is better.
@@ -22,8 +22,8 @@ struct Across {
     /// What it is, within a sentence.
     name: &'static str,
     of_run: fn(&Run) -> Option<f64>,
-    /// Label of the axis of an experiment; without one, that of an empty area.
-    label: fn(Option<&Experiment>) -> String,
+    /// Label of the axis of an experiment.
+    label: fn(&Experiment) -> String,
     of_claim: fn(&Claim) -> Option<f64>,
     /// Label of the axis of the claims.
     claim_label: &'static str,
@@ -37,7 +37,7 @@ const COST: Across = Across {
     title: "Test score against search cost, measured here and reported by the papers",
     name: "measured search cost",
     of_run: |run| run.days(Phase::Search),
-    label: |group| format!("search cost, {}, log scale", group.map_or("device-days", |g| g.cost_unit)),
+    label: |group| format!("search cost, {}, log scale", group.cost_unit),
     of_claim: |claim| claim.gpu_days,
     claim_label: "search cost as reported, GPU-days of the papers' own cards, log scale",
     less: "cheaper",
@@ -74,16 +74,9 @@ pub fn accuracy_parameters(runs: &[Run], claims: &[Claim]) -> Scene {
 
 fn scatter(runs: &[Run], claims: &[Claim], across: &Across) -> Scene {
     let few = Few::of(runs);
-    let mut parts: Vec<Part> = few.groups.iter().map(|g| measured(g, across, few.marks())).collect();
-    if parts.is_empty() {
-        parts.push(nothing(across));
-    }
-    parts.push(reported(runs, claims, across));
-    assemble(across.title, parts, &notes(runs, &few, across))
-}
-
-fn score_label(metric: &str) -> String {
-    format!("test {} after retraining (%)", metric_name(metric))
+    let areas: Vec<Option<&Experiment>> = few.groups.iter().map(Some).chain([None]).collect();
+    let draw = |group: &Option<&Experiment>| group.map_or_else(|| reported(runs, claims, across), |g| measured(g, across));
+    page(across.title, 2, &areas, draw, notes(runs, &few, across))
 }
 
 /// Place of a run on the axes, or why it has none.
@@ -98,99 +91,68 @@ fn points(series: &Series, across: &Across) -> Vec<(f64, f64)> {
 }
 
 fn mean(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let n = points.len() as f64;
-    (!points.is_empty()).then(|| (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n))
+    let of = |get: fn(&(f64, f64)) -> f64| statistics::mean(&points.iter().map(get).collect::<Vec<f64>>());
+    of(|p| p.0).zip(of(|p| p.1))
 }
 
-fn measured(group: &Experiment, across: &Across, marks: usize) -> Part {
-    let mut scene = blank();
+fn measured(group: &Experiment, across: &Across) -> Panel {
     let runs: Vec<Vec<(f64, f64)>> = group.series.iter().map(|s| points(s, across)).collect();
     let means: Vec<(f64, f64)> = runs.iter().filter_map(|r| mean(r)).collect();
     let all = || runs.iter().flatten().chain(&means);
-    let x = Axis::log(all().map(|p| p.0));
-    let y = Axis::linear(all().map(|p| p.1), 1.0).within_percent();
-    let panel = Panel { frame: plot_frame(), x, y };
-    let title = format!("Measured here: {}, preset {}", group.dataset, group.preset);
-    let below = panel.axes(&mut scene, &title, &(across.label)(Some(group)), &score_label(group.metric));
+    let (x, y) = (Axis::log(all().map(|p| p.0)), Axis::percent(all().map(|p| p.1)));
+    let up = format!("test {} after retraining (%)", metric_name(group.metric));
+    let mut panel = Panel::new(HALF, x, y, [&group.title("Measured here"), &(across.label)(group), &up]);
     if means.is_empty() {
-        panel.empty(&mut scene, &format!("no run with a final score and a {}", across.name));
+        panel.empty(&format!("no run with a final score and a {}", across.name));
     }
-    let words = format!("Pareto front of the means: no other is both {} and better", across.less);
-    let front = draw_front(&mut scene, &panel, &means, &words);
-    let mut entries: Vec<Entry> = group.series.iter().zip(&runs).map(|(s, p)| draw_series(&mut scene, &panel, s, p, marks)).collect();
-    entries.extend(front.map(|(entry, _)| entry));
-    Part { scene, entries, below }
+    draw_front(&mut panel, &means, &format!("Pareto front of the means: no other is both {} and better", across.less));
+    group.series.iter().zip(&runs).for_each(|(series, points)| draw_series(&mut panel, series, points));
+    panel
 }
 
-fn draw_series(scene: &mut Scene, panel: &Panel, series: &Series, points: &[(f64, f64)], marks: usize) -> Entry {
+fn draw_series(panel: &mut Panel, series: &Series, points: &[(f64, f64)]) {
     let look = series.look();
-    let place = |p: (f64, f64)| panel.at(p.0, p.1);
-    if points.len() > 1 {
-        let pale = Look { colour: look.colour.lighter(0.45), ..look };
-        thin(points.iter().filter_map(|p| place(*p)).collect(), marks).into_iter().for_each(|at| marker(scene, pale, at, 2.6, true));
-        whiskers(scene, panel, points, look.colour);
+    if let Some(mean) = mean(points) {
+        if points.len() > 1 {
+            let pale = Look { colour: look.colour.lighter(0.45), ..look };
+            panel.marks(pale, points.iter().copied(), 2.6, true);
+            whiskers(panel, points, mean, look.colour);
+        }
+        panel.marks(look, [mean].into_iter(), 6.0, true);
     }
-    if let Some(at) = mean(points).and_then(place) {
-        marker(scene, look, at, 6.0, true);
-    }
-    Entry { look, radius: 5.5, filled: true, lined: false, words: format!("{}, n = {}", series.label(), show_count(points.len() as u64)) }
+    let words = format!("{}, n = {}", series.label(), show_count(points.len() as u64));
+    panel.entries.push(Entry { look, radius: 5.5, filled: true, lined: false, words });
 }
 
 /// Least to greatest score, and least to greatest value across, through the mean.
-fn whiskers(scene: &mut Scene, panel: &Panel, points: &[(f64, f64)], colour: Colour) {
-    let Some((x, y)) = mean(points) else { return };
-    let range = |get: fn(&(f64, f64)) -> f64| {
-        let values = points.iter().map(get);
-        (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
-    };
-    let ((x0, x1), (y0, y1)) = (range(|p| p.0), range(|p| p.1));
-    let ends = [panel.at(x, y0).zip(panel.at(x, y1)), panel.at(x0, y).zip(panel.at(x1, y))];
-    // What the mark of the mean covers is not drawn.
-    let visible = |(a, b): &(Point, Point)| (b.0 - a.0).abs().max((b.1 - a.1).abs()) > 14.0;
-    for (i, (a, b)) in ends.into_iter().enumerate().filter_map(|(i, e)| e.filter(visible).map(|e| (i, e))) {
-        scene.line(vec![a, b], 1.4, colour);
-        let cap: Point = if i == 0 { (4.0, 0.0) } else { (0.0, 4.0) };
-        for end in [a, b] {
-            scene.line(vec![(end.0 - cap.0, end.1 - cap.1), (end.0 + cap.0, end.1 + cap.1)], 1.4, colour);
+fn whiskers(panel: &mut Panel, points: &[(f64, f64)], (x, y): (f64, f64), colour: Colour) {
+    let of = |get: fn(&(f64, f64)) -> f64, pick: fn(f64, f64) -> f64| points.iter().map(get).reduce(pick).unwrap_or(0.0);
+    let up = [f64::min, f64::max].map(|pick| (x, of(|p| p.1, pick)));
+    let across = [f64::min, f64::max].map(|pick| (of(|p| p.0, pick), y));
+    for ([from, to], cap) in [(up, (4.0, 0.0)), (across, (0.0, 4.0))] {
+        let ends: Vec<Point> = [from, to].into_iter().filter_map(|p| panel.at(p)).collect();
+        for end in &ends {
+            panel.scene.line(vec![(end.0 - cap.0, end.1 - cap.1), (end.0 + cap.0, end.1 + cap.1)], 1.4, colour);
         }
+        panel.scene.line(ends, 1.4, colour);
     }
 }
 
-/// What stands in place of the measured points if there are none.
-fn nothing(across: &Across) -> Part {
-    let mut scene = blank();
-    let panel = Panel { frame: plot_frame(), x: Axis::log([]), y: Axis::linear([0.0, 100.0], 1.0).within_percent() };
-    let below = panel.axes(&mut scene, "Measured here", &(across.label)(None), &score_label("accuracy"));
-    panel.empty(&mut scene, "no finished run");
-    Part { scene, entries: Vec::new(), below }
-}
-
-fn reported(runs: &[Run], claims: &[Claim], across: &Across) -> Part {
-    let mut scene = blank();
+fn reported(runs: &[Run], claims: &[Claim], across: &Across) -> Panel {
     let of = |c: &Claim| Some(((across.of_claim)(c).filter(|x| *x > 0.0)?, c.value?));
     let about = claims.iter().filter(|c| c.metric == Metric::TestAccuracy && c.dataset == "cifar10");
     let shown: Vec<(&Claim, (f64, f64))> = about.filter_map(|c| Some((c, of(c)?))).collect();
     let values: Vec<(f64, f64)> = shown.iter().map(|s| s.1).collect();
-    let x = Axis::log(values.iter().map(|v| v.0));
-    let y = Axis::linear(values.iter().map(|v| v.1), 1.0).within_percent();
-    let panel = Panel { frame: plot_frame(), x, y };
-    let below = panel.axes(&mut scene, "Reported by the papers: CIFAR-10", across.claim_label, "test accuracy (%)");
-    if shown.is_empty() {
-        panel.empty(&mut scene, "no paper's claim has both numbers");
-    }
+    let (x, y) = (Axis::log(values.iter().map(|v| v.0)), Axis::percent(values.iter().map(|v| v.1)));
+    let mut panel = Panel::new(HALF, x, y, ["Reported by the papers: CIFAR-10", across.claim_label, "test accuracy (%)"]);
     let words = format!("Pareto front of what was reported: no other is both {} and better", across.less);
-    let front = draw_front(&mut scene, &panel, &values, &words);
-    let path = front.iter().flat_map(|(_, path)| path.windows(2));
-    let taken = path.map(|ends| strip(ends[0], ends[1])).collect();
-    draw_claims(&mut scene, &panel, runs, &shown, taken);
-    let grey = Look { colour: FAINT, ..NEUTRAL };
-    let entry = |radius: f64, words: &str| Entry { look: grey, radius, filled: false, lined: false, words: words.into() };
-    let mut entries = vec![
-        entry(6.0, "the headline result of a method, named"),
-        entry(3.0, "another reported result; in grey, of a method without a run here"),
-    ];
-    entries.extend(front.map(|(entry, _)| entry));
-    Part { scene, entries, below }
+    let front = draw_front(&mut panel, &values, &words);
+    draw_claims(&mut panel, runs, &shown, front.windows(2).map(|ends| strip(ends[0], ends[1])).collect());
+    let look = Look { colour: FAINT, ..NEUTRAL };
+    let entry = |radius: f64, words: &str| Entry { look, radius, filled: false, lined: false, words: words.into() };
+    panel.entries.push(entry(6.0, "the headline result of a method, named"));
+    panel.entries.push(entry(3.0, "another reported result; in grey, of a method without a run here"));
+    panel
 }
 
 /// What an upright or level line takes.
@@ -199,19 +161,19 @@ fn strip(a: Point, b: Point) -> Frame {
 }
 
 /// Marks of all claims and names of the headlines, which keep clear of what is taken.
-fn draw_claims(scene: &mut Scene, panel: &Panel, runs: &[Run], shown: &[(&Claim, (f64, f64))], mut taken: Vec<Frame>) {
+fn draw_claims(panel: &mut Panel, runs: &[Run], shown: &[(&Claim, (f64, f64))], mut taken: Vec<Frame>) {
     let mut heads = Vec::new();
     // The headlines last, so that nothing covers them.
     for headline in [false, true] {
-        for (claim, (x, y)) in shown.iter().filter(|(c, _)| c.headline == headline) {
-            let Some(at) = panel.at(*x, *y) else { continue };
+        for (claim, place) in shown.iter().filter(|(c, _)| c.headline == headline) {
+            let Some(at) = panel.at(*place) else { continue };
             let radius = if headline { 6.0 } else { 3.0 };
-            marker(scene, look(runs, claim), at, radius, false);
+            marker(&mut panel.scene, look(runs, claim), at, radius, false);
             taken.push(Frame { x0: at.0 - radius - 1.0, y0: at.1 - radius - 1.0, x1: at.0 + radius + 1.0, y1: at.1 + radius + 1.0 });
             heads.extend(headline.then_some((claim.method.as_str(), at)));
         }
     }
-    label(scene, heads, panel.frame, taken);
+    label(&mut panel.scene, heads, panel.frame, taken);
 }
 
 /// The look of the method's runs, of those of the same form first.
@@ -227,29 +189,21 @@ fn notes(runs: &[Run], few: &Few, across: &Across) -> Vec<String> {
         "Small marks: search seeds; large filled marks: their mean; bars: least to greatest. Hollow marks are reported, not measured."
             .into(),
     );
-    let all = || few.all().map(|(_, series)| series);
     if few.groups.iter().any(|g| g.dataset != "cifar10") {
         notes.push("The papers' numbers are for CIFAR-10; scores on other data sets cannot be compared with them.".into());
     }
-    if all().any(|s| s.rows.len() > few.marks()) {
-        notes.push("Where many marks of a group lie close together, some are left out.".into());
-    }
-    if all().flat_map(|s| points(s, across)).any(|(x, _)| x == 0.0) {
+    if few.all().flat_map(|(_, s)| points(s, across)).any(|(x, _)| x == 0.0) {
         notes.push(format!(
             "0 stands before the logarithmic scale, which has no place for it: a {} of exactly 0 was recorded.",
             across.name
         ));
     }
     notes.extend(few.missing("Not shown", |r| place(r, across).err()));
-    notes.extend(few.notes.iter().cloned());
     let out = runs.iter().filter(|r| !r.counts()).count();
     if out > 0 {
-        notes.push(format!(
-            "Left out as unfinished, damaged or repeated: {}.",
-            if out == 1 { "1 run".into() } else { format!("{} runs", show_count(out as u64)) }
-        ));
+        notes.push(format!("Runs left out as unfinished, damaged or repeated: {}.", show_count(out as u64)));
     }
-    notes
+    few.with(notes)
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ pub const GRID: Colour = Colour(0xDD, 0xDD, 0xDD);
 pub const PAPER: Colour = Colour(0xFF, 0xFF, 0xFF);
 
 impl Colour {
+    /// From six hexadecimal digits.
+    pub const fn of(hex: u32) -> Self {
+        Self((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
+    }
+
     /// Mixed with white: 0 stays, 1 is white.
     pub fn lighter(self, by: f64) -> Self {
         self.mixed(PAPER, by)
@@ -227,11 +232,6 @@ impl Scene {
     /// A text that reads upwards, centred on `at`.
     pub fn upward(&mut self, words: impl Into<String>, at: Point, size: f64, colour: Colour) {
         self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: false, align: Align::Centre, colour, upward: true }));
-    }
-
-    /// A picture with its top left corner at `at`; a pixel of it is `side` long.
-    pub fn picture(&mut self, picture: Picture, at: Point, side: f64) {
-        self.marks.push(Mark::Picture { picture, at, side });
     }
 
     /// Puts another page on this one with its top left corner at `at`.

@@ -3,10 +3,11 @@
 use super::panel::TEXT;
 use super::style::Look;
 use super::words::fitted;
-use crate::record::{Declaration, Role};
+use crate::record::{Declaration, Manifest, Role};
 use crate::report::frame::{metric_name, unit_and_device};
 use crate::report::load::Run;
-use crate::report::summary::SummaryRow;
+use crate::report::summary::{SummaryRow, full_name};
+use std::collections::BTreeMap;
 
 /// Runs that differ in seed alone.
 #[derive(Clone, Debug)]
@@ -97,54 +98,44 @@ impl<'a> Experiment<'a> {
         format!("{}, {}, {}", self.dataset, self.preset, metric_name(self.metric))
     }
 
+    /// A title, and where it is.
+    pub fn title(&self, what: &str) -> String {
+        format!("{what}: {}, preset {}", self.dataset, self.preset)
+    }
+
     /// All runs of all series.
     pub fn rows(&self) -> impl Iterator<Item = &Run> {
         self.series.iter().flat_map(|s| s.rows.iter().copied())
     }
 }
 
+/// Runs of one name and protocol.
+type Groups<'a> = BTreeMap<(String, &'a str), Vec<(&'a Run, &'a Manifest)>>;
+
 /// The finished runs, sorted into experiments and series.
 pub fn experiments(rows: &[Run]) -> Vec<Experiment<'_>> {
-    let mut out: Vec<Experiment> = Vec::new();
+    let mut all: BTreeMap<[&str; 4], Groups> = BTreeMap::new();
     for row in rows.iter().filter(|r| r.counts()) {
-        let (Some(m), Some(result), Some(unit), Some(protocol)) = (&row.manifest, &row.result, &row.cost_unit, &row.protocol) else {
-            continue;
-        };
-        let key = (m.dataset.as_str(), m.preset.as_str(), unit.as_str(), result.metric.as_str());
-        let at = out.iter().position(|e| (e.dataset, e.preset, e.cost_unit, e.metric) == key).unwrap_or_else(|| {
-            out.push(Experiment { dataset: key.0, preset: key.1, cost_unit: key.2, metric: key.3, series: Vec::new() });
-            out.len() - 1
-        });
-        let name = if m.variant.is_empty() { m.method.clone() } else { format!("{} ({})", m.method, m.variant) };
-        match out[at].series.iter_mut().find(|s| s.name == name && s.protocol == protocol) {
-            Some(series) => series.rows.push(row),
-            None => out[at].series.push(Series {
-                method: &m.method,
-                variant: &m.variant,
-                name,
-                protocol,
-                declaration: &m.declaration,
-                nth: 0,
-                rows: vec![row],
-            }),
+        if let (Some(m), Some(result), Some(unit), Some(protocol)) = (&row.manifest, &row.result, &row.cost_unit, &row.protocol) {
+            let groups = all.entry([&m.dataset, &m.preset, unit, &result.metric]).or_default();
+            groups.entry((full_name(&m.method, &m.variant), protocol)).or_default().push((row, m));
         }
     }
-    out.iter_mut().for_each(tell_apart);
-    out.sort_by(|a, b| (a.dataset, a.preset, a.cost_unit, a.metric).cmp(&(b.dataset, b.preset, b.cost_unit, b.metric)));
-    out
+    let told = all.into_iter().map(|(key, groups)| (key, series(groups)));
+    told.map(|([dataset, preset, cost_unit, metric], series)| Experiment { dataset, preset, cost_unit, metric, series }).collect()
 }
 
-fn tell_apart(experiment: &mut Experiment) {
-    experiment.series.sort_by(|a, b| (&a.name, a.protocol).cmp(&(&b.name, b.protocol)));
-    let names: Vec<String> = experiment.series.iter().map(|s| s.name.clone()).collect();
-    for series in &mut experiment.series {
-        if names.iter().filter(|n| **n == series.name).count() > 1 {
-            series.name = format!("{} [{}]", series.name, series.protocol);
-        }
-        series.rows.sort_by_key(|r| (r.seed(), r.name.as_str()));
+/// Told apart by name and look.
+fn series(groups: Groups) -> Vec<Series> {
+    let names: Vec<String> = groups.keys().map(|(name, _)| name.clone()).collect();
+    let mut out: Vec<Series> = Vec::new();
+    for ((name, protocol), mut runs) in groups {
+        runs.sort_by_key(|(r, _)| (r.seed(), r.name.as_str()));
+        let Manifest { method, variant, declaration, .. } = runs[0].1;
+        let nth = out.iter().filter(|s| s.base() == declaration.mark.into()).count();
+        let shared = names.iter().filter(|n| **n == name).count() > 1;
+        let name = if shared { format!("{name} [{protocol}]") } else { name };
+        out.push(Series { method, variant, name, protocol, declaration, nth, rows: runs.into_iter().map(|(r, _)| r).collect() });
     }
-    let looks: Vec<Look> = experiment.series.iter().map(Series::base).collect();
-    for (i, series) in experiment.series.iter_mut().enumerate() {
-        series.nth = looks[..i].iter().filter(|l| **l == looks[i]).count();
-    }
+    out
 }

@@ -1,46 +1,25 @@
-//! Colour and shape of marks, lines and bars. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
-//! readers, and shapes and hatching tell things apart in grey print.
+//! Colour and shape of marks and lines. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
+//! readers, and shapes tell things apart in grey print.
 
-use super::scene::{Colour, Frame, INK, PAPER, Point, Scene, polar};
+use super::scene::{Colour, INK, PAPER, Point, Scene, polar};
 use crate::record::{Mark, Shape};
 
 /// Colours of lines by the state that they leave.
-const LINES: [Colour; 8] = [
-    Colour(0xD5, 0x5E, 0x00),
-    Colour(0x00, 0x72, 0xB2),
-    Colour(0x00, 0x9E, 0x73),
-    Colour(0xB0, 0x4F, 0x86),
-    Colour(0xB8, 0x7D, 0x00),
-    Colour(0x33, 0x8F, 0xC4),
-    Colour(0x55, 0x55, 0x55),
-    Colour(0x7A, 0x5C, 0x3A),
-];
+const LINES: [u32; 8] = [0xD55E00, 0x0072B2, 0x009E73, 0xB04F86, 0xB87D00, 0x338FC4, 0x555555, 0x7A5C3A];
 
 /// Colour of the lines that leave `state`.
 pub fn colour(state: usize) -> Colour {
-    LINES[state % LINES.len()]
+    Colour::of(LINES[state % LINES.len()])
 }
 
 /// Colours of classes, background left out: those of Okabe and Ito, the first two light and dark for grey print, then some
 /// of Tol's and two more.
-const CLASSES: [Colour; 12] = [
-    Colour(0xE6, 0x9F, 0x00),
-    Colour(0x00, 0x72, 0xB2),
-    Colour(0xCC, 0x79, 0xA7),
-    Colour(0x00, 0x9E, 0x73),
-    Colour(0xF0, 0xE4, 0x42),
-    Colour(0x56, 0xB4, 0xE9),
-    Colour(0xD5, 0x5E, 0x00),
-    Colour(0x88, 0x22, 0x55),
-    Colour(0x99, 0x99, 0x33),
-    Colour(0x6A, 0x3D, 0x9A),
-    Colour(0xFF, 0xFF, 0xFF),
-    Colour(0x66, 0x11, 0x00),
-];
+const CLASSES: [u32; 12] =
+    [0xE69F00, 0x0072B2, 0xCC79A7, 0x009E73, 0xF0E442, 0x56B4E9, 0xD55E00, 0x882255, 0x999933, 0x6A3D9A, 0xFFFFFF, 0x661100];
 
 /// Colour of a class of a mask; class 0 is the background.
 pub fn class_colour(class: usize) -> Colour {
-    CLASSES[class.wrapping_sub(1) % CLASSES.len()]
+    Colour::of(CLASSES[class.wrapping_sub(1) % CLASSES.len()])
 }
 
 /// All shapes, round ones and crosses apart.
@@ -88,23 +67,10 @@ pub fn stroke(scene: &mut Scene, look: Look, path: &[Point], width: f64, dash: f
 
 /// A marker of about `radius` pixels, filled or hollow.
 pub fn marker(scene: &mut Scene, look: Look, at: Point, radius: f64, filled: bool) {
-    let outline = outline(look.shape, at, radius);
-    let inner = if filled { look.colour } else { PAPER };
-    match look.shape {
-        Shape::Cross | Shape::Plus if !filled => {
-            // A hollow cross is a thin one.
-            let turn = if look.shape == Shape::Cross { 45.0 } else { 0.0 };
-            for degrees in [turn, turn + 90.0] {
-                scene.line(vec![polar(at.0, at.1, radius, degrees), polar(at.0, at.1, radius, degrees + 180.0)], 1.4, look.colour);
-            }
-        }
-        _ => {
-            scene.area(outline.clone(), inner);
-            let mut closed = outline;
-            closed.push(closed[0]);
-            scene.line(closed, 1.3, look.colour);
-        }
-    }
+    let mut outline = outline(look.shape, at, radius);
+    scene.area(outline.clone(), if filled { look.colour } else { PAPER });
+    outline.push(outline[0]);
+    scene.line(outline, 1.3, look.colour);
 }
 
 fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
@@ -128,70 +94,9 @@ fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
     }
 }
 
-/// What a bar is filled with, to be told apart in grey print.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fill {
-    /// Of the ground.
-    pub colour: Colour,
-    /// Lines on it.
-    pub hatch: Hatch,
-}
-
-/// Lines on a ground.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hatch {
-    /// None.
-    Plain,
-    /// From the lower left to the upper right.
-    Rising,
-    /// From the upper left to the lower right.
-    Falling,
-}
-
-/// A framed rectangle.
-pub fn filled(scene: &mut Scene, f: Frame, fill: Fill) {
-    const APART: f64 = 6.0;
-    let corners = vec![(f.x0, f.y0), (f.x1, f.y0), (f.x1, f.y1), (f.x0, f.y1)];
-    scene.area(corners.clone(), fill.colour);
-    let height = f.y1 - f.y0;
-    // How far a line leans to the right on its way down.
-    let lean = match fill.hatch {
-        Hatch::Plain => None,
-        Hatch::Rising => Some(-height),
-        Hatch::Falling => Some(height),
-    };
-    if let Some(lean) = lean {
-        let mut x = f.x0 + APART / 2.0 - lean.max(0.0);
-        while x < f.x1 - lean.min(0.0) {
-            // The part of the way down on which the line is within the rectangle.
-            let [a, b] = [f.x0, f.x1].map(|edge| ((edge - x) / lean).clamp(0.0, 1.0));
-            let at = |t: f64| (x + lean * t, f.y0 + height * t);
-            scene.line(vec![at(a.min(b)), at(a.max(b))], 0.9, INK);
-            x += APART;
-        }
-    }
-    scene.line([corners.as_slice(), &corners[..1]].concat(), 0.9, INK);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::scene;
-
-    #[test]
-    fn hatching_stays_within_its_bar() {
-        for hatch in [Hatch::Plain, Hatch::Rising, Hatch::Falling] {
-            for width in [0.5, 4.0, 90.0] {
-                let mut scene = Scene::new("", 100.0, 30.0);
-                filled(&mut scene, Frame { x0: 5.0, y0: 5.0, x1: 5.0 + width, y1: 21.0 }, Fill { colour: INK, hatch });
-                let lines = scene.marks.iter().filter_map(|m| if let scene::Mark::Line { points, .. } = m { Some(points) } else { None });
-                let all: Vec<Point> = lines.flatten().copied().collect();
-                let inside = |(x, y): &Point| (5.0 - 1e-9..=5.0 + width + 1e-9).contains(x) && (5.0 - 1e-9..=21.0 + 1e-9).contains(y);
-                assert!(all.iter().all(inside), "{hatch:?}: {all:?}");
-                assert!(if hatch == Hatch::Plain { all.len() == 5 } else { width < 3.0 || all.len() > 5 }, "{hatch:?} {width}: {all:?}");
-            }
-        }
-    }
 
     #[test]
     fn groups_of_one_method_look_different() {

@@ -242,7 +242,7 @@ fn many_pairs_are_drawn_in_bounds() {
     let many = vec![pairs[0].clone(); 60];
     let scene = predicted(&many).unwrap();
     check_scene("predicted", &scene);
-    assert!(says(&[("predicted", scene)], "predicted", "Drawn are the first 24 of 60 areas"));
+    assert!(says(&[("predicted", scene)], "predicted", "Drawn are the first 16 of 60 areas"));
 }
 
 #[test]
@@ -262,14 +262,14 @@ fn what_is_no_number_or_missing_is_named_and_not_drawn() {
     beyond.points[1].extra.insert("baseline".into(), 1e308);
     let all = check(&[nan, none, beyond]);
     for words in [
-        "Not shown, no final score between 0 and 1: amoebanet on digits (its run), enas (micro) on digits (its run)",
+        "Not shown, no final score between 0 and 1: amoebanet on digits (1 of 1), enas (micro) on digits (1 of 1)",
         "ghn (top-best), n = 0",
     ] {
         assert!(says(&all, "cost", words), "{words}");
     }
-    assert!(says(&all, "phases", "not measured") && says(&all, "phases", "enas (micro) on digits (its run)"));
-    assert!(says(&all, "memory", "not measured") && says(&all, "memory", "No bar, not measured: ghn (top-best) on digits (its run)."));
-    assert!(says(&all, "anytime", "No line, no search score was recorded: ghn (top-best) on digits (its run)."));
+    assert!(says(&all, "phases", "not measured") && says(&all, "phases", "enas (micro) on digits (1 of 1)"));
+    assert!(says(&all, "memory", "not measured") && says(&all, "memory", "No bar, not measured: ghn (top-best) on digits (1 of 1)."));
+    assert!(says(&all, "anytime", "No line, no search score was recorded: ghn (top-best) on digits (1 of 1)."));
 }
 
 #[test]

@@ -37,34 +37,20 @@ fn lines(words: &str, size: f64, bold: bool, width: f64, most: usize) -> Vec<Str
     let fits = |line: &str| text_width(line, size, bold) <= width;
     let mut lines: Vec<String> = Vec::new();
     for word in words.split_whitespace() {
-        if lines.len() > most {
-            break;
+        if let Some(line) = lines.last_mut()
+            && fits(&format!("{line} {word}"))
+        {
+            *line = format!("{line} {word}");
+            continue;
         }
-        match lines.last_mut() {
-            Some(line) if fits(&format!("{line} {word}")) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ if fits(word) => lines.push(word.to_string()),
-            _ => lines.extend(broken(word, size, bold, width, most - lines.len().min(most))),
-        }
-    }
-    lines.truncate(most);
-    lines
-}
-
-/// Breaks a word at any letter; stops after `most` lines.
-fn broken(word: &str, size: f64, bold: bool, width: f64, most: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for letter in word.chars() {
-        let line = &mut lines.last_mut().expect("there is a first line");
-        line.push(letter);
-        if line.chars().nth(1).is_some() && text_width(line, size, bold) > width {
-            line.pop();
-            if lines.len() > most {
-                break;
-            }
-            lines.push(letter.to_string());
+        // A word that is wider than a line is broken at any letter.
+        let mut rest = word;
+        while !rest.is_empty() && lines.len() < most {
+            let mut ends = rest.char_indices().map(|(at, letter)| at + letter.len_utf8());
+            let first = ends.next().unwrap_or(0);
+            let (line, next) = rest.split_at(ends.take_while(|end| fits(&rest[..*end])).last().unwrap_or(first));
+            lines.push(line.into());
+            rest = next;
         }
     }
     lines

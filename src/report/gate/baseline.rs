@@ -1,6 +1,7 @@
 //! One row a run: what the gate remembers of it. The same rows come from a baseline file and from run directories.
 
 use super::super::load::{Run, Status, load_runs};
+use super::super::summary::full_name;
 use crate::error::{Error, Result};
 use crate::record::{Phase, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -58,50 +59,19 @@ pub struct Entry {
     pub calibration_seconds: Option<f64>,
 }
 
-/// What the seeds of a group have in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// Data set.
-    pub dataset: String,
-    /// Preset.
-    pub preset: String,
-    /// Method.
-    pub method: String,
-    /// Form of the method.
-    pub variant: String,
-    /// `accuracy` or `dice`.
-    pub metric: String,
-    /// Digits of a hash over settings, limits and data.
-    pub protocol: String,
-    /// `cpu` or `cuda`.
-    pub device_kind: String,
-}
+/// What the seeds of a group have in common: data set, preset, method, form, metric, digits of the protocol and kind of device.
+pub type Key = [String; 7];
 
-impl Key {
-    /// For a reader.
-    pub fn words(&self) -> String {
-        let variant = if self.variant.is_empty() { String::new() } else { format!(" ({})", self.variant) };
-        format!("{}{variant}, {}, {}, {}", self.method, self.dataset, self.preset, self.device_kind)
-    }
-
-    /// The same experiment but for settings, data or device.
-    pub fn resembles(&self, other: &Self) -> bool {
-        (&self.dataset, &self.preset, &self.method, &self.variant) == (&other.dataset, &other.preset, &other.method, &other.variant)
-    }
+/// A group for a reader.
+pub fn words([dataset, preset, method, variant, _, _, device]: &Key) -> String {
+    format!("{}, {dataset}, {preset}, {device}", full_name(method, variant))
 }
 
 impl Entry {
     /// The group of the run.
     pub fn key(&self) -> Key {
-        Key {
-            dataset: self.dataset.clone(),
-            preset: self.preset.clone(),
-            method: self.method.clone(),
-            variant: self.variant.clone(),
-            metric: self.metric.clone(),
-            protocol: self.protocol.clone(),
-            device_kind: self.device_kind.clone(),
-        }
+        let parts = [&self.dataset, &self.preset, &self.method, &self.variant, &self.metric, &self.protocol, &self.device_kind];
+        parts.map(String::clone)
     }
 
     fn of(run: &Run, calibration_seconds: Option<f64>) -> Option<Self> {
@@ -177,7 +147,7 @@ pub fn current(runs: &[PathBuf], calibration_seconds: Option<f64>) -> Result<(Ve
                 if let Some(what) = entry.fault() {
                     return Err(refuse(what));
                 }
-                let (words, seed) = (entry.key().words(), entry.seed);
+                let (words, seed) = (words(&entry.key()), entry.seed);
                 if let Some((_, other)) = found.insert((entry.key(), seed), (entry, &run.name)) {
                     return Err(refuse(format!("{words}: seed {seed} is there twice, also as {other}; name folders with one of them")));
                 }
@@ -216,7 +186,7 @@ pub fn read_baseline(path: &Path) -> Result<Vec<Entry>> {
         if let Some(what) = entry.fault() {
             return Err(at(what));
         }
-        let (words, seed) = (entry.key().words(), entry.seed);
+        let (words, seed) = (words(&entry.key()), entry.seed);
         if entries.insert((entry.key(), seed), entry).is_some() {
             return Err(at(format!("{words}: seed {seed} is there twice")));
         }

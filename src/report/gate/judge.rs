@@ -1,8 +1,8 @@
 //! What counts as a regression.
 
 use super::super::spread::Spread;
-use super::super::statistics::{LEAST, mean, welch_interval};
-use super::baseline::{Entry, Key};
+use super::super::statistics::{Difference, LEAST, mean};
+use super::baseline::{Entry, Key, words};
 use crate::error::{Error, Result};
 use crate::record::Phase;
 use crate::units::{show_bytes, show_seconds};
@@ -119,28 +119,29 @@ pub fn judge(expected: &[Entry], found: &[Entry], options: &Options) -> Verdict 
     let mut verdict = Verdict::default();
     let nothing = Seeds::new();
     for (key, then) in &expected {
-        let now = found.get(key).unwrap_or(&nothing);
+        let (name, now) = (words(key), found.get(key).unwrap_or(&nothing));
         let pairs: Vec<Pair> = then.iter().filter_map(|(seed, then)| Some(Pair { then, now: now.get(seed)? })).collect();
         let new: Vec<u64> = now.keys().filter(|s| !then.contains_key(s)).copied().collect();
         if !new.is_empty() {
-            verdict.remarks.push(format!("{}: {} not in the baseline, not compared", key.words(), seeds_text(&new)));
+            verdict.remarks.push(format!("{name}: {} not in the baseline, not compared", seeds_text(&new)));
         }
-        let mut group = Group { name: key.words(), pairs, options, verdict: &mut verdict };
+        let mut group = Group { name, pairs, options, verdict: &mut verdict };
         group.seeds(then, now, hint(key, &found));
         group.compare();
     }
-    let new = found.keys().filter(|k| !expected.contains_key(k));
-    verdict.remarks.extend(new.map(|k| format!("{} (protocol {}) is not in the baseline; --update adds it", k.words(), k.protocol)));
+    let new = found.keys().filter(|k| !expected.contains_key(*k));
+    verdict.remarks.extend(new.map(|k| format!("{} (protocol {}) is not in the baseline; --update adds it", words(k), k[5])));
     verdict
 }
 
 /// Why a whole group may be missing.
 fn hint(key: &Key, found: &BTreeMap<Key, Seeds>) -> Option<String> {
-    let near = found.keys().find(|k| k.resembles(key) && *k != key)?;
-    Some(if near.device_kind == key.device_kind {
-        format!("there are runs of it with other settings, limits or data (protocol {}, baseline {})", near.protocol, key.protocol)
+    let [.., protocol, device] = key;
+    let [.., other, on] = found.keys().find(|k| k[..4] == key[..4] && *k != key)?;
+    Some(if on == device {
+        format!("there are runs of it with other settings, limits or data (protocol {other}, baseline {protocol})")
     } else {
-        format!("there are runs of it on {}", near.device_kind)
+        format!("there are runs of it on {on}")
     })
 }
 
@@ -238,7 +239,7 @@ impl Group<'_> {
         let points = |share: f64| format!("{:.2}", 100.0 * share);
         let show = |s: Spread| s.mean.map_or_else(|| UNKNOWN.into(), |m| format!("{} % (n = {})", points(m), s.n));
         let margin = self.options.margin;
-        let (here, limit, outcome) = match (a.mean.zip(b.mean), welch_interval(&now, &then)) {
+        let (here, limit, outcome) = match (a.mean.zip(b.mean), Difference::of(&now, &then).map(|d| d.interval())) {
             _ if !lost.is_empty() => (format!("{} without score", seeds_text(&lost)), "a score".into(), Outcome::Regression),
             (None, _) => (show(b), UNKNOWN.into(), Outcome::NotCompared),
             (_, Some((low, high))) => {
@@ -260,14 +261,10 @@ impl Group<'_> {
         for (phase, name) in [(Phase::Search, "search time"), (Phase::Select, "selection time"), (Phase::Retrain, "retraining time")] {
             let then = self.mean(|p| Some(seconds(p.then, phase)? * self.speed(p)));
             let now = self.mean(|p| seconds(p.now, phase));
-            let (limit, outcome) = match (then, now) {
-                (None, None) => continue,
-                (Some(_), Some(_)) if !comparable => ("other threads or another card".into(), Outcome::NotCompared),
-                (Some(a), Some(b)) => (format!("x {ratio}"), worse(b > a * ratio && b - a > SLACK_SECONDS)),
-                _ => (UNKNOWN.into(), Outcome::NotCompared),
-            };
-            let show = |s: Option<f64>| s.map_or_else(|| UNKNOWN.into(), show_seconds);
-            self.put(name, [show(then), show(now), limit], outcome);
+            if then.or(now).is_some() {
+                let limit = if comparable { Ok((ratio, SLACK_SECONDS)) } else { Err("other threads or another card") };
+                self.at_most(name, then, now, limit, show_seconds);
+            }
         }
         if self.pairs.iter().any(|p| on_cpu(p.then) && self.speeds(p).is_none()) {
             self.verdict.remarks.push(format!("{}: times are not corrected for the speed of the machine", self.name));
@@ -292,13 +289,25 @@ impl Group<'_> {
     fn memory(&mut self) {
         let bytes = |e: &Entry| e.peak_memory_bytes.map(|b| b as f64);
         let (then, now) = (self.mean(|p| bytes(p.then)), self.mean(|p| bytes(p.now)));
-        let ratio = self.options.memory_ratio;
-        let (limit, outcome) = match then.zip(now) {
-            Some((then, now)) => (format!("x {ratio}"), worse(now > then * ratio)),
-            None => (UNKNOWN.into(), Outcome::NotCompared),
+        self.at_most("peak memory", then, now, Ok((self.options.memory_ratio, 0.0)), |bytes| show_bytes(bytes as u64));
+    }
+
+    /// What may grow by a ratio, or by less than a slack; or why it cannot be compared.
+    fn at_most(
+        &mut self,
+        name: &'static str,
+        then: Option<f64>,
+        now: Option<f64>,
+        limit: std::result::Result<(f64, f64), &str>,
+        show: fn(f64) -> String,
+    ) {
+        let (limit, outcome) = match (then.zip(now), limit) {
+            (None, _) => (UNKNOWN.into(), Outcome::NotCompared),
+            (_, Err(why)) => (why.into(), Outcome::NotCompared),
+            (Some((then, now)), Ok((ratio, slack))) => (format!("x {ratio}"), worse(now > then * ratio && now - then > slack)),
         };
-        let show = |b: Option<f64>| b.map_or_else(|| UNKNOWN.into(), |b| show_bytes(b as u64));
-        self.put("peak memory", [show(then), show(now), limit], outcome);
+        let [then, now] = [then, now].map(|figure| figure.map_or_else(|| UNKNOWN.into(), show));
+        self.put(name, [then, now, limit], outcome);
     }
 }
 
