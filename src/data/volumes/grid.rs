@@ -1,6 +1,7 @@
 //! Voxels as a reader finds them, and what is made of them: intensities on one scale, masks of class numbers.
 
 use crate::error::{Error, Result, input};
+use nifti::{Endianness, NiftiType};
 use std::io::Read;
 use std::path::Path;
 
@@ -11,6 +12,24 @@ pub struct Grid {
     pub shape: [usize; 3],
     /// [D, H, W] values; slope and intercept of the file are applied.
     pub values: Vec<f32>,
+}
+
+/// How a voxel may be stored, and what MetaImage calls it.
+pub const TYPES: [(NiftiType, &str); 8] = [
+    (NiftiType::Uint8, "MET_UCHAR"),
+    (NiftiType::Int8, "MET_CHAR"),
+    (NiftiType::Int16, "MET_SHORT"),
+    (NiftiType::Uint16, "MET_USHORT"),
+    (NiftiType::Int32, "MET_INT"),
+    (NiftiType::Uint32, "MET_UINT"),
+    (NiftiType::Float32, "MET_FLOAT"),
+    (NiftiType::Float64, "MET_DOUBLE"),
+];
+
+/// The whole voxels of `kind` in `bytes`, with slope and intercept; a slope of 0 is none.
+pub fn decode(bytes: &[u8], kind: NiftiType, order: Endianness, (slope, intercept): (f32, f32)) -> Vec<f32> {
+    let one = |voxel| kind.read_primitive_value::<_, f64>(voxel, order, slope, intercept).expect("a real type, and all its bytes") as f32;
+    bytes.chunks_exact(kind.size_of()).map(one).collect()
 }
 
 /// DEFLATE never unpacks to more than 1,032 times its size; LZW, the other compression that is read here, to 1,365 times.
