@@ -1,5 +1,6 @@
 //! Voxels as a reader finds them, and what is made of them: intensities on one scale, masks of class numbers.
 
+use super::listing::Values;
 use crate::error::{Error, Result, input};
 use nifti::{Endianness, NiftiType};
 use std::io::Read;
@@ -100,9 +101,13 @@ fn percentile(values: &mut [f32], p: f64) -> f64 {
     below + (next - below) * (position - at as f64)
 }
 
-/// Class numbers of a mask. `class` gives the class of a whole value, or nothing if the value means none;
-/// `expected` says in words which values do.
-pub fn mask(path: &Path, grid: &Grid, expected: &str, class: impl Fn(u32) -> Option<u8>) -> Result<Vec<u8>> {
+/// Class numbers of a mask. Without `classes` the values are the class numbers.
+pub fn mask(path: &Path, grid: &Grid, classes: Option<Values>) -> Result<Vec<u8>> {
+    let expected = classes.map_or("a class number from 0 to 255", |(_, words)| words);
+    let class = |value: u32| match classes {
+        Some((ranges, _)) => ranges.iter().position(|r| r.contains(&value)).map(|c| c as u8),
+        None => u8::try_from(value).ok(),
+    };
     let one = |(at, value): (usize, &f32)| {
         let whole = value.fract() == 0.0 && (0.0..=65535.0).contains(value);
         let found = if whole { class(*value as u32) } else { None };
@@ -179,7 +184,7 @@ mod tests {
     #[test]
     fn labels_are_whole_and_known() {
         let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], values: values.to_vec() };
-        let read = |values| mask(Path::new(X), &grid(values), "0 to 2", |v| (v < 3).then_some(v as u8));
+        let read = |values| mask(Path::new(X), &grid(values), Some((&[0..=0, 1..=1, 2..=2], "0 to 2")));
         assert_eq!(read([2.0, 0.0]).unwrap(), [2, 0]);
         for (bad, words) in
             [(0.5, "no whole number"), (3.0, "no class"), (-1.0, "no class"), (f32::NAN, "label NaN"), (f32::INFINITY, "label inf")]
