@@ -1,7 +1,7 @@
 //! CIFAR-10, binary version: records of a label byte and 3 x 1,024 planar bytes, red, green, blue.
 
-use super::files::{Found, Md5Reader, list, read};
-use super::{DataSet, Images};
+use super::files::{Found, Md5Reader, list, read, size};
+use super::{DataSet, Images, names};
 use crate::error::{Error, Result, input};
 use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
@@ -20,12 +20,6 @@ const ARCHIVE_MD5: &str = "c32a1d4ab5d03f1284b67883e8d87530";
 const TRAIN: [&str; 5] = ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 const TEST: &str = "test_batch.bin";
 const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-
-/// Where the set was found.
-enum Place {
-    Folder(PathBuf),
-    Archive(PathBuf),
-}
 
 /// Other versions that people have, and how they show.
 const OTHERS: [(&str, &str); 10] = [
@@ -56,25 +50,22 @@ fn foreign(path: &Path, what: &str) -> Error {
     input!(path, "this is {what}; naslab reads the binary version of CIFAR-10: get {ARCHIVE}")
 }
 
-fn find(folders: &[PathBuf]) -> Result<Place> {
+/// The folder of the batches, or the archive.
+fn find(folders: &[PathBuf]) -> Result<PathBuf> {
     for folder in folders {
-        let folder_of = [folder.clone(), folder.join(FOLDER)].into_iter().find(|f| f.join(TRAIN[0]).exists() || f.join(TEST).exists());
-        if let Some(found) = folder_of {
-            return Ok(Place::Folder(found));
-        }
-        if folder.is_file() && folder.file_name().is_some_and(|n| n == ARCHIVE) {
-            return Ok(Place::Archive(folder.clone()));
-        }
-        if folder.join(ARCHIVE).exists() {
-            return Ok(Place::Archive(folder.join(ARCHIVE)));
+        let batches = |f: &PathBuf| f.join(TRAIN[0]).exists() || f.join(TEST).exists();
+        let archive = |f: &PathBuf| f.ends_with(ARCHIVE) && f.exists();
+        let [below, packed] = [FOLDER, ARCHIVE].map(|name| folder.join(name));
+        let unpacked = [folder, &below].into_iter().find(|f| batches(f));
+        if let Some(found) = unpacked.or([folder, &packed].into_iter().find(|f| archive(f))) {
+            return Ok(found.clone());
         }
     }
     for folder in folders {
-        if let Some(what) = folder.file_name().and_then(other).filter(|_| folder.exists()) {
-            return Err(foreign(folder, what));
-        }
-        if let Some((name, what)) = OTHERS.iter().find(|(name, _)| folder.join(name).exists()) {
-            return Err(foreign(&folder.join(name), what));
+        let named = folder.file_name().and_then(other).map(|what| (folder.clone(), what));
+        let inside = OTHERS.iter().map(|(name, what)| (folder.join(name), *what));
+        if let Some((path, what)) = named.into_iter().chain(inside).find(|(path, _)| path.exists()) {
+            return Err(foreign(&path, what));
         }
     }
     let first = folders.first().cloned().unwrap_or_default();
@@ -83,21 +74,24 @@ fn find(folders: &[PathBuf]) -> Result<Place> {
 
 /// Reads the set from a folder or, without unpacking to disk, from the archive.
 pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
-    let mut notes = Vec::new();
-    let (train, test, classes) = match find(folders)? {
-        Place::Folder(folder) => from_folder(&folder, &mut notes)?,
-        Place::Archive(path) => from_archive(&path, &mut notes)?,
-    };
-    let search_items = train.len();
-    Ok(DataSet { name: "cifar10".into(), classes, train, test, search_items, hash: String::new(), notes })
+    let place = find(folders)?;
+    if place.ends_with(ARCHIVE) {
+        return from_archive(&place);
+    }
+    join(&place, Vec::new(), |name| {
+        let path = place.join(name);
+        (name != META || path.exists()).then(|| read(&path)).transpose()
+    })
 }
 
 /// Looks for the batches or the archive and checks them.
 pub fn check(folders: &[PathBuf]) -> Vec<Found> {
     match find(folders) {
-        Ok(Place::Folder(folder)) => TRAIN.iter().chain([&TEST]).map(|name| check_batch(&folder.join(name))).collect(),
-        Ok(Place::Archive(path)) => vec![check_archive(&path)],
-        Err(Error::Input { path, what }) if path.exists() && what.starts_with("this is") => vec![Found::there(&path, what, false)],
+        Ok(path) if path.ends_with(ARCHIVE) => vec![Found::there(&path, check_archive(&path))],
+        Ok(folder) => TRAIN.iter().chain([&TEST]).map(|name| check_batch(&folder.join(name))).collect(),
+        Err(Error::Input { path, what }) if path.exists() && what.starts_with("this is") => {
+            vec![Found::there(&path, Err(Error::input(&path, what)))]
+        }
         Err(_) => vec![Found::missing(ARCHIVE, folders)],
     }
 }
@@ -105,44 +99,26 @@ pub fn check(folders: &[PathBuf]) -> Vec<Found> {
 fn check_batch(path: &Path) -> Found {
     let mut notes = Vec::new();
     let state = read(path).and_then(|bytes| records(path, &bytes, &mut notes, &mut empty()));
-    match state {
-        Ok(()) => Found::there(path, notes.pop().unwrap_or_else(|| format!("ok, {BATCH} records")), true),
-        Err(e) => Found::there(path, e.to_string(), false),
-    }
+    Found::there(path, state.map(|()| notes.pop().unwrap_or_else(|| format!("ok, {BATCH} records"))))
 }
 
-fn check_archive(path: &Path) -> Found {
-    let sum = Md5Reader::open(path).and_then(|file| file.finish().map_err(|e| Error::reading(path, &e)));
-    match sum {
-        Ok(sum) if sum == ARCHIVE_MD5 => Found::there(path, "ok, the published archive", true),
-        Ok(sum) => {
-            let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
-            let what = format!(
-                "not the published archive: expected {ARCHIVE_BYTES} bytes with MD5 {ARCHIVE_MD5}, found {bytes} bytes with MD5 {sum}"
-            );
-            Found::there(path, what, false)
-        }
-        Err(e) => Found::there(path, e.to_string(), false),
+fn check_archive(path: &Path) -> Result<String> {
+    let sum = Md5Reader::open(path)?.finish().map_err(|e| Error::reading(path, &e))?;
+    if sum == ARCHIVE_MD5 {
+        return Ok("ok, the published archive".into());
     }
+    let (expected, bytes) = (format!("{ARCHIVE_BYTES} bytes with MD5 {ARCHIVE_MD5}"), size(path));
+    Err(input!(path, "not the published archive: expected {expected}, found {bytes} bytes with MD5 {sum}"))
 }
 
 fn empty() -> Images {
     Images { pixels: Vec::new(), channels: 3, height: SIDE, width: SIDE, labels: Vec::new() }
 }
 
-type Parts = (Images, Images, Vec<String>);
-
-fn from_folder(folder: &Path, notes: &mut Vec<String>) -> Result<Parts> {
-    join(folder, notes, |name| {
-        let path = folder.join(name);
-        (name != META || path.exists()).then(|| read(&path)).transpose()
-    })
-}
-
-fn from_archive(path: &Path, notes: &mut Vec<String>) -> Result<Parts> {
+fn from_archive(path: &Path) -> Result<DataSet> {
     let damaged = |e: std::io::Error| input!(path, "damaged archive: {e}; get {ARCHIVE} again");
     let mut archive = tar::Archive::new(GzDecoder::new(Md5Reader::open(path)?));
-    let mut files = BTreeMap::new();
+    let (mut files, mut notes) = (BTreeMap::new(), Vec::new());
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let inner = entry.path().map_err(damaged)?.into_owned();
@@ -164,28 +140,24 @@ fn from_archive(path: &Path, notes: &mut Vec<String>) -> Result<Parts> {
     join(path, notes, |name| Ok(files.remove(name)))
 }
 
-/// Training and test images and the names of the classes from the files of the set; `place` is where they are.
-fn join(place: &Path, notes: &mut Vec<String>, mut content: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Parts> {
+/// The set from the content of its files; `place` is where they are.
+fn join(place: &Path, mut notes: Vec<String>, mut content: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<DataSet> {
     let (mut train, mut test) = (empty(), empty());
     for name in TRAIN.iter().chain([&TEST]) {
         let batch = content(name)?.ok_or_else(|| input!(place, "the archive has no {name}; get {ARCHIVE} again"))?;
-        records(&place.join(name), &batch, notes, if *name == TEST { &mut test } else { &mut train })?;
+        records(&place.join(name), &batch, &mut notes, if *name == TEST { &mut test } else { &mut train })?;
     }
-    let classes = match content(META)? {
-        Some(meta) => class_names(&place.join(META), &meta)?,
-        None => CLASSES.map(String::from).to_vec(),
-    };
-    Ok((train, test, classes))
+    let classes = content(META)?.map(|meta| class_names(&place.join(META), &meta)).transpose()?;
+    Ok(DataSet::new("cifar10", classes.unwrap_or_else(|| names(CLASSES)), [train, test], notes))
 }
 
 /// The lines that are not empty, as many as there are classes.
 fn class_names(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     let text = String::from_utf8_lossy(bytes);
     let names: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
-    if names.len() != CLASSES.len() {
-        let what =
-            format!("expected {} class names, one a line, found {}; remove the file to use the usual names", CLASSES.len(), names.len());
-        return Err(Error::input(path, what));
+    let (expected, found) = (CLASSES.len(), names.len());
+    if found != expected {
+        return Err(input!(path, "expected {expected} class names, one a line, found {found}; remove the file to use the usual names"));
     }
     Ok(names)
 }
@@ -199,8 +171,8 @@ fn records(path: &Path, bytes: &[u8], notes: &mut Vec<String>, out: &mut Images)
             l if l > 0 && l.is_multiple_of(RECORD_100) => "; this has the record size of CIFAR-100",
             _ => "; get the file again",
         };
-        let what = format!("truncated at byte {}: expected a multiple of {RECORD} bytes, found {} bytes{hint}", n * RECORD, bytes.len());
-        return Err(Error::input(path, what));
+        let (end, found) = (n * RECORD, bytes.len());
+        return Err(input!(path, "truncated at byte {end}: expected a multiple of {RECORD} bytes, found {found} bytes{hint}"));
     }
     // Exactly: doubling would take up to twice the 150 MB of a full set.
     out.pixels.reserve_exact(n * (RECORD - 1));

@@ -26,25 +26,14 @@ pub fn open(_folders: &[PathBuf]) -> Result<DataSet> {
         labels: all.labels[from..to].to_vec(),
         ..all
     };
-    Ok(DataSet {
-        name: "digits".into(),
-        classes: (0..10).map(|d| d.to_string()).collect(),
-        train: part(0, TRAIN),
-        test: part(TRAIN, all.len()),
-        search_items: SEARCH,
-        hash: String::new(),
-        notes: Vec::new(),
-    })
+    let set = DataSet::new("digits", 0..10, [part(0, TRAIN), part(TRAIN, all.len())], Vec::new());
+    Ok(DataSet { search_items: SEARCH, ..set })
 }
 
 /// Always there.
 pub fn check(_folders: &[PathBuf]) -> Vec<Found> {
-    let state = match parse(ARCHIVE) {
-        Ok(all) => Ok(format!("part of the program: {} images", all.len())),
-        Err(e) => Err(e.to_string()),
-    };
-    let ok = state.is_ok();
-    vec![Found { file: NAME.into(), bytes: ARCHIVE.len() as u64, state: state.unwrap_or_else(|e| e), ok }]
+    let state = parse(ARCHIVE).map(|all| format!("part of the program: {} images", all.len()));
+    vec![Found { bytes: ARCHIVE.len() as u64, ..Found::there(Path::new(NAME), state) }]
 }
 
 fn parse(archive: &[u8]) -> Result<Images> {

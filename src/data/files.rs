@@ -22,16 +22,26 @@ pub struct Found {
 }
 
 impl Found {
-    /// A file that is there.
-    pub fn there(file: &Path, state: impl Into<String>, ok: bool) -> Self {
-        let bytes = std::fs::metadata(file).map_or(0, |m| m.len());
-        Self { file: file.to_path_buf(), bytes, state: state.into(), ok }
+    /// A file that is there, or the one that an error names.
+    pub fn there(file: &Path, state: Result<String>) -> Self {
+        let ok = state.is_ok();
+        let (file, state) = match state {
+            Ok(state) => (file.to_path_buf(), state),
+            Err(Error::Input { path, what }) => (path, what),
+            Err(e) => (file.to_path_buf(), e.to_string()),
+        };
+        Self { bytes: size(&file), file, state, ok }
     }
 
     /// A file that is in none of `folders`.
     pub fn missing(name: &str, folders: &[PathBuf]) -> Self {
         Self { file: name.into(), bytes: 0, state: format!("missing; looked in {}", list(folders)), ok: false }
     }
+}
+
+/// Bytes of a file on disk.
+pub fn size(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |m| m.len())
 }
 
 /// The folders in words.

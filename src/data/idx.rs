@@ -26,18 +26,13 @@ const CLASSES: [&str; 10] = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coa
 
 impl Published {
     /// Both spellings, gzipped or plain.
-    fn names(&self) -> [String; 4] {
+    fn names(&self) -> Vec<String> {
         let (stem, n) = (self.stem, self.dimensions);
-        [
-            format!("{stem}-idx{n}-ubyte.gz"),
-            format!("{stem}-idx{n}-ubyte"),
-            format!("{stem}.idx{n}-ubyte.gz"),
-            format!("{stem}.idx{n}-ubyte"),
-        ]
+        ["-", "."].iter().flat_map(|dash| ["-ubyte.gz", "-ubyte"].map(|end| format!("{stem}{dash}idx{n}{end}"))).collect()
     }
 
     fn find(&self, folders: &[PathBuf]) -> Option<PathBuf> {
-        folders.iter().flat_map(|f| self.names().map(|n| f.join(n))).find(|p| p.exists())
+        folders.iter().flat_map(|f| self.names().into_iter().map(|n| f.join(n))).find(|p| p.exists())
     }
 
     fn load(&self, folders: &[PathBuf], notes: &mut Vec<String>) -> Result<(PathBuf, Idx)> {
@@ -47,12 +42,18 @@ impl Published {
             let what = format!("no file {name} (or without -, or without .gz); looked in {}", list(folders));
             input!(first, "{what}. Install Debian's dataset-fashion-mnist, or name the folder with --data-dir")
         })?;
-        let bytes = read(&path)?;
-        if md5(&bytes) != self.md5 {
+        let (idx, published) = self.content(&path)?;
+        if !published {
             notes.push(format!("{}: not the published file (its MD5 differs); used as it is", path.display()));
         }
-        let idx = parse(&path, bytes, self.dimensions)?;
         Ok((path, idx))
+    }
+
+    /// What is in the file, and whether it is the published one.
+    fn content(&self, path: &Path) -> Result<(Idx, bool)> {
+        let bytes = read(path)?;
+        let published = md5(&bytes) == self.md5;
+        Ok((parse(path, bytes, self.dimensions)?, published))
     }
 }
 
@@ -76,12 +77,10 @@ pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
     let train = split(&TRAIN_IMAGES, &TRAIN_LABELS)?;
     let test = split(&TEST_IMAGES, &TEST_LABELS)?;
     if (train.height, train.width) != (test.height, test.width) {
-        let what = format!("training images are {}x{}, test images {}x{}", train.height, train.width, test.height, test.width);
-        return Err(Error::input(folders.first().cloned().unwrap_or_default(), what));
+        let first = folders.first().cloned().unwrap_or_default();
+        return Err(input!(first, "training images are {}x{}, test images {}x{}", train.height, train.width, test.height, test.width));
     }
-    let classes = CLASSES.map(String::from).to_vec();
-    let search_items = train.len();
-    Ok(DataSet { name: "fashion-mnist".into(), classes, train, test, search_items, hash: String::new(), notes })
+    Ok(DataSet::new("fashion-mnist", CLASSES, [train, test], notes))
 }
 
 /// Looks for the four files and compares their content with the published one.
@@ -90,21 +89,13 @@ pub fn check(folders: &[PathBuf]) -> Vec<Found> {
         let Some(path) = file.find(folders) else {
             return Found::missing(&file.names()[0], folders);
         };
-        let state = read(&path).and_then(|bytes| {
-            let published = md5(&bytes) == file.md5;
-            parse(&path, bytes, file.dimensions).map(|_| published)
-        });
-        match state {
-            Ok(true) => Found::there(&path, "ok, the published file", true),
-            Ok(false) => Found::there(&path, "readable, but not the published file", true),
-            Err(e) => Found::there(&path, e.to_string(), false),
-        }
+        let words = |published| if published { "ok, the published file" } else { "readable, but not the published file" };
+        Found::there(&path, file.content(&path).map(|(_, published)| words(published).into()))
     };
     [&TRAIN_IMAGES, &TRAIN_LABELS, &TEST_IMAGES, &TEST_LABELS].map(one).to_vec()
 }
 
-fn join(images: (PathBuf, Idx), labels: (PathBuf, Idx)) -> Result<Images> {
-    let ((image_path, images), (label_path, labels)) = (images, labels);
+fn join((image_path, images): (PathBuf, Idx), (label_path, labels): (PathBuf, Idx)) -> Result<Images> {
     let (n, height, width) = (images.dimensions[0], images.dimensions[1], images.dimensions[2]);
     if labels.dimensions[0] != n {
         return Err(input!(label_path, "{} labels for the {n} images in {}", labels.dimensions[0], image_path.display()));
@@ -113,9 +104,8 @@ fn join(images: (PathBuf, Idx), labels: (PathBuf, Idx)) -> Result<Images> {
         return Err(input!(image_path, "expected images, found {n} of {height}x{width} pixels"));
     }
     if let Some(at) = labels.values.iter().position(|l| usize::from(*l) >= CLASSES.len()) {
-        let header = 8;
-        let what = format!("byte {}: label {} out of range, expected 0 to {}", header + at, labels.values[at], CLASSES.len() - 1);
-        return Err(Error::input(label_path, what));
+        let (byte, label) = (8 + at, labels.values[at]);
+        return Err(input!(label_path, "byte {byte}: label {label} out of range, expected 0 to {}", CLASSES.len() - 1));
     }
     Ok(Images { pixels: images.values, channels: 1, height, width, labels: labels.values.iter().map(|l| u16::from(*l)).collect() })
 }
@@ -128,16 +118,14 @@ fn parse(path: &Path, mut bytes: Vec<u8>, dimensions: usize) -> Result<Idx> {
     // Before the length: a short file of another kind is not called truncated.
     if let Some(at) = expected.iter().zip(&bytes).position(|(e, f)| e != f) {
         let meaning = ["this is no IDX file", "this is no IDX file", "the type of the values", "the number of dimensions"][at];
-        return bad(format!(
-            "wrong magic number at byte {at}: expected {:02x}, found {:02x} ({meaning}); get the file again, or look for mixed-up names",
-            expected[at], bytes[at]
-        ));
+        let what = format!("wrong magic number at byte {at}: expected {:02x}, found {:02x} ({meaning})", expected[at], bytes[at]);
+        return bad(format!("{what}; get the file again, or look for mixed-up names"));
     }
     if bytes.len() < header {
         return bad(format!("truncated at byte {}: expected a header of {header} bytes; get the file again", bytes.len()));
     }
-    let sizes: Vec<usize> =
-        bytes[4..header].chunks_exact(4).map(|b| u32::from_be_bytes(b.try_into().expect("chunks of four")) as usize).collect();
+    let (sizes, _) = bytes[4..header].as_chunks::<4>();
+    let sizes: Vec<usize> = sizes.iter().map(|b| u32::from_be_bytes(*b) as usize).collect();
     let Some(length) = sizes.iter().try_fold(1usize, |a, b| a.checked_mul(*b)) else {
         return bad(format!("byte 4: impossible dimensions {sizes:?}"));
     };

@@ -72,23 +72,30 @@ pub struct DataSet {
     pub notes: Vec<String>,
 }
 
+impl DataSet {
+    /// A set of which a search may use all training images.
+    fn new<C: ToString>(name: &str, classes: impl IntoIterator<Item = C>, [train, test]: [Images; 2], notes: Vec<String>) -> Self {
+        let mut hash = Sha256::new();
+        for images in [&train, &test] {
+            hash.update(format!("{images:?}").as_bytes());
+            hash.update(&images.pixels);
+            images.labels.iter().for_each(|l| hash.update(l.to_le_bytes()));
+        }
+        let (classes, search_items, hash) = (names(classes), train.len(), hex(&hash.finalize()));
+        Self { name: name.into(), classes, train, test, search_items, hash, notes }
+    }
+}
+
+/// Names of classes as a set has them.
+fn names<C: ToString>(classes: impl IntoIterator<Item = C>) -> Vec<String> {
+    classes.into_iter().map(|c| c.to_string()).collect()
+}
+
 /// Reads a set of images. Missing or damaged files are [`crate::Error::Input`] with file, place, what was expected and what was found.
 pub fn open(name: &str, data_dir: Option<&Path>) -> Result<DataSet> {
     let info = info(name)?;
     let Reader::Images { open, .. } = info.reader else {
         return Err(usage!("'{name}' has classes of every pixel, not of whole images"));
     };
-    let mut set = open(&info.existing(data_dir)?)?;
-    set.hash = hash(&[&set.train, &set.test]);
-    Ok(set)
-}
-
-fn hash(splits: &[&Images]) -> String {
-    let mut hash = Sha256::new();
-    for images in splits {
-        hash.update(format!("{images:?}").as_bytes());
-        hash.update(&images.pixels);
-        images.labels.iter().for_each(|l| hash.update(l.to_le_bytes()));
-    }
-    hex(&hash.finalize())
+    open(&info.existing(data_dir)?)
 }

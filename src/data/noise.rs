@@ -23,15 +23,8 @@ pub fn open(_folders: &[PathBuf]) -> Result<DataSet> {
         let labels = (0..CLASSES).cycle().take(images).collect();
         Images { pixels, channels: CHANNELS, height: SIDE, width: SIDE, labels }
     };
-    Ok(DataSet {
-        name: NAME.into(),
-        classes: (0..CLASSES).map(|c| format!("class {c}")).collect(),
-        train: draw(TRAIN, 0),
-        test: draw(TEST, 1),
-        search_items: TRAIN,
-        hash: String::new(),
-        notes: vec!["random pixels: time and memory are those of CIFAR-10, and there is nothing to learn".into()],
-    })
+    let notes = vec!["random pixels: time and memory are those of CIFAR-10, and there is nothing to learn".into()];
+    Ok(DataSet::new(NAME, (0..CLASSES).map(|c| format!("class {c}")), [draw(TRAIN, 0), draw(TEST, 1)], notes))
 }
 
 /// Always there.

@@ -164,8 +164,7 @@ pub fn check(name: &str, data_dir: Option<&Path>) -> Result<Vec<Found>> {
         Reader::Volumes { sign, find } => match find(&folders) {
             Ok(Some(listing)) => Ok(listing.check()),
             Ok(None) => Ok(vec![Found::missing(sign, &folders)]),
-            Err(Error::Input { path, what }) => Ok(vec![Found::there(&path, what, false)]),
-            Err(e) => Err(e),
+            Err(e) => Ok(vec![Found::there(Path::new(sign), Err(e))]),
         },
     }
 }

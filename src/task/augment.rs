@@ -1,7 +1,7 @@
 //! Random changes of training images, a whole batch at a time.
 
 use super::elastic::deform;
-use crate::error::{Error, Result, usage};
+use crate::error::{Result, usage};
 use crate::seed::Rng;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -33,11 +33,8 @@ impl Augment {
     pub fn check(&self, section: &str, height: i64, width: i64) -> Result<()> {
         let side = height.min(width);
         if i64::from(self.crop_padding) >= side || i64::from(self.cutout) > 2 * side {
-            let what = format!(
-                "{section}: crop_padding {} and cutout {} are too large for images of {height}x{width}",
-                self.crop_padding, self.cutout
-            );
-            return Err(Error::Usage(what));
+            let Self { crop_padding, cutout, .. } = self;
+            return Err(usage!("{section}: crop_padding {crop_padding} and cutout {cutout} are too large for images of {height}x{width}"));
         }
         if !(0.0..=1.0).contains(&self.elastic) {
             return Err(usage!("{section}.elastic = {}: a probability is from 0 to 1", self.elastic));
@@ -45,10 +42,15 @@ impl Augment {
         Ok(())
     }
 
-    /// Crop, flips, deformation: [N, C, H, W] of bytes or floats → the same shape. Shifted-in pixels are 0.
-    pub fn move_pixels(&self, images: &Tensor, rng: &mut Rng) -> Tensor {
-        let moved = self.crop_and_flip(images, rng);
-        if self.elastic > 0.0 { deform(&moved, None, self.elastic, rng).0 } else { moved }
+    /// Crop, flips, deformation of images [N, C, H, W] in bytes or floats and, where they are given, of their masks [N, H, W] (class numbers up
+    /// to 255). Shapes and kinds stay; shifted-in pixels are 0 in both.
+    pub fn moved(&self, images: &Tensor, masks: Option<&Tensor>, rng: &mut Rng) -> (Tensor, Option<Tensor>) {
+        let channels = images.size()[1];
+        let both = masks.map(|masks| Tensor::cat(&[images, &masks.unsqueeze(1).to_kind(images.kind())], 1));
+        let both = self.crop_and_flip(both.as_ref().unwrap_or(images), rng);
+        let masks = masks.map(|masks| both.select(1, channels).to_kind(masks.kind()));
+        let images = both.narrow(1, 0, channels);
+        if self.elastic > 0.0 { deform(&images, masks.as_ref(), self.elastic, rng) } else { (images, masks) }
     }
 
     fn crop_and_flip(&self, images: &Tensor, rng: &mut Rng) -> Tensor {
@@ -60,18 +62,6 @@ impl Augment {
         let index = self.source_pixels(n, h, w, rng).to_device(images.device());
         let padded = images.constant_pad_nd([pad, pad, pad, pad]).reshape([n, c, -1]);
         padded.gather(2, &index.view([n, 1, h * w]).expand([n, c, h * w], false), false).view([n, c, h, w])
-    }
-
-    /// The same of images [N, C, H, W] and their masks [N, H, W] (class numbers up to 255). Shifted-in pixels are 0 in both.
-    pub fn move_pair(&self, images: &Tensor, masks: &Tensor, rng: &mut Rng) -> (Tensor, Tensor) {
-        let channels = images.size()[1];
-        let both = self.crop_and_flip(&Tensor::cat(&[images, &masks.unsqueeze(1).to_kind(images.kind())], 1), rng);
-        let (images, masks) = (both.narrow(1, 0, channels), both.select(1, channels).to_kind(masks.kind()));
-        if self.elastic == 0.0 {
-            return (images, masks);
-        }
-        let (images, masks) = deform(&images, Some(&masks), self.elastic, rng);
-        (images, masks.expect("masks go in and come out"))
     }
 
     /// Cutout on normalised images, where 0 is the mean colour.
@@ -90,24 +80,19 @@ impl Augment {
     /// Flat index in the padded image for every pixel of the result: [N, H, W].
     fn source_pixels(&self, n: i64, h: i64, w: i64, rng: &mut Rng) -> Tensor {
         let span = 2 * i64::from(self.crop_padding);
-        let mut tops = Vec::new();
-        let mut lefts = Vec::new();
-        let mut steps = Vec::new();
-        let mut falls = Vec::new();
+        let turned = |start: i64, size: i64, turn: bool| if turn { [start + size - 1, -1] } else { [start, 1] };
+        let mut draws = Vec::new();
         for _ in 0..n {
             let (top, left) = (rng.random_range(0..=span), rng.random_range(0..=span));
             let flipped = self.flip && rng.random::<bool>();
             let upside_down = self.flip_vertical && rng.random::<bool>();
-            tops.push(if upside_down { top + h - 1 } else { top });
-            falls.push(if upside_down { -1i64 } else { 1 });
-            lefts.push(if flipped { left + w - 1 } else { left });
-            steps.push(if flipped { -1i64 } else { 1 });
+            draws.extend([turned(top, h, upside_down), turned(left, w, flipped)].concat());
         }
-        let column = |v: &[i64]| Tensor::from_slice(v).view([n, 1, 1]);
-        let arange = |size: i64, shape: [i64; 3]| Tensor::arange(size, (Kind::Int64, Device::Cpu)).view(shape);
-        let rows = column(&tops) + column(&falls) * arange(h, [1, h, 1]);
-        let columns = column(&lefts) + column(&steps) * arange(w, [1, 1, w]);
-        rows * (w + span) + columns
+        let draws = Tensor::from_slice(&draws).view([n, 4, 1, 1]);
+        let along = |draw: i64, size: i64, shape: [i64; 3]| {
+            draws.select(1, draw) + draws.select(1, draw + 1) * Tensor::arange(size, (Kind::Int64, Device::Cpu)).view(shape)
+        };
+        along(0, h, [1, h, 1]) * (w + span) + along(2, w, [1, 1, w])
     }
 }
 
@@ -136,7 +121,7 @@ mod tests {
     #[test]
     fn nothing_asked_nothing_changed() {
         let x = picture();
-        assert!(Augment::NONE.move_pixels(&x, &mut rng(0)).equal(&x));
+        assert!(Augment::NONE.moved(&x, None, &mut rng(0)).0.equal(&x));
         assert!(Augment::NONE.cut(&x, &mut rng(0)).equal(&x));
     }
 
@@ -147,7 +132,7 @@ mod tests {
         let padded = x.constant_pad_nd([2, 2, 2, 2]);
         let mut offsets = std::collections::HashSet::new();
         for step in 0..60 {
-            let y = augment.move_pixels(&x, &mut rng(step));
+            let y = augment.moved(&x, None, &mut rng(step)).0;
             for n in 0..2 {
                 let window = (0..5)
                     .flat_map(|t| (0..5).map(move |l| (t, l)))
@@ -165,7 +150,7 @@ mod tests {
         let mirrored = x.flip([3]);
         let mut flips = 0;
         for step in 0..200 {
-            let y = augment.move_pixels(&x, &mut rng(step));
+            let y = augment.moved(&x, None, &mut rng(step)).0;
             for n in 0..2 {
                 let (y, x, m) = (y.narrow(0, n, 1), x.narrow(0, n, 1), mirrored.narrow(0, n, 1));
                 assert!(y.equal(&x) || y.equal(&m));
@@ -182,7 +167,7 @@ mod tests {
         let turned = [x.shallow_clone(), x.flip([3]), x.flip([2]), x.flip([2, 3])];
         let mut seen = [0; 4];
         for step in 0..200 {
-            let y = augment.move_pixels(&x, &mut rng(step));
+            let y = augment.moved(&x, None, &mut rng(step)).0;
             for n in 0..2 {
                 seen[turned.iter().position(|t| t.narrow(0, n, 1).equal(&y.narrow(0, n, 1))).expect("one of four")] += 1;
             }
@@ -197,10 +182,11 @@ mod tests {
         let images = Tensor::stack(&[masks.to_kind(Kind::Float), masks.to_kind(Kind::Float) * 2.0], 1);
         let mut seen = std::collections::HashSet::new();
         for step in 0..50 {
-            let (x, m) = augment.move_pair(&images, &masks, &mut rng(step));
+            let (x, m) = augment.moved(&images, Some(&masks), &mut rng(step));
+            let m = m.unwrap();
             assert_eq!((x.size(), m.size(), m.kind()), (vec![2, 2, 5, 7], vec![2, 5, 7], Kind::Uint8));
             assert!(x.select(1, 0).equal(&m.to_kind(Kind::Float)) && x.select(1, 1).equal(&(m.to_kind(Kind::Float) * 2.0)));
-            assert!(x.equal(&augment.move_pixels(&images, &mut rng(step))), "a mask takes no random numbers of its own");
+            assert!(x.equal(&augment.moved(&images, None, &mut rng(step)).0), "a mask takes no random numbers of its own");
             seen.insert(Vec::<u8>::try_from(m.reshape([-1])).unwrap());
         }
         assert!(seen.len() > 40, "{} different moves", seen.len());
@@ -220,7 +206,7 @@ mod tests {
     #[test]
     fn the_same_stream_gives_the_same_images() {
         let augment = Augment { crop_padding: 1, flip: true, cutout: 2, flip_vertical: true, elastic: 0.5 };
-        let run = |step| augment.cut(&augment.move_pixels(&picture(), &mut rng(step)), &mut rng(step));
+        let run = |step| augment.cut(&augment.moved(&picture(), None, &mut rng(step)).0, &mut rng(step));
         assert!(run(3).equal(&run(3)));
         assert!(!run(3).equal(&run(4)));
     }

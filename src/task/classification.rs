@@ -1,177 +1,79 @@
-//! Image classification: parts of a data set, batches, score.
+//! Image classification: parts of a data set, score.
 
 use super::augment::Augment;
-use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, Test};
+use super::items::{Items, Labels, Loaded};
+use super::part::{GoOn, Limit, Logits, Score};
 use crate::data::{DataSet, Images};
-use crate::error::{Error, Result, usage};
+use crate::error::{Result, usage};
 use crate::nn::cross_entropy;
-use crate::record::{Example, Normalisation};
+use crate::record::Example;
 use crate::seed::Rng;
-use crate::units::hex;
-use sha2::{Digest, Sha256};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
+/// One class an image.
+#[derive(Clone, Debug)]
+pub struct Whole;
+
 /// The training images of a data set on the device.
-#[derive(Debug)]
-pub struct Classification {
-    pixels: Pixels,
-    parts: Parts,
-    shape: Shape,
-    /// SHA-256 over the parts' ranges.
-    split_hash: String,
-}
-
-/// The test images; they are scored once, by value.
-#[derive(Debug)]
-pub struct TestSplit {
-    pixels: Pixels,
-}
-
-#[derive(Debug)]
-struct Pixels {
-    /// [N, C, H, W], bytes.
-    images: Tensor,
-    /// `[N]`
-    labels: Tensor,
-    /// [1, C, 1, 1], of bytes.
-    mean: Tensor,
-    /// [1, C, 1, 1], of bytes.
-    std: Tensor,
-}
+pub type Classification = Loaded<Whole>;
 
 impl Classification {
     /// Moves the images to `device` and fixes the parts: the last of the search images validate, those before them train.
-    pub fn open(data: &DataSet, limit: Limit, device: Device) -> Result<(Self, TestSplit)> {
-        let search = cut(data.search_items, limit.search);
-        let retrain = cut(data.train.len(), limit.retrain);
+    pub fn open(data: &DataSet, limit: Limit, device: Device) -> Result<(Self, Items<Whole>)> {
+        let [search, retrain, valid] = limit.counts(data.search_items, data.train.len());
         if search < 8 || retrain < 2 || data.test.is_empty() {
-            let what = format!(
-                "{}: at least 8 images are needed for a search, 2 for the retraining and 1 for the test; there are {search}, {retrain} and {}",
-                data.name,
-                data.test.len()
-            );
-            return Err(Error::Usage(what));
+            let found = format!("{search}, {retrain} and {}", data.test.len());
+            let what = "at least 8 images are needed for a search, 2 for the retraining and 1 for the test";
+            return Err(usage!("{}: {what}; there are {found}", data.name));
         }
-        let valid = if limit.valid == 0 { search - search / 2 } else { limit.valid };
         if valid + 2 > search {
             return Err(usage!(
                 "data.valid_images = {valid}: of {search} search images at least 2 must be left to train; give fewer, or 0 for half"
             ));
         }
-        let (train, valid, retrain) = (0..search - valid, search - valid..search, 0..retrain);
-        let text = format!("train {train:?} valid {valid:?} retrain {retrain:?} test {:?}", 0..data.test.len());
-        let (mean, std) = statistics(&data.train);
-        let task = Self {
-            split_hash: hex(&Sha256::digest(text.as_bytes())),
-            shape: Shape {
-                channels: data.train.channels as i64,
-                height: data.train.height as i64,
-                width: data.train.width as i64,
-                classes: data.classes.len() as i64,
-            },
-            pixels: Pixels::new(&data.train, &mean, &std, device),
-            parts: Parts { train, valid, retrain },
-        };
-        Ok((task, TestSplit { pixels: Pixels::new(&data.test, &mean, &std, device) }))
+        let [train, valid, retrain] = [0..search - valid, search - valid..search, 0..retrain];
+        let split = format!("train {train:?} valid {valid:?} retrain {retrain:?} test {:?}", 0..data.test.len());
+        let scale = statistics(&data.train);
+        let items = items(&data.train, &scale, device);
+        let task = Self::new(items, data.classes.len(), [train, valid, retrain], &split);
+        Ok((task, self::items(&data.test, &scale, device)))
     }
 }
 
-impl Task for Classification {
-    fn metric(&self) -> &'static str {
-        "accuracy"
+impl Labels for Whole {
+    const METRIC: &'static str = "accuracy";
+    const PIXELS: &'static str = "bytes as in the data set's files, from 0 to 255 at the most";
+
+    fn moved(images: &Tensor, labels: &Tensor, augment: &Augment, rng: &mut Rng) -> (Tensor, Tensor) {
+        (augment.moved(images, None, rng).0, labels.shallow_clone())
     }
 
-    fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    fn normalisation(&self) -> Normalisation {
-        let [mean, std] = [&self.pixels.mean, &self.pixels.std].map(|t| Vec::<f64>::try_from(&t.reshape([-1]).to_kind(Kind::Double)));
-        let (mean, std) = (mean.expect("a flat tensor"), std.expect("a flat tensor"));
-        Normalisation { pixels: "bytes as in the data set's files, from 0 to 255 at the most".into(), mean, std }
-    }
-
-    fn split_hash(&self) -> &str {
-        &self.split_hash
-    }
-
-    fn share(&self) -> Box<dyn Task> {
-        Box::new(Self { pixels: self.pixels.share(), parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
-    }
-
-    fn range(&self, part: Part) -> Range<usize> {
-        self.parts.of(part)
-    }
-
-    fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
-        self.pixels.batch(items, augment, rng)
-    }
-
-    fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
-        self.pixels.score(self.range(part), batch, logits, go_on)
-    }
-}
-
-impl Test for TestSplit {
-    fn items(&self) -> usize {
-        self.pixels.labels.size()[0] as usize
-    }
-
-    fn score(self: Box<Self>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<(Score, Vec<Example>)>> {
-        let score = self.pixels.score(0..self.items(), batch, logits, go_on)?;
-        Ok(score.map(|score| (score, Vec::new())))
-    }
-}
-
-impl Pixels {
-    fn new(images: &Images, mean: &[f64], std: &[f64], device: Device) -> Self {
-        let shape = [images.len() as i64, images.channels as i64, images.height as i64, images.width as i64];
-        let labels: Vec<i64> = images.labels.iter().map(|l| i64::from(*l)).collect();
-        let channel = |v: &[f64]| Tensor::from_slice(v).to_kind(Kind::Float).view([1, -1, 1, 1]).to_device(device);
-        Self {
-            images: Tensor::from_data_size(&images.pixels, &shape, Kind::Uint8).to_device(device),
-            labels: Tensor::from_slice(&labels).to_device(device),
-            mean: channel(mean),
-            std: channel(std),
-        }
-    }
-
-    fn share(&self) -> Self {
-        let [images, labels, mean, std] = [&self.images, &self.labels, &self.mean, &self.std].map(Tensor::shallow_clone);
-        Self { images, labels, mean, std }
-    }
-
-    fn normalised(&self, bytes: &Tensor) -> Tensor {
-        (bytes.to_kind(Kind::Float) - &self.mean) / &self.std
-    }
-
-    fn batch(&self, index: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
-        let index = Tensor::from_slice(index).to_device(self.images.device());
-        let moved = augment.move_pixels(&self.images.index_select(0, &index), rng);
-        Batch { images: augment.cut(&self.normalised(&moved), rng), labels: self.labels.index_select(0, &index) }
-    }
-
-    fn score(&self, range: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
-        let (mut correct, mut loss) = (0i64, 0.0);
-        for start in range.clone().step_by(batch) {
-            if !go_on()? {
-                return Ok(None);
-            }
-            let n = batch.min(range.end - start) as i64;
-            let images = self.normalised(&self.images.narrow(0, start as i64, n));
-            let labels = self.labels.narrow(0, start as i64, n);
-            let scores = logits(&images);
+    fn score(items: &Items<Self>, range: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
+        let (mut correct, mut loss, n) = (0i64, 0.0, range.len() as f64);
+        let whole = items.each_batch(range, batch, logits, go_on, |_, labels, scores| {
             correct += scores.argmax(1, false).eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]);
-            loss += cross_entropy(&scores, &labels).double_value(&[]) * n as f64;
-        }
-        let n = range.len() as f64;
-        Ok(Some(Score { value: correct as f64 / n, loss: loss / n, overlaps: None }))
+            loss += cross_entropy(&scores, &labels).double_value(&[]) * labels.size()[0] as f64;
+        })?;
+        Ok(whole.then(|| Score { value: correct as f64 / n, loss: loss / n, overlaps: None }))
+    }
+
+    fn examples(_items: &Items<Self>, _score: &Score, _logits: Logits) -> Vec<Example> {
+        Vec::new()
     }
 }
 
-pub(super) fn cut(available: usize, limit: usize) -> usize {
-    if limit == 0 { available } else { available.min(limit) }
+fn items(images: &Images, (mean, std): &(Vec<f64>, Vec<f64>), device: Device) -> Items<Whole> {
+    let shape = [images.len(), images.channels, images.height, images.width].map(|s| s as i64);
+    let labels: Vec<i64> = images.labels.iter().map(|l| i64::from(*l)).collect();
+    let channel = |v: &[f64]| Tensor::from_slice(v).to_kind(Kind::Float).view([1, -1, 1, 1]).to_device(device);
+    Items {
+        images: Tensor::from_data_size(&images.pixels, &shape, Kind::Uint8).to_device(device),
+        labels: Tensor::from_slice(&labels).to_device(device),
+        mean: channel(mean),
+        std: channel(std),
+        kind: Whole,
+    }
 }
 
 /// Mean and standard deviation of the training bytes, per channel. A constant channel gets a deviation of 1.
@@ -197,9 +99,10 @@ fn statistics(images: &Images) -> (Vec<f64>, Vec<f64>) {
 mod tests {
     use super::*;
     use crate::seed::Streams;
+    use crate::task::{Batch, Part, Task, Test};
 
     /// `n` training images whose first pixel is their number, and three test images.
-    fn task(n: usize) -> (Classification, TestSplit) {
+    fn task(n: usize) -> (Classification, Items<Whole>) {
         let images = |count: usize| Images {
             pixels: (0..count).flat_map(|i| [i as u8, 7, 7, 9]).collect(),
             channels: 1,
@@ -221,7 +124,7 @@ mod tests {
 
     /// Numbers of the images in a batch, read back from the normalised first pixel.
     fn numbers(task: &Classification, batch: &Batch) -> Vec<i64> {
-        let first = &batch.images * &task.pixels.std + &task.pixels.mean;
+        let first = &batch.images * &task.items.std + &task.items.mean;
         Vec::<f64>::try_from(first.select(3, 0).select(2, 0).select(1, 0).to_kind(Kind::Double))
             .unwrap()
             .iter()

@@ -1,5 +1,6 @@
 //! Which classes were taken for which, and the overlaps that follow.
 
+use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// Pixels by their class and the class that was predicted.
@@ -24,6 +25,7 @@ impl Confusion {
     }
 
     /// Of class numbers, both tensors of one shape.
+    #[cfg(test)]
     pub fn of(truth: &Tensor, predicted: &Tensor, classes: usize) -> Self {
         let mut all = confusions(&[0], &truth.reshape([1, -1]), &predicted.reshape([1, -1]), classes);
         all.pop().expect("one owner has one confusion")
@@ -68,22 +70,23 @@ impl Confusion {
 
     /// Mean Dice of the foreground classes, all but class 0.
     pub fn foreground_dice(&self) -> f64 {
-        (1..self.classes).map(|c| self.dice(c)).sum::<f64>() / (self.classes - 1) as f64
+        self.mean(1..self.classes, |class| self.dice(class))
     }
 
     /// Mean intersection over union of the foreground classes, all but class 0.
     pub fn foreground_iou(&self) -> f64 {
-        (1..self.classes).map(|c| self.iou(c)).sum::<f64>() / (self.classes - 1) as f64
+        self.mean(1..self.classes, |class| self.iou(class))
     }
 
     /// What the public code of NAS-Unet reports as "mIoU": it leaves out the last class, so that with two classes only the background
     /// counts. A class without pixels has 0 there.
     pub fn legacy_background_iou(&self) -> f64 {
-        let one = |class| {
-            let (_, truth, predicted) = self.sizes(class);
-            if truth + predicted == 0 { 0.0 } else { self.iou(class) }
-        };
-        (0..self.classes - 1).map(one).sum::<f64>() / (self.classes - 1) as f64
+        self.mean(0..self.classes - 1, |class| if self.sizes(class) == (0, 0, 0) { 0.0 } else { self.iou(class) })
+    }
+
+    /// Over all classes but one.
+    fn mean(&self, classes: Range<usize>, of: impl Fn(usize) -> f64) -> f64 {
+        classes.map(of).sum::<f64>() / (self.classes - 1) as f64
     }
 
     /// Pixels that are of a class and predicted so, that are of it, that are predicted so.

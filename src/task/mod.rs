@@ -1,15 +1,15 @@
 //! What is learned: splits, batches, augmentation, scores; of whole images, and of every pixel.
 
 mod augment;
-mod batches;
 mod classification;
 mod confusion;
 mod elastic;
+mod items;
 mod part;
 mod segmentation;
 
 pub use augment::Augment;
-pub use classification::{Classification, TestSplit};
+pub use classification::Classification;
 pub use confusion::{Confusion, confusions};
 pub use part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
-pub use segmentation::{Fit, Segmentation, SegmentationScore, SegmentationTest, Window};
+pub use segmentation::{Fit, Segmentation, SegmentationScore, Window};

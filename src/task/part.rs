@@ -1,11 +1,11 @@
 //! What a search sees of a data set: parts, batches, scores; whether whole images have a class or every pixel has one.
 
 use super::augment::Augment;
-use super::batches;
 use super::segmentation::SegmentationScore;
 use crate::error::Result;
 use crate::record::{Example, Normalisation};
 use crate::seed::{Rng, Streams};
+use rand::seq::{SliceRandom, index};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tch::Tensor;
@@ -19,24 +19,6 @@ pub enum Part {
     Valid,
     /// All training images, for training the chosen architecture.
     Retrain,
-}
-
-/// What is in which part: ranges of images, or of volumes.
-#[derive(Clone, Debug)]
-pub(super) struct Parts {
-    pub train: Range<usize>,
-    pub valid: Range<usize>,
-    pub retrain: Range<usize>,
-}
-
-impl Parts {
-    pub fn of(&self, part: Part) -> Range<usize> {
-        match part {
-            Part::Train => self.train.clone(),
-            Part::Valid => self.valid.clone(),
-            Part::Retrain => self.retrain.clone(),
-        }
-    }
 }
 
 /// Images [N, C, H, W] normalised by channel, and labels `[N]`, or [N, H, W] where every pixel has one.
@@ -80,6 +62,15 @@ pub struct Limit {
     pub valid: usize,
     /// Images for training the chosen architecture.
     pub retrain: usize,
+}
+
+impl Limit {
+    /// How many of so many for a search, and of all, are searched with, trained with in the end, and validate.
+    pub(super) fn counts(&self, search: usize, all: usize) -> [usize; 3] {
+        let cut = |available: usize, limit: usize| if limit == 0 { available } else { available.min(limit) };
+        let search = cut(search, self.search);
+        [search, cut(all, self.retrain), if self.valid == 0 { search - search / 2 } else { self.valid }]
+    }
 }
 
 /// Channels and size of an image, and the number of classes.
@@ -140,19 +131,27 @@ pub trait Task: Send {
 
     /// Steps an epoch over `part`; a last batch of one item joins the one before it.
     fn steps(&self, part: Part, batch: usize) -> u64 {
-        batches::steps(self.len(part), batch)
+        let (items, whole) = (self.len(part), self.len(part).div_ceil(batch));
+        (if whole > 1 && items % batch == 1 { whole - 1 } else { whole }) as u64
     }
 
     /// Batch `index` of `epoch` in a shuffled order, augmented. Order and augmentation come from `streams` alone.
     fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let (items, mut rng) = batches::of_epoch(self.range(part), epoch, index, size, streams);
-        self.take(&items, augment, &mut rng)
+        let steps = self.steps(part, size);
+        assert!(index < steps, "batch {index} of {steps}");
+        let mut order: Vec<i64> = self.range(part).map(|i| i as i64).collect();
+        order.shuffle(&mut streams.rng("order", epoch));
+        let start = index as usize * size;
+        let end = if index + 1 == steps { order.len() } else { start + size };
+        self.take(&order[start..end], augment, &mut streams.rng("augment", epoch * steps + index))
     }
 
     /// A batch of `size` items drawn without replacement, independently for every `step`.
     fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        let (items, mut rng) = batches::at_random(self.range(part), step, size, streams);
-        self.take(&items, augment, &mut rng)
+        let (range, all) = (self.range(part), self.len(part));
+        let chosen = index::sample(&mut streams.rng("random batch", step), all, size.min(all));
+        let items: Vec<i64> = chosen.iter().map(|i| (range.start + i) as i64).collect();
+        self.take(&items, augment, &mut streams.rng("augment random batch", step))
     }
 }
 

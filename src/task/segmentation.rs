@@ -1,17 +1,15 @@
 //! Segmentation: the slices of volumes in a window of one size, parts, batches, score.
 
 use super::augment::Augment;
-use super::classification::cut;
 use super::confusion::{Confusion, confusions};
-use super::part::{Batch, GoOn, Limit, Logits, Part, Parts, Score, Shape, Task, Test};
+use super::items::{Items, Labels, Loaded};
+use super::part::{GoOn, Limit, Logits, Score};
 use crate::data::{SegmentationSet, Volume};
 use crate::error::{Result, usage};
 use crate::nn::legacy_soft_dice;
-use crate::record::{Example, ExampleInfo, Normalisation, PADDING};
+use crate::record::{Example, ExampleInfo, PADDING};
 use crate::seed::Rng;
-use crate::units::hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -73,33 +71,12 @@ impl SegmentationScore {
     }
 }
 
-/// The training volumes of a segmentation set on the device, slice by slice.
-#[derive(Debug)]
-pub struct Segmentation {
-    slices: Slices,
-    /// Ranges of volumes.
-    parts: Parts,
-    shape: Shape,
-    /// SHA-256 over the window and the names of the volumes of every part.
-    split_hash: String,
-}
-
-/// The test volumes; they are scored once, by value.
-#[derive(Debug)]
-pub struct SegmentationTest {
-    slices: Slices,
-}
-
-#[derive(Debug)]
-struct Slices {
-    /// [N, 1, H, W] from 0 to 1; padding is 0.
-    images: Tensor,
-    /// [N, H, W], bytes; [`PADDING`] where there is no pixel.
-    masks: Tensor,
+/// A class for every pixel: the masks are bytes, [`PADDING`] where there is no pixel.
+#[derive(Clone, Debug)]
+pub struct Masks {
+    /// The volumes, in the order of their slices.
     spans: Vec<Span>,
     classes: usize,
-    mean: f64,
-    std: f64,
 }
 
 /// Where a volume's slices are.
@@ -111,25 +88,24 @@ struct Span {
     outside: Vec<u64>,
 }
 
+/// The training volumes of a segmentation set on the device, slice by slice; intensities from 0 to 1, padding is 0.
+pub type Segmentation = Loaded<Masks>;
+
 impl Segmentation {
     /// Moves the slices to `device` and fixes the parts, volume by volume: the last of the search volumes validate, those before them
     /// train; a subject with several volumes is in one of both. `limit` counts volumes.
-    pub fn open(data: &SegmentationSet, window: Window, limit: Limit, device: Device) -> Result<(Self, SegmentationTest)> {
-        let volumes = by_subject(&data.train);
-        let (search, retrain) = (cut(volumes.len(), limit.search), cut(volumes.len(), limit.retrain));
+    pub fn open(data: &SegmentationSet, window: Window, limit: Limit, device: Device) -> Result<(Self, Items<Masks>)> {
+        let (volumes, tested) = (by_subject(&data.train), data.test.iter().collect::<Vec<_>>());
+        let [search, retrain, wanted] = limit.counts(volumes.len(), volumes.len());
         let refuse = |what: String| Err(usage!("{}: {what}", data.name));
-        let classes = data.classes.len();
-        let [height, width] = [window.height, window.width];
+        let (classes, Window { height, width, fit }) = (data.classes.len(), window);
         if !(2..=usize::from(PADDING)).contains(&classes) || height == 0 || width == 0 {
             return refuse(format!("a segmentation needs 2 to 255 classes and a data.window, not {classes} and {height}x{width} pixels"));
         }
-        if search < 2 || retrain < 1 || data.test.is_empty() {
-            return refuse(format!(
-                "at least 2 volumes are needed for a search, 1 for the retraining and 1 for the test; there are {search}, {retrain} and {}",
-                data.test.len()
-            ));
+        if search < 2 || retrain < 1 || tested.is_empty() {
+            let what = "at least 2 volumes are needed for a search, 1 for the retraining and 1 for the test";
+            return refuse(format!("{what}; there are {search}, {retrain} and {}", tested.len()));
         }
-        let wanted = if limit.valid == 0 { search - search / 2 } else { limit.valid };
         let mut first = search.saturating_sub(wanted);
         while first > 0 && volumes[first - 1].subject == volumes[first].subject {
             first -= 1;
@@ -137,71 +113,54 @@ impl Segmentation {
         if first == 0 {
             return refuse(format!("of {search} search volumes {wanted} are to validate: none of another subject is left to train"));
         }
-        let (train, valid, retrain) = (0..first, first..search, 0..retrain);
-        let names = |range: &Range<usize>| volumes[range.clone()].iter().map(|v| v.name.as_str()).collect::<Vec<_>>();
-        let test: Vec<&str> = data.test.iter().map(|v| v.name.as_str()).collect();
-        let [a, b, c] = [&train, &valid, &retrain].map(names);
-        let fit = if window.fit == Fit::Crop { "" } else { "resized to " };
-        let text = format!("{fit}window {:?} train {a:?} valid {b:?} retrain {c:?} test {test:?}", [height, width]);
+        let parts = [0..first, first..search, 0..retrain];
+        let names = |volumes: &[&Volume]| volumes.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
+        let [train, valid, retrain] = parts.each_ref().map(|part| names(&volumes[part.clone()]));
+        let (fit, size, test) = (if fit == Fit::Crop { "" } else { "resized to " }, [height, width], names(&tested));
+        let split = format!("{fit}window {size:?} train {train:?} valid {valid:?} retrain {retrain:?} test {test:?}");
         let scale = statistics(&data.train);
-        let task = Self {
-            split_hash: hex(&Sha256::digest(text.as_bytes())),
-            shape: Shape { channels: 1, height: height as i64, width: width as i64, classes: classes as i64 },
-            slices: Slices::new(&volumes, window, classes, scale, device),
-            parts: Parts { train, valid, retrain },
-        };
-        let test = Slices::new(&data.test.iter().collect::<Vec<_>>(), window, classes, scale, device);
-        Ok((task, SegmentationTest { slices: test }))
+        let items = slices(&volumes, window, classes, scale, device);
+        let spans = &items.kind.spans;
+        let parts = parts.map(|part| spans[part.start].slices.start..spans[part.end - 1].slices.end);
+        Ok((Self::new(items, classes, parts, &split), slices(&tested, window, classes, scale, device)))
     }
 }
 
-impl Task for Segmentation {
-    fn metric(&self) -> &'static str {
-        "dice"
+impl Labels for Masks {
+    const METRIC: &'static str = "dice";
+    const PIXELS: &'static str =
+        "intensities from 0 to 1: the volume's 1st percentile is 0, its 99th is 1, what lies beyond is clamped, padding is 0";
+
+    fn moved(images: &Tensor, labels: &Tensor, augment: &Augment, rng: &mut Rng) -> (Tensor, Tensor) {
+        let (images, masks) = augment.moved(images, Some(labels), rng);
+        (images, classes_of(&masks.expect("masks go in and come out")))
     }
 
-    fn shape(&self) -> Shape {
-        self.shape
+    fn score(items: &Items<Self>, range: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
+        let inside = |s: &&Span| range.start <= s.slices.start && s.slices.end <= range.end;
+        let spans: Vec<&Span> = items.kind.spans.iter().filter(inside).collect();
+        let mut volumes: Vec<(String, Confusion)> = spans.iter().map(|s| (s.name.clone(), Confusion::missed(&s.outside))).collect();
+        let (mut loss, mut soft, mut pixels, slices) = (0.0, 0.0, 0, range.len() as f64);
+        let whole = items.each_batch(range.clone(), batch, logits, go_on, |start, masks, scores| {
+            let n = masks.size()[0] as usize;
+            let owners: Vec<usize> = (start..start + n).map(|slice| spans.partition_point(|s| s.slices.end <= slice)).collect();
+            let relative: Vec<usize> = owners.iter().map(|o| o - owners[0]).collect();
+            for (i, confusion) in confusions(&relative, &masks, &scores.argmax(1, false), items.kind.classes).iter().enumerate() {
+                pixels += confusion.pixels();
+                volumes[owners[0] + i].1.add(confusion);
+            }
+            let exact = masks.to_kind(Kind::Int64);
+            loss += scores.cross_entropy_loss(&exact, None::<&Tensor>, Reduction::Sum, i64::from(PADDING), 0.0).double_value(&[]);
+            soft += legacy_soft_dice(&scores, &classes_of(&masks)) * n as f64;
+        })?;
+        let overlaps = SegmentationScore { volumes, legacy_soft_dice: soft / slices };
+        Ok(whole.then(|| Score { value: overlaps.dice(), loss: loss / pixels as f64, overlaps: Some(overlaps) }))
     }
 
-    fn normalisation(&self) -> Normalisation {
-        let pixels = "intensities from 0 to 1: the volume's 1st percentile is 0, its 99th is 1, what lies beyond is clamped, padding is 0";
-        Normalisation { pixels: pixels.into(), mean: vec![self.slices.mean], std: vec![self.slices.std] }
-    }
-
-    fn split_hash(&self) -> &str {
-        &self.split_hash
-    }
-
-    fn share(&self) -> Box<dyn Task> {
-        Box::new(Self { slices: self.slices.share(), parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
-    }
-
-    fn range(&self, part: Part) -> Range<usize> {
-        self.slices.range(&self.parts.of(part))
-    }
-
-    fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
-        self.slices.batch(items, augment, rng)
-    }
-
-    fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
-        self.slices.score(self.parts.of(part), batch, logits, go_on)
-    }
-}
-
-impl Test for SegmentationTest {
-    fn items(&self) -> usize {
-        self.slices.range(&(0..self.slices.spans.len())).len()
-    }
-
-    fn score(self: Box<Self>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<(Score, Vec<Example>)>> {
-        let score = self.slices.score(0..self.slices.spans.len(), batch, logits, go_on)?;
-        Ok(score.map(|score| {
-            let overlaps = score.overlaps.as_ref().expect("slices have overlaps");
-            let examples = ranked(overlaps).iter().map(|(volume, rank)| self.slices.example(*volume, rank, overlaps, logits)).collect();
-            (score, examples)
-        }))
+    fn examples(items: &Items<Self>, score: &Score, logits: Logits) -> Vec<Example> {
+        let overlaps = score.overlaps.as_ref().expect("slices have overlaps");
+        let one = |(volume, rank): (usize, &str)| example(items, &items.kind.spans[volume].slices, &overlaps.volumes[volume], rank, logits);
+        ranked(overlaps).into_iter().map(one).collect()
     }
 }
 
@@ -217,96 +176,40 @@ fn ranked(overlaps: &SegmentationScore) -> Vec<(usize, &'static str)> {
     }
 }
 
-impl Slices {
-    fn new(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64, f64), device: Device) -> Self {
-        let (mut images, mut masks, mut spans) = (Vec::new(), Vec::new(), Vec::new());
-        let mut start = 0;
-        for volume in volumes {
-            let outside = append(volume, window, classes, &mut images, &mut masks);
-            spans.push(Span { name: volume.name.clone(), slices: start..start + volume.depth, outside });
-            start += volume.depth;
-        }
-        let [n, h, w] = [start, window.height, window.width].map(|s| s as i64);
-        Self {
-            images: Tensor::from_slice(&images).view([n, 1, h, w]).to_device(device),
-            masks: Tensor::from_slice(&masks).view([n, h, w]).to_device(device),
-            spans,
-            classes,
-            mean,
-            std,
-        }
+/// The slice of a volume that has most foreground (the first of equals), with the answer to it.
+fn example(items: &Items<Masks>, slices: &Range<usize>, volume: &(String, Confusion), rank: &str, logits: Logits) -> Example {
+    let masks = items.labels.narrow(0, slices.start as i64, slices.len() as i64);
+    let foreground = classes_of(&masks).ne(0).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Int64);
+    let sizes = Vec::<i64>::try_from(&foreground).expect("a flat tensor of integers");
+    let slice = (1..sizes.len()).fold(0, |best, i| if sizes[i] > sizes[best] { i } else { best });
+    let at = |x: &Tensor| x.narrow(0, (slices.start + slice) as i64, 1);
+    let bytes = |x: &Tensor| Vec::<u8>::try_from(&x.to_kind(Kind::Uint8).reshape([-1])).expect("a flat tensor of bytes");
+    let image = at(&items.images);
+    let predicted = logits(&items.normalised(&image)).argmax(1, false);
+    let [height, width] = [2, 3].map(|axis| image.size()[axis] as usize);
+    let (volume, dice) = (volume.0.clone(), volume.1.foreground_dice());
+    Example {
+        about: ExampleInfo { volume, slice: slice as u64, rank: rank.to_string(), dice, height, width },
+        image: bytes(&(image * 255.0).round()),
+        truth: bytes(&at(&items.labels)),
+        predicted: bytes(&predicted),
     }
+}
 
-    fn share(&self) -> Self {
-        Self { images: self.images.shallow_clone(), masks: self.masks.shallow_clone(), spans: self.spans.clone(), ..*self }
+fn slices(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64, f64), device: Device) -> Items<Masks> {
+    let (mut images, mut masks, mut spans, mut start) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for volume in volumes {
+        let outside = append(volume, window, classes, &mut images, &mut masks);
+        spans.push(Span { name: volume.name.clone(), slices: start..start + volume.depth, outside });
+        start += volume.depth;
     }
-
-    /// The slices of a range of volumes.
-    fn range(&self, volumes: &Range<usize>) -> Range<usize> {
-        self.spans[volumes.start].slices.start..self.spans[volumes.end - 1].slices.end
-    }
-
-    fn normalised(&self, images: &Tensor) -> Tensor {
-        (images - self.mean) / self.std
-    }
-
-    fn batch(&self, index: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
-        let index = Tensor::from_slice(index).to_device(self.images.device());
-        let (images, masks) = augment.move_pair(&self.images.index_select(0, &index), &self.masks.index_select(0, &index), rng);
-        Batch { images: augment.cut(&self.normalised(&images), rng), labels: classes_of(&masks) }
-    }
-
-    /// The slice of a volume that has most foreground (the first of equals), with the answer to it.
-    fn example(&self, volume: usize, rank: &str, overlaps: &SegmentationScore, logits: Logits) -> Example {
-        let (span, (name, confusion)) = (&self.spans[volume], &overlaps.volumes[volume]);
-        let masks = self.masks.narrow(0, span.slices.start as i64, span.slices.len() as i64);
-        let foreground = classes_of(&masks).ne(0).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Int64);
-        let sizes = Vec::<i64>::try_from(&foreground).expect("a flat tensor of integers");
-        let slice = (1..sizes.len()).fold(0, |best, i| if sizes[i] > sizes[best] { i } else { best });
-        let at = |x: &Tensor| x.narrow(0, (span.slices.start + slice) as i64, 1);
-        let bytes = |x: &Tensor| Vec::<u8>::try_from(&x.to_kind(Kind::Uint8).reshape([-1])).expect("a flat tensor of bytes");
-        let image = at(&self.images);
-        let predicted = logits(&self.normalised(&image)).argmax(1, false);
-        let size = image.size();
-        Example {
-            about: ExampleInfo {
-                volume: name.clone(),
-                slice: slice as u64,
-                rank: rank.to_string(),
-                dice: confusion.foreground_dice(),
-                height: size[2] as usize,
-                width: size[3] as usize,
-            },
-            image: bytes(&(image * 255.0).round()),
-            truth: bytes(&at(&self.masks)),
-            predicted: bytes(&predicted),
-        }
-    }
-
-    fn score(&self, volumes: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
-        let (range, spans) = (self.range(&volumes), &self.spans[volumes]);
-        let mut found: Vec<(String, Confusion)> = spans.iter().map(|s| (s.name.clone(), Confusion::missed(&s.outside))).collect();
-        let (mut loss, mut soft, mut pixels) = (0.0, 0.0, 0);
-        for start in range.clone().step_by(batch) {
-            if !go_on()? {
-                return Ok(None);
-            }
-            let end = range.end.min(start + batch);
-            let at = |x: &Tensor| x.narrow(0, start as i64, (end - start) as i64);
-            let masks = at(&self.masks);
-            let scores = logits(&self.normalised(&at(&self.images)));
-            let owners: Vec<usize> = (start..end).map(|slice| spans.partition_point(|s| s.slices.end <= slice)).collect();
-            let relative: Vec<usize> = owners.iter().map(|o| o - owners[0]).collect();
-            for (i, confusion) in confusions(&relative, &masks, &scores.argmax(1, false), self.classes).iter().enumerate() {
-                pixels += confusion.pixels();
-                found[owners[0] + i].1.add(confusion);
-            }
-            let exact = masks.to_kind(Kind::Int64);
-            loss += scores.cross_entropy_loss(&exact, None::<&Tensor>, Reduction::Sum, i64::from(PADDING), 0.0).double_value(&[]);
-            soft += legacy_soft_dice(&scores, &classes_of(&masks)) * (end - start) as f64;
-        }
-        let overlaps = SegmentationScore { volumes: found, legacy_soft_dice: soft / range.len() as f64 };
-        Ok(Some(Score { value: overlaps.dice(), loss: loss / pixels as f64, overlaps: Some(overlaps) }))
+    let [n, h, w] = [start, window.height, window.width].map(|s| s as i64);
+    Items {
+        images: Tensor::from_slice(&images).view([n, 1, h, w]).to_device(device),
+        labels: Tensor::from_slice(&masks).view([n, h, w]).to_device(device),
+        mean: Tensor::from(mean),
+        std: Tensor::from(std),
+        kind: Masks { spans, classes },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::seed::Streams;
+use crate::task::{Batch, Part, Task, Test};
 
 /// A volume whose slices have the intensities `number / 100`, `(number + 1) / 100`, ..., and a square of class 1 or 2 in their middle.
 fn volume(name: &str, subject: &str, [depth, height, width]: [usize; 3], number: usize) -> Volume {
@@ -27,7 +28,7 @@ fn set() -> SegmentationSet {
     }
 }
 
-fn task(limit: Limit) -> (Segmentation, SegmentationTest) {
+fn task(limit: Limit) -> (Segmentation, Items<Masks>) {
     Segmentation::open(&set(), crop(8, 8), limit, Device::Cpu).unwrap()
 }
 
@@ -38,7 +39,7 @@ fn crop(height: usize, width: usize) -> Window {
 /// Numbers of the slices of a batch, read back from the middle pixel.
 fn numbers(task: &Segmentation, batch: &Batch) -> Vec<i64> {
     let middle = batch.images.select(3, 4).select(2, 4).select(1, 0).to_kind(Kind::Double);
-    let raw = middle * task.slices.std + task.slices.mean;
+    let raw = middle * &task.items.std + &task.items.mean;
     Vec::<f64>::try_from(raw * 100.0).unwrap().iter().map(|v| v.round() as i64).collect()
 }
 
@@ -52,16 +53,21 @@ fn certain(masks: &Tensor, classes: i64) -> Tensor {
 #[test]
 fn parts_are_whole_subjects_and_the_subjects_volumes_stand_together() {
     let (all, test) = task(Limit::default());
-    let names = |part| all.slices.spans[all.parts.of(part)].iter().map(|s| s.name.as_str()).collect::<Vec<_>>();
+    let of = |task: &Segmentation, part| {
+        let range = task.range(part);
+        let spans = task.items.kind.spans.iter().filter(|s| s.slices.clone().all(|i| range.contains(&i)));
+        spans.map(|s| s.name.clone()).collect::<Vec<_>>()
+    };
+    let names = |part| of(&all, part);
     assert_eq!(names(Part::Train), ["a1", "a2", "b1"]);
     assert_eq!(names(Part::Valid), ["c1", "c2", "d1"]);
     assert_eq!(names(Part::Retrain).len(), 6);
     assert_eq!(all.counts(&test), [("train", 12), ("valid", 12), ("retrain", 24), ("test", 5)].map(|(n, c)| (n.to_string(), c)).into());
     // Two volumes are to validate; the second of c draws the first with it.
     let (some, _) = task(Limit { search: 6, valid: 2, retrain: 4 });
-    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| some.parts.of(p).len()), [3, 3, 4]);
-    assert_ne!(some.split_hash, all.split_hash);
-    assert_eq!(all.share().split_hash(), all.split_hash);
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| of(&some, p).len()), [3, 3, 4]);
+    assert_ne!(some.split_hash(), all.split_hash());
+    assert_eq!(all.share().split_hash(), all.split_hash());
     assert_eq!(all.share().len(Part::Train), 12);
 }
 
@@ -103,10 +109,10 @@ fn random_batches_stay_in_their_part_and_differ_by_step() {
 fn slices_are_cut_and_padded_around_their_middle() {
     let (task, _) = task(Limit::default());
     let ones = |part: &Tensor| part.ne(i64::from(PADDING)).sum(Kind::Int64).int64_value(&[]);
-    let of = |name: &str| task.slices.spans.iter().find(|s| s.name == name).unwrap();
+    let of = |name: &str| task.items.kind.spans.iter().find(|s| s.name == name).unwrap();
     // 9x8 in 8x8: the last row is cut. 6x7: one row above and below, one column at the right. 20x5: 8 rows, 1 column left and 2 right.
     for (name, pixels, rows, columns) in [("a1", 64, 0..8, 0..8), ("b1", 42, 1..7, 0..7), ("a2", 40, 0..8, 1..6), ("d1", 25, 1..6, 1..6)] {
-        let mask = task.slices.masks.get(of(name).slices.start as i64);
+        let mask = task.items.labels.get(of(name).slices.start as i64);
         assert_eq!(ones(&mask), pixels, "{name}");
         let [(top, h), (left, w)] = [rows, columns].map(|r: Range<i64>| (r.start, r.end - r.start));
         assert_eq!(ones(&mask.narrow(0, top, h).narrow(1, left, w)), pixels, "{name}");
@@ -141,7 +147,7 @@ fn image_and_mask_of_a_batch_move_together_by_the_streams_alone() {
     let mut moved = 0;
     for (epoch, index) in [(0, 0), (0, 1), (0, 2), (1, 0), (7, 2)] {
         let b = batch(epoch, index, 1);
-        let raw = ((b.images.select(1, 0) * task.slices.std + task.slices.mean) * 2.0).round().to_kind(Kind::Int64);
+        let raw = ((b.images.select(1, 0) * &task.items.std + &task.items.mean) * 2.0).round().to_kind(Kind::Int64);
         assert!(raw.equal(&b.labels));
         assert!(b.images.equal(&batch(epoch, index, 1).images) && !b.images.equal(&batch(epoch, index, 2).images));
         let still = task.batch(Part::Train, epoch, index, 4, &Augment::NONE, Streams::new(1));
@@ -153,7 +159,7 @@ fn image_and_mask_of_a_batch_move_together_by_the_streams_alone() {
 #[test]
 fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
     let (task, test) = task(Limit::default());
-    let masks = classes_of(&task.slices.masks);
+    let masks = classes_of(&task.items.labels);
     let at = std::cell::Cell::new(12i64);
     let perfect = |x: &Tensor| {
         let (start, n) = (at.get(), x.size()[0]);
@@ -193,7 +199,7 @@ fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
 #[test]
 fn foreground_outside_the_window_is_missed_however_good_the_answer() {
     let (task, _) = Segmentation::open(&set(), crop(2, 8), Limit::default(), Device::Cpu).unwrap();
-    let masks = classes_of(&task.slices.masks);
+    let masks = classes_of(&task.items.labels);
     let at = std::cell::Cell::new(0i64);
     let perfect = |x: &Tensor| {
         let (start, n) = (at.get(), x.size()[0]);
@@ -212,11 +218,11 @@ fn foreground_outside_the_window_is_missed_however_good_the_answer() {
 fn resized_slices_fill_the_window_and_are_scored_there() {
     let window = Window { height: 16, width: 16, fit: Fit::Resize };
     let (task, _) = Segmentation::open(&set(), window, Limit::default(), Device::Cpu).unwrap();
-    assert_eq!(task.slices.masks.eq(i64::from(PADDING)).any().int64_value(&[]), 0);
-    assert!(task.slices.spans.iter().all(|s| s.outside == [0, 0, 0]));
+    assert_eq!(task.items.labels.eq(i64::from(PADDING)).any().int64_value(&[]), 0);
+    assert!(task.items.kind.spans.iter().all(|s| s.outside == [0, 0, 0]));
     // c1 is 8x8: every pixel becomes four. a2 is 20x5: rows and columns as the nearest.
-    let start = |name: &str| task.slices.spans.iter().find(|s| s.name == name).unwrap().slices.start as i64;
-    let (c1, a2) = (task.slices.masks.get(start("c1")), task.slices.masks.get(start("a2")));
+    let start = |name: &str| task.items.kind.spans.iter().find(|s| s.name == name).unwrap().slices.start as i64;
+    let (c1, a2) = (task.items.labels.get(start("c1")), task.items.labels.get(start("a2")));
     let data = set();
     let mask = |i: usize| Tensor::from_slice(&data.train[i].mask[..data.train[i].height * data.train[i].width]);
     assert!(c1.equal(&mask(3).view([8, 8]).repeat_interleave_self_int(2, 0, None).repeat_interleave_self_int(2, 1, None)));
@@ -273,7 +279,7 @@ fn the_shipped_canvases_make_a_task() {
     let data = crate::data::open_segmentation("digit-canvas", None).unwrap();
     let (task, test) = Segmentation::open(&data, crop(64, 64), Limit { search: 8, valid: 2, retrain: 5 }, Device::Cpu).unwrap();
     assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), [60, 20, 50]);
-    assert_eq!((task.shape().classes, test.slices.spans.len(), test.items()), (11, 10, 100));
+    assert_eq!((task.shape().classes, test.kind.spans.len(), test.items()), (11, 10, 100));
     let batch = task.batch(Part::Train, 0, 0, 8, &Augment::NONE, Streams::new(1));
     assert_eq!(batch.images.size(), [8, 1, 64, 64]);
     assert!(batch.labels.max().int64_value(&[]) > 0);

@@ -1,14 +1,13 @@
 //! Canvases of 64x64 pixels with several of the shipped digits among faint fragments of others: a segmentation set that needs no files.
 //! Ten of them make a volume, so that most volumes have every class.
 
-use super::Volume;
-use super::grid::scale;
-use super::listing::{Case, Listing, Source, Test};
+use super::grid::Grid;
+use super::listing::{Case, Listing};
 use crate::data::{Images, digits};
 use crate::error::Result;
 use crate::seed::{Rng, Streams};
 use rand::RngExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Side of a canvas in pixels.
 const SIDE: usize = 64;
@@ -41,29 +40,23 @@ pub fn find(_folders: &[PathBuf]) -> Result<Option<Listing>> {
     let mut cases = Vec::new();
     for (split, images, number) in [("train", &digits.train, TRAIN), ("test", &digits.test, TEST)] {
         for i in 0..number {
-            let volume = volume(format!("{split}-{i:02}"), images, |slice| {
-                Streams::new(0).rng(&format!("digit canvas {split}"), i * DEPTH + slice)
-            })?;
-            cases.push(Case { name: volume.name.clone(), subject: volume.subject.clone(), source: Source::Ready(Box::new(volume)) });
+            let (mut pixels, mut mask) = (Vec::new(), Vec::new());
+            for slice in 0..DEPTH {
+                let mut rng = Streams::new(0).rng(&format!("digit canvas {split}"), i * DEPTH + slice);
+                let (canvas, classes) = canvas(images, &mut rng);
+                pixels.extend(canvas);
+                mask.extend(classes);
+            }
+            let name = format!("{split}-{i:02}");
+            let grid = Grid { shape: [DEPTH as usize, SIDE, SIDE], values: pixels };
+            let parts = (PathBuf::from(&name), grid, PathBuf::from(&name), mask);
+            cases.push(Case { subject: name.clone(), name, files: Vec::new(), parts: Box::new(move || Ok(parts.clone())) });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    let test = Test::Subjects((0..TEST).map(|i| format!("test-{i:02}")).collect());
+    let test = (0..TEST).map(|i| format!("test-{i:02}")).collect();
     let classes = std::iter::once("background".to_string()).chain(digits.classes).collect();
-    Ok(Some(Listing { folder: "digit-canvas".into(), classes: Some(classes), cases, test }))
-}
-
-/// One volume, a subject of its own; each canvas has random numbers of its own.
-fn volume(name: String, images: &Images, rng: impl Fn(u64) -> Rng) -> Result<Volume> {
-    let (mut pixels, mut mask) = (Vec::new(), Vec::new());
-    for slice in 0..DEPTH {
-        let (canvas, classes) = canvas(images, &mut rng(slice));
-        pixels.extend(canvas);
-        mask.extend(classes);
-    }
-    let depth = DEPTH as usize;
-    let intensities = scale(Path::new(&name), [depth, SIDE, SIDE], pixels)?;
-    Ok(Volume { subject: name.clone(), name, depth, height: SIDE, width: SIDE, intensities, mask })
+    Ok(Some(Listing { folder: "digit-canvas".into(), classes: Some(classes), cases, test: Some(test) }))
 }
 
 /// Ink and class of every pixel of one canvas.

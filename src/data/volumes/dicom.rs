@@ -44,10 +44,8 @@ pub struct Slice {
     pub size: [usize; 2],
     /// [H, W] values with slope and intercept.
     pub values: Vec<f32>,
-    /// Its number in the series.
-    pub instance: Option<i64>,
-    /// Its place along the axis of the scan, in millimetres.
-    pub location: Option<f64>,
+    /// Its number in the series, and its place along the axis of the scan in millimetres.
+    pub order: [Option<f64>; 2],
 }
 
 /// The elements of a file that are in no sequence, by group and element number.
@@ -83,8 +81,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Slice> {
     let mut values = elements.pixels(size)?;
     let (slope, intercept) = (elements.number(SLOPE)?.unwrap_or(1.0), elements.number(INTERCEPT)?.unwrap_or(0.0));
     values.iter_mut().for_each(|v| *v = (f64::from(*v) * slope + intercept) as f32);
-    let instance = elements.number(INSTANCE_NUMBER)?.map(|n| n as i64);
-    Ok(Slice { size, values, instance, location: elements.number(SLICE_LOCATION)? })
+    Ok(Slice { size, values, order: [elements.number(INSTANCE_NUMBER)?.map(f64::trunc), elements.number(SLICE_LOCATION)?] })
 }
 
 impl<'a> Elements<'a> {

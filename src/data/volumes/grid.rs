@@ -1,6 +1,8 @@
 //! Voxels as a reader finds them, and what is made of them: intensities on one scale, masks of class numbers.
 
+use super::listing::Values;
 use crate::error::{Error, Result, input};
+use nifti::{Endianness, NiftiType};
 use std::io::Read;
 use std::path::Path;
 
@@ -11,6 +13,24 @@ pub struct Grid {
     pub shape: [usize; 3],
     /// [D, H, W] values; slope and intercept of the file are applied.
     pub values: Vec<f32>,
+}
+
+/// How a voxel may be stored, and what MetaImage calls it.
+pub const TYPES: [(NiftiType, &str); 8] = [
+    (NiftiType::Uint8, "MET_UCHAR"),
+    (NiftiType::Int8, "MET_CHAR"),
+    (NiftiType::Int16, "MET_SHORT"),
+    (NiftiType::Uint16, "MET_USHORT"),
+    (NiftiType::Int32, "MET_INT"),
+    (NiftiType::Uint32, "MET_UINT"),
+    (NiftiType::Float32, "MET_FLOAT"),
+    (NiftiType::Float64, "MET_DOUBLE"),
+];
+
+/// The whole voxels of `kind` in `bytes`, with slope and intercept; a slope of 0 is none.
+pub fn decode(bytes: &[u8], kind: NiftiType, order: Endianness, (slope, intercept): (f32, f32)) -> Vec<f32> {
+    let one = |voxel| kind.read_primitive_value::<_, f64>(voxel, order, slope, intercept).expect("a real type, and all its bytes") as f32;
+    bytes.chunks_exact(kind.size_of()).map(one).collect()
 }
 
 /// DEFLATE never unpacks to more than 1,032 times its size; LZW, the other compression that is read here, to 1,365 times.
@@ -81,9 +101,13 @@ fn percentile(values: &mut [f32], p: f64) -> f64 {
     below + (next - below) * (position - at as f64)
 }
 
-/// Class numbers of a mask. `class` gives the class of a whole value, or nothing if the value means none;
-/// `expected` says in words which values do.
-pub fn mask(path: &Path, grid: &Grid, expected: &str, class: impl Fn(u32) -> Option<u8>) -> Result<Vec<u8>> {
+/// Class numbers of a mask. Without `classes` the values are the class numbers.
+pub fn mask(path: &Path, grid: &Grid, classes: Option<Values>) -> Result<Vec<u8>> {
+    let expected = classes.map_or("a class number from 0 to 255", |(_, words)| words);
+    let class = |value: u32| match classes {
+        Some((ranges, _)) => ranges.iter().position(|r| r.contains(&value)).map(|c| c as u8),
+        None => u8::try_from(value).ok(),
+    };
     let one = |(at, value): (usize, &f32)| {
         let whole = value.fract() == 0.0 && (0.0..=65535.0).contains(value);
         let found = if whole { class(*value as u32) } else { None };
@@ -160,7 +184,7 @@ mod tests {
     #[test]
     fn labels_are_whole_and_known() {
         let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], values: values.to_vec() };
-        let read = |values| mask(Path::new(X), &grid(values), "0 to 2", |v| (v < 3).then_some(v as u8));
+        let read = |values| mask(Path::new(X), &grid(values), Some((&[0..=0, 1..=1, 2..=2], "0 to 2")));
         assert_eq!(read([2.0, 0.0]).unwrap(), [2, 0]);
         for (bad, words) in
             [(0.5, "no whole number"), (3.0, "no class"), (-1.0, "no class"), (f32::NAN, "label NaN"), (f32::INFINITY, "label inf")]

@@ -2,11 +2,12 @@
 
 use super::grid::{Grid, mask, place, same_shape, scale};
 use super::{SegmentationSet, Volume, dicom, flat, read_grid};
-use crate::data::files::Found;
+use crate::data::files::{Found, size};
 use crate::error::{Error, Result, input};
 use crate::seed::Streams;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// One in so many subjects is tested.
@@ -20,8 +21,8 @@ pub struct Listing {
     pub classes: Option<Vec<String>>,
     /// Sorted by name.
     pub cases: Vec<Case>,
-    /// Who is tested.
-    pub test: Test,
+    /// The subjects of the test; without them a fifth of all, at least one, the same for the same names.
+    pub test: Option<Vec<String>>,
 }
 
 /// One volume, unread.
@@ -30,56 +31,24 @@ pub struct Case {
     pub name: String,
     /// Whose it is.
     pub subject: String,
-    /// Where its voxels come from.
-    pub source: Source,
+    /// The files that it is read from.
+    pub files: Vec<PathBuf>,
+    /// Reads them.
+    pub parts: Box<dyn Fn() -> Result<Parts>>,
 }
 
-/// How the subjects of the test are chosen.
-pub enum Test {
-    /// A fifth of the subjects, at least one, the same for the same names.
-    Share,
-    /// These.
-    Subjects(Vec<String>),
-}
+/// The values of every class in a mask, and what they are in words.
+pub type Values = (&'static [RangeInclusive<u32>], &'static str);
+/// Values of a mask that has two.
+pub const BLACK_AND_WHITE: &[RangeInclusive<u32>] = &[0..=0, 255..=255];
 
-/// Gives the class of a value in a mask.
-pub type Classes = fn(u32) -> Option<u8>;
-
-/// Where the voxels of a volume come from.
-pub enum Source {
-    /// Made in memory.
-    Ready(Box<Volume>),
-    /// A file of intensities and a file of classes.
-    Pair {
-        /// Intensities.
-        image: PathBuf,
-        /// Values of the mask.
-        mask: PathBuf,
-        /// Their classes; without it the values are the class numbers.
-        classes: Option<(Classes, &'static str)>,
-    },
-    /// A folder of DICOM slices and a folder of PNG masks.
-    Slices {
-        /// One file a slice.
-        images: Vec<PathBuf>,
-        /// One file a slice, in the order of the slices.
-        masks: Vec<PathBuf>,
-        /// Classes of the values of the masks.
-        classes: (Classes, &'static str),
-    },
-}
-
-/// A volume of masks as large as the image, its classes not yet compared with those of the set.
-type Parts = (PathBuf, Grid, PathBuf, Vec<u8>);
+/// A volume of masks as large as the image, its classes not yet compared with those of the set; and where both come from.
+pub type Parts = (PathBuf, Grid, PathBuf, Vec<u8>);
 
 impl Case {
     /// Reads the volume; its mask has only `classes` if these are known.
     pub fn read(&self, classes: Option<&[String]>) -> Result<Volume> {
-        let (image_path, image, mask_path, mask) = match &self.source {
-            Source::Ready(volume) => return Ok(Volume::clone(volume)),
-            Source::Pair { image, mask, classes } => pair(image, mask, *classes)?,
-            Source::Slices { images, masks, classes } => slices(images, masks, *classes)?,
-        };
+        let (image_path, image, mask_path, mask) = (self.parts)()?;
         let names = classes.unwrap_or_default();
         if let Some(at) = mask.iter().position(|c| classes.is_some() && usize::from(*c) >= names.len()) {
             let (place, last) = (place(image.shape, at), names.len() - 1);
@@ -89,29 +58,18 @@ impl Case {
         let intensities = scale(&image_path, image.shape, image.values)?;
         Ok(Volume { name: self.name.clone(), subject: self.subject.clone(), depth, height, width, intensities, mask })
     }
-
-    /// The files that it is read from.
-    fn files(&self) -> Vec<&Path> {
-        match &self.source {
-            Source::Ready(_) => Vec::new(),
-            Source::Pair { image, mask, .. } => vec![image, mask],
-            Source::Slices { images, masks, .. } => images.iter().chain(masks).map(PathBuf::as_path).collect(),
-        }
-    }
 }
 
-fn pair(image: &Path, mask_path: &Path, classes: Option<(Classes, &str)>) -> Result<Parts> {
-    let grid = read_grid(image)?;
-    let labels = read_grid(mask_path)?;
+fn pair(image: &Path, mask_path: &Path, values: Option<Values>) -> Result<Parts> {
+    let (grid, labels) = (read_grid(image)?, read_grid(mask_path)?);
     same_shape((mask_path, labels.shape), (image, grid.shape))?;
-    let (class, expected) = classes.unwrap_or((|v| u8::try_from(v).ok(), "a class number from 0 to 255"));
-    let mask = mask(mask_path, &labels, expected, class)?;
+    let mask = mask(mask_path, &labels, values)?;
     Ok((image.to_path_buf(), grid, mask_path.to_path_buf(), mask))
 }
 
 /// Stacks slices in the order of the series. A mask of the same name belongs to its slice; if the names differ, the masks
 /// have that order too.
-fn slices(images: &[PathBuf], masks: &[PathBuf], (class, expected): (Classes, &str)) -> Result<Parts> {
+pub fn slices(images: &[PathBuf], masks: &[PathBuf], values: Values) -> Result<Parts> {
     let (first, folder) = (&images[0], masks[0].parent().unwrap_or(&masks[0]));
     if images.len() != masks.len() {
         let what = format!("{} masks for the {} slices beside {}; expected one for each", masks.len(), images.len(), first.display());
@@ -133,7 +91,7 @@ fn slices(images: &[PathBuf], masks: &[PathBuf], (class, expected): (Classes, &s
         let mask_path = named.unwrap_or(&masks[at]);
         let labels = flat::read_png(mask_path)?;
         same_shape((mask_path, labels.shape), (path, [1, size[0], size[1]]))?;
-        classes.extend(mask(mask_path, &labels, expected, class)?);
+        classes.extend(mask(mask_path, &labels, Some(values))?);
         grid.values.extend(slice.values);
     }
     Ok((first.clone(), grid, folder.to_path_buf(), classes))
@@ -141,10 +99,9 @@ fn slices(images: &[PathBuf], masks: &[PathBuf], (class, expected): (Classes, &s
 
 /// Sorts slices by their number in the series, or by their place if they have no different numbers.
 fn in_order(slices: &mut [(&PathBuf, dicom::Slice)]) -> Result<()> {
-    let keys: [fn(&dicom::Slice) -> Option<f64>; 2] = [|s| s.instance.map(|n| n as f64), |s| s.location];
-    for key in keys {
-        slices.sort_by(|a, b| key(&a.1).partial_cmp(&key(&b.1)).expect("finite numbers"));
-        let numbers: Vec<Option<f64>> = slices.iter().map(|s| key(&s.1)).collect();
+    for key in 0..2 {
+        slices.sort_by(|a, b| a.1.order[key].partial_cmp(&b.1.order[key]).expect("finite numbers"));
+        let numbers: Vec<Option<f64>> = slices.iter().map(|s| s.1.order[key]).collect();
         if numbers.iter().all(Option::is_some) && numbers.windows(2).all(|pair| pair[0] != pair[1]) {
             return Ok(());
         }
@@ -167,36 +124,28 @@ impl Listing {
         let classes = self.classes.unwrap_or_else(|| {
             let highest = train.iter().chain(&test).flat_map(|v| &v.mask).max().copied().unwrap_or(0).max(1);
             notes.push(format!("no names of classes: the highest label is {highest}"));
-            std::iter::once("background".to_string()).chain((1..=highest).map(|c| format!("class {c}"))).collect()
+            (0..=highest).map(|c| if c == 0 { "background".into() } else { format!("class {c}") }).collect()
         });
         Ok(SegmentationSet { name: name.into(), classes, train, test, hash: String::new(), notes })
     }
 
     /// Reads all volumes one after the other, keeping none.
     pub fn check(&self) -> Vec<Found> {
-        let mut out = Vec::new();
-        let mut sizes: Option<([usize; 3], [usize; 3])> = None;
+        let (mut out, mut sizes) = (Vec::new(), [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()]);
+        let mut refuse = |e| out.push(Found::there(&self.folder, Err(e)));
         for case in &self.cases {
             match case.read(self.classes.as_deref()) {
-                Ok(v) => {
-                    let size = [v.depth, v.height, v.width];
-                    let (low, high) = sizes.get_or_insert((size, size));
-                    (0..3).for_each(|i| (low[i], high[i]) = (low[i].min(size[i]), high[i].max(size[i])));
-                }
-                Err(Error::Input { path, what }) => out.push(Found::there(&path, what, false)),
-                Err(e) => out.push(Found::there(&self.folder, e.to_string(), false)),
+                Ok(v) => [v.depth, v.height, v.width].iter().zip(&mut sizes).for_each(|(size, all)| _ = all.insert(*size)),
+                Err(e) => refuse(e),
             }
         }
-        let tested = self.tested();
-        if let Err(e) = &tested {
-            out.push(Found::there(&self.folder, e.to_string(), false));
-        }
-        if let (true, Some((low, high)), Ok(tested)) = (out.is_empty(), sizes, tested) {
+        let tested = self.tested().map_err(refuse).unwrap_or_default();
+        if out.is_empty() {
             let test = self.cases.iter().filter(|c| tested.contains(&c.subject)).count();
-            let span: Vec<String> = low.iter().zip(high).map(|(l, h)| if *l == h { l.to_string() } else { format!("{l}..{h}") }).collect();
+            let [low, high] = [BTreeSet::first, BTreeSet::last].map(|end| sizes.each_ref().map(|s| end(s).copied().unwrap_or(0)));
+            let span = [0, 1, 2].map(|i| if low[i] == high[i] { low[i].to_string() } else { format!("{}..{}", low[i], high[i]) });
             let state = format!("ok, {} volumes of {} voxels, {test} of them for the test", self.cases.len(), span.join(" x "));
-            let files = self.cases.iter().flat_map(Case::files);
-            let bytes = files.map(|f| std::fs::metadata(f).map_or(0, |m| m.len())).sum();
+            let bytes = self.cases.iter().flat_map(|c| &c.files).map(|f| size(f)).sum();
             out.push(Found { file: self.folder.clone(), bytes, state, ok: true });
         }
         out
@@ -206,8 +155,8 @@ impl Listing {
     fn tested(&self) -> Result<BTreeSet<String>> {
         let subjects: BTreeSet<String> = self.cases.iter().map(|c| c.subject.clone()).collect();
         let tested: BTreeSet<String> = match &self.test {
-            Test::Subjects(names) => names.iter().filter(|n| subjects.contains(*n)).cloned().collect(),
-            Test::Share => {
+            Some(names) => names.iter().filter(|n| subjects.contains(*n)).cloned().collect(),
+            None => {
                 let mut order: Vec<String> = subjects.iter().cloned().collect();
                 order.shuffle(&mut Streams::new(0).rng("segmentation split", 0));
                 let n = ((order.len() + TEST_SHARE / 2) / TEST_SHARE).max(1);
@@ -216,8 +165,8 @@ impl Listing {
         };
         if tested.is_empty() || tested.len() == subjects.len() {
             let expected = match &self.test {
-                Test::Share => "at least two subjects, one of them for the test".to_string(),
-                Test::Subjects(names) => format!("volumes for the test ({}) and others to learn from", names.join(", ")),
+                None => "at least two subjects, one of them for the test".to_string(),
+                Some(names) => format!("volumes for the test ({}) and others to learn from", names.join(", ")),
             };
             let found: Vec<String> = subjects.into_iter().collect();
             return Err(input!(&self.folder, "expected {expected}, found {} ({})", found.len(), found.join(", ")));
@@ -226,34 +175,54 @@ impl Listing {
     }
 }
 
-/// Files by what tells them apart; two of one kind are an error.
-pub type Files<K> = BTreeMap<K, PathBuf>;
+/// The volume that a file belongs to; sorts as the volumes do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Numbers that sort before the name.
+    pub order: [u32; 2],
+    /// Name of the volume.
+    pub name: String,
+    /// Whose it is.
+    pub subject: String,
+}
 
-/// Notes a file under `key`.
-pub fn note<K: Ord>(files: &mut Files<K>, key: K, path: PathBuf) -> Result<()> {
-    match files.insert(key, path.clone()) {
-        Some(other) => Err(input!(path, "{} has the same name; remove one of them", other.display())),
-        None => Ok(()),
+impl Key {
+    /// A volume that is its only one of its subject.
+    pub fn named(name: &str) -> Self {
+        Self { order: [0; 2], name: name.into(), subject: name.into() }
     }
 }
 
-/// Every image with the mask of the same key, as the volume that `case` names. `missing` says what is expected where one of both is not there: the
-/// image's key, and whether it is the mask that is missing.
-pub fn pairs<K: Ord>(
-    images: Files<K>,
-    mut masks: Files<K>,
-    classes: Option<(Classes, &'static str)>,
-    case: impl Fn(&K) -> [String; 2],
-    missing: impl Fn(&K, bool) -> String,
+/// The name of a file without its ending and without what marks a mask, and whether it is one.
+pub fn stem<'a>(file: &'a str, endings: &[&str], mask: &str) -> Option<(&'a str, bool)> {
+    let stem = endings.iter().find_map(|e| file.strip_suffix(e))?;
+    Some(stem.strip_suffix(mask).map_or((stem, false), |image| (image, true)))
+}
+
+/// The images among `paths` with their masks, as volumes. `key` says of a file and its name what it belongs to and whether it is a mask; `rest`, how
+/// the name of an image goes on where it is missing, and that of a mask.
+pub fn pairs(
+    paths: Vec<PathBuf>,
+    values: Option<Values>,
+    key: impl Fn(&Path, &str) -> Option<(Key, bool)>,
+    rest: [&str; 2],
 ) -> Result<Vec<Case>> {
+    let mut files = [BTreeMap::new(), BTreeMap::new()];
+    for path in paths {
+        let Some((key, mask)) = key(&path, &name(&path)) else { continue };
+        if let Some(other) = files[usize::from(mask)].insert(key, path.clone()) {
+            return Err(input!(path, "{} has the same name; remove one of them", other.display()));
+        }
+    }
+    let [images, mut masks] = files;
     let mut cases = Vec::new();
     for (key, image) in images {
-        let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {}", missing(&key, true)))?;
-        let [name, subject] = case(&key);
-        cases.push(Case { name, subject, source: Source::Pair { image, mask, classes } });
+        let Key { name, subject, .. } = key.clone();
+        let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {name}{}", rest[1]))?;
+        cases.push(Case { name, subject, files: vec![image.clone(), mask.clone()], parts: Box::new(move || pair(&image, &mask, values)) });
     }
     match masks.pop_first() {
-        Some((key, mask)) => Err(input!(mask, "label without image: expected {}", missing(&key, false))),
+        Some((key, mask)) => Err(input!(mask, "label without image: expected {}{}", key.name, rest[0])),
         None => Ok(cases),
     }
 }
@@ -281,17 +250,17 @@ pub fn name(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn listing(subjects: impl IntoIterator<Item = u32>, test: Test) -> Listing {
-        let source = || Source::Pair { image: "i".into(), mask: "m".into(), classes: None };
-        let cases = subjects
-            .into_iter()
-            .flat_map(|s| ["a", "b"].map(|scan| Case { name: format!("{s}{scan}"), subject: format!("{s}"), source: source() }));
+    fn listing(subjects: impl IntoIterator<Item = u32>, test: Option<Vec<String>>) -> Listing {
+        let parts = || -> Result<Parts> { unreachable!("nothing is read") };
+        let cases = subjects.into_iter().flat_map(|s| {
+            ["a", "b"].map(|scan| Case { name: format!("{s}{scan}"), subject: format!("{s}"), files: Vec::new(), parts: Box::new(parts) })
+        });
         Listing { folder: "x".into(), classes: None, cases: cases.collect(), test }
     }
 
     #[test]
     fn a_fifth_of_the_subjects_is_tested_whatever_their_order() {
-        let tested = |subjects: Vec<u32>| listing(subjects, Test::Share).tested().unwrap();
+        let tested = |subjects: Vec<u32>| listing(subjects, None).tested().unwrap();
         for (subjects, n) in [(2, 1), (4, 1), (7, 1), (8, 2), (20, 4), (47, 9), (260, 52)] {
             assert_eq!(tested((0..subjects).collect()).len(), n);
             assert_eq!(tested((0..subjects).collect()), tested((0..subjects).rev().collect()));
@@ -303,10 +272,10 @@ mod tests {
     #[test]
     fn both_splits_need_a_subject() {
         let error = |subjects: &[u32], test| listing(subjects.iter().copied(), test).tested().unwrap_err().to_string();
-        assert!(error(&[3], Test::Share).contains("at least two subjects, one of them for the test, found 1 (3)"));
-        assert!(error(&[3, 4], Test::Subjects(vec!["5".into()])).contains("volumes for the test (5)"));
-        assert!(error(&[3, 4], Test::Subjects(vec!["3".into(), "4".into()])).contains("others to learn from"));
-        let listing = listing([3, 4], Test::Subjects(vec!["3".into(), "9".into()]));
+        assert!(error(&[3], None).contains("at least two subjects, one of them for the test, found 1 (3)"));
+        assert!(error(&[3, 4], Some(vec!["5".into()])).contains("volumes for the test (5)"));
+        assert!(error(&[3, 4], Some(vec!["3".into(), "4".into()])).contains("others to learn from"));
+        let listing = listing([3, 4], Some(vec!["3".into(), "9".into()]));
         assert_eq!(listing.tested().unwrap(), ["3".to_string()].into());
     }
 }

@@ -2,47 +2,20 @@
 //!
 //! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
 
-use super::grid::{Grid, needed, unpack};
+use super::grid::{Grid, TYPES, decode, needed, unpack};
 use crate::data::files::stored;
-use crate::error::{Error, Result, input};
+use crate::error::{Result, input};
 use flate2::read::ZlibDecoder;
+use nifti::Endianness;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The last line of every header; what follows are voxels.
 const LAST: &str = "ElementDataFile";
+/// What is read, of the lines that may say something else.
+const ONLY: [(&str, &str); 4] = [("ObjectType", "Image"), ("NDims", "3"), ("ElementNumberOfChannels", "1"), ("BinaryData", "True")];
 /// No header is longer.
 const LONGEST: usize = 1 << 16;
-
-/// How a voxel is stored.
-struct Kind {
-    name: &'static str,
-    bytes: usize,
-    decode: fn(&[u8], bool) -> Vec<f32>,
-}
-
-const KINDS: [Kind; 8] = [
-    Kind { name: "MET_UCHAR", bytes: 1, decode: |b, msb| numbers(b, msb, |v| f32::from(u8::from_le_bytes(v))) },
-    Kind { name: "MET_CHAR", bytes: 1, decode: |b, msb| numbers(b, msb, |v| f32::from(i8::from_le_bytes(v))) },
-    Kind { name: "MET_USHORT", bytes: 2, decode: |b, msb| numbers(b, msb, |v| f32::from(u16::from_le_bytes(v))) },
-    Kind { name: "MET_SHORT", bytes: 2, decode: |b, msb| numbers(b, msb, |v| f32::from(i16::from_le_bytes(v))) },
-    Kind { name: "MET_UINT", bytes: 4, decode: |b, msb| numbers(b, msb, |v| u32::from_le_bytes(v) as f32) },
-    Kind { name: "MET_INT", bytes: 4, decode: |b, msb| numbers(b, msb, |v| i32::from_le_bytes(v) as f32) },
-    Kind { name: "MET_FLOAT", bytes: 4, decode: |b, msb| numbers(b, msb, f32::from_le_bytes) },
-    Kind { name: "MET_DOUBLE", bytes: 8, decode: |b, msb| numbers(b, msb, |v| f64::from_le_bytes(v) as f32) },
-];
-
-/// Numbers of `N` bytes each, the most significant byte first if `msb`.
-fn numbers<const N: usize>(bytes: &[u8], msb: bool, number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let one = |chunk: &[u8]| {
-        let mut bytes: [u8; N] = chunk.try_into().expect("chunks of N");
-        if msb {
-            bytes.reverse();
-        }
-        number(bytes)
-    };
-    bytes.chunks_exact(N).map(one).collect()
-}
 
 /// The header's lines by key, and where the voxels begin if they are in the same file.
 struct Header<'a> {
@@ -119,50 +92,38 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Three numbers, x first, as depth, height, width.
-    fn three(&self, key: &str, text: &str) -> Result<[usize; 3]> {
-        let found: std::result::Result<Vec<usize>, _> = text.split_whitespace().map(str::parse).collect();
-        match found.as_deref() {
-            Ok(&[x, y, z]) => Ok([z, y, x]),
-            _ => self.bad(key, "three numbers", text),
-        }
-    }
-
-    /// Refuses what is not read.
-    fn check(&self) -> Result<()> {
-        let only = [("ObjectType", "Image"), ("NDims", "3"), ("ElementNumberOfChannels", "1"), ("BinaryData", "True")];
-        for (key, expected) in only {
+    /// The voxels in `bytes`, the content of `file` from where they may begin.
+    fn voxels(&self, file: &Path, bytes: &[u8]) -> Result<Grid> {
+        for (key, expected) in ONLY {
             if let Some(found) = self.get(key).filter(|f| !f.eq_ignore_ascii_case(expected)) {
                 return self.bad(key, expected, found);
             }
         }
-        Ok(())
-    }
-
-    /// The voxels in `bytes`, the content of `file` from where they may begin.
-    fn voxels(&self, file: &Path, bytes: &[u8]) -> Result<Grid> {
-        self.check()?;
-        let shape = self.three("DimSize", self.need("DimSize")?)?;
+        let size = self.need("DimSize")?;
+        let sizes: std::result::Result<Vec<usize>, _> = size.split_whitespace().map(str::parse).collect();
+        let Ok(&[width, height, depth]) = sizes.as_deref() else {
+            return self.bad("DimSize", "three numbers", size);
+        };
+        let shape = [depth, height, width];
         let name = self.need("ElementType")?;
-        let Some(kind) = KINDS.iter().find(|k| k.name == name) else {
-            return self.bad("ElementType", &KINDS.map(|k| k.name).join(", "), name);
+        let Some((kind, _)) = TYPES.iter().find(|(_, n)| *n == name) else {
+            return self.bad("ElementType", &TYPES.map(|(_, n)| n).join(", "), name);
         };
         let msb = self.flag("BinaryDataByteOrderMSB")? || self.flag("ElementByteOrderMSB")?;
+        let order = if msb { Endianness::Big } else { Endianness::Little };
         let compressed = self.flag("CompressedData")?;
         let bytes = self.skip(file, bytes)?;
-        let length = needed(file, shape, kind.bytes, bytes.len(), compressed)?;
-        let values = if compressed {
-            (kind.decode)(&unpack(file, ZlibDecoder::new(bytes), length)?, msb)
-        } else if bytes.len() == length || self.at_end() {
-            (kind.decode)(&bytes[bytes.len() - length..], msb)
-        } else {
-            let what = format!(
-                "too long: {shape:?} voxels (depth, height, width) of {name} need {length} bytes, found {}; is it the file of this header?",
-                bytes.len()
-            );
-            return Err(Error::input(file, what));
+        let length = needed(file, shape, kind.size_of(), bytes.len(), compressed)?;
+        let bytes = match bytes.len() - length.min(bytes.len()) {
+            _ if compressed => &unpack(file, ZlibDecoder::new(bytes), length)?,
+            0 => bytes,
+            more if self.at_end() => &bytes[more..],
+            _ => {
+                let (voxels, found) = (format!("{shape:?} voxels (depth, height, width) of {name}"), bytes.len());
+                return Err(input!(file, "too long: {voxels} need {length} bytes, found {found}; is it the file of this header?"));
+            }
         };
-        Ok(Grid { shape, values })
+        Ok(Grid { shape, values: decode(bytes, *kind, order, (0.0, 0.0)) })
     }
 
     /// True if the voxels are the last bytes of their file, whatever is before them.

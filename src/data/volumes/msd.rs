@@ -1,6 +1,6 @@
 //! A task of the Medical Segmentation Decathlon: NIfTI pairs of the same name in two folders.
 
-use super::listing::{Files, Listing, Test, entries, name, note, pairs};
+use super::listing::{Key, Listing, entries, pairs};
 use crate::data::files::stored;
 use crate::error::{Error, Result, input};
 use std::collections::BTreeMap;
@@ -24,25 +24,18 @@ pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
 }
 
 fn task(folder: &Path, images: &Path, labels: &Path) -> Result<Listing> {
-    let missing = |name: &String, mask: bool| format!("{name}.nii.gz in {}", if mask { labels } else { images }.display());
-    let cases = pairs(volumes(images)?, volumes(labels)?, None, |name| [name.clone(), name.clone()], missing)?;
+    let rest = [images, labels].map(|folder| format!(".nii.gz in {}", folder.display()));
+    let key = |path: &Path, file: &str| {
+        let name = ENDINGS.iter().find_map(|e| file.strip_suffix(e))?;
+        Some((Key::named(name), path.parent() == Some(labels)))
+    };
+    let cases = pairs([entries(images)?, entries(labels)?].concat(), None, key, rest.each_ref().map(String::as_str))?;
     if cases.is_empty() {
         return Err(Error::input(images, "expected files NAME.nii.gz, found none"));
     }
     let description = folder.join(DESCRIPTION);
     let classes = description.exists().then(|| class_names(&description)).transpose()?;
-    Ok(Listing { folder: folder.to_path_buf(), classes, cases, test: Test::Share })
-}
-
-/// NIfTI files of a folder by their name without ending.
-fn volumes(folder: &Path) -> Result<Files<String>> {
-    let mut out = BTreeMap::new();
-    for path in entries(folder)? {
-        let file = name(&path);
-        let Some(stem) = ENDINGS.iter().find_map(|e| file.strip_suffix(e)) else { continue };
-        note(&mut out, stem.to_string(), path)?;
-    }
-    Ok(out)
+    Ok(Listing { folder: folder.to_path_buf(), classes, cases, test: None })
 }
 
 /// The field `labels`: names by number, from 0 without gaps.

@@ -2,32 +2,21 @@
 //!
 //! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
 
-use super::grid::{Grid, needed};
+use super::grid::{Grid, TYPES, decode, needed};
 use crate::data::files::stored;
 use crate::error::{Error, Result, input};
 use flate2::read::MultiGzDecoder;
-use nifti::volume::RandomAccessNiftiVolume;
-use nifti::{InMemNiftiVolume, NiftiError, NiftiHeader, NiftiType};
+use nifti::{NiftiHeader, NiftiType};
 use std::io::Read;
 use std::path::Path;
 
 /// Bytes of the header.
 const HEADER: usize = 348;
 /// The last four bytes of the header, where the voxels are in the same file.
-const MAGIC: &[u8; 4] = b"n+1\0";
+const MAGIC: &[u8] = b"n+1\0";
 const MAGIC_AT: usize = 344;
 /// Dimensions are 16-bit numbers with a sign.
 const LARGEST: u16 = i16::MAX as u16;
-const TYPES: [NiftiType; 8] = [
-    NiftiType::Uint8,
-    NiftiType::Int8,
-    NiftiType::Int16,
-    NiftiType::Uint16,
-    NiftiType::Int32,
-    NiftiType::Uint32,
-    NiftiType::Float32,
-    NiftiType::Float64,
-];
 
 /// Reads a file; gzip is recognised by its content.
 pub fn read(path: &Path) -> Result<Grid> {
@@ -40,98 +29,69 @@ pub fn read(path: &Path) -> Result<Grid> {
 
 fn from_stream(path: &Path, mut stream: impl Read, available: usize, compressed: bool) -> Result<Grid> {
     let damaged = |e: std::io::Error| input!(path, "damaged gzip archive ({e}); get the file again");
-    let mut head = Vec::new();
+    let (mut head, mut found) = (Vec::new(), Vec::new());
     stream.by_ref().take(HEADER as u64).read_to_end(&mut head).map_err(damaged)?;
-    let (mut header, shape) = parse(path, &head)?;
-    let size = header.bitpix as usize / 8;
+    let (header, kind, shape) = parse(path, &head)?;
+    let size = kind.size_of();
     let bytes = needed(path, shape, size, available, compressed)?;
     let skip = header.vox_offset as u64 - HEADER as u64;
     let skipped = std::io::copy(&mut stream.by_ref().take(skip), &mut std::io::sink()).map_err(damaged)?;
     if skipped < skip {
-        let what = format!("truncated: the voxels begin at byte {}, found {} bytes; get the file again", header.vox_offset, skipped + 348);
-        return Err(Error::input(path, what));
+        let begin = header.vox_offset;
+        return Err(input!(path, "truncated: the voxels begin at byte {begin}, found {} bytes; get the file again", skipped + 348));
     }
-    // A slope of 0, NaN or infinity means that there is no scaling.
-    if !header.scl_slope.is_finite() {
-        header.scl_slope = 0.0;
-    }
-    let volume = InMemNiftiVolume::from_reader(&mut stream, &header).map_err(|e| match e {
-        NiftiError::IncompatibleLength(found, _) => input!(
-            path,
-            "truncated: {shape:?} voxels (depth, height, width) of {size} bytes need {bytes} bytes, found {found}; get the file again"
-        ),
-        NiftiError::Io(e) => damaged(e),
-        e => Error::input(path, e.to_string()),
-    })?;
-    // Reads to the end, where gzip has its check sum.
-    if std::io::copy(&mut stream, &mut std::io::sink()).map_err(damaged)? > 0 {
+    // One byte more: at the end gzip has its check sum.
+    stream.take(bytes as u64 + 1).read_to_end(&mut found).map_err(damaged)?;
+    needed(path, shape, size, found.len(), false)?;
+    if found.len() > bytes {
         return Err(input!(path, "too long: {shape:?} voxels of {size} bytes need {bytes} bytes, found more; get the file again"));
     }
-    Ok(Grid { shape, values: values(path, &volume, &header, shape)? })
+    // A slope of 0, NaN or infinity means that there is no scaling.
+    let slope = if header.scl_slope.is_finite() { header.scl_slope } else { 0.0 };
+    Ok(Grid { shape, values: decode(&found, kind, header.endianness, (slope, header.scl_inter)) })
 }
 
-/// [D, H, W] values with slope and intercept.
-fn values(path: &Path, volume: &InMemNiftiVolume, header: &NiftiHeader, shape: [usize; 3]) -> Result<Vec<f32>> {
-    let [depth, height, width] = shape.map(|s| s as u16);
-    let mut at = vec![0; usize::from(header.dim[0])];
-    let mut out = Vec::with_capacity(shape.iter().product());
-    for z in 0..depth {
-        for y in 0..height {
-            for x in 0..width {
-                at[..3].copy_from_slice(&[x, y, z]);
-                out.push(volume.get_f64(&at).map_err(|e| Error::input(path, e.to_string()))? as f32);
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// A checked header, and depth, height and width.
-fn parse(path: &Path, head: &[u8]) -> Result<(NiftiHeader, [usize; 3])> {
+/// A checked header, the type of the voxels, and depth, height and width.
+fn parse(path: &Path, head: &[u8]) -> Result<(NiftiHeader, NiftiType, [usize; 3])> {
     let bad = |what: String| Err(Error::input(path, what));
     if head.len() < HEADER {
         return bad(format!("truncated at byte {}: expected a NIfTI-1 header of {HEADER} bytes; get the file again", head.len()));
     }
-    if &head[MAGIC_AT..HEADER] != MAGIC {
-        let hint = if head[MAGIC_AT..].starts_with(b"ni1") {
-            "the voxels are in a second file, .img; convert both to one .nii"
-        } else {
-            "this is no NIfTI-1 file"
-        };
-        let found = head[MAGIC_AT..HEADER].escape_ascii();
-        return bad(format!("wrong magic number at byte {MAGIC_AT}: expected \"{}\", found \"{found}\" ({hint})", MAGIC.escape_ascii()));
+    let magic = &head[MAGIC_AT..HEADER];
+    if magic != MAGIC {
+        let second = "the voxels are in a second file, .img; convert both to one .nii";
+        let hint = if magic.starts_with(b"ni1") { second } else { "this is no NIfTI-1 file" };
+        let [expected, found] = [MAGIC, magic].map(|m| m.escape_ascii());
+        return bad(format!("wrong magic number at byte {MAGIC_AT}: expected \"{expected}\", found \"{found}\" ({hint})"));
     }
     let header = NiftiHeader::from_reader(head).map_err(|e| input!(path, "damaged header: {e}"))?;
+    let (dim, rank, bits) = (header.dim, usize::from(header.dim[0]), header.bitpix as usize);
     if header.sizeof_hdr != HEADER as i32 {
-        let what =
-            format!("byte 0: expected the header's size, {HEADER}, found {}; the byte order of the header is mixed up", header.sizeof_hdr);
-        return bad(what);
+        let found = header.sizeof_hdr;
+        return bad(format!("byte 0: expected the header's size, {HEADER}, found {found}; the byte order of the header is mixed up"));
     }
-    let rank = usize::from(header.dim[0]);
-    let dim = header.dim;
-    let (space, rest) = dim[1..].split_at(3);
-    if !(3..=7).contains(&rank) || rest[..rank - 3].iter().any(|d| *d > 1) {
+    if !(3..=7).contains(&rank) || dim[4..=rank].iter().any(|d| *d > 1) {
         let sizes = &dim[1..=rank.min(7)];
         return bad(format!("byte 40: expected one volume of 3 dimensions, found {rank}: {sizes:?}; take one channel or moment of it"));
     }
     if let Some(at) = dim[1..=rank].iter().position(|d| *d == 0 || *d > LARGEST) {
-        let what = format!("byte {}: impossible dimensions {space:?} (x, y, z): expected 1 to {LARGEST}", 42 + 2 * at);
-        return bad(what);
+        let (byte, space) = (42 + 2 * at, &dim[1..4]);
+        return bad(format!("byte {byte}: impossible dimensions {space:?} (x, y, z): expected 1 to {LARGEST}"));
     }
-    match header.data_type() {
-        Ok(kind) if !TYPES.contains(&kind) => {
-            return bad(format!("byte 70: voxels of type {kind:?} are not read; expected one of {TYPES:?}"));
-        }
-        Ok(kind) if header.bitpix as usize != 8 * kind.size_of() => {
-            return bad(format!("byte 72: expected {} bits a voxel for {kind:?}, found {}", 8 * kind.size_of(), header.bitpix));
-        }
-        Ok(_) => (),
-        Err(_) => return bad(format!("byte 70: there is no type {} of voxels; expected one of {TYPES:?}", header.datatype)),
+    let kinds = TYPES.map(|(kind, _)| kind);
+    let Ok(kind) = header.data_type() else {
+        return bad(format!("byte 70: there is no type {} of voxels; expected one of {kinds:?}", header.datatype));
+    };
+    if !kinds.contains(&kind) {
+        return bad(format!("byte 70: voxels of type {kind:?} are not read; expected one of {kinds:?}"));
+    }
+    if bits != 8 * kind.size_of() {
+        return bad(format!("byte 72: expected {} bits a voxel for {kind:?}, found {bits}", 8 * kind.size_of()));
     }
     if !(HEADER as f32..1e9).contains(&header.vox_offset) {
         return bad(format!("byte 108: expected the place of the voxels, at least {HEADER}, found {}", header.vox_offset));
     }
-    Ok((header, [space[2], space[1], space[0]].map(usize::from)))
+    Ok((header, kind, [dim[3], dim[2], dim[1]].map(usize::from)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! PROMISE12: MetaImage pairs, `CaseNN.mhd` and `CaseNN_segmentation.mhd`.
 
-use super::listing::{Listing, Test, entries, name, note, pairs};
+use super::listing::{Key, Listing, entries, pairs, stem};
+use crate::data::names;
 use crate::error::Result;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const ENDINGS: [&str; 2] = [".mhd", ".mha"];
@@ -13,21 +13,17 @@ const TEST: [&str; 5] = ["Case05", "Case15", "Case25", "Case35", "Case45"];
 /// Pairs cases and segmentations in the first folder that has any, its sub-folders included.
 pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
     for folder in folders.iter().filter(|f| f.is_dir()) {
-        let (mut images, mut masks) = (BTreeMap::new(), BTreeMap::new());
         let mut parts = vec![folder.clone()];
         parts.extend(entries(folder)?.into_iter().filter(|p| p.is_dir()));
-        for path in parts.iter().map(|p| entries(p)).collect::<Result<Vec<_>>>()?.concat() {
-            let file = name(&path);
-            let Some(stem) = ENDINGS.iter().find_map(|e| file.strip_suffix(e)).filter(|s| s.starts_with("Case")) else { continue };
-            let (kind, stem) = stem.strip_suffix(MASK).map_or((&mut images, stem), |s| (&mut masks, s));
-            note(kind, stem.to_string(), path)?;
-        }
-        if !images.is_empty() || !masks.is_empty() {
-            let missing = |name: &String, mask| format!("{name}{}.mhd beside it", if mask { MASK } else { "" });
-            let cases = pairs(images, masks, None, |name| [name.clone(), name.clone()], missing)?;
-            let classes = ["background", "prostate"].map(String::from).to_vec();
-            let test = Test::Subjects(TEST.map(String::from).to_vec());
-            return Ok(Some(Listing { folder: folder.clone(), classes: Some(classes), cases, test }));
+        let paths = parts.iter().map(|p| entries(p)).collect::<Result<Vec<_>>>()?.concat();
+        let key = |file: &str| {
+            let (name, mask) = stem(file, &ENDINGS, MASK).filter(|(name, _)| name.starts_with("Case"))?;
+            Some((Key::named(name), mask))
+        };
+        let cases = pairs(paths, None, |_, file| key(file), [".mhd beside it", "_segmentation.mhd beside it"])?;
+        if !cases.is_empty() {
+            let classes = Some(names(["background", "prostate"]));
+            return Ok(Some(Listing { folder: folder.clone(), classes, cases, test: Some(names(TEST)) }));
         }
     }
     Ok(None)

@@ -1,0 +1,144 @@
+//! The items of a data set on the device, as tasks: what is the same for classes of images and of pixels.
+
+use super::augment::Augment;
+use super::part::{Batch, GoOn, Logits, Part, Score, Shape, Task, Test};
+use crate::error::Result;
+use crate::record::{Example, Normalisation};
+use crate::seed::Rng;
+use crate::units::hex;
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+/// What is known of the labels of some items.
+pub trait Labels: Clone + Send + Sized + 'static {
+    /// See [`Task::metric`].
+    const METRIC: &'static str;
+    /// What the pixels are before they are normalised.
+    const PIXELS: &'static str;
+
+    /// Images and labels changed at random, the labels as class numbers.
+    fn moved(images: &Tensor, labels: &Tensor, augment: &Augment, rng: &mut Rng) -> (Tensor, Tensor);
+
+    /// Scores a range of items; `None` as soon as `go_on` says no.
+    fn score(items: &Items<Self>, range: Range<usize>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>>;
+
+    /// Items to show with what was predicted.
+    fn examples(items: &Items<Self>, score: &Score, logits: Logits) -> Vec<Example>;
+}
+
+/// Items of one split; those of the test are scored once, by value.
+#[derive(Debug)]
+pub struct Items<L> {
+    /// [N, C, H, W], not normalised.
+    pub images: Tensor,
+    /// `[N]` or [N, H, W].
+    pub labels: Tensor,
+    /// Of all pixels, or [1, C, 1, 1].
+    pub mean: Tensor,
+    /// The same.
+    pub std: Tensor,
+    /// What is known of the labels.
+    pub kind: L,
+}
+
+impl<L: Labels> Items<L> {
+    fn share(&self) -> Self {
+        let [images, labels, mean, std] = [&self.images, &self.labels, &self.mean, &self.std].map(Tensor::shallow_clone);
+        Self { images, labels, mean, std, kind: self.kind.clone() }
+    }
+
+    /// What a network is given.
+    pub fn normalised(&self, images: &Tensor) -> Tensor {
+        (images.to_kind(Kind::Float) - &self.mean) / &self.std
+    }
+
+    /// Gives `each` the first item of every batch, its labels and its logits; false as soon as `go_on` says no.
+    pub fn each_batch(
+        &self,
+        range: Range<usize>,
+        batch: usize,
+        logits: Logits,
+        go_on: GoOn,
+        mut each: impl FnMut(usize, Tensor, Tensor),
+    ) -> Result<bool> {
+        for start in range.clone().step_by(batch) {
+            if !go_on()? {
+                return Ok(false);
+            }
+            let at = |x: &Tensor| x.narrow(0, start as i64, batch.min(range.end - start) as i64);
+            each(start, at(&self.labels), logits(&self.normalised(&at(&self.images))));
+        }
+        Ok(true)
+    }
+}
+
+impl<L: Labels> Test for Items<L> {
+    fn items(&self) -> usize {
+        self.images.size()[0] as usize
+    }
+
+    fn score(self: Box<Self>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<(Score, Vec<Example>)>> {
+        let score = L::score(&self, 0..self.items(), batch, logits, go_on)?;
+        Ok(score.map(|score| (score.clone(), L::examples(&self, &score, logits))))
+    }
+}
+
+/// The training items of a data set.
+#[derive(Debug)]
+pub struct Loaded<L> {
+    /// All of them.
+    pub items: Items<L>,
+    /// Ranges of items, in the order of [`Part`].
+    parts: [Range<usize>; 3],
+    shape: Shape,
+    /// SHA-256 over what is in which part.
+    split_hash: String,
+}
+
+impl<L: Labels> Loaded<L> {
+    /// Items of so many classes; `split` says what is in which part.
+    pub fn new(items: Items<L>, classes: usize, parts: [Range<usize>; 3], split: &str) -> Self {
+        let (_, channels, height, width) = items.images.size4().expect("images have four dimensions");
+        let shape = Shape { channels, height, width, classes: classes as i64 };
+        Self { items, parts, shape, split_hash: hex(&Sha256::digest(split.as_bytes())) }
+    }
+}
+
+impl<L: Labels> Task for Loaded<L> {
+    fn metric(&self) -> &'static str {
+        L::METRIC
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn normalisation(&self) -> Normalisation {
+        let flat = |t: &Tensor| Vec::<f64>::try_from(&t.reshape([-1]).to_kind(Kind::Double)).expect("a flat tensor");
+        Normalisation { pixels: L::PIXELS.into(), mean: flat(&self.items.mean), std: flat(&self.items.std) }
+    }
+
+    fn split_hash(&self) -> &str {
+        &self.split_hash
+    }
+
+    fn share(&self) -> Box<dyn Task> {
+        Box::new(Self { items: self.items.share(), parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
+    }
+
+    fn range(&self, part: Part) -> Range<usize> {
+        self.parts[part as usize].clone()
+    }
+
+    fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
+        let index = Tensor::from_slice(items).to_device(self.items.images.device());
+        let [images, labels] = [&self.items.images, &self.items.labels].map(|x| x.index_select(0, &index));
+        let (images, labels) = L::moved(&images, &labels, augment, rng);
+        Batch { images: augment.cut(&self.items.normalised(&images), rng), labels }
+    }
+
+    fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {
+        L::score(&self.items, self.range(part), batch, logits, go_on)
+    }
+}
