@@ -43,14 +43,9 @@ pub fn show_seconds(seconds: f64) -> String {
 
 /// Prints a byte count in binary units: `812 B`, `3.4 MiB`, `2.1 GiB`.
 pub fn show_bytes(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
+    let power = (1..=4).take_while(|power| bytes >> (10 * power) > 0).count();
+    let (value, unit) = (bytes as f64 / 1024f64.powi(power as i32), ["B", "KiB", "MiB", "GiB", "TiB"][power]);
+    if power == 0 { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
 /// Prints a whole number in groups of three: `3,349,342`.

@@ -60,9 +60,9 @@ fn add_controls(arms: &mut Vec<Arm>) -> Result<()> {
 pub fn resume(a: &ResumeArguments) -> Result<()> {
     let run = RunDir::open(&a.directory)?;
     let manifest = run.manifest()?;
-    if let (Some(result), Some(ledger)) = (run.result()?, run.ledger()?) {
+    if let Some(row) = run.result()?.zip(run.ledger()?) {
         eprintln!("{} is finished; nothing to do", a.directory.display());
-        return show::results(&[show::Row { result, ledger }]);
+        return show::results(&[row]);
     }
     drop(run);
     let recorded = &manifest.device;
@@ -184,13 +184,9 @@ fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
 
 /// Sets the threads of one operation.
 pub fn set_threads(threads: u32) -> Result<()> {
-    match i32::try_from(threads) {
-        Ok(n) if n > 0 => {
-            tch::set_num_threads(n);
-            Ok(())
-        }
-        _ => Err(usage!("--threads {threads}: must be from 1 to {}", i32::MAX)),
-    }
+    let n = i32::try_from(threads).ok().filter(|n| *n > 0);
+    tch::set_num_threads(n.ok_or_else(|| usage!("--threads {threads}: must be from 1 to {}", i32::MAX))?);
+    Ok(())
 }
 
 /// SIGINT and SIGTERM, caught.

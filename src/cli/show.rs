@@ -59,34 +59,28 @@ fn lines(label: String) -> Watch {
     })
 }
 
-/// One finished run, as a row.
-pub struct Row {
-    /// What the run returned.
-    pub result: RunResult,
-    /// What it cost.
-    pub ledger: LedgerRecord,
-}
+/// One finished run: what it returned and what it cost.
+pub type Row = (RunResult, LedgerRecord);
 
 /// Prints the runs as a table on standard output.
 pub fn results(rows: &[Row]) -> Result<()> {
-    let cells = rows.iter().map(|row| {
-        let r = &row.result;
+    let cells = rows.iter().map(|(r, ledger)| {
         let seconds = |phase| {
-            let of_phase = row.ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
+            let of_phase = ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
             of_phase.reduce(|a, b| a + b).map_or_else(|| "-".into(), show_seconds)
         };
         let [search, select, retrain] = [Phase::Search, Phase::Select, Phase::Retrain].map(seconds);
         let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
         let (score, test) = (percent(r.search_score), percent(r.final_score));
-        [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(row)]
+        [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
     });
     let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];
     print_out(table(header, &[0, 8], cells))
 }
 
-fn end(row: &Row) -> String {
-    let reason = row.result.search_end.words();
-    match (row.ledger.budget_seconds, row.ledger.overshoot_seconds) {
+fn end(result: &RunResult, ledger: &LedgerRecord) -> String {
+    let reason = result.search_end.words();
+    match (ledger.budget_seconds, ledger.overshoot_seconds) {
         (Some(budget), Some(over)) if over > 0.0 => format!("{reason} ({}, overshot by {})", show_seconds(budget), show_seconds(over)),
         _ => reason.to_string(),
     }

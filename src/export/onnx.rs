@@ -18,8 +18,6 @@ const IR: i64 = 8;
 pub const IMAGES: &str = "images";
 /// Name of the output: [batch, classes], or [batch, classes, height, width] where every pixel is classified.
 pub const LOGITS: &str = "logits";
-/// Name of the size that is free.
-const BATCH: &str = "batch";
 /// A protocol buffer may not be longer.
 const LONGEST: usize = i32::MAX as usize;
 
@@ -42,7 +40,8 @@ pub fn onnx(built: &Built, facts: &Value) -> Result<Vec<u8>> {
         *name = LOGITS.into();
     }
     let used: HashSet<String> = nodes.iter().flat_map(|n| n.input.iter().cloned()).collect();
-    let weights = weights.into_iter().filter(|w| used.contains(&w.name)).map(initializer);
+    let tensor = |w: Blob| Tensor { dims: sizes(&w), data_type: FLOAT, name: w.name, raw_data: w.bytes };
+    let weights = weights.into_iter().filter(|w| used.contains(&w.name)).map(tensor);
     let graph = Graph {
         name: "network".into(),
         initializer: weights.chain(constants).collect(),
@@ -77,12 +76,8 @@ fn sizes(blob: &Blob) -> Vec<i64> {
     blob.shape.iter().map(|side| *side as i64).collect()
 }
 
-fn initializer(blob: Blob) -> Tensor {
-    Tensor { dims: sizes(&blob), data_type: FLOAT, name: blob.name, raw_data: blob.bytes }
-}
-
 fn value(name: &str, map: &[i64], doc: &str) -> ValueInfo {
-    let batch = Dimension { size: None, free: Some(BATCH.into()) };
+    let batch = Dimension { size: None, free: Some("batch".into()) };
     let dim = std::iter::once(batch).chain(map.iter().map(|side| Dimension { size: Some(*side), free: None })).collect();
     let tensor = TensorKind { elem_type: FLOAT, shape: Some(Shape { dim }) };
     ValueInfo { name: name.into(), value: Some(ValueKind { tensor: Some(tensor) }), doc_string: doc.into() }
