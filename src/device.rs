@@ -12,15 +12,12 @@ pub fn choose(text: &str) -> Result<Device> {
     if text == "auto" {
         return if cuda().is_ok() { open(Device::Cuda(0)) } else { Ok(Device::Cpu) };
     }
-    let unknown = || usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N");
-    open(parse(text).ok_or_else(unknown)?)
+    open(parse(text).ok_or_else(|| usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N"))?)
 }
 
 /// Makes a device ready for work.
 pub fn open(device: Device) -> Result<Device> {
-    let Device::Cuda(index) = device else {
-        return Ok(device);
-    };
+    let Some(index) = card(device) else { return Ok(device) };
     let refuse = |why: String| resource!("--device {}: {why}; use --device cpu, or auto to take what there is", name(device));
     let devices = cuda().map_err(refuse)?;
     if !shim::forbid_tf32() {
@@ -39,10 +36,7 @@ fn parse(text: &str) -> Option<Device> {
 
 /// As [`choose`] reads it.
 pub fn name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".into(),
-    }
+    card(device).map_or_else(|| "cpu".into(), |index| format!("cuda:{index}"))
 }
 
 /// A device in a file, by its name.
@@ -69,7 +63,7 @@ pub fn keep_memory() {
 
 /// Returns when the device has finished the work it was given.
 pub fn wait_for(device: Device) {
-    if let Device::Cuda(index) = device {
+    if let Some(index) = card(device) {
         Cuda::synchronize(index as i64);
     }
 }
@@ -88,18 +82,20 @@ pub fn describe(device: Device) -> DeviceRecord {
     let processor = processor();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let threads = tch::get_num_threads().max(1) as u32;
-    let index = if let Device::Cuda(index) = device { u32::try_from(index).ok() } else { None };
-    let (kind, name, memory_bytes) = match device {
-        Device::Cuda(index) => {
-            let (name, memory) = card(index);
-            ("cuda", name, memory)
-        }
-        _ => ("cpu", processor.clone(), host_memory()),
+    let index = card(device).and_then(|index| u32::try_from(index).ok());
+    let (kind, (name, memory_bytes)) = match card(device) {
+        Some(index) => ("cuda", name_and_memory(index)),
+        None => ("cpu", (processor.clone(), kilobytes("/proc/meminfo", "MemTotal"))),
     };
     DeviceRecord { kind: kind.into(), index, name, memory_bytes, processor, cores, threads }
 }
 
-fn card(index: usize) -> (String, Option<u64>) {
+/// Number of a CUDA device.
+pub fn card(device: Device) -> Option<usize> {
+    if let Device::Cuda(index) = device { Some(index) } else { None }
+}
+
+fn name_and_memory(index: usize) -> (String, Option<u64>) {
     let known = Nvml::init().ok().and_then(|nvml| {
         let device = nvml.device_by_pci_bus_id(shim::pci_address(index)?).ok()?;
         Some((device.name().ok()?, device.memory_info().ok().map(|m| m.total)))
@@ -112,14 +108,14 @@ fn processor() -> String {
     field(&text, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_string())
 }
 
-fn host_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kilobytes: u64 = field(&text, "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
+/// Bytes of a field that a file of the system has in kB.
+pub fn kilobytes(file: &str, key: &str) -> Option<u64> {
+    let kilobytes: u64 = field(&std::fs::read_to_string(file).ok()?, key)?.strip_suffix(" kB")?.trim().parse().ok()?;
     Some(1024 * kilobytes)
 }
 
 /// Value of the first line `key : value`.
-pub(crate) fn field(text: &str, key: &str) -> Option<String> {
+fn field(text: &str, key: &str) -> Option<String> {
     let line = text.lines().find(|l| l.split(':').next().is_some_and(|k| k.trim() == key))?;
     Some(line.split_once(':')?.1.trim().to_string())
 }

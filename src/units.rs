@@ -7,35 +7,23 @@ pub const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// Reads a duration such as `90s`, `10m`, `2h`, `0.5d`; a bare number is refused because its unit is unknown.
 pub fn parse_duration(text: &str) -> Result<f64> {
-    let text = text.trim();
     let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", SECONDS_PER_DAY)];
-    units
-        .iter()
-        .find_map(|(suffix, scale)| text.strip_suffix(suffix).and_then(|n| n.trim().parse::<f64>().ok()).map(|n| n * scale))
-        .filter(|s| s.is_finite() && *s >= 0.0)
-        .ok_or_else(|| usage!("'{text}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d"))
+    let seconds = quantity(text, &units).filter(|s| *s >= 0.0);
+    seconds.ok_or_else(|| usage!("'{}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d", text.trim()))
 }
 
 /// Reads a size such as `800MiB`, `2GiB`, `2GB` or plain bytes.
 pub fn parse_bytes(text: &str) -> Result<u64> {
-    let text = text.trim();
-    let units = [
-        ("KiB", 1024.0),
-        ("MiB", 1024.0 * 1024.0),
-        ("GiB", 1024.0 * 1024.0 * 1024.0),
-        ("kB", 1e3),
-        ("KB", 1e3),
-        ("MB", 1e6),
-        ("GB", 1e9),
-        ("B", 1.0),
-        ("", 1.0),
-    ];
-    units
-        .iter()
-        .find_map(|(suffix, scale)| text.strip_suffix(suffix).and_then(|n| n.trim().parse::<f64>().ok()).map(|n| n * scale))
-        .filter(|b| b.is_finite() && *b >= 1.0)
-        .map(|b| b as u64)
-        .ok_or_else(|| usage!("'{text}' is not a size; write for example 800MiB or 2GiB"))
+    let binary = [("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0)];
+    let decimal = [("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("B", 1.0), ("", 1.0)];
+    let bytes = quantity(text, &[&binary[..], &decimal].concat()).filter(|b| *b >= 1.0);
+    bytes.map(|b| b as u64).ok_or_else(|| usage!("'{}' is not a size; write for example 800MiB or 2GiB", text.trim()))
+}
+
+/// A number with the first unit that fits.
+fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let number = |unit: &str| text.trim().strip_suffix(unit)?.trim().parse::<f64>().ok();
+    units.iter().find_map(|(unit, scale)| Some(number(unit)? * scale)).filter(|q| q.is_finite())
 }
 
 /// Prints seconds with the unit that suits their size: `0.21 s`, `12.3 s`, `4m 05s`, `3h 12m`, `2.5 d`.
@@ -55,14 +43,9 @@ pub fn show_seconds(seconds: f64) -> String {
 
 /// Prints a byte count in binary units: `812 B`, `3.4 MiB`, `2.1 GiB`.
 pub fn show_bytes(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
+    let power = (1..=4).take_while(|power| bytes >> (10 * power) > 0).count();
+    let (value, unit) = (bytes as f64 / 1024f64.powi(power as i32), ["B", "KiB", "MiB", "GiB", "TiB"][power]);
+    if power == 0 { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
 /// Prints a whole number in groups of three: `3,349,342`.

@@ -121,7 +121,7 @@ fn check_all(all: &[(String, Architecture, NetSize)], input: InputShape) {
         let built = built(architecture, input, *size);
         let path = folder.path().join(name);
         std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join("model.onnx"), onnx(&built, &BTreeMap::new()).unwrap()).unwrap();
+        std::fs::write(path.join("model.onnx"), onnx(&built, &json!({})).unwrap()).unwrap();
         std::fs::write(path.join("cases.json"), cases(&built, input).to_string()).unwrap();
         folders.push(path);
     }
@@ -147,7 +147,7 @@ fn onnxruntime_has_the_logits_of_every_space_that_classifies_pixels() {
 fn the_auxiliary_head_is_left_out_and_every_other_weight_is_there_by_name() {
     let input = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
     let built = built(&published("darts-v2").unwrap(), input, NetSize { channels: 4, cells: 5, auxiliary: true });
-    let bytes = onnx(&built, &BTreeMap::from([("key".to_string(), "value".to_string())])).unwrap();
+    let bytes = onnx(&built, &json!({"key": "value"})).unwrap();
     let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
     assert!(!holds("auxiliary") && holds("key") && holds("value"));
     for blob in blobs(built.network.table(), &built.weights).unwrap().iter().filter(|b| !b.name.starts_with("auxiliary")) {

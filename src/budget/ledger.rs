@@ -71,8 +71,8 @@ impl Ledger {
         if phase != Phase::Overhead {
             row.device_seconds += wall;
         }
-        row.cpu_seconds = add(row.cpu_seconds, difference(now.cpu_seconds, last.cpu_seconds));
-        row.energy_joules = add(row.energy_joules, difference(now.energy_joules, last.energy_joules));
+        row.cpu_seconds = add(row.cpu_seconds, now.cpu_seconds, last.cpu_seconds);
+        row.energy_joules = add(row.energy_joules, now.energy_joules, last.energy_joules);
         row.peak_host_bytes = row.peak_host_bytes.max(now.peak_host_bytes);
         row.peak_device_allocated = row.peak_device_allocated.max(now.peak_device.map(|p| p.allocated));
         row.peak_device_reserved = row.peak_device_reserved.max(now.peak_device.map(|p| p.reserved));
@@ -81,16 +81,14 @@ impl Ledger {
 
     /// Counts a step over `samples` training samples.
     pub fn count_step(&mut self, samples: u64) {
-        let phase = self.current;
-        let row = self.row(phase);
+        let row = self.row(self.current);
         row.steps += 1;
         row.samples += samples;
     }
 
     /// Counts a finished trial.
     pub fn count_trial(&mut self) {
-        let phase = self.current;
-        self.row(phase).trials += 1;
+        self.row(self.current).trials += 1;
     }
 
     /// Notes why `phase` ended in this attempt and returns its row.
@@ -113,9 +111,9 @@ impl Ledger {
 
     /// Device-seconds of search and selection in all attempts, up to now.
     pub fn spent(&mut self) -> f64 {
-        let running =
-            if matches!(self.current, Phase::Search | Phase::Select) { self.clock.seconds() - self.last.wall_seconds } else { 0.0 };
-        self.device_seconds(&[Phase::Search, Phase::Select]) + running
+        let limited = [Phase::Search, Phase::Select];
+        let running = if limited.contains(&self.current) { self.clock.seconds() - self.last.wall_seconds } else { 0.0 };
+        self.device_seconds(&limited) + running
     }
 
     /// Device-seconds of `phases` in all attempts, up to the last reading.
@@ -148,15 +146,10 @@ impl Ledger {
     }
 }
 
-fn difference(now: Option<f64>, before: Option<f64>) -> Option<f64> {
-    Some(now? - before?)
-}
-
-fn add(sum: Option<f64>, more: Option<f64>) -> Option<f64> {
-    match (sum, more) {
-        (Some(a), Some(b)) => Some(a + b),
-        (a, b) => a.or(b),
-    }
+/// A sum with what a meter counted since its last reading, if it can be read.
+fn add(sum: Option<f64>, now: Option<f64>, last: Option<f64>) -> Option<f64> {
+    let more = now.zip(last).map(|(now, last)| now - last);
+    more.map(|more| sum.unwrap_or(0.0) + more).or(sum)
 }
 
 #[cfg(test)]

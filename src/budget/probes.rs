@@ -1,7 +1,7 @@
 //! All meters of the machine, read together.
 
 use super::ledger::{Clock, Reading};
-use crate::device::{field, wait_for};
+use crate::device::{card, kilobytes, wait_for};
 use crate::shim;
 use nvml_wrapper::Nvml;
 use rustix::time::{ClockId, clock_gettime};
@@ -18,16 +18,13 @@ pub struct Probes {
 impl Probes {
     /// Meters of `device`.
     pub fn new(device: Device) -> Self {
-        let nvml = if matches!(device, Device::Cuda(_)) { Nvml::init().ok() } else { None };
+        let nvml = card(device).and_then(|_| Nvml::init().ok());
         Self { device, nvml, start: Instant::now() }
     }
 
     /// Energy that the card used since its driver was loaded.
     fn energy_joules(&self) -> Option<f64> {
-        let Device::Cuda(index) = self.device else {
-            return None;
-        };
-        let device = self.nvml.as_ref()?.device_by_pci_bus_id(shim::pci_address(index)?).ok()?;
+        let device = self.nvml.as_ref()?.device_by_pci_bus_id(shim::pci_address(card(self.device)?)?).ok()?;
         Some(device.total_energy_consumption().ok()? as f64 / 1000.0)
     }
 }
@@ -43,8 +40,9 @@ impl Clock for Probes {
             wall_seconds: self.seconds(),
             cpu_seconds: Some(cpu_seconds()),
             energy_joules: self.energy_joules(),
-            peak_host_bytes: peak_host_bytes(),
-            peak_device: if let Device::Cuda(index) = self.device { shim::device_peaks(index) } else { None },
+            // The largest resident size since the last reset.
+            peak_host_bytes: kilobytes("/proc/self/status", "VmHWM"),
+            peak_device: card(self.device).and_then(shim::device_peaks),
         }
     }
 
@@ -54,7 +52,7 @@ impl Clock for Probes {
         shim::return_memory();
         // "5" resets the peak resident size, see proc(5).
         let _ = std::fs::write("/proc/self/clear_refs", "5");
-        if let Device::Cuda(index) = self.device {
+        if let Some(index) = card(self.device) {
             shim::reset_device_peaks(index);
         }
     }
@@ -64,13 +62,6 @@ impl Clock for Probes {
 pub(super) fn cpu_seconds() -> f64 {
     let t = clock_gettime(ClockId::ProcessCPUTime);
     t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
-}
-
-/// Largest resident size since the last reset.
-fn peak_host_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes: u64 = field(&text, "VmHWM")?.strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(1024 * kilobytes)
 }
 
 #[cfg(test)]

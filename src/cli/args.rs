@@ -1,10 +1,13 @@
 //! The command line as clap sees it.
 
-use super::values::Seeds;
+use super::values::{Seeds, named};
+use crate::export::Written;
 use crate::nn::Kernels;
 use crate::record::Limits;
+#[cfg(feature = "report")]
+use crate::report::gate::Mode;
 use crate::units::{parse_bytes, parse_duration};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -26,39 +29,78 @@ pub enum Command {
     /// Methods, presets, data sets and published architectures.
     List,
     /// The resolved settings of a run and a measured forecast of its cost; spends a few steps.
-    Plan(PlanArguments),
+    Plan {
+        /// Name of the method.
+        method: String,
+        /// Settings and limits.
+        #[command(flatten)]
+        settings: RunSettingsArgs,
+    },
     /// Measures steps of a search: time, operators and memory, by our kernels and by libtorch's operators one after the other.
     Bench(BenchArguments),
     /// Search, select, retrain and test, for one or more methods and seeds.
-    Run(RunArguments),
+    Run {
+        /// Names of methods, or all.
+        #[arg(required = true)]
+        methods: Vec<String>,
+        /// Also random search in the space of each method, with its images and trainings.
+        #[arg(long)]
+        controls: bool,
+        /// How and where.
+        #[command(flatten)]
+        runs: Runs,
+    },
     /// Goes on with an unfinished run.
     Resume(ResumeArguments),
     /// Trains a saved or published architecture from scratch.
-    Train(TrainArguments),
+    Train {
+        /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
+        architecture: String,
+        /// How and where.
+        #[command(flatten)]
+        runs: Runs,
+    },
     /// Writes a network for other programs: its architecture, its weights, an ONNX model.
     Export(ExportArguments),
     /// Tables, figures and report.html from recorded runs.
     #[cfg(feature = "report")]
-    Report(ReportArguments),
+    Report {
+        /// Folders with run directories.
+        #[arg(default_value = "runs")]
+        runs: Vec<PathBuf>,
+        /// Folder of the tables and figures.
+        #[arg(long, default_value = "reports")]
+        out: PathBuf,
+    },
     /// Compares recorded runs with a baseline; exit code 1 if something is worse.
     #[cfg(feature = "report")]
     Check(CheckArguments),
     /// Draws an architecture as SVG or PNG.
     #[cfg(feature = "report")]
-    Draw(DrawArguments),
+    Draw {
+        /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
+        architecture: String,
+        /// File to write: .svg or .png.
+        #[arg(short, long)]
+        out: PathBuf,
+    },
     /// What each data set needs, where it is looked for and what was found.
-    Data(DataArguments),
+    #[command(subcommand)]
+    Data(DataAction),
     /// One of several runs or measurements of a command, as its plan file says.
     #[command(hide = true)]
-    Member(MemberArguments),
+    Member {
+        /// What to do, a JSON file.
+        plan: PathBuf,
+    },
 }
 
-/// Settings and limits that `plan`, `run` and `train` share.
+/// Settings of a method, as all commands that need some take them.
 #[derive(Args, Clone, Debug, Default)]
-pub struct RunSettingsArgs {
-    /// Named settings: smoke (minutes on a CPU), small (an hour or so), paper (nothing shrunk).
-    #[arg(long, default_value = "smoke")]
-    pub preset: String,
+pub struct ChoiceArgs {
+    /// Named settings: smoke (minutes on a CPU), small (an hour or so), paper (nothing shrunk) [default: smoke].
+    #[arg(long)]
+    pub preset: Option<String>,
     /// Data set; the preset names one.
     #[arg(long)]
     pub dataset: Option<String>,
@@ -68,6 +110,14 @@ pub struct RunSettingsArgs {
     /// Changes one setting, such as retrain.recipe.epochs=5; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Settings and limits that `plan`, `bench`, `run` and `train` share.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunSettingsArgs {
+    /// Which settings.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
     /// Device time for search and selection: 90s, 10m, 2h, 0.5d. Several runs of one command share it equally.
     #[arg(long = "budget", value_name = "TIME", value_parser = parse_duration)]
     pub budget_seconds: Option<f64>,
@@ -106,16 +156,6 @@ pub struct OutputArgs {
     pub tensorboard: bool,
 }
 
-/// `naslab plan`
-#[derive(Args, Debug)]
-pub struct PlanArguments {
-    /// Name of the method.
-    pub method: String,
-    /// Settings and limits.
-    #[command(flatten)]
-    pub settings: RunSettingsArgs,
-}
-
 /// `naslab bench`
 #[derive(Args, Debug)]
 pub struct BenchArguments {
@@ -129,7 +169,7 @@ pub struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
     /// What does the arithmetic on a processor, in this order; each in a process of its own.
-    #[arg(long = "kernels", value_enum, value_delimiter = ',', default_values_t = Kernels::ALL)]
+    #[arg(long = "kernels", value_delimiter = ',', default_values = Kernels::ALL.map(Kernels::name), value_parser = named(Kernels::ALL.map(|k| (k.name(), k))))]
     pub forms: Vec<Kernels>,
     /// Also writes what was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -153,20 +193,6 @@ pub struct Runs {
     pub output: OutputArgs,
 }
 
-/// `naslab run`
-#[derive(Args, Debug)]
-pub struct RunArguments {
-    /// Names of methods, or all.
-    #[arg(required = true)]
-    pub methods: Vec<String>,
-    /// Also random search in the space of each method, with its images and trainings.
-    #[arg(long)]
-    pub controls: bool,
-    /// How and where.
-    #[command(flatten)]
-    pub runs: Runs,
-}
-
 /// `naslab resume`
 #[derive(Args, Debug)]
 pub struct ResumeArguments {
@@ -186,16 +212,6 @@ pub struct ResumeArguments {
     pub output: OutputArgs,
 }
 
-/// `naslab train`
-#[derive(Args, Debug)]
-pub struct TrainArguments {
-    /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
-    pub architecture: String,
-    /// How and where.
-    #[command(flatten)]
-    pub runs: Runs,
-}
-
 /// `naslab export`
 #[derive(Args, Debug)]
 pub struct ExportArguments {
@@ -206,64 +222,16 @@ pub struct ExportArguments {
     pub out: Option<PathBuf>,
     /// What to write, separated by commas; export.json, which says what the network expects, is always written.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "architecture,weights,onnx")]
-    pub format: Vec<ExportFormat>,
+    pub format: Vec<Written>,
     /// Weights of an architecture, a safetensors file; without it they are initialised, not trained.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Seed of the initialisation [default: 0].
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Named settings, from which the size of an architecture's network comes [default: smoke].
-    #[arg(long)]
-    pub preset: Option<String>,
-    /// Data set, from which the images' size and the classes come; the preset names one.
-    #[arg(long)]
-    pub dataset: Option<String>,
-    /// Folder with the data set's files.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Changes one setting, such as retrain.channels=16; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-/// What an export writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// architecture.json
-    Architecture,
-    /// weights.safetensors
-    Weights,
-    /// model.onnx
-    Onnx,
-    /// An event file for TensorBoard, of a finished or unfinished run
-    Tensorboard,
-}
-
-impl ExportArguments {
-    /// The settings as `naslab train` takes them; an export works on the processor.
-    pub fn settings(&self) -> RunSettingsArgs {
-        RunSettingsArgs {
-            preset: self.preset.clone().unwrap_or_else(|| "smoke".into()),
-            dataset: self.dataset.clone(),
-            data_dir: self.data_dir.clone(),
-            set: self.set.clone(),
-            device: "cpu".into(),
-            ..RunSettingsArgs::default()
-        }
-    }
-}
-
-/// `naslab report`
-#[cfg(feature = "report")]
-#[derive(Args, Debug)]
-pub struct ReportArguments {
-    /// Folders with run directories.
-    #[arg(default_value = "runs")]
-    pub runs: Vec<PathBuf>,
-    /// Folder of the tables and figures.
-    #[arg(long, default_value = "reports")]
-    pub out: PathBuf,
+    /// Settings, from which an architecture's network has its size, the size of its images and its classes.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
 }
 
 /// `naslab check`
@@ -280,8 +248,8 @@ pub struct CheckArguments {
     #[arg(long, conflicts_with_all = ["mode", "margin", "time_ratio", "memory_ratio", "junit"])]
     pub update: bool,
     /// How findings and scores are compared: exact on a CPU of the baseline's model with its number of threads, else statistical.
-    #[arg(long, value_enum)]
-    pub mode: Option<CheckMode>,
+    #[arg(long, value_parser = named([("exact", Mode::Exact), ("statistical", Mode::Statistical)]))]
+    pub mode: Option<Mode>,
     /// Percentage points by which a mean score may be lower, in the statistical mode.
     #[arg(long, value_name = "POINTS", default_value_t = 1.0, allow_negative_numbers = true)]
     pub margin: f64,
@@ -299,35 +267,6 @@ pub struct CheckArguments {
     pub junit: Option<PathBuf>,
 }
 
-/// How findings and scores are compared.
-#[cfg(feature = "report")]
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum CheckMode {
-    /// Identical, seed by seed.
-    Exact,
-    /// Not lower by more than the margin, over the seeds.
-    Statistical,
-}
-
-/// `naslab draw`
-#[cfg(feature = "report")]
-#[derive(Args, Debug)]
-pub struct DrawArguments {
-    /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
-    pub architecture: String,
-    /// File to write: .svg or .png.
-    #[arg(short, long)]
-    pub out: PathBuf,
-}
-
-/// `naslab data`
-#[derive(Args, Debug)]
-pub struct DataArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub action: DataAction,
-}
-
 /// `naslab data ...`
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
@@ -341,13 +280,6 @@ pub enum DataAction {
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
-}
-
-/// `naslab member`
-#[derive(Args, Debug)]
-pub struct MemberArguments {
-    /// What to do, a JSON file.
-    pub plan: PathBuf,
 }
 
 impl RunSettingsArgs {
@@ -377,7 +309,7 @@ mod tests {
         let of = |words: &[&str]| {
             let all = ["naslab", "run", "all"].iter().chain(words);
             match Arguments::try_parse_from(all).map(|a| a.command) {
-                Ok(Command::Run(run)) => Some(run.runs.settings),
+                Ok(Command::Run { runs, .. }) => Some(runs.settings),
                 _ => None,
             }
         };

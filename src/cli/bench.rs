@@ -3,7 +3,7 @@
 use super::args::BenchArguments;
 use super::member::{MemberPlan, Work, ended};
 use super::run::{chosen, open_device, order};
-use super::show::{numbers, plain_table, print_out};
+use super::show::{print_out, table};
 use crate::error::{Error, Result, resource};
 use crate::lab::{Measured, Order, prepare};
 use crate::nn::Kernels;
@@ -57,7 +57,7 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
         }
         save(&entries, a)?;
     }
-    print_out(&table(&entries))?;
+    print_out(describe(&entries))?;
     failed.map_or(Ok(()), Err)
 }
 
@@ -77,34 +77,34 @@ fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> 
 }
 
 /// A row for each kind of step and form; what the plain form took is the measure.
-fn table(entries: &[Entry]) -> String {
+fn describe(entries: &[Entry]) -> String {
+    let rows = entries.iter().flat_map(|entry| {
+        let plain = entries.iter().find(|e| e.method == entry.method && e.kernels == Kernels::Plain).map(|e| &e.measured);
+        (0..entry.measured.timings.len()).map(move |i| row(entry, plain, i))
+    });
     let header =
         ["method", "step", "kernels", "median", "fastest", "slowest", "steps/s", "operators", "peak memory", "times as fast", "memory"];
-    let mut table = plain_table(&header);
-    for entry in entries {
-        for (i, timing) in entry.measured.timings.iter().enumerate() {
-            let plain = entries.iter().find(|e| e.method == entry.method && e.kernels == Kernels::Plain);
-            let seconds = |s: f64| if s < 1.0 { format!("{:.2} ms", 1e3 * s) } else { format!("{s:.3} s") };
-            let (fastest, slowest) = timing.seconds.iter().fold((f64::INFINITY, 0.0f64), |(low, high), s| (low.min(*s), high.max(*s)));
-            let faster = plain.and_then(|p| p.measured.timings.get(i)).map(|p| format!("{:.2}", p.median() / timing.median()));
-            let peak = entry.measured.peak_bytes;
-            let share = plain.and_then(|p| Some(format!("{:.0} %", 100.0 * peak? as f64 / p.measured.peak_bytes? as f64)));
-            let dash = || "-".to_string();
-            let cells = [
-                entry.method.clone(),
-                timing.what.clone(),
-                entry.kernels.name().into(),
-                seconds(timing.median()),
-                seconds(fastest),
-                seconds(slowest),
-                format!("{:.3}", 1.0 / timing.median()),
-                timing.operators.map_or_else(dash, show_count),
-                peak.map_or_else(dash, show_bytes),
-                faster.unwrap_or_else(dash),
-                share.unwrap_or_else(dash),
-            ];
-            table.add_row(numbers(&cells, &[0, 1, 2]));
-        }
-    }
-    format!("{table}\n")
+    table(header, &[0, 1, 2], rows)
+}
+
+fn row(entry: &Entry, plain: Option<&Measured>, i: usize) -> [String; 11] {
+    let dash = || "-".to_string();
+    let (timing, peak) = (&entry.measured.timings[i], entry.measured.peak_bytes);
+    let seconds = |s: f64| if s < 1.0 { format!("{:.2} ms", 1e3 * s) } else { format!("{s:.3} s") };
+    let (fastest, slowest) = timing.seconds.iter().fold((f64::INFINITY, 0.0f64), |(low, high), s| (low.min(*s), high.max(*s)));
+    let faster = plain.and_then(|p| p.timings.get(i)).map(|p| format!("{:.2}", p.median() / timing.median()));
+    let share = plain.and_then(|p| Some(format!("{:.0} %", 100.0 * peak? as f64 / p.peak_bytes? as f64)));
+    [
+        entry.method.clone(),
+        timing.what.clone(),
+        entry.kernels.name().into(),
+        seconds(timing.median()),
+        seconds(fastest),
+        seconds(slowest),
+        format!("{:.3}", 1.0 / timing.median()),
+        timing.operators.map_or_else(dash, show_count),
+        peak.map_or_else(dash, show_bytes),
+        faster.unwrap_or_else(dash),
+        share.unwrap_or_else(dash),
+    ]
 }

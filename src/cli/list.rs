@@ -1,40 +1,63 @@
-//! `naslab list`
+//! `naslab list` and `naslab data`
 
-use super::show::print_out;
-use crate::data::SETS;
-use crate::error::Result;
+use super::args::DataAction;
+use super::show::{print_out, table};
+use crate::data::{self, SETS, info, set_names};
+use crate::error::{Error, Result};
 use crate::reproductions::METHODS;
 use crate::space::published_names;
-use std::fmt::Write;
+use crate::units::show_bytes;
+use std::path::Path;
 
 /// Prints methods, presets, data sets and published architectures.
 pub fn list() -> Result<()> {
-    let mut out = String::from("methods\n");
-    for method in METHODS {
-        let card = method.card();
-        let _ = writeln!(out, "  {:10} {}", card.name, card.about);
-        let _ = writeln!(out, "  {:10} {}", "", card.paper);
-        let _ = writeln!(out, "  {:10} presets: {}", "", method.presets().join(", "));
-    }
-    let _ = writeln!(out, "\ndata sets (naslab data list says where the files are looked for)");
-    for set in SETS {
-        let _ = writeln!(out, "  {:14} {}: {}", set.name, set.title, set.summary);
-    }
-    let _ = writeln!(
-        out,
-        "\npublished architectures (naslab train NAME, naslab draw NAME)\n  {}",
-        published_names().collect::<Vec<_>>().join(", ")
-    );
-    out += &claims();
-    print_out(&out)
+    let methods = METHODS.iter().map(|method| {
+        let (card, presets) = (method.card(), method.presets().join(", "));
+        format!("  {:10} {}\n{:13}{}\n{:13}presets: {presets}\n", card.name, card.about, "", card.paper, "")
+    });
+    let sets = SETS.iter().map(|set| format!("  {:14} {}: {}\n", set.name, set.title, set.summary));
+    let published: Vec<&str> = published_names().collect();
+    #[cfg(feature = "report")]
+    let claims = format!("\nclaims: {} results that papers reported, in data/claims.csv\n", crate::report::claims().map_or(0, |c| c.len()));
+    #[cfg(not(feature = "report"))]
+    let claims = "";
+    print_out(format!(
+        "methods\n{}\n\
+         data sets (naslab data list says where the files are looked for)\n{}\n\
+         published architectures (naslab train NAME, naslab draw NAME)\n  {}\n{claims}",
+        methods.collect::<String>(),
+        sets.collect::<String>(),
+        published.join(", ")
+    ))
 }
 
-#[cfg(feature = "report")]
-fn claims() -> String {
-    format!("\nclaims: {} results that papers reported, in data/claims.csv\n", crate::report::claims().map_or(0, |c| c.len()))
+/// Lists or checks data sets.
+pub fn data(action: &DataAction) -> Result<()> {
+    match action {
+        DataAction::List => print_out(SETS.iter().map(needs).collect::<String>()),
+        DataAction::Check { sets, data_dir } => check(sets, data_dir.as_deref()),
+    }
 }
 
-#[cfg(not(feature = "report"))]
-fn claims() -> String {
-    String::new()
+fn needs(set: &data::SetInfo) -> String {
+    let labelled = if set.is_segmentation() { "every pixel" } else { "whole images" };
+    let folders: String = set.folders.iter().map(|folder| format!("  looked for in {folder}\n")).collect();
+    format!("{}: {}\n  {}\n  {}\n  labelled: {labelled}\n{folders}", set.name, set.title, set.summary, set.needs)
+}
+
+fn check(names: &[String], folder: Option<&Path>) -> Result<()> {
+    names.iter().try_for_each(|name| info(name).map(drop))?;
+    let all: Vec<&str> = if names.is_empty() { set_names() } else { names.iter().map(String::as_str).collect() };
+    let (mut rows, mut bad) = (Vec::new(), None);
+    for name in all {
+        for found in data::check(name, folder)? {
+            rows.push([name.to_string(), found.file.display().to_string(), show_bytes(found.bytes), found.state.clone()]);
+            if !found.ok && bad.is_none() {
+                bad = Some(Error::input(&found.file, found.state));
+            }
+        }
+    }
+    print_out(table(["set", "file", "size", "state"], &[0, 1, 2, 3], rows))?;
+    // Without names this is an overview: a set that is not there is no error.
+    bad.filter(|_| !names.is_empty()).map_or(Ok(()), Err)
 }

@@ -1,8 +1,8 @@
 //! `naslab member`: a run of a suite, or a measurement, in a process of its own. The parent resolves everything and writes it to a plan file.
 
-use super::args::{MemberArguments, OutputArgs};
+use super::args::OutputArgs;
 use super::run::{by_name, conduct, quietly, set_threads, threads};
-use super::show::{print_out, write_out};
+use super::show::print_out;
 use crate::device;
 use crate::error::{Error, Result, input};
 use crate::lab::{Method, Order, prepare};
@@ -10,7 +10,7 @@ use crate::nn::{Kernels, use_kernels};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -69,25 +69,23 @@ impl MemberPlan {
 }
 
 /// Does what a plan file says; ends with the parent, also if that is killed.
-pub fn member(a: &MemberArguments) -> Result<()> {
+pub fn member(plan: &Path) -> Result<()> {
     // Where the system does not know this, a member merely goes on to its own end.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let bytes = std::fs::read(&a.plan).map_err(|e| Error::reading(&a.plan, &e))?;
-    let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(&a.plan, "not a member's plan: {e}"))?;
+    let bytes = std::fs::read(plan).map_err(|e| Error::reading(plan, &e))?;
+    let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(plan, "not a member's plan: {e}"))?;
     set_threads(plan.threads)?;
     device::open(plan.order.device)?;
     let method = by_name(&plan.method)?;
     match plan.work {
         Work::Run { out, output, label } => {
             let directory = conduct(method, &plan.order, |ready| ready.directory(Path::new(&out)), &output, &label)?;
-            let mut line = directory.into_os_string().into_vec();
-            line.push(b'\n');
-            write_out(&line)
+            print_out([directory.into_os_string().as_bytes(), b"\n"].concat())
         }
         Work::Measure { kernels, steps } => {
             use_kernels(kernels);
             let measured = prepare(method, &plan.order)?.measure(quietly(plan.order.jobs)?, steps)?;
-            print_out(&serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
+            print_out(serde_json::to_string(&measured).map_err(|e| Error::Resource(e.to_string()))?)
         }
     }
 }

@@ -1,8 +1,7 @@
-//! What was typed → what it means → do it. One file a subcommand.
+//! What was typed → what it means → do it. A file for each subcommand, or for several that are small.
 
 mod args;
 mod bench;
-mod data;
 mod export;
 mod list;
 mod member;
@@ -13,10 +12,6 @@ mod suite;
 mod train;
 mod values;
 
-#[cfg(feature = "report")]
-mod check;
-#[cfg(feature = "report")]
-mod draw;
 #[cfg(feature = "report")]
 mod report;
 
@@ -47,20 +42,20 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::List => list::list(),
-        Command::Plan(a) => plan::plan(&a),
+        Command::Plan { method, settings } => plan::plan(&method, &settings),
         Command::Bench(a) => bench::bench(&a),
-        Command::Run(a) => run::run(&a),
+        Command::Run { methods, controls, runs } => run::run(&methods, controls, &runs),
         Command::Resume(a) => run::resume(&a),
-        Command::Train(a) => train::train(&a),
-        Command::Data(a) => data::data(&a),
+        Command::Train { architecture, runs } => train::train(&architecture, &runs),
+        Command::Data(action) => list::data(&action),
         Command::Export(a) => export::export(&a),
-        Command::Member(a) => member::member(&a),
+        Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]
-        Command::Report(a) => report::report(&a),
+        Command::Report { runs, out } => report::report(&runs, &out),
         #[cfg(feature = "report")]
-        Command::Check(a) => check::check(&a),
+        Command::Check(a) => report::check(&a),
         #[cfg(feature = "report")]
-        Command::Draw(a) => draw::draw(&a),
+        Command::Draw { architecture, out } => report::draw(&architecture, &out),
     }
 }
 

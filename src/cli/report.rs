@@ -1,17 +1,77 @@
-//! `naslab report`
+//! `naslab report`, `naslab check` and `naslab draw`: what needs recorded runs, or a pencil.
 
-use super::args::ReportArguments;
-use super::show::print_out;
-use crate::error::Result;
-use crate::report::write_report;
+use super::args::CheckArguments;
+use super::show::{print_out, table};
+use super::train::{Named, architecture};
+use crate::budget::calibrate;
+use crate::error::{Error, Result};
+use crate::record::write_atomic;
+use crate::report::gate::{Options, Outcome, Verdict, check as compare, junit, update};
+use crate::report::{draw_architecture, write_report};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 /// Writes tables, figures and the page, and prints the table.
-pub fn report(a: &ReportArguments) -> Result<()> {
-    let summary = write_report(&a.runs, &a.out)?;
-    for warning in &summary.warnings {
-        eprintln!("note: {warning}");
-    }
+pub fn report(runs: &[PathBuf], out: &Path) -> Result<()> {
+    let summary = write_report(runs, out)?;
+    summary.warnings.iter().for_each(|warning| eprintln!("note: {warning}"));
     print_out(&summary.table)?;
-    eprintln!("{} files in {}", summary.files.len(), a.out.display());
+    eprintln!("{} files in {}", summary.files.len(), out.display());
     Ok(())
+}
+
+/// Draws an architecture by name or file.
+pub fn draw(text: &str, out: &Path) -> Result<()> {
+    let Named { name, architecture, .. } = architecture(text)?;
+    draw_architecture(&architecture, &name, out)?;
+    eprintln!("wrote {}", out.display());
+    Ok(())
+}
+
+/// Compares runs with the baseline, or writes it.
+pub fn check(a: &CheckArguments) -> Result<()> {
+    let options = Options {
+        mode: a.mode,
+        margin: a.margin / 100.0,
+        time_ratio: a.time_ratio,
+        memory_ratio: a.memory_ratio,
+        calibration_seconds: None,
+    };
+    options.check()?;
+    let calibration_seconds = if a.no_calibration { None } else { Some(calibrate()?) };
+    if a.update {
+        let (runs, notes) = update(&a.runs, &a.baseline, calibration_seconds)?;
+        notes.iter().for_each(|note| eprintln!("note: {note}"));
+        return print_out(format!("{}: {}\n", a.baseline.display(), count(runs, "run")));
+    }
+    let verdict = compare(&a.runs, &a.baseline, &Options { calibration_seconds, ..options })?;
+    if let Some(file) = &a.junit {
+        write_atomic(file, junit(&verdict).as_bytes())?;
+    }
+    print_out(describe(&verdict))?;
+    match verdict.regressions() {
+        0 => Ok(()),
+        n => Err(Error::Regression(format!("{} against {}", count(n, "regression"), a.baseline.display()))),
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn describe(verdict: &Verdict) -> String {
+    let rows = verdict.checks.iter().map(|c| {
+        let outcome = match c.outcome {
+            Outcome::Holds => "holds",
+            Outcome::Regression => "REGRESSION",
+            Outcome::NotCompared => "not compared",
+        };
+        [&c.group, c.name, &c.baseline, &c.here, &c.limit, outcome].map(String::from)
+    });
+    let mut out = table(["group", "check", "baseline", "here", "limit", "outcome"], &[0, 1, 2, 3, 4, 5], rows);
+    for remark in &verdict.remarks {
+        let _ = writeln!(out, "remark: {remark}");
+    }
+    let _ = writeln!(out, "{}, {}", count(verdict.checks.len(), "check"), count(verdict.regressions(), "regression"));
+    out
 }

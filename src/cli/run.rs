@@ -1,6 +1,6 @@
 //! `naslab run` and `naslab resume`.
 
-use super::args::{OutputArgs, ResumeArguments, RunArguments, RunSettingsArgs, Runs};
+use super::args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
 use super::member::{MemberPlan, Work};
 use super::show;
 use super::suite::{Member, finished, suite};
@@ -11,6 +11,9 @@ use crate::record::RunDir;
 use crate::reproductions::{METHODS, method};
 use crate::units::SECONDS_PER_DAY;
 use std::path::PathBuf;
+
+/// A method, and what it is to do.
+type Arm = (&'static dyn Method, Order);
 
 /// A run to be made.
 pub struct Planned {
@@ -23,32 +26,29 @@ pub struct Planned {
 }
 
 /// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
-pub fn run(a: &RunArguments) -> Result<()> {
-    let device = open_device(&a.runs.settings)?;
-    let (seeds, settings) = (&a.runs.seeds.0, &a.runs.settings);
-    let mut arms: Vec<(&'static dyn Method, Order)> = Vec::new();
-    for method in chosen(&a.methods)? {
-        arms.push((method, order(method, settings, 0, device)?));
-    }
-    if a.controls {
+pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
+    let (seeds, settings, device) = (&runs.seeds.0, &runs.settings, open_device(&runs.settings)?);
+    let arm = |method| Ok((method, order(method, settings, 0, device)?));
+    let mut arms = chosen(methods)?.into_iter().map(arm).collect::<Result<Vec<Arm>>>()?;
+    if controls {
         add_controls(&mut arms)?;
     }
     let limits = settings.shared_by(arms.len() * seeds.len()).limits();
-    let planned = |seed: u64, method: &'static dyn Method, order: &Order| {
+    let planned = |seed: u64, (method, order): &Arm| {
         let order = Order { seed, limits: limits.clone(), ..order.clone() };
-        Planned { method, name: method.card().name.into(), order }
+        Planned { method: *method, name: method.card().name.into(), order }
     };
-    let all = seeds.iter().flat_map(|seed| arms.iter().map(|(method, order)| planned(*seed, *method, order)));
-    run_all(&all.collect::<Vec<_>>(), &a.runs)
+    let all: Vec<Planned> = seeds.iter().flat_map(|seed| arms.iter().map(|arm| planned(*seed, arm))).collect();
+    run_all(&all, runs)
 }
 
 /// The control of every search among `arms`, where it is not among them already.
-fn add_controls(arms: &mut Vec<(&'static dyn Method, Order)>) -> Result<()> {
+fn add_controls(arms: &mut Vec<Arm>) -> Result<()> {
     let random = method(CONTROL)?;
     for i in 0..arms.len() {
         let (method, order) = &arms[i];
         let Some(control) = control_order(*method, order)? else { continue };
-        let is_there = |(_, order): &(&dyn Method, Order)| order.settings == control.settings && order.dataset == control.dataset;
+        let is_there = |(_, order): &Arm| order.settings == control.settings && order.dataset == control.dataset;
         if !arms.iter().any(is_there) {
             arms.push((random, control));
         }
@@ -60,9 +60,9 @@ fn add_controls(arms: &mut Vec<(&'static dyn Method, Order)>) -> Result<()> {
 pub fn resume(a: &ResumeArguments) -> Result<()> {
     let run = RunDir::open(&a.directory)?;
     let manifest = run.manifest()?;
-    if let (Some(result), Some(ledger)) = (run.result()?, run.ledger()?) {
+    if let Some(row) = run.result()?.zip(run.ledger()?) {
         eprintln!("{} is finished; nothing to do", a.directory.display());
-        return show::results(&[show::Row { result, ledger }]);
+        return show::results(&[row]);
     }
     drop(run);
     let recorded = &manifest.device;
@@ -145,13 +145,14 @@ pub fn quietly(jobs: u64) -> Result<SessionOptions> {
 
 /// Everything resolved but the data.
 pub fn order(method: &dyn Method, settings: &RunSettingsArgs, seed: u64, device: tch::Device) -> Result<Order> {
-    let resolved = method.resolve(&settings.preset, &settings.set)?;
+    let (choice, preset) = (&settings.choice, settings.choice.preset.as_deref().unwrap_or("smoke"));
+    let resolved = method.resolve(preset, &choice.set)?;
     Ok(Order {
-        preset: settings.preset.clone(),
+        preset: preset.into(),
         settings: resolved.settings,
         shrunk: resolved.shrunk,
-        dataset: settings.dataset.clone().unwrap_or(resolved.dataset),
-        data_dir: settings.data_dir.clone(),
+        dataset: choice.dataset.clone().unwrap_or(resolved.dataset),
+        data_dir: choice.data_dir.clone(),
         seed,
         limits: settings.limits(),
         device,
@@ -183,13 +184,9 @@ fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
 
 /// Sets the threads of one operation.
 pub fn set_threads(threads: u32) -> Result<()> {
-    match i32::try_from(threads) {
-        Ok(n) if n > 0 => {
-            tch::set_num_threads(n);
-            Ok(())
-        }
-        _ => Err(usage!("--threads {threads}: must be from 1 to {}", i32::MAX)),
-    }
+    let n = i32::try_from(threads).ok().filter(|n| *n > 0);
+    tch::set_num_threads(n.ok_or_else(|| usage!("--threads {threads}: must be from 1 to {}", i32::MAX))?);
+    Ok(())
 }
 
 /// SIGINT and SIGTERM, caught.

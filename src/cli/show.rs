@@ -59,43 +59,28 @@ fn lines(label: String) -> Watch {
     })
 }
 
-/// One finished run, as a row.
-pub struct Row {
-    /// What the run returned.
-    pub result: RunResult,
-    /// What it cost.
-    pub ledger: LedgerRecord,
-}
+/// One finished run: what it returned and what it cost.
+pub type Row = (RunResult, LedgerRecord);
 
 /// Prints the runs as a table on standard output.
 pub fn results(rows: &[Row]) -> Result<()> {
-    let mut table = plain_table(&["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"]);
-    for row in rows {
-        let r = &row.result;
+    let cells = rows.iter().map(|(r, ledger)| {
         let seconds = |phase| {
-            let of_phase = row.ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
+            let of_phase = ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
             of_phase.reduce(|a, b| a + b).map_or_else(|| "-".into(), show_seconds)
         };
-        let name = if r.variant.is_empty() { r.method.clone() } else { format!("{} {}", r.method, r.variant) };
-        let cells = [
-            name,
-            r.seed.to_string(),
-            percent(r.search_score),
-            percent(r.final_score),
-            show_count(r.parameters),
-            seconds(Phase::Search),
-            seconds(Phase::Select),
-            seconds(Phase::Retrain),
-            end(row),
-        ];
-        table.add_row(numbers(&cells, &[0, 8]));
-    }
-    print_out(&format!("{table}\n"))
+        let [search, select, retrain] = [Phase::Search, Phase::Select, Phase::Retrain].map(seconds);
+        let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
+        let (score, test) = (percent(r.search_score), percent(r.final_score));
+        [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
+    });
+    let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];
+    print_out(table(header, &[0, 8], cells))
 }
 
-fn end(row: &Row) -> String {
-    let reason = row.result.search_end.words();
-    match (row.ledger.budget_seconds, row.ledger.overshoot_seconds) {
+fn end(result: &RunResult, ledger: &LedgerRecord) -> String {
+    let reason = result.search_end.words();
+    match (ledger.budget_seconds, ledger.overshoot_seconds) {
         (Some(budget), Some(over)) if over > 0.0 => format!("{reason} ({}, overshot by {})", show_seconds(budget), show_seconds(over)),
         _ => reason.to_string(),
     }
@@ -106,29 +91,21 @@ pub fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| "-".into(), |f| format!("{:.2} %", 100.0 * f))
 }
 
-/// A table without frame.
-pub fn plain_table(header: &[&str]) -> Table {
+/// A table without frame: the columns in `left` to the left, and the others to the right, where numbers belong.
+pub fn table<const N: usize>(header: [&str; N], left: &[usize], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let align = |i| if left.contains(&i) { CellAlignment::Left } else { CellAlignment::Right };
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.iter().map(Cell::new));
-    table
-}
-
-/// Cells of a row, those in `left` to the left and the others to the right.
-pub fn numbers(cells: &[String], left: &[usize]) -> Vec<Cell> {
-    let align = |i: usize| if left.contains(&i) { CellAlignment::Left } else { CellAlignment::Right };
-    cells.iter().enumerate().map(|(i, c)| Cell::new(c).set_alignment(align(i))).collect()
+    table.load_style(presets::NOTHING).set_header(header);
+    for row in rows {
+        table.add_row(row.into_iter().enumerate().map(|(i, cell)| Cell::new(cell).set_alignment(align(i))));
+    }
+    format!("{table}\n")
 }
 
 /// Writes to standard output; a reader that went away (such as `head`) has seen enough.
-pub fn print_out(text: &str) -> Result<()> {
-    write_out(text.as_bytes())
-}
-
-/// The same for bytes.
-pub fn write_out(bytes: &[u8]) -> Result<()> {
+pub fn print_out(text: impl AsRef<[u8]>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(resource!("cannot write to standard output: {e}")),
         _ => Ok(()),
     }

@@ -58,8 +58,7 @@ fn show_rows(rows: &[show::Row]) -> Result<()> {
 /// The row of a finished run.
 pub fn finished(directory: &Path) -> Result<show::Row> {
     let run = RunDir::open(directory)?;
-    let missing = || Error::input(directory, "the run has no result");
-    Ok(show::Row { result: run.result()?.ok_or_else(missing)?, ledger: run.ledger()?.ok_or_else(missing)? })
+    run.result()?.zip(run.ledger()?).ok_or_else(|| Error::input(directory, "the run has no result"))
 }
 
 /// Runs a member in a process group of its own, so that a signal reaches it once: through us. Its directory, or an [`Error::Suite`] that says how it

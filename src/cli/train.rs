@@ -1,6 +1,6 @@
 //! `naslab train`, and reading an architecture by name or file.
 
-use super::args::{RunSettingsArgs, TrainArguments};
+use super::args::{RunSettingsArgs, Runs};
 use super::run::{Planned, open_device, order, run_all};
 use crate::error::{Error, Result, input};
 use crate::lab::{Fixed, Method, Order};
@@ -12,17 +12,12 @@ use std::path::Path;
 use tch::Device;
 
 /// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
-pub fn train(a: &TrainArguments) -> Result<()> {
-    let named = architecture(&a.architecture)?;
-    let device = open_device(&a.runs.settings)?;
-    let seeds = &a.runs.seeds.0;
-    let settings = a.runs.settings.shared_by(seeds.len());
-    let mut planned = Vec::new();
-    for seed in seeds {
-        let order = named.order(&settings, *seed, device)?;
-        planned.push(Planned { method: &Fixed, name: a.architecture.clone(), order });
-    }
-    run_all(&planned, &a.runs)
+pub fn train(text: &str, runs: &Runs) -> Result<()> {
+    let named = architecture(text)?;
+    let (device, seeds) = (open_device(&runs.settings)?, &runs.seeds.0);
+    let settings = runs.settings.shared_by(seeds.len());
+    let planned = |seed: &u64| Ok(Planned { method: &Fixed, name: text.into(), order: named.order(&settings, *seed, device)? });
+    run_all(&seeds.iter().map(planned).collect::<Result<Vec<_>>>()?, runs)
 }
 
 /// An architecture, its short name, and the method that found it, where that is known.

@@ -1,18 +1,12 @@
 //! Values of options that are read from text.
 
 use crate::error::{Result, usage};
-use crate::nn::Kernels;
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-impl ValueEnum for Kernels {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
+/// One of several values, by its name.
+pub fn named<T: Copy + Send + Sync + 'static, const N: usize>(all: [(&'static str, T); N]) -> impl TypedValueParser<Value = T> {
+    let value = move |text: String| all.iter().find(|(name, _)| *name == text).expect("other names are refused").1;
+    PossibleValuesParser::new(all.map(|(name, _)| name)).map(value)
 }
 
 /// Seeds of the runs.

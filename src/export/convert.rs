@@ -1,13 +1,16 @@
 //! From libtorch's operations to those of ONNX, one by one. An operation that is not here is an error that names it.
 
-use super::parts::{Call, float, floats_tensor, int, ints, ints_tensor, pads, text};
-use super::proto::{Attribute, Node, Tensor};
+use super::parts::{Call, float, int, ints, text};
+use super::proto::{Attribute, FLOAT, INT64, Node, Tensor};
 use crate::error::{Result, resource};
-use crate::shim::{Argument, TracedNode};
+use crate::shim::TracedNode;
 use std::collections::HashMap;
 
 /// The end of a slice that goes to the end.
 const TO_THE_END: i64 = i64::MAX;
+
+/// Name, inputs and attributes of an operator.
+type Operator = (&'static str, Vec<String>, Vec<Attribute>);
 
 /// Nodes and constants so far, and the sizes of everything that has a name.
 pub struct Converter {
@@ -28,190 +31,138 @@ impl Converter {
         let [output] = &node.outputs[..] else {
             return Err(Call(node).refuse("it has not one result"));
         };
-        let (call, out) = (Call(node), output.name.as_str());
         if let Some(shape) = &output.shape {
-            self.shapes.insert(out.to_string(), shape.clone());
+            self.shapes.insert(output.name.clone(), shape.clone());
         }
-        match node.op.strip_prefix("aten::").unwrap_or(&node.op) {
-            "relu" => self.unary("Relu", call, out),
-            "sigmoid" => self.unary("Sigmoid", call, out),
-            "add" => self.sum(call, out),
-            "mul" => self.binary("Mul", call, out),
-            "div" => self.binary("Div", call, out),
-            "cat" => self.concat(call, out),
-            "_convolution" => self.convolution(call, out),
-            "linear" => self.linear(call, out),
-            "batch_norm" => self.batch_norm(call, out),
-            "group_norm" => self.group_norm(call, out),
-            "max_pool2d" => self.max_pool(call, out),
-            "avg_pool2d" => self.average_pool(call, out),
-            "mean" => self.mean(call, out),
-            "unsqueeze" => self.unsqueeze(call, out),
-            "slice" => self.slice(call, out),
-            "narrow" => self.narrow(call, out),
-            "constant_pad_nd" => self.constant_pad(call, out),
-            "replication_pad2d" => self.replication_pad(call, out),
-            "upsample_nearest2d" => self.nearest(call, out),
-            _ => Err(resource!(
-                "this network cannot be exported: it uses {}, which has no translation to ONNX in this version of naslab",
-                node.op
-            )),
-        }
-    }
-
-    /// Adds a node; an empty name among the inputs is one that is left out.
-    pub(super) fn push(&mut self, op: &str, inputs: &[&str], out: &str, attribute: Vec<Attribute>) -> Result<()> {
-        let input = inputs.iter().map(|i| (*i).to_string()).collect();
-        self.nodes.push(Node { input, output: vec![out.into()], name: out.into(), op_type: op.into(), attribute });
+        let operator = self.operator(Call(node), &output.name)?;
+        self.push(operator, output.name.clone());
         Ok(())
     }
 
+    /// The operator that gives `out`; what it needs beside its inputs is added. The arguments are listed where they are not plain.
+    fn operator(&mut self, call: Call, out: &str) -> Result<Operator> {
+        Ok(match call.0.op.strip_prefix("aten::").unwrap_or(&call.0.op) {
+            "relu" => ("Relu", vec![call.value(0)?], vec![]),
+            "sigmoid" => ("Sigmoid", vec![call.value(0)?], vec![]),
+            // (x, y, what y is multiplied by)
+            "add" => {
+                call.expect(2, call.float(2)? == 1.0, "1")?;
+                ("Add", self.two(call, out)?, vec![])
+            }
+            "mul" => ("Mul", self.two(call, out)?, vec![]),
+            "div" => ("Div", self.two(call, out)?, vec![]),
+            "cat" => ("Concat", call.values(0)?, vec![int("axis", call.int(1)?)]),
+            "_convolution" => self.convolution(call)?,
+            // (x [N, input], weight [output, input], bias)
+            "linear" => {
+                call.expect(0, self.shape(call, 0)?.len() == 2, "a matrix")?;
+                ("Gemm", call.weighted()?, vec![int("transB", 1)])
+            }
+            "batch_norm" => self.batch_norm(call, out)?,
+            "group_norm" => self.group_norm(call, out)?,
+            // (x, kernel, stride, padding, dilation, ceil)
+            "max_pool2d" => {
+                let more = [ints("dilations", &call.ints(4)?), int("ceil_mode", call.bool(5)?.into())];
+                ("MaxPool", vec![call.value(0)?], window(&call.ints(1)?, call, 2, more)?)
+            }
+            // (x, kernel, stride, padding, ceil, whether the padding counts, another divisor)
+            "avg_pool2d" => {
+                call.expect(4, !call.bool(4)?, "false")?;
+                call.expect(6, call.optional_int(6)?.is_none(), "nothing")?;
+                let more = [int("count_include_pad", call.bool(5)?.into())];
+                ("AveragePool", vec![call.value(0)?], window(&call.ints(1)?, call, 2, more)?)
+            }
+            // (x, dimensions, whether they stay, kind)
+            "mean" => {
+                call.expect(3, call.optional_int(3)?.is_none(), "nothing")?;
+                ("ReduceMean", vec![call.value(0)?], vec![ints("axes", &call.ints(1)?), int("keepdims", call.bool(2)?.into())])
+            }
+            "unsqueeze" => ("Unsqueeze", vec![call.value(0)?, self.ints(out, "axes", &[call.int(1)?])], vec![]),
+            // (x, dimension, start, end, step)
+            "slice" => {
+                let (start, end) = (call.optional_int(2)?.unwrap_or(0), call.optional_int(3)?.unwrap_or(TO_THE_END));
+                self.cut(call, out, start, end, call.int(4)?)?
+            }
+            // (x, dimension, start, length)
+            "narrow" => self.cut(call, out, call.int(2)?, call.int(2)? + call.int(3)?, 1)?,
+            // (x, pads, number)
+            "constant_pad_nd" => {
+                let number = self.floats(out, "number", &[], call.float(2)?);
+                ("Pad", vec![call.value(0)?, self.pads(call, out)?, number], vec![text("mode", "constant")])
+            }
+            "replication_pad2d" => ("Pad", vec![call.value(0)?, self.pads(call, out)?], vec![text("mode", "edge")]),
+            "upsample_nearest2d" => self.nearest(call, out)?,
+            _ => {
+                let why = "which has no translation to ONNX in this version of naslab";
+                return Err(resource!("this network cannot be exported: it uses {}, {why}", call.0.op));
+            }
+        })
+    }
+
+    fn push(&mut self, (op, input, attribute): Operator, name: String) {
+        self.nodes.push(Node { input, output: vec![name.clone()], name, op_type: op.into(), attribute });
+    }
+
+    /// Adds an operator on the way to `out` and returns the name of its result.
+    fn step(&mut self, out: &str, what: &str, operator: Operator) -> String {
+        let name = format!("{out}.{what}");
+        self.push(operator, name.clone());
+        name
+    }
+
+    fn constant(&mut self, out: &str, what: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>) -> String {
+        let name = format!("{out}.{what}");
+        self.constants.push(Tensor { dims: dims.to_vec(), data_type, name: name.clone(), raw_data });
+        name
+    }
+
     /// Adds integers as a constant `out.what` and returns its name.
-    pub(super) fn ints(&mut self, out: &str, what: &str, values: &[i64]) -> String {
-        let name = format!("{out}.{what}");
-        self.constants.push(ints_tensor(&name, values));
-        name
+    fn ints(&mut self, out: &str, what: &str, values: &[i64]) -> String {
+        self.constant(out, what, &[values.len() as i64], INT64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
     }
 
-    /// Adds numbers as a constant `out.what` and returns its name.
-    pub(super) fn floats(&mut self, out: &str, what: &str, dims: &[i64], values: &[f32]) -> String {
-        let name = format!("{out}.{what}");
-        self.constants.push(floats_tensor(&name, dims, values));
-        name
+    /// Adds a number as often as `dims` have places, as a constant `out.what`, and returns its name.
+    fn floats(&mut self, out: &str, what: &str, dims: &[i64], value: f64) -> String {
+        self.constant(out, what, dims, FLOAT, (value as f32).to_le_bytes().repeat(dims.iter().product::<i64>() as usize))
     }
 
-    pub(super) fn shape(&self, call: Call, name: &str) -> Result<&[i64]> {
-        self.shapes.get(name).map(Vec::as_slice).ok_or_else(|| call.refuse(&format!("the sizes of {name} are not known")))
+    /// Sizes of a tensor among the arguments.
+    fn shape(&self, call: Call, at: usize) -> Result<&[i64]> {
+        let name = call.value(at)?;
+        self.shapes.get(&name).map(Vec::as_slice).ok_or_else(|| call.refuse(&format!("the sizes of {name} are not known")))
     }
 
-    fn unary(&mut self, op: &str, call: Call, out: &str) -> Result<()> {
-        self.push(op, &[call.value(0)?], out, Vec::new())
-    }
-
-    fn binary(&mut self, op: &str, call: Call, out: &str) -> Result<()> {
+    /// A tensor, and another one or a number.
+    fn two(&mut self, call: Call, out: &str) -> Result<Vec<String>> {
         let second = match call.scalar(1)? {
-            Some(number) => self.floats(out, "number", &[], &[number as f32]),
-            None => call.value(1)?.to_string(),
+            Some(number) => self.floats(out, "number", &[], number),
+            None => call.value(1)?,
         };
-        self.push(op, &[call.value(0)?, &second], out, Vec::new())
-    }
-
-    /// The second is multiplied by a number, here always one.
-    fn sum(&mut self, call: Call, out: &str) -> Result<()> {
-        call.expect(2, call.float(2)? == 1.0, "1")?;
-        self.binary("Add", call, out)
-    }
-
-    fn concat(&mut self, call: Call, out: &str) -> Result<()> {
-        let name = |a: &Argument| match a {
-            Argument::Value(name) => Ok(name.clone()),
-            _ => Err(call.refuse("it joins something that is no computed tensor")),
-        };
-        let parts: Vec<String> = call.list(0)?.iter().map(name).collect::<Result<_>>()?;
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        self.push("Concat", &parts, out, vec![int("axis", call.int(1)?)])
+        Ok(vec![call.value(0)?, second])
     }
 
     /// (x, weight, bias, stride, padding, dilation, transposed, output padding, groups, ...)
-    fn convolution(&mut self, call: Call, out: &str) -> Result<()> {
-        let (x, weight) = (call.value(0)?, call.value(1)?);
-        let kernel = self.shape(call, weight)?[2..].to_vec();
-        let mut attributes = vec![
-            ints("kernel_shape", &kernel),
-            ints("strides", &call.ints(3)?),
-            pads(&call.ints(4)?),
-            ints("dilations", &call.ints(5)?),
-            int("group", call.int(8)?),
-        ];
+    fn convolution(&mut self, call: Call) -> Result<Operator> {
+        let more = [ints("dilations", &call.ints(5)?), int("group", call.int(8)?)];
+        let mut attributes = window(&self.shape(call, 1)?[2..], call, 3, more)?;
         let transposed = call.bool(6)?;
         if transposed {
             attributes.push(ints("output_padding", &call.ints(7)?));
         }
-        let inputs: Vec<&str> = [Some(x), Some(weight), call.optional(2)?].into_iter().flatten().collect();
-        self.push(if transposed { "ConvTranspose" } else { "Conv" }, &inputs, out, attributes)
+        Ok((if transposed { "ConvTranspose" } else { "Conv" }, call.weighted()?, attributes))
     }
 
-    /// (x [N, input], weight [output, input], bias)
-    fn linear(&mut self, call: Call, out: &str) -> Result<()> {
-        let (x, weight) = (call.value(0)?, call.value(1)?);
-        call.expect(0, self.shape(call, x)?.len() == 2, "a matrix")?;
-        let inputs: Vec<&str> = [Some(x), Some(weight), call.optional(2)?].into_iter().flatten().collect();
-        self.push("Gemm", &inputs, out, vec![int("transB", 1)])
+    fn cut(&mut self, call: Call, out: &str, start: i64, end: i64, step: i64) -> Result<Operator> {
+        let places = [("start", start), ("end", end), ("axis", call.int(1)?), ("step", step)];
+        let places = places.map(|(what, value)| self.ints(out, what, &[value]));
+        Ok(("Slice", [call.value(0)?].into_iter().chain(places).collect(), vec![]))
     }
 
-    /// (x, kernel, stride, padding, dilation, ceil)
-    fn max_pool(&mut self, call: Call, out: &str) -> Result<()> {
-        let attributes = vec![
-            ints("kernel_shape", &call.ints(1)?),
-            ints("strides", &call.ints(2)?),
-            pads(&call.ints(3)?),
-            ints("dilations", &call.ints(4)?),
-            int("ceil_mode", call.bool(5)?.into()),
-        ];
-        self.push("MaxPool", &[call.value(0)?], out, attributes)
-    }
-
-    /// (x, kernel, stride, padding, ceil, whether the padding counts, another divisor)
-    fn average_pool(&mut self, call: Call, out: &str) -> Result<()> {
-        call.expect(4, !call.bool(4)?, "false")?;
-        call.expect(6, call.optional_int(6)?.is_none(), "nothing")?;
-        let attributes = vec![
-            ints("kernel_shape", &call.ints(1)?),
-            ints("strides", &call.ints(2)?),
-            pads(&call.ints(3)?),
-            int("count_include_pad", call.bool(5)?.into()),
-        ];
-        self.push("AveragePool", &[call.value(0)?], out, attributes)
-    }
-
-    /// (x, dimensions, whether they stay, kind)
-    fn mean(&mut self, call: Call, out: &str) -> Result<()> {
-        call.expect(3, call.optional_int(3)?.is_none(), "nothing")?;
-        let attributes = vec![ints("axes", &call.ints(1)?), int("keepdims", call.bool(2)?.into())];
-        self.push("ReduceMean", &[call.value(0)?], out, attributes)
-    }
-
-    fn unsqueeze(&mut self, call: Call, out: &str) -> Result<()> {
-        let axes = self.ints(out, "axes", &[call.int(1)?]);
-        self.push("Unsqueeze", &[call.value(0)?, &axes], out, Vec::new())
-    }
-
-    /// (x, dimension, start, end, step)
-    fn slice(&mut self, call: Call, out: &str) -> Result<()> {
-        let (start, end) = (call.optional_int(2)?.unwrap_or(0), call.optional_int(3)?.unwrap_or(TO_THE_END));
-        self.cut(call, out, start, end, call.int(4)?)
-    }
-
-    /// (x, dimension, start, length)
-    fn narrow(&mut self, call: Call, out: &str) -> Result<()> {
-        let start = call.int(2)?;
-        self.cut(call, out, start, start + call.int(3)?, 1)
-    }
-
-    fn cut(&mut self, call: Call, out: &str, start: i64, end: i64, step: i64) -> Result<()> {
-        let dimension = call.int(1)?;
-        let [start, end, axis, step] =
-            [("start", start), ("end", end), ("axis", dimension), ("step", step)].map(|(what, value)| self.ints(out, what, &[value]));
-        self.push("Slice", &[call.value(0)?, &start, &end, &axis, &step], out, Vec::new())
-    }
-
-    /// (x, pads, number): the pads begin with the last dimension, before and after.
-    fn constant_pad(&mut self, call: Call, out: &str) -> Result<()> {
-        let number = self.floats(out, "number", &[], &[call.float(2)? as f32]);
-        let pads = self.pads(call, out)?;
-        self.push("Pad", &[call.value(0)?, &pads, &number], out, vec![text("mode", "constant")])
-    }
-
-    fn replication_pad(&mut self, call: Call, out: &str) -> Result<()> {
-        let pads = self.pads(call, out)?;
-        self.push("Pad", &[call.value(0)?, &pads], out, vec![text("mode", "edge")])
-    }
-
+    /// libtorch's pads begin with the last dimension, before and after; ONNX has all that are before first.
     fn pads(&mut self, call: Call, out: &str) -> Result<String> {
-        let given = call.ints(1)?;
-        let rank = self.shape(call, call.value(0)?)?.len();
+        let rank = self.shape(call, 0)?.len();
         let mut pads = vec![0; 2 * rank];
-        for (i, pair) in given.chunks_exact(2).enumerate() {
+        for (i, pair) in call.ints(1)?.chunks_exact(2).enumerate() {
             (pads[rank - 1 - i], pads[2 * rank - 1 - i]) = (pair[0], pair[1]);
         }
         Ok(self.ints(out, "pads", &pads))
@@ -219,28 +170,65 @@ impl Converter {
 
     /// (x, [height, width], ...). Which row and column is repeated is computed here as libtorch does, in single precision, so that no
     /// runtime can round it otherwise.
-    fn nearest(&mut self, call: Call, out: &str) -> Result<()> {
-        let x = call.value(0)?;
-        let from = self.shape(call, x)?.to_vec();
+    fn nearest(&mut self, call: Call, out: &str) -> Result<Operator> {
+        let from = self.shape(call, 0)?.to_vec();
         let [height, width] = call.ints(1)?[..] else {
             return Err(call.refuse("the new size is not a height and a width"));
         };
         let rows = self.ints(out, "rows", &sources(from[2], height));
         let columns = self.ints(out, "columns", &sources(from[3], width));
-        let tall = format!("{out}.tall");
-        self.push("Gather", &[x, &rows], &tall, vec![int("axis", 2)])?;
-        self.push("Gather", &[&tall, &columns], out, vec![int("axis", 3)])
+        let tall = self.step(out, "tall", ("Gather", vec![call.value(0)?, rows], vec![int("axis", 2)]));
+        Ok(("Gather", vec![tall, columns], vec![int("axis", 3)]))
     }
 
     /// (x, weight, bias, mean, variance, training, momentum, epsilon, ...)
-    fn batch_norm(&mut self, call: Call, out: &str) -> Result<()> {
+    fn batch_norm(&mut self, call: Call, out: &str) -> Result<Operator> {
         call.expect(5, !call.bool(5)?, "false")?;
-        let mean = call.value(3)?;
-        let channels = self.shape(call, mean)?[0];
+        let channels = self.shape(call, 3)?[0];
         let [scale, shift] = self.scale_and_shift(call, out, [1, 2], channels)?;
-        let inputs = [call.value(0)?, &scale, &shift, mean, call.value(4)?];
-        self.push("BatchNormalization", &inputs, out, vec![float("epsilon", call.float(7)?)])
+        let inputs = vec![call.value(0)?, scale, shift, call.value(3)?, call.value(4)?];
+        Ok(("BatchNormalization", inputs, vec![float("epsilon", call.float(7)?)]))
     }
+
+    /// Names of scale and shift of every channel; 1 and 0 where a norm has none.
+    fn scale_and_shift(&mut self, call: Call, out: &str, at: [usize; 2], channels: i64) -> Result<[String; 2]> {
+        let mut name = |at: usize, what: &str, value: f64| -> Result<String> {
+            Ok(call.optional(at)?.unwrap_or_else(|| self.floats(out, what, &[channels], value)))
+        };
+        Ok([name(at[0], "scale", 1.0)?, name(at[1], "shift", 0.0)?])
+    }
+
+    /// (x, groups, weight, bias, epsilon, ...). ONNX normalises groups from version 18 on only, and rightly from 21: here the maps of a group become one
+    /// channel, which is normalised, and then are maps again.
+    fn group_norm(&mut self, call: Call, out: &str) -> Result<Operator> {
+        let (groups, map) = (call.int(1)?, self.shape(call, 0)?[1..].to_vec());
+        // 0 is the size that is there, -1 all that is left.
+        let joined = self.ints(out, "joined", &[0, groups, -1]);
+        let flat = self.step(out, "flat", ("Reshape", vec![call.value(0)?, joined], vec![]));
+        let (ones, zeros) = (self.floats(out, "ones", &[groups], 1.0), self.floats(out, "zeros", &[groups], 0.0));
+        let normed = ("InstanceNormalization", vec![flat, ones, zeros], vec![float("epsilon", call.float(4)?)]);
+        let normed = self.step(out, "normed", normed);
+        let apart = ("Reshape", vec![normed, self.ints(out, "apart", &[&[0], &map[..]].concat())], vec![]);
+        if call.optional(2)?.is_none() && call.optional(3)?.is_none() {
+            return Ok(apart);
+        }
+        let maps = self.step(out, "maps", apart);
+        let [scale, shift] = self.scale_and_shift(call, out, [2, 3], map[0])?;
+        // [C] → [C, 1, 1], which fits every map.
+        let axes = self.ints(out, "axes", &[1, 2]);
+        let scale = self.step(out, "scale.maps", ("Unsqueeze", vec![scale, axes.clone()], vec![]));
+        let shift = self.step(out, "shift.maps", ("Unsqueeze", vec![shift, axes], vec![]));
+        let scaled = self.step(out, "scaled", ("Mul", vec![maps, scale], vec![]));
+        Ok(("Add", vec![scaled, shift], vec![]))
+    }
+}
+
+/// What is common to everything that slides over maps: its kernel, its stride (argument `at`) and its border (the next argument), the same before and
+/// after; and `more`.
+fn window<const N: usize>(kernel: &[i64], call: Call, at: usize, more: [Attribute; N]) -> Result<Vec<Attribute>> {
+    let (strides, border) = (call.ints(at)?, call.ints(at + 1)?);
+    let common = [ints("kernel_shape", kernel), ints("strides", &strides), ints("pads", &[&border[..], &border].concat())];
+    Ok(common.into_iter().chain(more).collect())
 }
 
 /// Which of `from` rows each of `to` rows repeats.
@@ -252,7 +240,7 @@ fn sources(from: i64, to: i64) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shim::TracedValue;
+    use crate::shim::{Argument, TracedValue};
     use tch::{Device, Kind, Tensor as Torch};
 
     #[test]

@@ -6,10 +6,9 @@
 mod convert;
 mod files;
 mod graph;
-mod norms;
 mod onnx;
 mod parts;
 mod proto;
 
-pub use files::{Facts, Written, write};
+pub use files::{Written, facts, write};
 pub use onnx::{IMAGES, LOGITS, OPSET, onnx};

@@ -2,13 +2,13 @@
 
 use super::convert::Converter;
 use super::graph::record;
-use super::parts::tensor;
-use super::proto::{DataKind, Dimension, Entry, Graph, Model, OperatorSet, Shape, Size, Tensor, TensorKind, ValueInfo, ValueKind};
+use super::proto::{Dimension, Entry, FLOAT, Graph, Model, OperatorSet, Shape, Tensor, TensorKind, ValueInfo, ValueKind};
 use crate::error::{Error, Result, resource};
 use crate::lab::{Built, blobs};
 use crate::record::Blob;
 use prost::Message;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// Version of the operators.
 pub const OPSET: i64 = 17;
@@ -18,8 +18,6 @@ const IR: i64 = 8;
 pub const IMAGES: &str = "images";
 /// Name of the output: [batch, classes], or [batch, classes, height, width] where every pixel is classified.
 pub const LOGITS: &str = "logits";
-/// Name of the size that is free.
-const BATCH: &str = "batch";
 /// A protocol buffer may not be longer.
 const LONGEST: usize = i32::MAX as usize;
 
@@ -27,7 +25,7 @@ const LONGEST: usize = i32::MAX as usize;
 ///
 /// # Errors
 /// [`Error::Resource`] for a network with an operation that has no translation, or with too many weights for one file.
-pub fn onnx(built: &Built, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+pub fn onnx(built: &Built, facts: &Value) -> Result<Vec<u8>> {
     let traced = record(built, IMAGES)?;
     let images = vec![built.input.channels, built.input.height, built.input.width];
     let weights = blobs(built.network.table(), &built.weights)?;
@@ -42,7 +40,8 @@ pub fn onnx(built: &Built, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> 
         *name = LOGITS.into();
     }
     let used: HashSet<String> = nodes.iter().flat_map(|n| n.input.iter().cloned()).collect();
-    let weights = weights.into_iter().filter(|w| used.contains(&w.name)).map(initializer);
+    let tensor = |w: Blob| Tensor { dims: sizes(&w), data_type: FLOAT, name: w.name, raw_data: w.bytes };
+    let weights = weights.into_iter().filter(|w| used.contains(&w.name)).map(tensor);
     let graph = Graph {
         name: "network".into(),
         initializer: weights.chain(constants).collect(),
@@ -53,15 +52,16 @@ pub fn onnx(built: &Built, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> 
     encode(graph, facts)
 }
 
-fn encode(graph: Graph, facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+/// `facts` are an object; a text among them stays as it is, everything else is JSON.
+fn encode(graph: Graph, facts: &Value) -> Result<Vec<u8>> {
+    let text = |fact: &Value| fact.as_str().map_or_else(|| fact.to_string(), String::from);
     let model = Model {
         ir_version: IR,
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
         producer_name: "naslab".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        doc_string: String::new(),
         graph: Some(graph),
-        metadata_props: facts.iter().map(|(key, value)| Entry { key: key.clone(), value: value.clone() }).collect(),
+        metadata_props: facts.as_object().into_iter().flatten().map(|(key, fact)| Entry { key: key.clone(), value: text(fact) }).collect(),
     };
     let length = model.encoded_len();
     if length > LONGEST {
@@ -76,13 +76,9 @@ fn sizes(blob: &Blob) -> Vec<i64> {
     blob.shape.iter().map(|side| *side as i64).collect()
 }
 
-fn initializer(blob: Blob) -> Tensor {
-    tensor(&blob.name, &sizes(&blob), DataKind::Float, blob.bytes)
-}
-
 fn value(name: &str, map: &[i64], doc: &str) -> ValueInfo {
-    let named = std::iter::once(Size::Named(BATCH.into()));
-    let dim = named.chain(map.iter().map(|side| Size::Fixed(*side))).map(|size| Dimension { size: Some(size) }).collect();
-    let tensor = TensorKind { elem_type: DataKind::Float as i32, shape: Some(Shape { dim }) };
+    let batch = Dimension { size: None, free: Some("batch".into()) };
+    let dim = std::iter::once(batch).chain(map.iter().map(|side| Dimension { size: Some(*side), free: None })).collect();
+    let tensor = TensorKind { elem_type: FLOAT, shape: Some(Shape { dim }) };
     ValueInfo { name: name.into(), value: Some(ValueKind { tensor: Some(tensor) }), doc_string: doc.into() }
 }

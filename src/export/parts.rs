@@ -1,6 +1,6 @@
 //! Reading the arguments of a traced operation, and writing the parts of an ONNX node.
 
-use super::proto;
+use super::proto::{Attribute, FLOAT_ATTRIBUTE, INT_ATTRIBUTE, INTS_ATTRIBUTE, TEXT_ATTRIBUTE};
 use crate::error::{Error, Result, resource};
 use crate::shim::{Argument, TracedNode};
 
@@ -8,56 +8,68 @@ use crate::shim::{Argument, TracedNode};
 #[derive(Clone, Copy)]
 pub struct Call<'a>(pub &'a TracedNode);
 
-impl<'a> Call<'a> {
+impl Call<'_> {
     /// An error that names the operation.
     pub fn refuse(self, what: &str) -> Error {
         resource!("{} cannot be written as ONNX: {what}", self.0.op)
-    }
-
-    fn argument(self, at: usize) -> Result<&'a Argument> {
-        self.0.inputs.get(at).ok_or_else(|| self.refuse(&format!("it has no argument {at}")))
     }
 
     fn other(self, at: usize, wanted: &str) -> Error {
         self.refuse(&format!("argument {at} is {:?}, not {wanted}", self.0.inputs.get(at)))
     }
 
+    /// What `get` makes of an argument, which is nothing if the argument is not what is `wanted`.
+    fn read<T>(self, at: usize, wanted: &str, get: impl FnOnce(&Argument) -> Option<T>) -> Result<T> {
+        let argument = self.0.inputs.get(at).ok_or_else(|| self.refuse(&format!("it has no argument {at}")))?;
+        get(argument).ok_or_else(|| self.other(at, wanted))
+    }
+
+    fn list<T>(self, at: usize, wanted: &str, get: impl Fn(&Argument) -> Option<T>) -> Result<Vec<T>> {
+        self.read(at, wanted, |a| if let Argument::List(list) = a { list.iter().map(get).collect() } else { None })
+    }
+
     /// A tensor that may be missing.
-    pub fn optional(self, at: usize) -> Result<Option<&'a str>> {
-        match self.argument(at)? {
-            Argument::Value(name) => Ok(Some(name)),
-            Argument::None => Ok(None),
-            _ => Err(self.other(at, "a tensor")),
-        }
+    pub fn optional(self, at: usize) -> Result<Option<String>> {
+        self.read(at, "a tensor", |a| if *a == Argument::None { Some(None) } else { tensor(a).map(Some) })
     }
 
     /// A tensor.
-    pub fn value(self, at: usize) -> Result<&'a str> {
-        self.optional(at)?.ok_or_else(|| self.other(at, "a tensor"))
+    pub fn value(self, at: usize) -> Result<String> {
+        self.read(at, "a tensor", tensor)
+    }
+
+    /// The tensors from `x`, the first argument, to the third, which may be missing: most often a bias.
+    pub fn weighted(self) -> Result<Vec<String>> {
+        Ok([Some(self.value(0)?), Some(self.value(1)?), self.optional(2)?].into_iter().flatten().collect())
+    }
+
+    /// Several tensors.
+    pub fn values(self, at: usize) -> Result<Vec<String>> {
+        self.list(at, "a list of computed tensors", tensor)
     }
 
     /// A number that may be whole; `None` for a tensor.
     pub fn scalar(self, at: usize) -> Result<Option<f64>> {
-        match self.argument(at)? {
-            Argument::Int(i) => Ok(Some(*i as f64)),
-            Argument::Float(f) => Ok(Some(*f)),
-            Argument::Value(_) => Ok(None),
-            _ => Err(self.other(at, "a tensor or a number")),
-        }
+        self.read(at, "a tensor or a number", |a| match a {
+            Argument::Int(i) => Some(Some(*i as f64)),
+            Argument::Float(f) => Some(Some(*f)),
+            other => tensor(other).map(|_| None),
+        })
     }
 
     /// An integer that may be missing.
     pub fn optional_int(self, at: usize) -> Result<Option<i64>> {
-        match self.argument(at)? {
-            Argument::Int(i) => Ok(Some(*i)),
-            Argument::None => Ok(None),
-            _ => Err(self.other(at, "an integer")),
-        }
+        self.read(at, "an integer", |a| if *a == Argument::None { Some(None) } else { integer(a).map(Some) })
     }
 
     /// An integer.
     pub fn int(self, at: usize) -> Result<i64> {
-        self.optional_int(at)?.ok_or_else(|| self.other(at, "an integer"))
+        self.read(at, "an integer", integer)
+    }
+
+    /// Several integers.
+    pub fn ints(self, at: usize) -> Result<Vec<i64>> {
+        self.list(at, "a list of integers", integer)
     }
 
     /// A number.
@@ -67,24 +79,7 @@ impl<'a> Call<'a> {
 
     /// A truth value.
     pub fn bool(self, at: usize) -> Result<bool> {
-        match self.argument(at)? {
-            Argument::Bool(b) => Ok(*b),
-            _ => Err(self.other(at, "true or false")),
-        }
-    }
-
-    /// Several arguments.
-    pub fn list(self, at: usize) -> Result<&'a [Argument]> {
-        match self.argument(at)? {
-            Argument::List(list) => Ok(list),
-            _ => Err(self.other(at, "a list")),
-        }
-    }
-
-    /// Several integers.
-    pub fn ints(self, at: usize) -> Result<Vec<i64>> {
-        let int = |a: &Argument| if let Argument::Int(i) = a { Ok(*i) } else { Err(self.other(at, "a list of integers")) };
-        self.list(at)?.iter().map(int).collect()
+        self.read(at, "true or false", |a| if let Argument::Bool(b) = a { Some(*b) } else { None })
     }
 
     /// Refuses an argument that is not what the translation presumes.
@@ -93,46 +88,30 @@ impl<'a> Call<'a> {
     }
 }
 
-fn attribute(name: &str, kind: proto::AttributeKind) -> proto::Attribute {
-    proto::Attribute { name: name.into(), kind: kind as i32, ..Default::default() }
+fn tensor(argument: &Argument) -> Option<String> {
+    if let Argument::Value(name) = argument { Some(name.clone()) } else { None }
+}
+
+fn integer(argument: &Argument) -> Option<i64> {
+    if let Argument::Int(i) = argument { Some(*i) } else { None }
 }
 
 /// An integer attribute.
-pub fn int(name: &str, value: i64) -> proto::Attribute {
-    proto::Attribute { i: Some(value), ..attribute(name, proto::AttributeKind::Int) }
+pub fn int(name: &str, value: i64) -> Attribute {
+    Attribute { name: name.into(), kind: INT_ATTRIBUTE, i: Some(value), ..Attribute::default() }
 }
 
 /// A number attribute.
-pub fn float(name: &str, value: f64) -> proto::Attribute {
-    proto::Attribute { f: Some(value as f32), ..attribute(name, proto::AttributeKind::Float) }
+pub fn float(name: &str, value: f64) -> Attribute {
+    Attribute { name: name.into(), kind: FLOAT_ATTRIBUTE, f: Some(value as f32), ..Attribute::default() }
 }
 
 /// A text attribute.
-pub fn text(name: &str, value: &str) -> proto::Attribute {
-    proto::Attribute { s: Some(value.into()), ..attribute(name, proto::AttributeKind::Text) }
+pub fn text(name: &str, value: &str) -> Attribute {
+    Attribute { name: name.into(), kind: TEXT_ATTRIBUTE, s: Some(value.into()), ..Attribute::default() }
 }
 
 /// An attribute of integers.
-pub fn ints(name: &str, values: &[i64]) -> proto::Attribute {
-    proto::Attribute { ints: values.to_vec(), ..attribute(name, proto::AttributeKind::Ints) }
-}
-
-/// The same border on both sides of every dimension, as ONNX lists it: all beginnings, then all ends.
-pub fn pads(border: &[i64]) -> proto::Attribute {
-    ints("pads", &[border, border].concat())
-}
-
-/// Single-precision numbers.
-pub fn floats_tensor(name: &str, dims: &[i64], values: &[f32]) -> proto::Tensor {
-    tensor(name, dims, proto::DataKind::Float, values.iter().flat_map(|v| v.to_le_bytes()).collect())
-}
-
-/// Integers in a row.
-pub fn ints_tensor(name: &str, values: &[i64]) -> proto::Tensor {
-    tensor(name, &[values.len() as i64], proto::DataKind::Int64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
-}
-
-/// Numbers of the kind, row by row, little-endian.
-pub fn tensor(name: &str, dims: &[i64], kind: proto::DataKind, raw_data: Vec<u8>) -> proto::Tensor {
-    proto::Tensor { dims: dims.to_vec(), data_type: kind as i32, name: name.into(), raw_data }
+pub fn ints(name: &str, values: &[i64]) -> Attribute {
+    Attribute { name: name.into(), kind: INTS_ATTRIBUTE, ints: values.to_vec(), ..Attribute::default() }
 }

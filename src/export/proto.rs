@@ -1,173 +1,102 @@
 //! The messages of an ONNX file that are written here, with the field numbers of `onnx.proto` (ONNX 1.12, IR version 8).
 
-use prost::{Enumeration, Message, Oneof};
+use crate::record::messages;
 
-/// A file.
-#[derive(Clone, PartialEq, Message)]
-pub struct Model {
-    #[prost(int64, tag = "1")]
-    pub ir_version: i64,
-    #[prost(message, repeated, tag = "8")]
-    pub opset_import: Vec<OperatorSet>,
-    #[prost(string, tag = "2")]
-    pub producer_name: String,
-    #[prost(string, tag = "3")]
-    pub producer_version: String,
-    #[prost(string, tag = "6")]
-    pub doc_string: String,
-    #[prost(message, optional, tag = "7")]
-    pub graph: Option<Graph>,
-    #[prost(message, repeated, tag = "14")]
-    pub metadata_props: Vec<Entry>,
-}
+/// Kinds of numbers: `TensorProto.DataType`.
+pub const FLOAT: i32 = 1;
+pub const INT64: i32 = 7;
 
-/// Version of the operators; an empty domain is ONNX's own.
-#[derive(Clone, PartialEq, Message)]
-pub struct OperatorSet {
-    #[prost(string, tag = "1")]
-    pub domain: String,
-    #[prost(int64, tag = "2")]
-    pub version: i64,
-}
+/// Kinds of attributes, which say where the value is: `AttributeProto.AttributeType`.
+pub const FLOAT_ATTRIBUTE: i32 = 1;
+pub const INT_ATTRIBUTE: i32 = 2;
+pub const TEXT_ATTRIBUTE: i32 = 3;
+pub const INTS_ATTRIBUTE: i32 = 7;
 
-/// A fact about the model.
-#[derive(Clone, PartialEq, Message)]
-pub struct Entry {
-    #[prost(string, tag = "1")]
-    pub key: String,
-    #[prost(string, tag = "2")]
-    pub value: String,
-}
+messages! {
+    /// A file.
+    Model {
+        ir_version: i64 = (int64, tag = "1"),
+        opset_import: Vec<OperatorSet> = (message, repeated, tag = "8"),
+        producer_name: String = (string, tag = "2"),
+        producer_version: String = (string, tag = "3"),
+        graph: Option<Graph> = (message, optional, tag = "7"),
+        metadata_props: Vec<Entry> = (message, repeated, tag = "14"),
+    }
 
-/// Nodes in the order of their calculation.
-#[derive(Clone, PartialEq, Message)]
-pub struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    pub node: Vec<Node>,
-    #[prost(string, tag = "2")]
-    pub name: String,
-    #[prost(message, repeated, tag = "5")]
-    pub initializer: Vec<Tensor>,
-    #[prost(message, repeated, tag = "11")]
-    pub input: Vec<ValueInfo>,
-    #[prost(message, repeated, tag = "12")]
-    pub output: Vec<ValueInfo>,
-}
+    /// Version of the operators; an empty domain is ONNX's own.
+    OperatorSet {
+        domain: String = (string, tag = "1"),
+        version: i64 = (int64, tag = "2"),
+    }
 
-/// One operator.
-#[derive(Clone, PartialEq, Message)]
-pub struct Node {
-    #[prost(string, repeated, tag = "1")]
-    pub input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    pub output: Vec<String>,
-    #[prost(string, tag = "3")]
-    pub name: String,
-    #[prost(string, tag = "4")]
-    pub op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    pub attribute: Vec<Attribute>,
-}
+    /// A fact about the model.
+    Entry {
+        key: String = (string, tag = "1"),
+        value: String = (string, tag = "2"),
+    }
 
-/// A setting of an operator.
-#[derive(Clone, PartialEq, Message)]
-pub struct Attribute {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(float, optional, tag = "2")]
-    pub f: Option<f32>,
-    #[prost(int64, optional, tag = "3")]
-    pub i: Option<i64>,
-    #[prost(bytes = "vec", optional, tag = "4")]
-    pub s: Option<Vec<u8>>,
-    #[prost(message, optional, tag = "5")]
-    pub t: Option<Tensor>,
-    #[prost(int64, repeated, packed = "false", tag = "8")]
-    pub ints: Vec<i64>,
-    #[prost(enumeration = "AttributeKind", tag = "20")]
-    pub kind: i32,
-}
+    /// Nodes in the order of their calculation.
+    Graph {
+        node: Vec<Node> = (message, repeated, tag = "1"),
+        name: String = (string, tag = "2"),
+        initializer: Vec<Tensor> = (message, repeated, tag = "5"),
+        input: Vec<ValueInfo> = (message, repeated, tag = "11"),
+        output: Vec<ValueInfo> = (message, repeated, tag = "12"),
+    }
 
-/// Which field of an attribute holds its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
-#[repr(i32)]
-pub enum AttributeKind {
-    Undefined = 0,
-    Float = 1,
-    Int = 2,
-    Text = 3,
-    Tensor = 4,
-    Ints = 7,
-}
+    /// One operator.
+    Node {
+        input: Vec<String> = (string, repeated, tag = "1"),
+        output: Vec<String> = (string, repeated, tag = "2"),
+        name: String = (string, tag = "3"),
+        op_type: String = (string, tag = "4"),
+        attribute: Vec<Attribute> = (message, repeated, tag = "5"),
+    }
 
-/// Numbers, little-endian.
-#[derive(Clone, PartialEq, Message)]
-pub struct Tensor {
-    #[prost(int64, repeated, packed = "false", tag = "1")]
-    pub dims: Vec<i64>,
-    #[prost(enumeration = "DataKind", tag = "2")]
-    pub data_type: i32,
-    #[prost(string, tag = "8")]
-    pub name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    pub raw_data: Vec<u8>,
-}
+    /// A setting of an operator.
+    Attribute {
+        name: String = (string, tag = "1"),
+        f: Option<f32> = (float, optional, tag = "2"),
+        i: Option<i64> = (int64, optional, tag = "3"),
+        s: Option<Vec<u8>> = (bytes = "vec", optional, tag = "4"),
+        ints: Vec<i64> = (int64, repeated, packed = "false", tag = "8"),
+        kind: i32 = (int32, tag = "20"),
+    }
 
-/// Kind of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
-#[repr(i32)]
-pub enum DataKind {
-    Undefined = 0,
-    Float = 1,
-    Int64 = 7,
-}
+    /// Numbers, little-endian.
+    Tensor {
+        dims: Vec<i64> = (int64, repeated, packed = "false", tag = "1"),
+        data_type: i32 = (int32, tag = "2"),
+        name: String = (string, tag = "8"),
+        raw_data: Vec<u8> = (bytes = "vec", tag = "9"),
+    }
 
-/// An input or output.
-#[derive(Clone, PartialEq, Message)]
-pub struct ValueInfo {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(message, optional, tag = "2")]
-    pub value: Option<ValueKind>,
-    #[prost(string, tag = "3")]
-    pub doc_string: String,
-}
+    /// An input or output.
+    ValueInfo {
+        name: String = (string, tag = "1"),
+        value: Option<ValueKind> = (message, optional, tag = "2"),
+        doc_string: String = (string, tag = "3"),
+    }
 
-/// What kind of value: here always a tensor.
-#[derive(Clone, PartialEq, Message)]
-pub struct ValueKind {
-    #[prost(message, optional, tag = "1")]
-    pub tensor: Option<TensorKind>,
-}
+    /// What kind of value: here always a tensor.
+    ValueKind {
+        tensor: Option<TensorKind> = (message, optional, tag = "1"),
+    }
 
-/// Kind and shape of a tensor.
-#[derive(Clone, PartialEq, Message)]
-pub struct TensorKind {
-    #[prost(enumeration = "DataKind", tag = "1")]
-    pub elem_type: i32,
-    #[prost(message, optional, tag = "2")]
-    pub shape: Option<Shape>,
-}
+    /// Kind and shape of a tensor.
+    TensorKind {
+        elem_type: i32 = (int32, tag = "1"),
+        shape: Option<Shape> = (message, optional, tag = "2"),
+    }
 
-/// A shape.
-#[derive(Clone, PartialEq, Message)]
-pub struct Shape {
-    #[prost(message, repeated, tag = "1")]
-    pub dim: Vec<Dimension>,
-}
+    /// A shape.
+    Shape {
+        dim: Vec<Dimension> = (message, repeated, tag = "1"),
+    }
 
-/// A size, or a name for one that is free.
-#[derive(Clone, PartialEq, Message)]
-pub struct Dimension {
-    #[prost(oneof = "Size", tags = "1, 2")]
-    pub size: Option<Size>,
-}
-
-/// A size, or a name for one that is free.
-#[derive(Clone, PartialEq, Oneof)]
-pub enum Size {
-    #[prost(int64, tag = "1")]
-    Fixed(i64),
-    #[prost(string, tag = "2")]
-    Named(String),
+    /// A size, or else a name for one that is free.
+    Dimension {
+        size: Option<i64> = (int64, optional, tag = "1"),
+        free: Option<String> = (string, optional, tag = "2"),
+    }
 }

@@ -4,7 +4,7 @@
 //! damaged one is seen by its name; two generations are kept. The plain part of the state is JSON in the metadata.
 
 use super::atomic::{remove_temporaries, sync_folder, write_atomic};
-use crate::error::{Error, Result, usage};
+use crate::error::{Error, Result, input, usage};
 use crate::units::hex;
 pub use safetensors::Dtype;
 use safetensors::SafeTensors;
@@ -21,7 +21,7 @@ const STATE: &str = "state";
 /// End of the names of checkpoints.
 const SUFFIX: &str = ".safetensors";
 /// What a damaged checkpoint's name gets, so that it no longer counts as a generation.
-const DAMAGED: &str = ".damaged";
+const DAMAGED: &str = "damaged";
 
 /// Kinds of numbers that tensors have here.
 const KINDS: [Dtype; 5] = [Dtype::F32, Dtype::F64, Dtype::I64, Dtype::U8, Dtype::BOOL];
@@ -92,25 +92,23 @@ impl Checkpoints {
         for generation in self.generations()?.into_iter().rev() {
             match generation.open() {
                 Ok(checkpoint) => return Ok((Some(checkpoint), self.set_aside(&damaged))),
-                Err(what) => damaged.push((generation, what)),
+                Err(what) => damaged.push((generation.path, what)),
             }
         }
         if damaged.is_empty() {
             return Ok((None, Vec::new()));
         }
-        let names: Vec<String> = damaged.iter().map(|(g, what)| format!("{}: {what}", g.name())).collect();
-        let what =
-            format!("no checkpoint is sound ({}); restore one from a copy, or start the run anew in another folder", names.join("; "));
-        Err(Error::input(&self.folder, what))
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let all: Vec<String> = damaged.iter().map(|(path, what)| format!("{}: {what}", name(path))).collect();
+        let advice = "restore one from a copy, or start the run anew in another folder";
+        Err(input!(&self.folder, "no checkpoint is sound ({}); {advice}", all.join("; ")))
     }
 
     /// Renames damaged generations; one that cannot be renamed stays, which costs no more than a later fallback.
-    fn set_aside(&self, damaged: &[(Generation, String)]) -> Vec<String> {
-        let notice = |(generation, what): &(Generation, String)| {
-            let mut aside = generation.path.clone().into_os_string();
-            aside.push(DAMAGED);
-            let _ = std::fs::rename(&generation.path, aside).and_then(|()| sync_folder(&self.folder));
-            format!("{}: damaged ({what}), set aside; an earlier checkpoint is used", generation.path.display())
+    fn set_aside(&self, damaged: &[(PathBuf, String)]) -> Vec<String> {
+        let notice = |(path, what): &(PathBuf, String)| {
+            let _ = std::fs::rename(path, path.with_added_extension(DAMAGED)).and_then(|()| sync_folder(&self.folder));
+            format!("{}: damaged ({what}), set aside; an earlier checkpoint is used", path.display())
         };
         damaged.iter().map(notice).collect()
     }
@@ -118,10 +116,8 @@ impl Checkpoints {
     /// All generations, oldest first.
     fn generations(&self) -> Result<Vec<Generation>> {
         let reading = |e: std::io::Error| Error::reading(&self.folder, &e);
-        let mut all = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(reading)? {
-            all.extend(Generation::of(entry.map_err(reading)?.path()));
-        }
+        let entries = std::fs::read_dir(&self.folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(reading)?;
+        let mut all: Vec<Generation> = entries.into_iter().filter_map(|entry| Generation::of(entry.path())).collect();
         all.sort_by_key(|g| g.number);
         Ok(all)
     }
@@ -139,10 +135,6 @@ impl Generation {
         let (number, digest) = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.split_once('-')?;
         let (number, digest) = (number.parse().ok()?, digest.to_string());
         Some(Self { number, digest, path })
-    }
-
-    fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn open(&self) -> std::result::Result<Checkpoint, String> {
@@ -187,9 +179,8 @@ fn encode(blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>
         if !names.insert(blob.name.as_str()) {
             return Err(usage!("two tensors of one file are named '{}'", blob.name));
         }
-        let view = TensorView::new(blob.dtype, blob.shape.clone(), &blob.bytes)
-            .map_err(|e| usage!("tensor '{}' cannot be stored: {e}", blob.name))?;
-        views.push((blob.name.as_str(), view));
+        let view = TensorView::new(blob.dtype, blob.shape.clone(), &blob.bytes);
+        views.push((&blob.name, view.map_err(|e| usage!("tensor '{}' cannot be stored: {e}", blob.name))?));
     }
     let unordered: HashMap<String, String> = metadata.clone().into_iter().collect();
     let bytes = safetensors::serialize(views, Some(unordered)).map_err(|e| usage!("tensors cannot be stored: {e}"))?;
@@ -213,20 +204,17 @@ fn decode(bytes: &[u8]) -> std::result::Result<(Vec<Blob>, BTreeMap<String, Stri
     let broken = |e: safetensors::SafeTensorError| format!("not a whole safetensors file: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let mut blobs = Vec::with_capacity(tensors.len());
-    for name in header.offset_keys() {
-        blobs.push(blob(&name, &tensors.tensor(&name).map_err(broken)?)?);
-    }
+    let blob = |name: String| {
+        let view = tensors.tensor(&name).map_err(broken)?;
+        let dtype = view.dtype();
+        if !KINDS.contains(&dtype) {
+            return Err(format!("tensor '{name}' has numbers of the kind {dtype:?}, which naslab does not use"));
+        }
+        Ok(Blob { name, dtype, shape: view.shape().to_vec(), bytes: view.data().to_vec() })
+    };
+    let blobs = header.offset_keys().into_iter().map(blob).collect::<std::result::Result<_, _>>()?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((blobs, metadata))
-}
-
-fn blob(name: &str, view: &TensorView) -> std::result::Result<Blob, String> {
-    let dtype = view.dtype();
-    if !KINDS.contains(&dtype) {
-        return Err(format!("tensor '{name}' has numbers of the kind {dtype:?}, which naslab does not use"));
-    }
-    Ok(Blob { name: name.to_string(), dtype, shape: view.shape().to_vec(), bytes: view.data().to_vec() })
 }
 
 #[cfg(test)]

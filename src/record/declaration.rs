@@ -86,18 +86,9 @@ pub enum Shape {
 
 /// SHA-256 (hexadecimal) of settings; the order of keys means nothing.
 pub fn settings_digest(settings: &Value) -> String {
-    hex(&Sha256::digest(sorted(settings).to_string().as_bytes()))
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let in_order: BTreeMap<&String, Value> = map.iter().map(|(key, value)| (key, sorted(value))).collect();
-            in_order.into_iter().map(|(key, value)| (key.clone(), value)).collect()
-        }
-        Value::Array(list) => list.iter().map(sorted).collect(),
-        plain => plain.clone(),
-    }
+    let mut sorted = settings.clone();
+    sorted.sort_all_objects();
+    hex(&Sha256::digest(sorted.to_string().as_bytes()))
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl EventLog {
         let content = parse(path)?;
         let open = || {
             let file = OpenOptions::new().append(true).open(path)?;
-            if content.torn {
+            if content.torn.is_some() {
                 file.set_len(content.length)?;
                 file.sync_all()?;
             }
@@ -79,28 +79,18 @@ impl EventLog {
         let file = open().map_err(|e: std::io::Error| Error::writing(path, &e))?;
         let next = content.events.len() as u64;
         let log = Self { path: path.to_path_buf(), file, length: content.length, next, torn: false };
-        Ok((log, content.events, content.notices))
+        Ok((log, content.events, content.torn.into_iter().collect()))
     }
 
-    /// Appends an event and returns its number. A figure in `extra` that is not finite is left out, as one that was not
-    /// measured; an optional figure that is not finite reads back as `None`.
+    /// Appends an event that happened at `time`, which the log holds in milliseconds, and returns its number. A figure in `extra` that is not finite is left
+    /// out, as one that was not measured; an optional figure that is not finite reads back as `None`.
     ///
     /// # Errors
     /// [`Error::Resource`] for a failed write, after which the log is as before; [`Error::Usage`], and nothing is written, for
     /// an event that would not read back because a figure that must be there is NaN or infinite.
-    pub fn append(&mut self, event: &Event) -> Result<u64> {
-        self.append_at(jiff::Timestamp::now(), event)
-    }
-
-    /// Appends an event that happened at `time`, which the log holds in milliseconds; otherwise as [`EventLog::append`].
-    ///
-    /// # Errors
-    /// As [`EventLog::append`].
     pub fn append_at(&mut self, time: jiff::Timestamp, event: &Event) -> Result<u64> {
         let line = render(self.next, time, &text_of(event)?);
-        if let Err(e) = self.write_line(line.as_bytes()) {
-            return Err(Error::writing(&self.path, &e));
-        }
+        self.write_line(line.as_bytes()).map_err(|e| Error::writing(&self.path, &e))?;
         self.length += line.len() as u64;
         self.next += 1;
         Ok(self.next - 1)
@@ -137,7 +127,7 @@ impl EventLog {
 /// # Errors
 /// [`Error::Input`] with line and byte for damage other than a torn last line.
 pub fn read(path: &Path) -> Result<(Vec<StoredEvent>, Vec<String>)> {
-    parse(path).map(|content| (content.events, content.notices))
+    parse(path).map(|content| (content.events, content.torn.into_iter().collect()))
 }
 
 /// The JSON text of an event that is sure to read back.
@@ -164,8 +154,8 @@ struct Content {
     events: Vec<StoredEvent>,
     /// Bytes of whole lines.
     length: u64,
-    torn: bool,
-    notices: Vec<String>,
+    /// What a user should know of a torn line after them.
+    torn: Option<String>,
 }
 
 /// Why a line cannot be used.
@@ -178,46 +168,31 @@ enum Fault {
 
 fn parse(path: &Path) -> Result<Content> {
     let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
-    let mut content = Content { events: Vec::new(), length: 0, torn: false, notices: Vec::new() };
-    let mut at = 0;
+    let mut content = Content { events: Vec::new(), length: 0, torn: None };
     for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let n = content.events.len() as u64;
-        let last = at + line.len() == bytes.len();
-        let parsed = match line.strip_suffix(b"\n") {
-            Some(text) => parse_line(text, n),
-            None => Err(Fault::Damaged("the line has no end".into())),
-        };
-        match parsed {
+        let (n, at, length) = (content.events.len() as u64, content.length, line.len());
+        let last = at as usize + length == bytes.len();
+        match parse_line(line, n) {
             Ok(event) => content.events.push(event),
             Err(Fault::Damaged(what)) if last && is_one_line(line) => {
-                content.torn = true;
-                content.notices.push(torn_notice(path, at, line.len(), &what));
+                let left_out = format!("a torn last line of {length} bytes at byte {at} is left out ({what})");
+                content.torn = Some(format!("{}: {left_out}; everything before it is sound", path.display()));
                 break;
             }
-            Err(Fault::Damaged(what)) => return Err(damage(path, n + 1, at, &what)),
+            Err(Fault::Damaged(what)) => {
+                let advice = "restore it from a copy, or start the run anew in another folder";
+                return Err(input!(path, "line {}, byte {at}: {what}; the log is damaged here and was not changed: {advice}", n + 1));
+            }
             Err(Fault::Foreign(what)) => return Err(input!(path, "line {}, byte {at}: {what}", n + 1)),
         }
-        at += line.len();
+        content.length += length as u64;
     }
-    content.length = at as u64;
     Ok(content)
 }
 
 /// False for two lines whose separator was damaged: then more than a torn tail is at stake.
 fn is_one_line(line: &[u8]) -> bool {
     !line.windows(LINE_START.len()).skip(1).any(|w| w == LINE_START)
-}
-
-fn torn_notice(path: &Path, at: usize, length: usize, what: &str) -> String {
-    format!("{}: a torn last line of {length} bytes at byte {at} is left out ({what}); everything before it is sound", path.display())
-}
-
-fn damage(path: &Path, line: u64, at: usize, what: &str) -> Error {
-    input!(
-        path,
-        "line {line}, byte {at}: {what}; the log is damaged here and was not changed: restore it from a copy, \
-             or start the run anew in another folder"
-    )
 }
 
 #[derive(Deserialize)]
@@ -233,7 +208,13 @@ struct Line<'a> {
 }
 
 fn parse_line(line: &[u8], expected: u64) -> std::result::Result<StoredEvent, Fault> {
-    check_version(line)?;
+    let line = line.strip_suffix(b"\n").ok_or_else(|| Fault::Damaged("the line has no end".into()))?;
+    // A line of another version may have other fields, so this is looked at first. What is no line at all is found out next.
+    let other = if line.starts_with(LINE_START) { Value::Null } else { serde_json::from_slice(line).unwrap_or_default() };
+    if let Some(v) = other["v"].as_u64().filter(|v| *v != VERSION) {
+        let what = format!("event lines of version {v}, this naslab reads {VERSION}; use the naslab that wrote them");
+        return Err(Fault::Foreign(what));
+    }
     let parsed: Line = serde_json::from_slice(line).map_err(|e| Fault::Damaged(format!("not a whole event line: {e}")))?;
     let text = parsed.event.get();
     let crc = format!("{:08x}", crc32fast::hash(text.as_bytes()));
@@ -250,27 +231,9 @@ fn parse_line(line: &[u8], expected: u64) -> std::result::Result<StoredEvent, Fa
     Ok(StoredEvent { n: parsed.n, time: parsed.t, event })
 }
 
-/// A line of another version may have other fields, so this is looked at first.
-fn check_version(line: &[u8]) -> std::result::Result<(), Fault> {
-    #[derive(Deserialize)]
-    struct Head {
-        v: u64,
-    }
-    match serde_json::from_slice::<Head>(line) {
-        Ok(Head { v }) if v != VERSION => {
-            Err(Fault::Foreign(format!("event lines of version {v}, this naslab reads {VERSION}; use the naslab that wrote them")))
-        }
-        // What is no line at all is found out next.
-        _ => Ok(()),
-    }
-}
-
 fn unknown(text: &str, n: u64, e: &serde_json::Error) -> Fault {
-    #[derive(Deserialize)]
-    struct Tag {
-        kind: String,
-    }
-    let kind = serde_json::from_str::<Tag>(text).map_or_else(|_| "without a kind".into(), |t| format!("of kind '{}'", t.kind));
+    let event: Value = serde_json::from_str(text).unwrap_or_default();
+    let kind = event["kind"].as_str().map_or_else(|| "without a kind".into(), |kind| format!("of kind '{kind}'"));
     Fault::Foreign(format!("event number {n} {kind} is not known to this naslab ({e}); use the naslab that wrote it"))
 }
 
@@ -306,7 +269,7 @@ mod tests {
     fn optional_and_extra_figures_that_are_not_finite_read_back_as_missing() {
         let (_folder, path) = log();
         let mut log = EventLog::create(&path).unwrap();
-        log.append(&progress(0, 1.0, Some(f64::NAN), &[("a", f64::INFINITY), ("b", 2.0)])).unwrap();
+        log.append_at(jiff::Timestamp::now(), &progress(0, 1.0, Some(f64::NAN), &[("a", f64::INFINITY), ("b", 2.0)])).unwrap();
         assert_eq!(read(&path).unwrap().0[0].event, progress(0, 1.0, None, &[("b", 2.0)]));
     }
 
@@ -314,8 +277,8 @@ mod tests {
     fn an_event_that_would_not_read_back_is_refused_and_the_log_goes_on() {
         let (_folder, path) = log();
         let mut log = EventLog::create(&path).unwrap();
-        assert_eq!(log.append(&progress(0, f64::NAN, None, &[])).unwrap_err().exit_code(), 2);
-        assert_eq!(log.append(&progress(1, 1.0, None, &[])).unwrap(), 0);
+        assert_eq!(log.append_at(jiff::Timestamp::now(), &progress(0, f64::NAN, None, &[])).unwrap_err().exit_code(), 2);
+        assert_eq!(log.append_at(jiff::Timestamp::now(), &progress(1, 1.0, None, &[])).unwrap(), 0);
         assert_eq!(read(&path).unwrap().0.len(), 1);
     }
 

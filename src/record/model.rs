@@ -155,75 +155,64 @@ pub struct Normalisation {
     pub std: Vec<f64>,
 }
 
-/// The parts of a run. Their times add up to the run's wall time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Finding candidate architectures.
-    Search,
-    /// Choosing one among the candidates.
-    Select,
-    /// Training the chosen one from scratch.
-    Retrain,
-    /// Scoring it once on the test split.
-    Test,
-    /// Everything else: opening data, writing records and checkpoints.
-    #[default]
-    Overhead,
+/// An enum, and what each of its variants is called.
+macro_rules! worded {
+    ($(#[$about:meta])* $name:ident, $(#[$called:meta])* $words:ident { $($(#[$of:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$of])* $variant,)+ }
+
+        impl $name {
+            $(#[$called])*
+            pub fn $words(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
 }
 
-impl Phase {
-    /// All phases in the order of a run.
-    pub const ALL: [Self; 5] = [Self::Search, Self::Select, Self::Retrain, Self::Test, Self::Overhead];
-
-    /// `search`, `select`, `retrain`, `test` or `overhead`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Search => "search",
-            Self::Select => "select",
-            Self::Retrain => "retrain",
-            Self::Test => "test",
-            Self::Overhead => "overhead",
-        }
+worded! {
+    /// The parts of a run. Their times add up to the run's wall time.
+    Phase,
+    /// As it is recorded.
+    name {
+        /// Finding candidate architectures.
+        Search => "search",
+        /// Choosing one among the candidates.
+        Select => "select",
+        /// Training the chosen one from scratch.
+        Retrain => "retrain",
+        /// Scoring it once on the test split.
+        Test => "test",
+        /// Everything else: opening data, writing records and checkpoints.
+        #[default]
+        Overhead => "overhead",
     }
 }
 
-/// Why a phase or a trial ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// It did all it was set to do.
-    Completed,
-    /// The device-time budget was used up.
-    BudgetReached,
-    /// The limit on trials was reached.
-    TrialLimit,
-    /// Every architecture of the space was tried.
-    SpaceExhausted,
-    /// The loss became NaN or infinite.
-    Diverged,
-    /// libtorch gave up on it.
-    Failed,
-    /// Host or device memory ran out, or the memory limit was passed.
-    OutOfMemory,
-    /// A signal stopped it, or the process died; a later attempt goes on. So is what has not ended yet.
-    #[default]
-    Interrupted,
-}
-
-impl EndReason {
+worded! {
+    /// Why a phase or a trial ended.
+    EndReason,
     /// The reason in words, as tables print it.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::BudgetReached => "budget reached",
-            Self::TrialLimit => "trial limit reached",
-            Self::SpaceExhausted => "space exhausted",
-            Self::Diverged => "diverged",
-            Self::Failed => "failed",
-            Self::OutOfMemory => "out of memory",
-            Self::Interrupted => "interrupted",
-        }
+    words {
+        /// It did all it was set to do.
+        Completed => "completed",
+        /// The device-time budget was used up.
+        BudgetReached => "budget reached",
+        /// The limit on trials was reached.
+        TrialLimit => "trial limit reached",
+        /// Every architecture of the space was tried.
+        SpaceExhausted => "space exhausted",
+        /// The loss became NaN or infinite.
+        Diverged => "diverged",
+        /// libtorch gave up on it.
+        Failed => "failed",
+        /// Host or device memory ran out, or the memory limit was passed.
+        OutOfMemory => "out of memory",
+        /// A signal stopped it, or the process died; a later attempt goes on. So is what has not ended yet.
+        #[default]
+        Interrupted => "interrupted",
     }
 }
 

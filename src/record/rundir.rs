@@ -8,18 +8,15 @@ use crate::error::{Error, Result, input, usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
-const EVENTS: &str = "events.jsonl";
 const FINDING: &str = "finding.json";
 const RESULT: &str = "result.json";
 const LEDGER: &str = "ledger.json";
 const WEIGHTS: &str = "weights.safetensors";
 const EXAMPLES: &str = "examples.safetensors";
-const CHECKPOINT: &str = "checkpoint";
-const TENSORBOARD: &str = "tensorboard";
 const LOCK: &str = "lock";
 
 /// A run on disk. Readers just open it; who writes holds its lock, which goes with this value or with the process.
@@ -79,20 +76,18 @@ impl RunDir {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(writing)?;
         match file.try_lock() {
             Ok(()) => (),
-            Err(TryLockError::WouldBlock) => return Err(self.busy(&mut file)),
+            Err(TryLockError::WouldBlock) => {
+                let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+                let pid = pid.map_or_else(|| "unknown".to_string(), |p| p.to_string());
+                let shown = self.path.display();
+                return Err(usage!("{shown}: another naslab process works on this run (pid {pid}); wait for it to end, or stop it"));
+            }
             Err(TryLockError::Error(e)) => return Err(writing(e)),
         }
         // The number is for messages only, so a full disk is no reason to stop here.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
         self.lock = Some(file);
         Ok(self)
-    }
-
-    fn busy(&self, file: &mut File) -> Error {
-        let mut text = String::new();
-        let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
-        let pid = pid.map_or_else(|| "unknown".to_string(), |p| p.to_string());
-        usage!("{}: another naslab process works on this run (pid {pid}); wait for it to end, or stop it", self.path.display())
     }
 
     /// The folder.
@@ -102,7 +97,7 @@ impl RunDir {
 
     /// Where the event log is.
     pub fn events_path(&self) -> PathBuf {
-        self.path.join(EVENTS)
+        self.path.join("events.jsonl")
     }
 
     /// Where the weights of the retrained network are.
@@ -112,12 +107,12 @@ impl RunDir {
 
     /// Folder of TensorBoard's event file.
     pub fn tensorboard_path(&self) -> PathBuf {
-        self.path.join(TENSORBOARD)
+        self.path.join("tensorboard")
     }
 
     /// The run's checkpoints.
     pub fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::new(self.path.join(CHECKPOINT))
+        Checkpoints::new(self.path.join("checkpoint"))
     }
 
     /// The manifest.
@@ -152,11 +147,6 @@ impl RunDir {
         read_json_if(&self.path.join(LEDGER))
     }
 
-    /// True once there is a result.
-    pub fn is_finished(&self) -> bool {
-        self.path.join(RESULT).exists()
-    }
-
     /// Writes the finding.
     ///
     /// # Errors
@@ -186,8 +176,7 @@ impl RunDir {
     /// # Errors
     /// As [`write_safetensors`].
     pub fn write_weights(&self, blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<()> {
-        debug_assert!(self.lock.is_some(), "only who holds the lock may write");
-        write_safetensors(&self.weights_path(), blobs, metadata)
+        write_safetensors(&self.writable(WEIGHTS), blobs, metadata)
     }
 
     /// Test slices with what was predicted; none if the run has none.
@@ -203,13 +192,16 @@ impl RunDir {
     /// # Errors
     /// As [`write_examples`].
     pub fn write_examples(&self, examples: &[Example]) -> Result<()> {
-        debug_assert!(self.lock.is_some(), "only who holds the lock may write");
-        write_examples(&self.path.join(EXAMPLES), examples)
+        write_examples(&self.writable(EXAMPLES), examples)
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        write_json(&self.writable(name), value)
+    }
+
+    fn writable(&self, name: &str) -> PathBuf {
         debug_assert!(self.lock.is_some(), "only who holds the lock may write");
-        write_json(&self.path.join(name), value)
+        self.path.join(name)
     }
 }
 

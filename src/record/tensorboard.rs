@@ -5,7 +5,8 @@
 
 use super::model::{EndReason, Manifest, RunResult};
 use super::tfrecord::{numbers, text, version};
-use super::{Event, StoredEvent, TrialRecord};
+use super::{Event, StoredEvent};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Result, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -71,10 +72,10 @@ impl Board {
     /// # Errors
     /// As [`Board::add`].
     pub fn finish(&mut self, result: &RunResult) -> Result<()> {
-        let figures = [("search_score", result.search_score), ("select_score", result.select_score), ("final_score", result.final_score)];
-        let figures = figures.into_iter().chain([("final_loss", result.final_loss), ("parameters", Some(result.parameters as f64))]);
-        let figures: Vec<(String, f64)> = figures.filter_map(|(name, figure)| Some((format!("result/{name}"), figure?))).collect();
-        let records = [text(self.last, "result", &block(result)), numbers(self.last, 0, &finite(figures))];
+        let scores = [("search_score", result.search_score), ("select_score", result.select_score), ("final_score", result.final_score)];
+        let others = [("final_loss", result.final_loss), ("parameters", Some(result.parameters as f64))];
+        let figures = figures(|name| format!("result/{name}"), &[&scores[..], &others].concat(), &BTreeMap::new());
+        let records = [text(self.last, "result", &block(result)), numbers(self.last, 0, &figures)];
         self.append(&records.concat())
     }
 
@@ -95,30 +96,25 @@ pub fn scalars(event: &Event) -> (i64, Vec<(String, f64)>) {
         Event::Progress { phase, part, epoch, step, device_seconds, loss, score, extra, .. } => {
             // The curves of several searches stand side by side.
             let tag = |name: &str| if *part == 0 { format!("{}/{name}", phase.name()) } else { format!("{}/{name}/{part}", phase.name()) };
-            let always = [("epoch", *epoch as f64), ("device_seconds", *device_seconds)];
-            let measured = [("loss", *loss), ("score", *score)].into_iter().filter_map(|(name, figure)| Some((name, figure?)));
-            let own = extra.iter().map(|(name, figure)| (name.as_str(), *figure));
-            (*step as i64, finite(always.into_iter().chain(measured).chain(own).map(|(name, figure)| (tag(name), figure)).collect()))
+            let all = [("epoch", Some(*epoch as f64)), ("device_seconds", Some(*device_seconds)), ("loss", *loss), ("score", *score)];
+            (*step as i64, figures(tag, &all, extra))
         }
-        // It is run again.
-        Event::Trial(trial) if trial.end != EndReason::Interrupted => (trial.id as i64, finite(of_trial(trial))),
+        // One that was interrupted is run again.
+        Event::Trial(trial) if trial.end != EndReason::Interrupted => {
+            let tag = |name: &str| format!("{}_trial/{name}", trial.phase.name());
+            let measured = [("score", trial.score), ("loss", trial.loss), ("parameters", trial.parameters.map(|n| n as f64))];
+            let times = [("device_seconds", Some(trial.device_seconds)), ("spent_seconds", Some(trial.spent_seconds))];
+            (trial.id as i64, figures(tag, &[&measured[..], &times].concat(), &trial.proxies))
+        }
         _ => (0, Vec::new()),
     }
 }
 
-fn of_trial(trial: &TrialRecord) -> Vec<(String, f64)> {
-    let optional = [("score", trial.score), ("loss", trial.loss), ("parameters", trial.parameters.map(|n| n as f64))];
-    let measured = optional.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
-    let times = [("device_seconds", trial.device_seconds), ("spent_seconds", trial.spent_seconds)];
-    let proxies = trial.proxies.iter().map(|(name, figure)| (name.as_str(), *figure));
-    let tag = |name: &str| format!("{}_trial/{name}", trial.phase.name());
-    measured.chain(times).chain(proxies).map(|(name, figure)| (tag(name), figure)).collect()
-}
-
-fn finite(mut figures: Vec<(String, f64)>) -> Vec<(String, f64)> {
-    // In single precision, as the file has them.
-    figures.retain(|(_, figure)| (*figure as f32).is_finite());
-    figures
+/// Figures by tag; those that are finite in single precision, as the file has them.
+fn figures(tag: impl Fn(&str) -> String, known: &[(&str, Option<f64>)], own: &BTreeMap<String, f64>) -> Vec<(String, f64)> {
+    let own = own.iter().map(|(name, figure)| (name.as_str(), Some(*figure)));
+    let finite = known.iter().copied().chain(own).filter_map(|(name, figure)| Some((name, figure.filter(|f| (*f as f32).is_finite())?)));
+    finite.map(|(name, figure)| (tag(name), figure)).collect()
 }
 
 fn record(time: &str, event: &Event) -> Vec<u8> {
@@ -146,7 +142,6 @@ fn block(value: &impl serde::Serialize) -> String {
 mod tests {
     use super::*;
     use crate::record::Phase;
-    use std::collections::BTreeMap;
 
     fn point(part: u64, loss: f64) -> Event {
         let extra = BTreeMap::from([("alpha_entropy".to_string(), 1.5), ("odd".to_string(), f64::NAN), ("huge".to_string(), 1e300)]);

@@ -1,100 +1,75 @@
 //! TensorBoard's files: records with their length and checksums (TFRecord), each a protocol buffer `Event` (TensorFlow's `event.proto` and
 //! `summary.proto`; only what is written here).
 
-use prost::{Enumeration, Message, Oneof};
+use super::messages;
+use prost::Message;
 
 /// Content of the first record of every file.
 const VERSION: &str = "brain.Event:2";
+/// Kind of a tensor of texts: `DataType.DT_STRING`.
+const TEXT: i32 = 7;
 
-#[derive(Clone, PartialEq, Message)]
-struct Entry {
-    /// Seconds since 1970.
-    #[prost(double, tag = "1")]
-    wall_time: f64,
-    #[prost(int64, tag = "2")]
-    step: i64,
-    #[prost(oneof = "What", tags = "3, 5")]
-    what: Option<What>,
-}
+messages! {
+    /// A record, `wall_time` in seconds since 1970.
+    Entry {
+        wall_time: f64 = (double, tag = "1"),
+        step: i64 = (int64, tag = "2"),
+        file_version: Option<String> = (string, optional, tag = "3"),
+        summary: Option<Summary> = (message, optional, tag = "5"),
+    }
 
-#[derive(Clone, PartialEq, Oneof)]
-enum What {
-    #[prost(string, tag = "3")]
-    FileVersion(String),
-    #[prost(message, tag = "5")]
-    Summary(Summary),
-}
+    /// Values by tag.
+    Summary {
+        value: Vec<Value> = (message, repeated, tag = "1"),
+    }
 
-#[derive(Clone, PartialEq, Message)]
-struct Summary {
-    #[prost(message, repeated, tag = "1")]
-    value: Vec<Value>,
-}
+    /// A number, which is present also where it is 0, or something else.
+    Value {
+        tag: String = (string, tag = "1"),
+        simple_value: Option<f32> = (float, optional, tag = "2"),
+        tensor: Option<Tensor> = (message, optional, tag = "8"),
+        metadata: Option<Metadata> = (message, optional, tag = "9"),
+    }
 
-#[derive(Clone, PartialEq, Message)]
-struct Value {
-    #[prost(string, tag = "1")]
-    tag: String,
-    /// Present, also where it is 0.
-    #[prost(float, optional, tag = "2")]
-    simple_value: Option<f32>,
-    #[prost(message, optional, tag = "8")]
-    tensor: Option<Tensor>,
-    #[prost(message, optional, tag = "9")]
-    metadata: Option<Metadata>,
-}
+    /// Texts.
+    Tensor {
+        dtype: i32 = (int32, tag = "1"),
+        tensor_shape: Option<Shape> = (message, optional, tag = "2"),
+        string_val: Vec<Vec<u8>> = (bytes = "vec", repeated, tag = "8"),
+    }
 
-#[derive(Clone, PartialEq, Message)]
-struct Tensor {
-    #[prost(enumeration = "Kind", tag = "1")]
-    dtype: i32,
-    #[prost(message, optional, tag = "2")]
-    tensor_shape: Option<Shape>,
-    #[prost(bytes = "vec", repeated, tag = "8")]
-    string_val: Vec<Vec<u8>>,
-}
+    /// Without dimensions: of a single value.
+    Shape {}
 
-/// Without dimensions: of a single value.
-#[derive(Clone, PartialEq, Message)]
-struct Shape {}
+    /// What shows a value.
+    Metadata {
+        plugin_data: Option<Plugin> = (message, optional, tag = "1"),
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
-#[repr(i32)]
-enum Kind {
-    Invalid = 0,
-    Text = 7,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metadata {
-    #[prost(message, optional, tag = "1")]
-    plugin_data: Option<Plugin>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Plugin {
-    #[prost(string, tag = "1")]
-    plugin_name: String,
+    /// A part of TensorBoard.
+    Plugin {
+        plugin_name: String = (string, tag = "1"),
+    }
 }
 
 /// The record that begins a file.
 pub fn version(wall_time: f64) -> Vec<u8> {
-    framed(&Entry { wall_time, step: 0, what: Some(What::FileVersion(VERSION.into())) })
+    framed(&Entry { wall_time, file_version: Some(VERSION.into()), ..Entry::default() })
 }
 
 /// A record of numbers by tag. A file holds them in single precision.
 pub fn numbers(wall_time: f64, step: i64, numbers: &[(String, f64)]) -> Vec<u8> {
-    let value = |(tag, number): &(String, f64)| Value { tag: tag.clone(), simple_value: Some(*number as f32), ..Default::default() };
+    let value = |(tag, number): &(String, f64)| Value { tag: tag.clone(), simple_value: Some(*number as f32), ..Value::default() };
     let summary = Summary { value: numbers.iter().map(value).collect() };
-    framed(&Entry { wall_time, step, what: Some(What::Summary(summary)) })
+    framed(&Entry { wall_time, step, summary: Some(summary), ..Entry::default() })
 }
 
 /// A record of a text, which TensorBoard reads as Markdown.
 pub fn text(wall_time: f64, tag: &str, text: &str) -> Vec<u8> {
-    let tensor = Tensor { dtype: Kind::Text as i32, tensor_shape: Some(Shape {}), string_val: vec![text.as_bytes().to_vec()] };
+    let tensor = Tensor { dtype: TEXT, tensor_shape: Some(Shape {}), string_val: vec![text.as_bytes().to_vec()] };
     let metadata = Metadata { plugin_data: Some(Plugin { plugin_name: "text".into() }) };
     let value = Value { tag: tag.into(), simple_value: None, tensor: Some(tensor), metadata: Some(metadata) };
-    framed(&Entry { wall_time, step: 0, what: Some(What::Summary(Summary { value: vec![value] })) })
+    framed(&Entry { wall_time, summary: Some(Summary { value: vec![value] }), ..Entry::default() })
 }
 
 /// Length, its checksum, content, its checksum.
