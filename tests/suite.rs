@@ -76,7 +76,7 @@ fn a_failure_does_not_stop_the_others_and_a_finished_run_is_not_repeated() {
     let assert = naslab().args(&with_budget).assert().code(3);
     let failed = "1 of 4 runs failed, the reasons are above: nasnet smoke seed 0 ended with exit code 3";
     let table = predicate::str::contains("random nasnet-space").and(predicate::str::contains("nasnet ppo"));
-    assert.stderr(predicate::str::contains(failed).and(predicate::str::contains("[3/4] random smoke seed 1"))).stdout(table);
+    assert.stderr(predicate::str::contains(failed).and(predicate::str::contains("[3/4] random nasnet-space smoke seed 1"))).stdout(table);
     for run in [&first, &third, &fourth] {
         assert!(run.join("result.json").exists(), "{}", run.display());
         assert_eq!(manifest(run).limits.budget_seconds, Some(1800.0), "a quarter of the two hours");
@@ -114,7 +114,10 @@ fn a_suite_that_is_stopped_goes_on_where_it_was() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(143), "{said}");
-    assert!(said.contains("random smoke seed 1 ended with exit code 143; 2 of 4 runs are finished, the same command goes on"), "{said}");
+    assert!(
+        said.contains("random nasnet-space smoke seed 1 ended with exit code 143; 2 of 4 runs are finished, the same command goes on"),
+        "{said}"
+    );
     assert!(is_free(&runs[2]) && !runs[3].exists());
 
     naslab().args(arguments(broken.path())).assert().success();
@@ -139,7 +142,16 @@ fn controls_share_the_budget_and_none_runs_twice() {
     let labels: Vec<&str> = failed.split(": ").nth(2).unwrap().split("; ").filter_map(|f| f.split(" seed").next()).collect();
     assert_eq!(
         labels,
-        ["enas smoke", "nasnet smoke", "amoebanet smoke", "random smoke", "darts smoke", "random smoke", "random smoke", "random smoke"],
+        [
+            "enas smoke",
+            "nasnet smoke",
+            "amoebanet smoke",
+            "random nasnet-space smoke",
+            "darts smoke",
+            "random enas-micro-space smoke",
+            "random amoebanet-space smoke",
+            "random darts-space smoke",
+        ],
         "{said}"
     );
 }

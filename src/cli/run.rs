@@ -7,7 +7,7 @@ use super::suite::{Member, finished, suite};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
 use crate::lab::{CONTROL, Fixed, Method, Order, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
-use crate::record::RunDir;
+use crate::record::{Role, RunDir};
 use crate::reproductions::{METHODS, method};
 use crate::units::SECONDS_PER_DAY;
 use std::path::PathBuf;
@@ -36,10 +36,19 @@ pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
     let limits = settings.shared_by(arms.len() * seeds.len()).limits();
     let planned = |seed: u64, (method, order): &Arm| {
         let order = Order { seed, limits: limits.clone(), ..order.clone() };
-        Planned { method: *method, name: method.card().name.into(), order }
+        Ok(Planned { method: *method, name: name(*method, &order)?, order })
     };
-    let all: Vec<Planned> = seeds.iter().flat_map(|seed| arms.iter().map(|arm| planned(*seed, arm))).collect();
+    let all = seeds.iter().flat_map(|seed| arms.iter().map(|arm| planned(*seed, arm))).collect::<Result<Vec<Planned>>>()?;
     run_all(&all, runs)
+}
+
+/// What a run is called while it goes on: random search by its space, so that controls can be told apart.
+fn name(method: &dyn Method, order: &Order) -> Result<String> {
+    let card = method.card();
+    Ok(match card.role {
+        Role::Control => format!("{} {}", card.name, method.prepare(&order.settings)?.variant),
+        _ => card.name.into(),
+    })
 }
 
 /// The control of every search among `arms`, where it is not among them already.
@@ -100,9 +109,9 @@ pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
 fn member(planned: &Planned, number: usize, of: usize, runs: &Runs) -> Member {
     let Planned { method, name, order } = planned;
     let (preset, seed) = (&order.preset, order.seed);
-    let label = format!("[{number}/{of}] {} {preset} seed {seed}", method.card().name);
-    let work = Work::Run { out: runs.out.clone().into(), output: runs.output.clone(), label };
-    Member { name: format!("{name} {preset} seed {seed}"), plan: MemberPlan::new(*method, order.clone(), work) }
+    let name = format!("{name} {preset} seed {seed}");
+    let work = Work::Run { out: runs.out.clone().into(), output: runs.output.clone(), label: format!("[{number}/{of}] {name}") };
+    Member { name, plan: MemberPlan::new(*method, order.clone(), work) }
 }
 
 /// Makes a run, or the rest of it, in this process, in the directory that `place` gives; a finished one is left as it is. Returns the
