@@ -7,9 +7,7 @@ pub mod mutation;
 pub mod population;
 
 use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings,
-};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings};
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
 use crate::space::{CellPair, NasnetOp, nasnet};
@@ -83,23 +81,15 @@ impl Method for AmoebaNet {
             return refuse(format!("search.identity = {}: must be a probability", search.identity));
         }
         nasnet::check_operations(&search.operations)?;
-        let plan = search.plan();
+        // The best of the history, not of the last population.
+        let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.in_flight), search.keep);
+        let variant = match search.removal {
+            Removal::Oldest => "ageing".into(),
+            Removal::WorstOfSample => "non-ageing".into(),
+        };
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": false }));
-        Ok(Prepared {
-            variant: match search.removal {
-                Removal::Oldest => "ageing".into(),
-                Removal::WorstOfSample => "non-ageing".into(),
-            },
-            protocol,
-            // The best of the history, not of the last population.
-            keep: search.keep as u64,
-            example: nasnet::sample(&search.operations, false, &mut Streams::new(0).rng("example", 0)).into(),
-            space: "amoebanet".into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_trials("amoebanet", region, &plan, search.keep)),
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, move |_| Cycles::new(search.clone())),
-        })
+        let begin = move |_| Cycles::new(search.clone());
+        Ok(Prepared { variant, ..Prepared::by_trials(("amoebanet", region), protocol, plan, begin)? })
     }
 }
 
@@ -134,16 +124,6 @@ impl Cycles {
 }
 
 impl Evolution {
-    fn plan(&self) -> TrialPlan {
-        TrialPlan {
-            trials: self.trials,
-            child: self.child.clone(),
-            section: "search.child",
-            duplicates: self.duplicates,
-            side_by_side: self.in_flight,
-        }
-    }
-
     /// A child that failed enters too, so that the clock of ageing goes on.
     fn member(&self, record: &TrialRecord) -> Member {
         Member { id: record.id, score: record.score.unwrap_or(self.failed_score) }

@@ -8,9 +8,7 @@ pub mod decisions;
 pub mod ppo;
 
 use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings,
-};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings};
 use crate::nn::Weights;
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
@@ -95,25 +93,10 @@ impl Method for NasNet {
             ));
         }
         nasnet::check_operations(&search.operations)?;
-        let plan = TrialPlan {
-            trials: search.trials,
-            child: search.child.clone(),
-            section: "search.child",
-            duplicates: search.duplicates,
-            side_by_side: search.batch as u64,
-        };
+        let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.batch as u64), search.keep);
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": search.stacking }));
-        Ok(Prepared {
-            variant: "ppo".into(),
-            protocol,
-            keep: search.keep as u64,
-            example: nasnet::sample(&search.operations, search.stacking, &mut Streams::new(0).rng("example", 0)).into(),
-            space: "nasnet".into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_trials("nasnet", region, &plan, search.keep)),
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, move |streams| Learner::new(search.clone(), streams)),
-        })
+        let begin = move |streams| Learner::new(search.clone(), streams);
+        Ok(Prepared { variant: "ppo".into(), ..Prepared::by_trials(("nasnet", region), protocol, plan, begin)? })
     }
 }
 

@@ -5,8 +5,8 @@
 
 use crate::error::{Error, Result};
 use crate::lab::{
-    CONTROL, Card, Control, Engine, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least,
-    preset_names, read_settings, resolve_control,
+    CONTROL, Card, Control, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least, preset_names,
+    read_settings, resolve_control,
 };
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
@@ -67,25 +67,10 @@ impl Method for Random {
         let (protocol, search) = (settings.protocol(), settings.search);
         at_least("search.trials", search.trials, 1)?;
         at_least("search.keep", search.keep as u64, 1)?;
-        let example = search.region.sample(&mut Streams::new(0).rng("example", 0))?;
-        let plan = TrialPlan {
-            trials: search.trials,
-            child: search.child.clone(),
-            section: "search.child",
-            duplicates: search.duplicates,
-            side_by_side: u64::MAX,
-        };
-        Ok(Prepared {
-            variant: search.variant(),
-            protocol,
-            keep: search.keep as u64,
-            example,
-            space: search.space,
-            predictions: BTreeMap::new(),
-            control: None,
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, move |_| Draws(search.region.clone())),
-        })
+        let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, u64::MAX), search.keep);
+        let (variant, draws) = (search.variant(), search.region.clone());
+        let prepared = Prepared::by_trials((&search.space, search.region), protocol, plan, move |_| Draws(draws.clone()))?;
+        Ok(Prepared { variant, control: None, ..prepared })
     }
 }
 

@@ -9,8 +9,8 @@ mod settings;
 mod steps;
 
 pub use architect::{Ahead, Order, RADIUS};
-pub use settings::{AlphaSteps, Alternation, WeightSteps};
-pub use steps::{GradientSearch, MakeMixed, engine};
+pub use settings::{AlphaSteps, Alternation, WeightSteps, read};
+pub use steps::{GradientSearch, MakeMixed, prepared};
 
 use crate::nn::{Pass, Table, Weights};
 use crate::space::Architecture;

@@ -2,11 +2,11 @@
 
 use super::{Ahead, Alternation, Mixed, RADIUS};
 use crate::error::Result;
-use crate::lab::{Engine, Lab, Point, Rehearsal, Stepwise};
+use crate::lab::{Engine, Lab, Point, Prepared, Region, Rehearsal, Settings, Stepwise};
 use crate::nn::{Pass, Weights};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::Streams;
-use crate::space::Architecture;
+use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,17 @@ use tch::{Device, Kind, Tensor, no_grad};
 /// From the lab and the random streams of a search to its network.
 pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Send + Sync>;
 
-/// The engine of a method whose search is the alternation of steps on a mixed network.
-pub fn engine(how: Alternation, make: MakeMixed) -> Engine {
+/// A method whose search is the alternation of steps on a mixed network, in a region that reports call by the name beside it.
+///
+/// # Errors
+/// [`crate::error::Error::Usage`], naming the setting at fault.
+pub fn prepared<S>(space: (&str, Region), settings: &Settings<S>, how: Alternation, make: MakeMixed) -> Result<Prepared> {
+    how.check()?;
+    let (variant, augment, searches) = (how.order.name().into(), how.augment.clone(), how.searches);
     let (how, make) = (Arc::new(how), Arc::new(make));
-    Engine::by_steps(move |lab| GradientSearch::new(Arc::clone(&how), Arc::clone(&make), lab, Progress::default()))
+    let engine = Engine::by_steps(move |lab| GradientSearch::new(Arc::clone(&how), Arc::clone(&make), lab, Progress::default()));
+    let check = move |input: InputShape| augment.check("search.augment", input.height, input.width);
+    Ok(Prepared { variant, check: Box::new(check), ..Prepared::by_steps(space, settings, searches, engine)? })
 }
 
 /// Where the whole search stands.

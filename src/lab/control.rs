@@ -7,7 +7,7 @@ use super::settings::{PAPER, Resolved, differences};
 use super::trials::{Policy, TrialPlan};
 use crate::error::{Error, Result};
 use crate::record::{ControlRecord, settings_digest};
-use crate::seed::Rng;
+use crate::seed::{Rng, Streams};
 use crate::space::{self, Architecture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,6 +37,11 @@ impl Region {
     /// [`Error::Usage`] where there is no such space, or its parameters do not fit.
     pub fn sample(&self, rng: &mut Rng) -> Result<Architecture> {
         space::named(&self.space)?.draw(&self.parameters, rng)
+    }
+
+    /// Some architecture of it, always the same.
+    pub(super) fn example(&self) -> Result<Architecture> {
+        self.sample(&mut Streams::new(0).rng("example", 0))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a reproduction offers to the harness: a card, and settings that become a declaration and an engine.
 
-use super::control::Control;
+use super::control::{Control, Region};
 use super::lab::Lab;
 use super::settings::{Resolved, preset_names, resolve};
 use super::steps::Stepwise;
@@ -133,6 +133,46 @@ impl Engine {
 }
 
 impl Prepared {
+    /// A search for one architecture that is like `example`, without a control.
+    pub fn new(space: &str, example: Architecture, protocol: Protocol, engine: Engine) -> Self {
+        Self {
+            variant: String::new(),
+            protocol,
+            keep: 1,
+            example,
+            space: space.into(),
+            predictions: BTreeMap::new(),
+            control: None,
+            check: Box::new(|_| Ok(())),
+            engine,
+        }
+    }
+
+    /// A search by trials of `region`, which reports call `space`; the `keep` best go to the selection phase.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the region is none.
+    pub fn by_trials<P: Proposals + 'static>(
+        (space, region): (&str, Region),
+        protocol: Protocol,
+        (plan, keep): (TrialPlan, usize),
+        begin: impl Fn(Streams) -> P + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let example = region.example()?;
+        let control = Some(Control::of_trials(space, region, &plan, keep));
+        Ok(Self { keep: keep as u64, control, ..Self::new(space, example, protocol, Engine::by_trials(plan, begin)) })
+    }
+
+    /// A search by steps in `region`, which reports call `space`; it returns `keep` candidates at most.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the region is none, or the settings lack the section `control`.
+    pub fn by_steps<S>((space, region): (&str, Region), settings: &Settings<S>, keep: u64, engine: Engine) -> Result<Self> {
+        let example = region.example()?;
+        let control = Some(Control::of_steps(space, region, settings)?);
+        Ok(Self { keep, control, ..Self::new(space, example, settings.protocol(), engine) })
+    }
+
     /// Refuses images that a run of these settings cannot take, before anything is spent.
     ///
     /// # Errors

@@ -70,9 +70,14 @@ pub struct TrialPlan {
 }
 
 impl TrialPlan {
+    /// As many trials as `trials` says, trained as the section `search.child` of the settings says.
+    pub fn of_children(trials: u64, child: &ChildTraining, duplicates: Policy, side_by_side: u64) -> Self {
+        Self { trials, child: child.clone(), section: "search.child", duplicates, side_by_side }
+    }
+
     /// The training of so many candidates.
     pub(super) fn of_selection(candidates: u64, training: &ChildTraining) -> Self {
-        Self { trials: candidates, child: training.clone(), section: "select", duplicates: Policy::Train, side_by_side: candidates }
+        Self { section: "select", ..Self::of_children(candidates, training, Policy::Train, candidates) }
     }
 }
 
