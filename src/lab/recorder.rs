@@ -21,14 +21,16 @@ struct Stored {
 
 /// The records of a run that one attempt adds to.
 pub struct Recorder {
-    run: RunDir,
+    /// The run directory.
+    pub run: RunDir,
     events: EventLog,
     mirror: Mirror,
     /// Points of curves that stand in the log.
-    points: HashSet<(Phase, u64, u64)>,
+    pub points: HashSet<(Phase, u64, u64)>,
     /// Trials that stand in the log.
-    trials: BTreeMap<(Phase, u64), TrialRecord>,
-    carried: Value,
+    pub trials: BTreeMap<(Phase, u64), TrialRecord>,
+    /// What the conductor saved with the checkpoint, or null.
+    pub carried: Value,
     /// What a checkpoint holds, until its stage asks for it.
     resumed: Option<(String, Saved)>,
 }
@@ -65,11 +67,6 @@ impl Recorder {
         Ok((recorder, Past { attempt, rows, wall_seconds, notices, remark }))
     }
 
-    /// The run directory.
-    pub fn run(&self) -> &RunDir {
-        &self.run
-    }
-
     /// Appends an event; the text, if there is one, is for the user.
     pub fn write(&mut self, event: &Event) -> Result<Option<String>> {
         let time = jiff::Timestamp::now();
@@ -81,16 +78,6 @@ impl Recorder {
     pub fn finish(&mut self, result: &RunResult) -> Result<Option<String>> {
         self.run.write_result(result)?;
         Ok(self.mirror.finish(&self.run, result))
-    }
-
-    /// Whether a point of a curve is new.
-    pub fn is_new_point(&mut self, phase: Phase, part: u64, step: u64) -> bool {
-        self.points.insert((phase, part, step))
-    }
-
-    /// The record of trial `id` of `phase`, if it was committed.
-    pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
-        self.trials.get(&(phase, id))
     }
 
     /// Makes a trial safe that was just written.
@@ -107,11 +94,6 @@ impl Recorder {
             *ends.entry(trial.end.words().to_string()).or_default() += 1;
         }
         ends
-    }
-
-    /// What the conductor saved with the checkpoint, or null.
-    pub fn carried(&self) -> &Value {
-        &self.carried
     }
 
     /// Replaces what the conductor saves with every checkpoint.

@@ -181,7 +181,7 @@ fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals) -> Result
 /// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.
 pub(super) fn report(lab: &mut Lab, history: &[TrialRecord], planned: u64, figures: Option<BTreeMap<String, f64>>) -> Result<()> {
     let step = history.last().map_or(0, |t| t.id + 1);
-    lab.show(step, planned);
+    lab.session.show_step(step, planned);
     let Some(extra) = figures else { return Ok(()) };
     let score = history.iter().filter_map(|t| t.score).reduce(f64::max);
     lab.progress(Point { step, score, loss: history.last().and_then(|t| t.loss), extra, ..Point::default() })
@@ -214,6 +214,6 @@ pub fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
 /// Device-seconds of the trials of `plan`, from a few steps of one like `example`.
 pub(super) fn forecast(lab: &Lab, example: &Architecture, plan: &TrialPlan) -> Result<f64> {
     let one = lab.seconds_of_a_child(example, &plan.child)?;
-    let jobs = lab.jobs().min(plan.side_by_side).max(1);
+    let jobs = lab.session.jobs.min(plan.side_by_side).max(1);
     Ok(one * plan.trials.div_ceil(jobs) as f64)
 }

@@ -60,10 +60,10 @@ impl Local {
         Self {
             task: lab.task.share(),
             training: Arc::new(training.clone()),
-            phase: lab.session.phase(),
+            phase: lab.session.ledger.phase(),
             streams: lab.streams,
             device: lab.device,
-            capacity: lab.jobs(),
+            capacity: lab.session.jobs,
             running: 0,
             stop: Stop::default(),
             sender,
