@@ -4,6 +4,7 @@
 //! gradient steps on validation and training images ([`crate::gradient`]); then every node keeps its two strongest sources ([`alpha`]).
 
 pub mod alpha;
+mod blocked;
 pub mod supernet;
 
 use crate::error::Result;
