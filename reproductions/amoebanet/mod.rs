@@ -152,7 +152,7 @@ impl Proposals for Cycles {
     fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
         let newest = history.last().expect("a trial was committed");
         self.present.admit(self.search.member(newest), self.samples.get(&newest.id).map_or(&[], Vec::as_slice));
-        let scores: Vec<f64> = self.present.members().map(|m| m.score).collect();
+        let scores: Vec<f64> = self.present.members.iter().map(|m| m.score).collect();
         Some(BTreeMap::from([
             ("population_mean".to_string(), scores.iter().sum::<f64>() / scores.len() as f64),
             ("population_best".to_string(), scores.iter().copied().fold(0.0, f64::max)),
@@ -228,6 +228,6 @@ mod tests {
         for record in &history(&search, 1) {
             population.admit(search.member(record), &[]);
         }
-        assert!(population.members().all(|m| m.id >= 18));
+        assert!(population.members.iter().all(|m| m.id >= 18));
     }
 }

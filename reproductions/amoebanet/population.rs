@@ -27,7 +27,8 @@ pub enum Removal {
 /// The living, oldest first.
 #[derive(Clone, Debug)]
 pub struct Population {
-    members: VecDeque<Member>,
+    /// In the order of their birth.
+    pub members: VecDeque<Member>,
     size: usize,
     removal: Removal,
 }
@@ -45,11 +46,6 @@ impl Population {
     /// Empty, to be filled up to `size`.
     pub fn new(size: usize, removal: Removal) -> Self {
         Self { members: VecDeque::with_capacity(size + 1), size, removal }
-    }
-
-    /// The living, oldest first.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter()
     }
 
     /// `count` draws with replacement, and the best of them.
@@ -151,7 +147,7 @@ mod tests {
             best = best.max(score);
             population.admit(Member { id, score }, &drawn);
             // The newest may be the best; after the next birth the best is among the old.
-            assert!(population.members().any(|m| m.score == best));
+            assert!(population.members.iter().any(|m| m.score == best));
         }
     }
 

@@ -155,7 +155,8 @@ mod tests {
             let logits = Tensor::zeros([8], (Kind::Double, Device::Cpu));
             let _ = logits.get(k as i64).fill_(50.0);
             let p = logits.softmax(-1, None::<Kind>).unbind(0);
-            let difference = mixed(&ops, &w, &p, &x, true) - op.forward(&w, &x, true);
+            let forward = |op: &Candidate| (!matches!(op, Candidate::Zero { .. })).then(|| op.forward(&w, &x, true));
+            let difference = mixed(&ops, &p, forward) - op.forward(&w, &x, true);
             assert!(difference.abs().max().double_value(&[]) < 1e-6, "{op:?}");
         }
     }

@@ -85,11 +85,7 @@ impl Hypernetwork {
     pub fn weights(&self, rng: &mut Rng, example: &Cell<GhnOp>, device: Device, number: Number) -> Weights {
         let w = Weights::init(&self.table, rng, device, number);
         no_grad(|| {
-            let square = self.features(&w, &self.modules(example, device, number)).square().sum_dim_intlist(
-                [1i64].as_slice(),
-                false,
-                None::<Number>,
-            );
+            let square = self.features(&w, example).square().sum_dim_intlist(1, false, None::<Number>);
             let scale = 1.0 / square.mean(Number::Double).double_value(&[]).sqrt();
             for branch in &self.branches {
                 let _ = w[branch.weight].shallow_clone().g_mul_scalar_(scale);
@@ -103,21 +99,12 @@ impl Hypernetwork {
         GhnNetwork::declare(cell, self.input, self.size, false)
     }
 
-    /// Stem, block and head; the stack repeats the second.
-    fn modules(&self, cell: &Cell<GhnOp>, device: Device, number: Number) -> [Prepared; 3] {
-        [Graph::single(Kind::Stem), Graph::of_block(cell), Graph::single(Kind::Head)]
-            .map(|graph| self.propagation.prepare(&graph, device, number))
-    }
-
-    /// States of all vertices: stem, block after block, head.
-    fn states(&self, w: &Weights, [stem, block, head]: &[Prepared; 3]) -> Vec<Tensor> {
-        let chain: Vec<&Prepared> = [stem].into_iter().chain(std::iter::repeat_n(block, self.size.cells)).chain([head]).collect();
-        self.propagation.run(w, &chain)
-    }
-
-    /// Hidden features of all vertices, [V, hidden].
-    fn features(&self, w: &Weights, modules: &[Prepared; 3]) -> Tensor {
-        self.hidden.forward(w, &Tensor::cat(&self.states(w, modules), 0)).relu()
+    /// Hidden features of all vertices, [V, hidden]: stem, block after block, head.
+    fn features(&self, w: &Weights, cell: &Cell<GhnOp>) -> Tensor {
+        let prepare = |graph: Graph| self.propagation.prepare(&graph, w.flat().device(), w.flat().kind());
+        let [stem, block, head] = [Graph::single(Kind::Stem), Graph::of_block(cell), Graph::single(Kind::Head)].map(prepare);
+        let chain: Vec<&Prepared> = [&stem].into_iter().chain(std::iter::repeat_n(&block, self.size.cells)).chain([&head]).collect();
+        self.hidden.forward(w, &Tensor::cat(&self.propagation.run(w, &chain), 0)).relu()
     }
 
     /// The weights of the network of `cell`, a function of the hypernetwork's.
@@ -125,8 +112,7 @@ impl Hypernetwork {
     /// # Errors
     /// [`Error::Usage`] naming a weight of the network that no branch gives.
     pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &GhnNetwork) -> Result<Weights> {
-        let (device, number) = (w.flat().device(), w.flat().kind());
-        let features = self.features(w, &self.modules(cell, device, number));
+        let features = self.features(w, cell);
         let kinds = Graph::of_block(cell).kinds;
         let vertices: Vec<(String, Kind)> = [("stem".to_string(), Kind::Stem)]
             .into_iter()
@@ -140,7 +126,7 @@ impl Hypernetwork {
             if mine.is_empty() {
                 continue;
             }
-            let rows = Tensor::from_slice(&mine.iter().map(|v| *v as i64).collect::<Vec<_>>()).to_device(device);
+            let rows = Tensor::from_slice(&mine.iter().map(|v| *v as i64).collect::<Vec<_>>()).to_device(features.device());
             let numbers = features.index_select(0, &rows).linear(&w[branch.weight], Some(&w[branch.bias]));
             for (row, v) in mine.iter().enumerate() {
                 given.insert(format!("{}.{}", vertices[*v].0, branch.tensor), numbers.select(0, row as i64).view(branch.shape.as_slice()));

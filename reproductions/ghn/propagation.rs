@@ -53,14 +53,8 @@ impl Propagation {
         Self {
             embedding: t.param("embedding", &[Kind::ALL.len() as i64, d], Init::Normal(1.0)),
             message: [Linear::declare(t, "message.0", d, d), Linear::declare(t, "message.1", d, d)],
-            gates: t.scope("update", |t| {
-                [
-                    t.param("input.weight", &[3 * d, d], bound),
-                    t.param("hidden.weight", &[3 * d, d], bound),
-                    t.param("input.bias", &[3 * d], bound),
-                    t.param("hidden.bias", &[3 * d], bound),
-                ]
-            }),
+            gates: [("input.weight", &[3 * d, d][..]), ("hidden.weight", &[3 * d, d]), ("input.bias", &[3 * d]), ("hidden.bias", &[3 * d])]
+                .map(|(name, shape)| t.scope("update", |t| t.param(name, shape, bound))),
             settings: settings.clone(),
         }
     }
@@ -82,10 +76,8 @@ impl Propagation {
                 let mut against = Graph::levels(&succs, (0..n).rev());
                 // The last vertex, the only sink, is not updated twice.
                 against.remove(0);
-                (
-                    along.iter().map(|g| sweep(g, &|v| graph.preds[v].clone())).collect(),
-                    against.iter().map(|g| sweep(g, &|v| succs[v].clone())).collect(),
-                )
+                let forward = along.iter().map(|g| sweep(g, &|v| graph.preds[v].clone())).collect();
+                (forward, against.iter().map(|g| sweep(g, &|v| succs[v].clone())).collect())
             }
             Schedule::Synchronous => {
                 let all: Vec<usize> = (0..n).collect();
@@ -119,7 +111,9 @@ impl Propagation {
     }
 
     fn update(&self, w: &Weights, states: &Tensor, sweep: &Sweep, sent: Option<&Tensor>) -> Tensor {
-        let mut received = sweep.reads.matmul(&self.send(w, states));
+        // M of every state.
+        let messages = self.message[1].forward(w, &self.message[0].forward(w, states).relu());
+        let mut received = sweep.reads.matmul(&messages);
         if let Some(sent) = sent {
             received += sweep.inputs.matmul(sent);
         }
@@ -128,13 +122,9 @@ impl Propagation {
         let after = received.gru_cell(&before, wi, wh, Some(bi), Some(bh));
         states.index_copy(0, &sweep.vertices, &after)
     }
-
-    /// M of every state.
-    fn send(&self, w: &Weights, states: &Tensor) -> Tensor {
-        self.message[1].forward(w, &self.message[0].forward(w, states).relu())
-    }
 }
 
+#[cfg(test)]
 impl Prepared {
     /// Vertices that a pass updates.
     pub fn updates(&self) -> i64 {

@@ -16,7 +16,7 @@ use crate::space::{NasnetOp, nasnet};
 use crate::train::Adam;
 use controller::{Controller, Walk};
 use decisions::Decisions;
-use ppo::{Baseline, Ppo};
+use ppo::Ppo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -107,7 +107,8 @@ struct Learner {
     controller: Controller,
     weights: Weights,
     adam: Adam,
-    baseline: Baseline,
+    /// Moving average of the rewards.
+    baseline: Option<f64>,
     /// The children of one update.
     walk: Option<Walk>,
 }
@@ -118,7 +119,7 @@ impl Learner {
         let controller = Controller::declare(&decisions, search.hidden);
         let weights = controller.weights(&mut streams.rng("controller", 0));
         let adam = Adam::new(weights.flat(), search.ppo.learning_rate, BETAS, 0.0);
-        Self { search, decisions, controller, weights, adam, baseline: Baseline::default(), walk: None }
+        Self { search, decisions, controller, weights, adam, baseline: None, walk: None }
     }
 
     /// First trial of the update that `id` belongs to.
@@ -155,7 +156,7 @@ impl Proposals for Learner {
     /// What the controller was like when it drew the trial.
     fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
         let entropy = self.walk.as_ref()?.entropy.mean(Kind::Double).double_value(&[]);
-        let baseline = self.baseline.get().map(|b| ("baseline".to_string(), b));
+        let baseline = self.baseline.map(|b| ("baseline".to_string(), b));
         Some(BTreeMap::from_iter([("controller_entropy".to_string(), entropy)].into_iter().chain(baseline)))
     }
 }
