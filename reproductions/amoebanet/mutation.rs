@@ -5,7 +5,6 @@ use crate::space::{CellPair, NasnetOp, nasnet};
 use rand::RngExt;
 
 /// What may change, and how often.
-#[derive(Clone, Debug)]
 pub struct Mutation<'a> {
     /// Operations to choose from.
     pub ops: &'a [NasnetOp],

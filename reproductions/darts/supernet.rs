@@ -9,7 +9,6 @@ use crate::space::{DartsOp, InputShape};
 use tch::{Kind, Tensor};
 
 /// Stem, mixed cells, global average pooling, linear classifier.
-#[derive(Debug)]
 pub struct Supernet {
     /// What it declares; alpha is not in it.
     pub table: Table,
@@ -18,7 +17,6 @@ pub struct Supernet {
     classifier: Linear,
 }
 
-#[derive(Debug)]
 pub(super) struct MixedCell {
     pub(super) reduction: bool,
     pub(super) preprocess: Preprocess,

@@ -16,7 +16,6 @@ const SOFT_BIAS: [f64; 5] = [10.0, 10.0, 0.0, 0.0, 0.0];
 const NORMAL_BIAS: [f64; 5] = [0.25, 0.25, -0.25, -0.25, -0.25];
 
 /// The declared network.
-#[derive(Clone, Debug)]
 pub struct Controller {
     /// What it declares.
     pub table: Table,
@@ -31,7 +30,6 @@ pub struct Controller {
 }
 
 /// A sampled architecture.
-#[derive(Debug)]
 pub struct Sample {
     /// Its decisions: micro (input, input, operation, operation) a node, macro operation and skip bits a layer.
     pub decisions: Vec<usize>,
@@ -92,7 +90,8 @@ impl Controller {
         };
         let skip_penalty = match self.space {
             Space::Micro { nodes } => {
-                [true, false].map(|normal| walk.cell(nodes, normal));
+                walk.cell(nodes, true);
+                walk.cell(nodes, false);
                 None
             }
             Space::Macro { layers } => Some(walk.layers(layers)),

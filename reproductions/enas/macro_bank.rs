@@ -8,21 +8,18 @@ use crate::nn::{
 use crate::space::{InputShape, MacroNet, MacroOp, enas_macro};
 use tch::Tensor;
 
-#[derive(Clone, Debug)]
 struct Branch {
     /// 1x1 convolution, batch norm; a ReLU follows.
     first: ConvBn,
     second: Second,
 }
 
-#[derive(Clone, Debug)]
 enum Second {
     /// Convolution or depthwise and pointwise, batch norm; a ReLU follows.
     Conv(ConvBn),
     Pool(PoolKind),
 }
 
-#[derive(Clone, Debug)]
 struct Layer {
     branches: Vec<Branch>,
     /// After the skips; layer 0 has none.
@@ -32,7 +29,6 @@ struct Layer {
 }
 
 /// The search network.
-#[derive(Debug)]
 pub struct MacroBank {
     /// What it declares.
     pub table: Table,

@@ -43,7 +43,6 @@ impl Stack {
 /// A side of a node: 3x3 and 5x5, each twice.
 type Side = [[Stack; 2]; 2];
 
-#[derive(Clone, Debug)]
 struct Layer {
     /// Halves the newer input first, in a reduction layer.
     reduce: Option<FactorizedReduce>,
@@ -57,7 +56,6 @@ struct Layer {
 }
 
 /// The search network.
-#[derive(Debug)]
 pub struct MicroBank {
     /// What it declares.
     pub table: Table,

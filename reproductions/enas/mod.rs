@@ -9,8 +9,8 @@ pub mod micro;
 pub mod search;
 pub mod space;
 
-use crate::error::{Error, Result};
-use crate::lab::{Card, Engine, Method, Prepared, Region, Settings, at_least, read_settings};
+use crate::error::Result;
+use crate::lab::{Card, Engine, Method, Prepared, Region, Settings, at_least, at_most, read_settings};
 use crate::record::{Mark, Role, Shape};
 use crate::space::InputShape;
 use crate::task::Augment;
@@ -146,9 +146,7 @@ impl Method for EnasMethod {
         at_least("search.controller.updates", search.controller.updates, 1)?;
         at_least("search.controller.aggregate", search.controller.aggregate, 1)?;
         at_least("search.weights.restart_factor", search.weights.restart_factor, 1)?;
-        if search.epochs > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
-        }
+        at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
         let (space, name, region) = match search.space {
             SpaceName::Micro => (Space::Micro { nodes: search.nodes }, "enas-micro", json!({ "nodes": search.nodes })),
             SpaceName::Macro => {

@@ -171,16 +171,16 @@ impl SharedSearch {
 
     /// The next step of an epoch, of either kind: images trained on, or `None` if the loss is not finite.
     fn step_of_epoch(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
-        let mut images = 0;
-        if self.progress.position < self.steps {
+        let images = if self.progress.position < self.steps {
             if self.progress.position == 0 {
                 self.progress.best.clear();
             }
-            let Some(trained) = self.weight_step(lab) else { return Ok(None) };
-            images = trained;
+            let Some(images) = self.weight_step(lab) else { return Ok(None) };
+            images
         } else {
             self.controller_update(lab);
-        }
+            0
+        };
         self.progress.position += 1;
         if self.progress.position == self.length() {
             self.progress.epoch += 1;
@@ -209,6 +209,11 @@ impl SharedSearch {
         self.progress.scores.clear();
         (self.progress.loss_sum, self.progress.entropy_sum) = (0.0, 0.0);
         Ok(())
+    }
+
+    fn tensors(&self) -> [(&'static str, &Tensor); 5] {
+        let (w, theta, adam) = (self.w.flat(), self.theta.flat(), &self.adam);
+        [("weights", w), ("velocity", &self.sgd.velocity), ("controller", theta), ("mean", &adam.mean), ("square", &adam.square)]
     }
 
     /// Draws child number `number` of those at the end and scores it on one validation batch.
@@ -240,27 +245,13 @@ impl Stepwise for SharedSearch {
     }
 
     fn save(&self) -> Saved {
-        let progress = Progress { adam_steps: self.adam.steps, ..self.progress.clone() };
-        Saved::new(
-            &progress,
-            &[
-                ("weights", self.w.flat()),
-                ("velocity", &self.sgd.velocity),
-                ("controller", self.theta.flat()),
-                ("mean", &self.adam.mean),
-                ("square", &self.adam.square),
-            ],
-        )
+        Saved::new(&Progress { adam_steps: self.adam.steps, ..self.progress.clone() }, &self.tensors())
     }
 
     fn restore(&mut self, _: &Lab, saved: &Saved) -> Result<()> {
         self.progress = saved.progress()?;
         self.adam.steps = self.progress.adam_steps;
-        saved.copy_to("weights", self.w.flat())?;
-        saved.copy_to("velocity", &self.sgd.velocity)?;
-        saved.copy_to("controller", self.theta.flat())?;
-        saved.copy_to("mean", &self.adam.mean)?;
-        saved.copy_to("square", &self.adam.square)
+        self.tensors().into_iter().try_for_each(|(name, tensor)| saved.copy_to(name, tensor))
     }
 
     /// The children that were drawn at the end; of a search that was cut off the best of the last controller phase, or else one draw.

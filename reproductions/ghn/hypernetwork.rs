@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use tch::{Device, Kind as Number, Tensor, no_grad};
 
 /// A linear layer from the hidden features to one tensor of a kind.
-#[derive(Clone, Debug)]
 struct Branch {
     kind: Kind,
     /// Name of the tensor within its vertex.
@@ -24,7 +23,6 @@ struct Branch {
 }
 
 /// The declared hypernetwork.
-#[derive(Debug)]
 pub struct Hypernetwork {
     /// What it declares.
     pub table: Table,

@@ -12,7 +12,7 @@ pub mod search;
 mod tests;
 
 use crate::error::{Error, Result};
-use crate::lab::{Card, ChildTraining, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings};
+use crate::lab::{Card, ChildTraining, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, at_most, read_settings};
 use crate::network;
 use crate::record::{Mark, Role, Shape};
 use crate::space::{InputShape, NetSize};
@@ -135,9 +135,7 @@ impl Method for GhnMethod {
         ] {
             at_least(key, value, least)?;
         }
-        if search.epochs > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
-        }
+        at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
         if let Some(share) = search.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
             return Err(Error::Usage(format!("search.halve_at names {share}: shares of the epochs lie between 0 and 1")));
         }

@@ -16,7 +16,6 @@ pub enum Schedule {
 }
 
 /// What a graph's sweeps need, as tensors.
-#[derive(Debug)]
 pub struct Prepared {
     /// Rows of the embedding, `[V]`.
     kinds: Tensor,
@@ -25,7 +24,6 @@ pub struct Prepared {
 }
 
 /// Vertices that are updated together.
-#[derive(Debug)]
 struct Sweep {
     /// `[L]`
     vertices: Tensor,
@@ -36,7 +34,6 @@ struct Sweep {
 }
 
 /// The declared network: embedding, message M, update U. All vertices, directions, passes and modules share them.
-#[derive(Clone, Debug)]
 pub struct Propagation {
     embedding: ParamId,
     message: [Linear; 2],

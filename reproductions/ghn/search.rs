@@ -281,17 +281,9 @@ impl Stepwise for GraphSearch {
 
 /// Random blocks with what the hypernetwork predicts of them.
 impl Proposals for GraphSearch {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], streams: Streams) -> Trial {
         let architecture = draw(self.s.nodes, streams.child("control", 0).rng("block", id));
         let predicted = self.score(&architecture).expect("blocks of the space have predicted weights");
         Trial { proxies: BTreeMap::from([(PREDICTED.to_string(), predicted)]), ..Trial::sampled(id, architecture) }
-    }
-
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        None
     }
 }

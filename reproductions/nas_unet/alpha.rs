@@ -11,7 +11,6 @@ const SETS: [OpSet; 3] = [OpSet::Down, OpSet::Up, OpSet::Normal];
 
 /// One row of logits an edge in each of three matrices: down [E, 6], up [E, 4], normal [E, 7], the last shared by both cells. An edge
 /// reads the row of the set that it chooses from; the others never have a gradient.
-#[derive(Debug)]
 pub struct Alpha {
     /// Nodes of a cell.
     pub nodes: usize,

@@ -8,9 +8,9 @@
 pub mod alpha;
 pub mod supernet;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gradient::{self, Mixed};
-use crate::lab::{Card, Lab, Method, Prepared, Region, at_least};
+use crate::lab::{Card, Lab, Method, Prepared, Region, at_least, at_most};
 use crate::nn::{Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
@@ -84,9 +84,7 @@ impl Method for NasUnet {
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
         let (settings, how, Size { nodes, channels, depth }) = gradient::read(CARD.name, settings, &["nodes", "channels", "depth"])?;
         at_least("search.nodes", nodes as u64, 1)?;
-        if nodes > MOST_NODES {
-            return Err(Error::Usage(format!("search.nodes = {nodes}: must be at most {MOST_NODES}")));
-        }
+        at_most("search.nodes", nodes as u64, MOST_NODES as u64)?;
         let size = UnetSize { channels, depth };
         size.check()?;
         let make = move |lab: &Lab, streams: Streams| -> Result<Box<dyn Mixed>> {

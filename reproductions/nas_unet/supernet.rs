@@ -10,14 +10,12 @@ use tch::Tensor;
 
 /// Stems, mixed cells, head. The stems have `nodes` times the cells' width; norms inside cells neither scale nor shift; everything starts
 /// as PyTorch starts it.
-#[derive(Debug)]
 pub struct NasUnetSupernet {
     /// What it declares; alpha is not in it.
     pub table: Table,
     backbone: NasUnetBackbone<MixedCell>,
 }
 
-#[derive(Clone, Debug)]
 struct MixedCell {
     preprocess: NasUnetPreprocess,
     nodes: usize,

@@ -17,7 +17,6 @@ const STATES: i64 = crate::space::nasnet::BLOCKS as i64 + 1;
 type Layer = (ParamId, ParamId);
 
 /// The declared network.
-#[derive(Clone, Debug)]
 pub struct Controller {
     /// What it declares.
     pub table: Table,
@@ -30,7 +29,6 @@ pub struct Controller {
 }
 
 /// What a walk over all decisions of some architectures gives.
-#[derive(Debug)]
 pub struct Walk {
     /// The decisions, one list an architecture.
     pub chosen: Vec<Vec<usize>>,

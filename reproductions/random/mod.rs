@@ -78,10 +78,6 @@ impl Method for Random {
 struct Draws(Region);
 
 impl Proposals for Draws {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
     fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], streams: Streams) -> Trial {
         let sample = self.0.sample(&mut streams.child("sample", id).rng("draw", attempt));
         Trial::sampled(id, sample.expect("the region was drawn from before"))

@@ -2,7 +2,7 @@
 
 use super::Order;
 use crate::error::{Error, Result};
-use crate::lab::{Settings, at_least, read_settings};
+use crate::lab::{Settings, at_least, at_most, read_settings};
 use crate::nn::Loss;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
@@ -78,9 +78,8 @@ impl Alternation {
         at_least("search.searches", self.searches, 1)?;
         at_least("search.epochs", self.epochs, 1)?;
         at_least("search.batch", self.batch as u64, 2)?;
-        if self.epochs.max(self.searches) > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs and search.searches must be at most {MOST_EPOCHS}")));
-        }
+        at_most("search.epochs", self.epochs, MOST_EPOCHS)?;
+        at_most("search.searches", self.searches, MOST_EPOCHS)?;
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::Usage(format!("search.dropout = {}: must be at least 0 and below 1", self.dropout)));
         }

@@ -2,9 +2,9 @@
 //! the settings of the search, so that the two cannot drift apart.
 
 use super::launch::Order;
-use super::method::{ChildTraining, Method, Protocol, Settings};
+use super::method::{ChildTraining, Method, Protocol};
 use super::settings::{PAPER, Resolved, differences};
-use super::trials::{Policy, TrialPlan};
+use super::trials::Policy;
 use crate::error::{Error, Result};
 use crate::record::{ControlRecord, settings_digest};
 use crate::seed::{Rng, Streams};
@@ -64,21 +64,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// The control of a search by trials: as many, trained alike.
-    pub fn of_trials(space: &str, region: Region, plan: &TrialPlan, keep: usize) -> Self {
-        Self { space: space.into(), region, trials: plan.trials, duplicates: Policy::Redraw, keep, child: plan.child.clone() }
-    }
-
-    /// The control of a search by steps: each architecture is trained like a candidate in the selection phase, and the best goes on.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where the settings lack the section `control`.
-    pub fn of_steps<S>(space: &str, region: Region, settings: &Settings<S>) -> Result<Self> {
-        let size = settings.control.filter(|c| c.trials > 0);
-        let size =
-            size.ok_or_else(|| Error::Usage("control.trials must be at least 1: how many architectures random search tries".into()))?;
-        let child = settings.protocol().select;
-        Ok(Self { space: space.into(), region, trials: size.trials, duplicates: Policy::Redraw, keep: 1, child })
+    /// The control of a search: so many architectures, each trained like its children; the `keep` best go on.
+    pub fn new(space: &str, region: Region, trials: u64, keep: usize, child: &ChildTraining) -> Self {
+        Self { space: space.into(), region, trials, duplicates: Policy::Redraw, keep, child: child.clone() }
     }
 
     /// The variant of random search.

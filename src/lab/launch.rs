@@ -261,7 +261,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         identity: String::new(),
         program: Program::current(),
         libtorch: crate::shim::libtorch_version(),
-        clock: clock_rule(order.device).into(),
+        clock: clock_rule(order.device),
         jobs: order.jobs,
         device,
         data: DataRecord {
@@ -283,9 +283,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
     manifest
 }
 
-fn clock_rule(device: Device) -> &'static str {
-    match device {
-        Device::Cpu => "device time is the wall time of the phases search, select, retrain and test; all cores count as one device",
-        _ => "device time is the wall time of the phases search, select, retrain and test, read after the device finished its work",
-    }
+fn clock_rule(device: Device) -> String {
+    let how = if device == Device::Cpu { "; all cores count as one device" } else { ", read after the device finished its work" };
+    format!("device time is the wall time of the phases search, select, retrain and test{how}")
 }

@@ -148,7 +148,7 @@ impl Prepared {
         }
     }
 
-    /// A search by trials of `region`, which reports call `space`; the `keep` best go to the selection phase.
+    /// A search by trials of `region`, which reports call `space`; the `keep` best go to the selection phase. Its control has as many trials, trained alike.
     ///
     /// # Errors
     /// [`Error::Usage`] where the region is none.
@@ -159,17 +159,20 @@ impl Prepared {
         begin: impl Fn(Streams) -> P + Send + Sync + 'static,
     ) -> Result<Self> {
         let example = region.example()?;
-        let control = Some(Control::of_trials(space, region, &plan, keep));
+        let control = Some(Control::new(space, region, plan.trials, keep, &plan.child));
         Ok(Self { keep: keep as u64, control, ..Self::new(space, example, protocol, Engine::by_trials(plan, begin)) })
     }
 
-    /// A search by steps in `region`, which reports call `space`; it returns `keep` candidates at most.
+    /// A search by steps in `region`, which reports call `space`; it returns `keep` candidates at most. Its control trains each architecture like a candidate in the
+    /// selection phase, and the best goes on.
     ///
     /// # Errors
     /// [`Error::Usage`] where the region is none, or the settings lack the section `control`.
     pub fn by_steps<S>((space, region): (&str, Region), settings: &Settings<S>, keep: u64, engine: Engine) -> Result<Self> {
         let example = region.example()?;
-        let control = Some(Control::of_steps(space, region, settings)?);
+        let none = || Error::Usage("control.trials must be at least 1: how many architectures random search tries".into());
+        let size = settings.control.filter(|c| c.trials > 0).ok_or_else(none)?;
+        let control = Some(Control::new(space, region, size.trials, 1, &settings.select));
         Ok(Self { keep, control, ..Self::new(space, example, settings.protocol(), engine) })
     }
 
@@ -311,6 +314,11 @@ impl<S> Settings<S> {
 /// Refuses a value of a setting below `least`.
 pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
     if value >= least { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at least {least}"))) }
+}
+
+/// Refuses a value of a setting above `most`.
+pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
+    if value <= most { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at most {most}"))) }
 }
 
 /// Reads complete settings; what is wrong is named.

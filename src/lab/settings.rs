@@ -53,11 +53,12 @@ impl Resolved {
 }
 
 fn presets(card: &Card) -> Map<String, Value> {
-    let parsed: Value = toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name));
-    match parsed {
-        Value::Object(map) => map,
-        _ => unreachable!("a TOML document is a table"),
-    }
+    toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name))
+}
+
+/// A dotted key.
+fn dotted(path: &str, key: &str) -> String {
+    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }
 
 /// Puts the values of `change` into `base`; every key must exist there and keep its kind.
@@ -66,7 +67,7 @@ fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
         return Ok(());
     };
     for (key, value) in change {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let full = dotted(path, key);
         let known: Vec<&str> = base.keys().map(String::as_str).collect();
         let list = known.join(", ");
         let old = base.get_mut(key).ok_or_else(|| Error::Usage(format!("there is no setting '{full}'; known here: {list}")))?;
@@ -101,22 +102,16 @@ fn apply(settings: &mut Value, text: &str) -> Result<()> {
 
 /// The dotted keys at which `here` differs from `paper`, with both values.
 pub(super) fn differences(paper: &Value, here: &Value) -> Vec<Shrunk> {
-    let mut out = Vec::new();
-    collect_differences(paper, here, "", &mut out);
-    out
+    differences_below("", paper, here)
 }
 
-fn collect_differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
-    match (paper, here) {
-        (Value::Object(paper), Value::Object(here)) => {
-            for (key, value) in paper {
-                let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect_differences(value, here.get(key).unwrap_or(&Value::Null), &full, out);
-            }
-        }
-        _ if paper != here => out.push(Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() }),
-        _ => (),
+fn differences_below(path: &str, paper: &Value, here: &Value) -> Vec<Shrunk> {
+    if let (Value::Object(paper), Value::Object(here)) = (paper, here) {
+        let below = |(key, value): (&String, &Value)| differences_below(&dotted(path, key), value, here.get(key).unwrap_or(&Value::Null));
+        return paper.iter().flat_map(below).collect();
     }
+    let differ = (paper != here).then(|| Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() });
+    differ.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -44,14 +44,18 @@ impl Trial {
 
 /// Where trials come from: the core of a search, which knows nothing of who trains them.
 pub trait Proposals {
-    /// How many outcomes have to be known before trial `id` can be drawn. It never falls with `id`.
-    fn needs(&self, id: u64) -> u64;
+    /// How many outcomes have to be known before trial `id` can be drawn, usually none. It never falls with `id`.
+    fn needs(&self, _id: u64) -> u64 {
+        0
+    }
 
     /// Trial `id`, from the outcomes that it needs. `attempt` counts the draws of this trial that were refused as duplicates.
     fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial;
 
     /// Told every outcome, the last of `history`, in the order of the trials. Returns figures for the search's curve; `None` where it has none.
-    fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>>;
+    fn told(&mut self, _history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        None
+    }
 }
 
 /// How many trials there are and how they are trained.
@@ -94,7 +98,6 @@ pub enum Policy {
 }
 
 /// The policy, and what was tried.
-#[derive(Debug)]
 pub(super) struct Duplicates {
     policy: Policy,
     first: HashMap<String, u64>,
@@ -140,16 +143,8 @@ pub(super) type Evaluated = (Vec<TrialRecord>, Option<EndReason>);
 struct Listed<'a>(&'a [Trial]);
 
 impl Proposals for Listed<'_> {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
         self.0[id as usize].clone()
-    }
-
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        None
     }
 }
 
