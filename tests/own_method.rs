@@ -6,8 +6,8 @@ mod common;
 use common::assert_same;
 use naslab::error::{Error, Result};
 use naslab::lab::{
-    Card, ChildTraining, Method, Order, Policy, Prepared, Proposals, Region, SessionOptions, Settings, Signals, Trial,
-    TrialPlan, control_order, prepare, read_settings,
+    Card, ChildTraining, Method, Order, Policy, Prepared, Proposals, Region, SessionOptions, Settings, Signals, Trial, TrialPlan,
+    control_order, prepare, read_settings,
 };
 use naslab::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Table, Weights, global_average};
 use naslab::record::{Limits, Mark, Role, Shape, TrialRecord, read_events};

@@ -1,7 +1,7 @@
 //! The shared weights of the macro space: every layer has its own weights for each operation; skips are summed (authors' released code, search
 //! mode, with the operation that was meant to be chosen).
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::{
     BatchNorm, ConvBn, ConvShape, FactorizedReduce, Linear, Output, Pass, PoolKind, Rule, Table, Weights, global_average, pool,
 };
@@ -41,9 +41,7 @@ impl MacroBank {
     /// With a width that stays the same through both reductions.
     pub fn declare(input: InputShape, channels: i64, layers: usize) -> Result<Self> {
         if layers < 3 || channels % 2 != 0 {
-            return Err(Error::Usage(format!(
-                "search.layers = {layers} and search.channels = {channels}: at least 3 layers, and an even width"
-            )));
+            return Err(usage!("search.layers = {layers} and search.channels = {channels}: at least 3 layers, and an even width"));
         }
         let mut t = Table::with_rule(Rule::He);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, channels, 3, 1));

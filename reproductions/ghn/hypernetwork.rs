@@ -3,7 +3,7 @@
 use super::GhnSettings;
 use super::graph::{Graph, Kind};
 use super::propagation::{Prepared, Propagation};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::network::GhnNetwork;
 use crate::nn::{Init, Linear, Network, ParamId, Table, Weights};
 use crate::seed::Rng;
@@ -150,7 +150,7 @@ fn fitted(given: &HashMap<String, Tensor>, name: &str, shape: &[i64]) -> Result<
     }
     // A factorised reduction has two convolutions: the upper and the lower rows of what an input has.
     let whole = given.get(&key.replace(".conv1.", ".conv0.")).filter(|_| key.contains(".in"));
-    let whole = whole.ok_or_else(|| Error::Usage(format!("the hypernetwork does not predict the weight '{name}'")))?;
+    let whole = whole.ok_or_else(|| usage!("the hypernetwork does not predict the weight '{name}'"))?;
     let rows = [&[2 * shape[0]], &shape[1..]].concat();
     Ok(tiled(whole, &rows).narrow(0, shape[0], shape[0]).contiguous())
 }

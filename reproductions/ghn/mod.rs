@@ -11,7 +11,7 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{Card, ChildTraining, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, at_most, read_settings};
 use crate::network;
 use crate::record::{Mark, Role, Shape};
@@ -137,7 +137,7 @@ impl Method for GhnMethod {
         }
         at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
         if let Some(share) = search.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
-            return Err(Error::Usage(format!("search.halve_at names {share}: shares of the epochs lie between 0 and 1")));
+            return Err(usage!("search.halve_at names {share}: shares of the epochs lie between 0 and 1"));
         }
         let trials = TrialPlan::of_children(search.control.nets, &search.control.child, Policy::Train, u64::MAX);
         let trials = TrialPlan { section: "search.control.child", ..trials };

@@ -3,7 +3,7 @@
 
 use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{Lab, Point, Proposals, Rehearsal, Stepwise, Trial};
 use crate::nn::{Network, Pass, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
@@ -72,7 +72,7 @@ impl GraphSearch {
         let all = (0..batches).map(|i| lab.batch(Part::Valid, 0, i, s.batch, &Augment::NONE, streams));
         let validation: Vec<Batch> = all.filter(|b| b.len() == s.batch).collect();
         if validation.is_empty() {
-            return Err(Error::Usage(format!("search.batch = {}: there are fewer validation images; make one of them fit", s.batch)));
+            return Err(usage!("search.batch = {}: there are fewer validation images; make one of them fit", s.batch));
         }
         let steps = lab.steps(Part::Train, s.batch);
         Ok(Self { s, hyper, w, adam, streams: lab.streams, progress: Progress::default(), steps, validation, seconds: 0.0 })

@@ -7,7 +7,7 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings};
 use crate::nn::Weights;
 use crate::record::{Mark, Role, Shape, TrialRecord};
@@ -79,18 +79,16 @@ impl Method for NasNet {
         at_least("search.ppo.passes", search.ppo.passes, 1)?;
         at_least("search.keep", search.keep as u64, 1)?;
         let unit = |key: &str, value: f64| {
-            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be from 0 to 1"))) }
+            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(usage!("search.{key} = {value}: must be from 0 to 1")) }
         };
         unit("ppo.baseline_decay", search.ppo.baseline_decay)?;
         unit("failed_reward", search.failed_reward)?;
         let p = &search.ppo;
         if [p.learning_rate, p.clip, p.gradient_clip, p.entropy_weight].iter().any(|v| !v.is_finite() || *v < 0.0) {
-            return Err(Error::Usage("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative".into()));
+            return Err(usage!("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative"));
         }
         if search.duplicates == Policy::Redraw {
-            return Err(Error::Usage(
-                "search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse".into(),
-            ));
+            return Err(usage!("search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse"));
         }
         nasnet::check_operations(&search.operations)?;
         let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.batch as u64), search.keep);

@@ -3,7 +3,7 @@
 //! It has no protocol of its own. Its images, its training of children, its selection and its retraining are those of the method whose space it searches, so that it is the control of
 //! that method and nothing else ([`crate::lab::Control`]).
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{
     CONTROL, Card, Control, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least, preset_names,
     read_settings, resolve_control,
@@ -42,7 +42,7 @@ fn home(space: &str) -> Result<&'static dyn Method> {
     let all = || super::METHODS.iter().flat_map(|m| m.card().spaces.iter().map(move |(name, _)| (*m, *name)));
     all().find(|(_, name)| *name == space).map(|(method, _)| method).ok_or_else(|| {
         let names: Vec<&str> = all().map(|(_, name)| name).collect();
-        Error::Usage(format!("search.space = \"{space}\": there is no such space; the spaces are {}", names.join(", ")))
+        usage!("search.space = \"{space}\": there is no such space; the spaces are {}", names.join(", "))
     })
 }
 

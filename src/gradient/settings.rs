@@ -1,7 +1,7 @@
 //! Settings of a search by gradients.
 
 use super::Order;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{Settings, at_least, at_most, read_settings};
 use crate::nn::Loss;
 use crate::task::Augment;
@@ -81,7 +81,7 @@ impl Alternation {
         at_most("search.epochs", self.epochs, MOST_EPOCHS)?;
         at_most("search.searches", self.searches, MOST_EPOCHS)?;
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::Usage(format!("search.dropout = {}: must be at least 0 and below 1", self.dropout)));
+            return Err(usage!("search.dropout = {}: must be at least 0 and below 1", self.dropout));
         }
         let (w, a) = (&self.weights, &self.alpha);
         let checks = [
@@ -96,14 +96,14 @@ impl Alternation {
             ("alpha.weight_decay", a.weight_decay, f64::INFINITY),
         ];
         if let Some((key, value, below)) = checks.into_iter().find(|(_, value, below)| !(0.0..*below).contains(value)) {
-            return Err(Error::Usage(format!("search.{key} = {value}: must be at least 0 and below {below}")));
+            return Err(usage!("search.{key} = {value}: must be at least 0 and below {below}"));
         }
         self.loss.check("search.loss")?;
         if self.warm_up < self.epochs {
             return Ok(());
         }
         let (warm_up, epochs) = (self.warm_up, self.epochs);
-        Err(Error::Usage(format!("search.warm_up = {warm_up} of search.epochs = {epochs}: no epoch would be left for architecture steps")))
+        Err(usage!("search.warm_up = {warm_up} of search.epochs = {epochs}: no epoch would be left for architecture steps"))
     }
 }
 
@@ -114,7 +114,7 @@ impl Alternation {
 pub fn read<S: DeserializeOwned>(method: &str, values: &Value, own: &[&str]) -> Result<(Settings<Map<String, Value>>, Alternation, S)> {
     let mut settings: Settings<Map<String, Value>> = read_settings(method, values)?;
     let (own, common) = std::mem::take(&mut settings.search).into_iter().partition(|(key, _)| own.contains(&key.as_str()));
-    let wrong = |e| Error::Usage(format!("settings of {method}: {e}"));
+    let wrong = |e| usage!("settings of {method}: {e}");
     let how: Alternation = serde_json::from_value(Value::Object(common)).map_err(wrong)?;
     Ok((settings, how, serde_json::from_value(Value::Object(own)).map_err(wrong)?))
 }

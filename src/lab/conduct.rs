@@ -8,7 +8,7 @@ use super::segmentation;
 use super::session::Session;
 use super::steps;
 use super::trials::{self, Trial};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, resource};
 use crate::nn::count;
 use crate::record::{
     Candidate, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
@@ -123,9 +123,7 @@ fn nothing_found(found: &Found, trials: &BTreeMap<String, u64>) -> Error {
     let of_trials = if ends.is_empty() { String::new() } else { format!("; trials: {}", ends.join(", ")) };
     let nothing = format!("the search ended without an architecture to show ({}{of_trials})", found.end.words());
     if found.end == EndReason::OutOfMemory || (trials.len() == 1 && trials.contains_key(exhausted)) {
-        return Error::Resource(format!(
-            "{nothing}; give it more memory (--max-memory, or a larger machine), or make it smaller with --set"
-        ));
+        return resource!("{nothing}; give it more memory (--max-memory, or a larger machine), or make it smaller with --set");
     }
     Error::NoResult(format!("{nothing}; give it more with --budget or --max-trials, or look at the settings of the trials"))
 }

@@ -5,7 +5,7 @@ use super::launch::Order;
 use super::method::{ChildTraining, Method, Protocol};
 use super::settings::{PAPER, Resolved, differences};
 use super::trials::Policy;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::record::{ControlRecord, settings_digest};
 use crate::seed::{Rng, Streams};
 use crate::space::{self, Architecture};
@@ -93,7 +93,7 @@ impl Control {
 /// [`Error::Usage`], also where the method has no control.
 pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> {
     let prepared = method.prepare(settings)?;
-    let none = || Error::Usage(format!("{} has no control", method.card().name));
+    let none = || usage!("{} has no control", method.card().name);
     Ok(prepared.control.ok_or_else(none)?.settings(&prepared.protocol))
 }
 
@@ -104,7 +104,7 @@ pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> 
 pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result<Resolved> {
     let spaces = method.card().spaces;
     let choose = spaces.iter().find(|(name, _)| *name == space).map(|(_, set)| *set);
-    let choose = choose.ok_or_else(|| Error::Usage(format!("{} does not search the space '{space}'", method.card().name)))?;
+    let choose = choose.ok_or_else(|| usage!("{} does not search the space '{space}'", method.card().name))?;
     let choose: Vec<String> = choose.iter().map(|set| (*set).to_string()).collect();
     let here = method.resolve(preset, &choose)?;
     let paper = method.resolve(PAPER, &choose)?;

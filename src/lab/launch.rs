@@ -13,7 +13,7 @@ use super::stopwatch::{Stopwatch, Timing};
 use super::trials::{self, TrialPlan};
 use crate::budget::Probes;
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
 use crate::task::Part;
@@ -195,7 +195,7 @@ impl Ready {
             return Ok(run);
         }
         let differing = difference(&there, &self.manifest);
-        Err(Error::Usage(format!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display())))
+        Err(usage!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display()))
     }
 }
 

@@ -5,7 +5,7 @@ use super::lab::Lab;
 use super::settings::{Resolved, preset_names, resolve};
 use super::steps::Stepwise;
 use super::trials::{Proposals, TrialPlan};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::network;
 use crate::record::{Declaration, Mark, Role};
 use crate::seed::Streams;
@@ -170,7 +170,7 @@ impl Prepared {
     /// [`Error::Usage`] where the region is none, or the settings lack the section `control`.
     pub fn by_steps<S>((space, region): (&str, Region), settings: &Settings<S>, keep: u64, engine: Engine) -> Result<Self> {
         let example = region.example()?;
-        let none = || Error::Usage("control.trials must be at least 1: how many architectures random search tries".into());
+        let none = || usage!("control.trials must be at least 1: how many architectures random search tries");
         let size = settings.control.filter(|c| c.trials > 0).ok_or_else(none)?;
         let control = Some(Control::new(space, region, size.trials, 1, &settings.select));
         Ok(Self { keep, control, ..Self::new(space, example, settings.protocol(), engine) })
@@ -255,19 +255,19 @@ impl ChildTraining {
     /// Refuses what cannot be trained on these images, a size that networks like `example` do not have, and a loss that does not fit them.
     fn check_for(&self, section: &str, example: &Architecture, input: InputShape) -> Result<()> {
         if self.channels < 2 || self.cells < 3 {
-            return Err(Error::Usage(format!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells)));
+            return Err(usage!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells));
         }
         self.recipe.check(&format!("{section}.recipe"))?;
         self.augment.check(&format!("{section}.augment"), input.height, input.width)?;
         let (recipe, pixels) = (&self.recipe, example.classifies_pixels());
         if recipe.loss.dice != 0.0 && !pixels {
-            return Err(Error::Usage(format!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel")));
+            return Err(usage!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel"));
         }
         if pixels && (recipe.drop_path > 0.0 || recipe.drop_by_depth) {
-            return Err(Error::Usage(format!("{section}.recipe.drop_path: networks that classify every pixel have no drop path")));
+            return Err(usage!("{section}.recipe.drop_path: networks that classify every pixel have no drop path"));
         }
         if recipe.dropout > 0.0 && example.get::<UnetSize>().is_some() {
-            return Err(Error::Usage(format!("{section}.recipe.dropout: a U-Net has none")));
+            return Err(usage!("{section}.recipe.dropout: a U-Net has none"));
         }
         network::build(example, input, self.size()).map(drop)
     }
@@ -313,12 +313,12 @@ impl<S> Settings<S> {
 
 /// Refuses a value of a setting below `least`.
 pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
-    if value >= least { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at least {least}"))) }
+    if value >= least { Ok(()) } else { Err(usage!("{key} = {value}: must be at least {least}")) }
 }
 
 /// Refuses a value of a setting above `most`.
 pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
-    if value <= most { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at most {most}"))) }
+    if value <= most { Ok(()) } else { Err(usage!("{key} = {value}: must be at most {most}")) }
 }
 
 /// Reads complete settings; what is wrong is named.
@@ -326,5 +326,5 @@ pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
 /// # Errors
 /// [`Error::Usage`]
 pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<Settings<S>> {
-    serde_json::from_value(values.clone()).map_err(|e| Error::Usage(format!("settings of {method}: {e}")))
+    serde_json::from_value(values.clone()).map_err(|e| usage!("settings of {method}: {e}"))
 }

@@ -1,7 +1,7 @@
 //! Settings: the paper's preset is complete, other presets and the user name only what they change.
 
 use super::method::Card;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::record::Shrunk;
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ pub fn resolve(card: &Card, preset: &str, overrides: &[String]) -> Result<Resolv
     let presets = presets(card);
     let chosen = presets.get(preset).ok_or_else(|| {
         let names: Vec<&str> = presets.keys().map(String::as_str).collect();
-        Error::Usage(format!("{} has no preset '{preset}'; it has {}", card.name, names.join(", ")))
+        usage!("{} has no preset '{preset}'; it has {}", card.name, names.join(", "))
     })?;
     let paper = &presets[PAPER]["settings"];
     let mut settings = paper.clone();
@@ -70,10 +70,10 @@ fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
         let full = dotted(path, key);
         let known: Vec<&str> = base.keys().map(String::as_str).collect();
         let list = known.join(", ");
-        let old = base.get_mut(key).ok_or_else(|| Error::Usage(format!("there is no setting '{full}'; known here: {list}")))?;
+        let old = base.get_mut(key).ok_or_else(|| usage!("there is no setting '{full}'; known here: {list}"))?;
         match (&old, value) {
             (Value::Object(_), Value::Object(_)) => overlay(old, value, &full)?,
-            (Value::Object(_), _) => return Err(Error::Usage(format!("'{full}' is a group of settings, name one in it"))),
+            (Value::Object(_), _) => return Err(usage!("'{full}' is a group of settings, name one in it")),
             _ => *old = same_kind(old, value, &full)?,
         }
     }
@@ -86,15 +86,14 @@ fn same_kind(old: &Value, new: &Value, key: &str) -> Result<Value> {
         (Value::Number(_), Value::Number(b)) => !b.is_f64(),
         _ => std::mem::discriminant(old) == std::mem::discriminant(new),
     };
-    if fits { Ok(new.clone()) } else { Err(Error::Usage(format!("'{key}' = {new}: expected a value like {old}"))) }
+    if fits { Ok(new.clone()) } else { Err(usage!("'{key}' = {new}: expected a value like {old}")) }
 }
 
 fn apply(settings: &mut Value, text: &str) -> Result<()> {
-    let (key, value) =
-        text.split_once('=').ok_or_else(|| Error::Usage(format!("'{text}': write --set key=value, such as retrain.recipe.epochs=5")))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| usage!("'{text}': write --set key=value, such as retrain.recipe.epochs=5"))?;
     let parsed: Value = toml::from_str::<Value>(&format!("v = {value}"))
         .or_else(|_| toml::from_str::<Value>(&format!("v = {}", Value::from(value))))
-        .map_err(|e| Error::Usage(format!("'{text}': the value is not TOML: {e}")))?["v"]
+        .map_err(|e| usage!("'{text}': the value is not TOML: {e}"))?["v"]
         .take();
     let change = key.trim().split('.').rev().fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_string(), inner)])));
     overlay(settings, &change, "")
