@@ -113,12 +113,12 @@ impl Cycles {
 
     fn mutated(&mut self, history: &[TrialRecord], streams: Streams, attempt: u64, id: u64) -> Trial {
         let mut rng = streams.child("cycle", id).rng("draw", attempt);
-        let sample = self.known.sample(self.search.sample, &mut rng);
-        let parent: &CellPair<NasnetOp> = history[sample.parent as usize].architecture.get().expect("parents were drawn here");
+        let (drawn, parent) = self.known.sample(self.search.sample, &mut rng);
+        let genotype: &CellPair<NasnetOp> = history[parent as usize].architecture.get().expect("parents were drawn here");
         let Evolution { operations, identity, exclude_current, .. } = &self.search;
-        let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, &mut rng);
-        let trial = Trial { id, architecture: child.into(), parent: Some(sample.parent), origin: kind.into(), proxies: BTreeMap::new() };
-        self.samples.insert(id, sample.drawn);
+        let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(genotype, &mut rng);
+        let trial = Trial { id, architecture: child.into(), parent: Some(parent), origin: kind.into(), proxies: BTreeMap::new() };
+        self.samples.insert(id, drawn);
         trial
     }
 }

@@ -101,7 +101,7 @@ impl SharedSearch {
         let theta = controller.weights(&mut lab.streams.rng("controller", 0));
         let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
         let adam = Adam { epsilon: EPSILON, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
-        let steps = lab.steps(Part::Train, s.batch);
+        let steps = lab.task.steps(Part::Train, s.batch);
         Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps })
     }
 
@@ -121,7 +121,7 @@ impl SharedSearch {
     fn weight_step(&mut self, lab: &Lab) -> Option<usize> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
         let step = epoch * self.steps + index;
-        let batch = lab.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
+        let batch = lab.task.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
         let child = no_grad(|| self.controller.sample(&self.theta, &mut lab.streams.rng("child", step)));
         let child = self.space.architecture(&child.decisions);
         let settings = &self.s.weights;
@@ -155,7 +155,7 @@ impl SharedSearch {
         for a in 0..c.aggregate {
             let number = update * c.aggregate + a;
             let sample = self.controller.sample(&self.theta, &mut lab.streams.rng("rewarded child", number));
-            let batch = lab.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, lab.streams);
+            let batch = lab.task.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, lab.streams);
             let score = self.score(&self.space.architecture(&sample.decisions), &batch);
             let loss = reinforce(&sample, score, &mut self.progress.baseline, c);
             let one = self.theta.gradient(&(loss / c.aggregate as f64));
@@ -220,7 +220,7 @@ impl SharedSearch {
     fn derive(&self, number: u64, lab: &Lab) -> Scored {
         let streams = lab.streams.child("derive", 0);
         let sample = no_grad(|| self.controller.sample(&self.theta, &mut streams.rng("child", number)));
-        let batch = lab.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, streams);
+        let batch = lab.task.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, streams);
         let score = self.score(&self.space.architecture(&sample.decisions), &batch);
         Scored { decisions: sample.decisions, score }
     }

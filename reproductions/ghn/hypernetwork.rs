@@ -62,7 +62,7 @@ impl Hypernetwork {
         let propagation = Propagation::declare(&mut t, settings);
         let hidden = Linear::declare(&mut t, "hidden", settings.embedding, settings.hidden);
         let mut branches = Vec::new();
-        for kind in Kind::ALL {
+        for kind in Kind::all() {
             for (tensor, shape, spread) in tensors(kind, size.channels, input) {
                 let numbers = shape.iter().product();
                 let name = match kind {
@@ -108,7 +108,7 @@ impl Hypernetwork {
     /// The weights of the network of `cell`, a function of the hypernetwork's.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming a weight of the network that no branch gives.
+    /// [`crate::error::Error::Usage`] naming a weight of the network that no branch gives.
     pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &GhnNetwork) -> Result<Weights> {
         let features = self.features(w, cell);
         let kinds = Graph::of_block(cell).kinds;

@@ -110,7 +110,7 @@ impl Alternation {
 /// Complete settings of a method by gradients: the sections around its search, and of section `search` what all have and what is its own, the keys `own`.
 ///
 /// # Errors
-/// [`Error::Usage`]
+/// [`crate::error::Error::Usage`]
 pub fn read<S: DeserializeOwned>(method: &str, values: &Value, own: &[&str]) -> Result<(Settings<Map<String, Value>>, Alternation, S)> {
     let mut settings: Settings<Map<String, Value>> = read_settings(method, values)?;
     let (own, common) = std::mem::take(&mut settings.search).into_iter().partition(|(key, _)| own.contains(&key.as_str()));

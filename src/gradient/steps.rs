@@ -67,7 +67,7 @@ impl GradientSearch {
     fn new(how: Arc<Alternation>, make: Arc<MakeMixed>, lab: &Lab, progress: Progress) -> Result<Self> {
         let streams = lab.streams.child("search", progress.part);
         let net = make(lab, streams)?;
-        let steps_per_epoch = lab.steps(Part::Train, how.batch);
+        let steps_per_epoch = lab.task.steps(Part::Train, how.batch);
         Ok(Self::with(how, make, net, streams, lab.device, steps_per_epoch, progress))
     }
 
@@ -115,7 +115,8 @@ impl GradientSearch {
     }
 
     fn part_is_over(&self) -> bool {
-        self.progress.step == self.planned_part() || self.has_settled()
+        let settled = |(_, epochs): &(Architecture, u64)| self.how.patience > 0 && *epochs >= self.how.patience;
+        self.progress.step == self.planned_part() || self.progress.settled.as_ref().is_some_and(settled)
     }
 
     fn is_last_part(&self) -> bool {
@@ -156,19 +157,15 @@ impl GradientSearch {
         cosine(w.learning_rate, w.learning_rate_end, epoch, self.how.epochs)
     }
 
-    fn has_settled(&self) -> bool {
-        self.how.patience > 0 && self.progress.settled.as_ref().is_some_and(|(_, epochs)| *epochs >= self.how.patience)
-    }
-
     /// Batch of the next weight step.
     fn train_batch(&self, lab: &Lab) -> Batch {
         let index = self.progress.step % self.steps_per_epoch;
-        lab.batch(Part::Train, self.epoch(), index, self.how.batch, &self.how.augment, self.streams)
+        lab.task.batch(Part::Train, self.epoch(), index, self.how.batch, &self.how.augment, self.streams)
     }
 
     /// Batch of the next architecture step, independent of the steps before; none during the warm-up.
     fn valid_batch(&self, lab: &Lab) -> Option<Batch> {
-        let draw = || lab.random_batch(Part::Valid, self.progress.step, self.how.batch, &self.how.augment, self.streams);
+        let draw = || lab.task.random_batch(Part::Valid, self.progress.step, self.how.batch, &self.how.augment, self.streams);
         (self.epoch() >= self.how.warm_up).then(draw)
     }
 
@@ -314,7 +311,7 @@ impl Stepwise for GradientSearch {
 
     fn rehearsals(&self, lab: &Lab) -> Vec<Rehearsal> {
         // A step has about two forward and four backward-sized parts; scoring a batch has one.
-        let scored = lab.steps(Part::Valid, self.how.batch) as f64 / 6.0;
+        let scored = lab.task.steps(Part::Valid, self.how.batch) as f64 / 6.0;
         let times = (self.steps_per_epoch as f64 + scored) * (self.how.epochs * self.how.searches) as f64;
         vec![Rehearsal { what: "step of architecture and weights", times }]
     }

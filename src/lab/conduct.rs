@@ -4,6 +4,7 @@ use super::child::Child;
 use super::lab::Lab;
 use super::memory::guard;
 use super::method::{ChildTraining, Engine, Prepared};
+use super::recorder::foreign;
 use super::segmentation;
 use super::session::Session;
 use super::steps;
@@ -18,6 +19,7 @@ use crate::space::Architecture;
 use crate::task::{Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Stage name of the retraining's checkpoints.
@@ -70,13 +72,9 @@ pub struct Found {
 }
 
 fn decide(prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
-    let carried = lab.session.recorder.carried.clone();
-    let mut decided = if carried.is_null() {
-        find(prepared, lab)?
-    } else {
-        serde_json::from_value(carried).map_err(|e| {
-            Error::input(lab.session.recorder.run.path(), format!("the checkpoint was written by another version of naslab: {e}"))
-        })?
+    let mut decided = match lab.session.recorder.carried.clone() {
+        Value::Null => find(prepared, lab)?,
+        carried => serde_json::from_value(carried).map_err(|e| foreign(lab.session.recorder.run.path(), &e))?,
     };
     if decided.chosen.is_none() {
         select(prepared, lab, &mut decided)?;
@@ -112,7 +110,7 @@ fn search(prepared: &Prepared, lab: &mut Lab) -> Result<Found> {
 
 /// Makes a decision safe.
 fn keep(lab: &mut Lab, decided: &Decided) -> Result<()> {
-    lab.session.recorder.carry(decided);
+    lab.session.recorder.carried = serde_json::to_value(decided).expect("the conductor's state is plain data");
     lab.session.checkpoint("decided", &Saved::new(&(), &[]))
 }
 
@@ -172,7 +170,7 @@ fn retrain(prepared: &Prepared, lab: &mut Lab, architecture: &Architecture) -> R
 
 fn train_to_end(lab: &mut Lab, training: &ChildTraining, trainer: &mut Trainer, streams: Streams) -> Result<EndReason> {
     let child = Child { task: lab.task, training, part: Part::Retrain, streams, device: lab.device };
-    let planned = lab.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
+    let planned = lab.task.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
     while !trainer.is_finished() {
         let batch = child.next_batch(trainer);
         let learning_rate = trainer.learning_rate();
@@ -230,7 +228,7 @@ fn result(
         architecture,
         parameters,
         auxiliary_parameters,
-        metric: lab.metric().into(),
+        metric: lab.task.metric().into(),
         search_score,
         search_score_kind: found.score_kind,
         select_score,

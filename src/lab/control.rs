@@ -34,7 +34,7 @@ impl Region {
     /// A uniform draw.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no such space, or its parameters do not fit.
+    /// [`crate::error::Error::Usage`] where there is no such space, or its parameters do not fit.
     pub fn sample(&self, rng: &mut Rng) -> Result<Architecture> {
         space::named(&self.space)?.draw(&self.parameters, rng)
     }
@@ -90,7 +90,7 @@ impl Control {
 /// Settings of the control of `method` with these settings of its own.
 ///
 /// # Errors
-/// [`Error::Usage`], also where the method has no control.
+/// [`crate::error::Error::Usage`], also where the method has no control.
 pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> {
     let prepared = method.prepare(settings)?;
     let none = || usage!("{} has no control", method.card().name);
@@ -100,7 +100,7 @@ pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> 
 /// The control of `method` in one of its spaces by a preset, with what differs from the paper's.
 ///
 /// # Errors
-/// [`Error::Usage`], also where the method has no such space.
+/// [`crate::error::Error::Usage`], also where the method has no such space.
 pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result<Resolved> {
     let spaces = method.card().spaces;
     let choose = spaces.iter().find(|(name, _)| *name == space).map(|(_, set)| *set);
@@ -115,7 +115,7 @@ pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result
 /// The order of the control of what `order` asks of `method`; none for a method without one.
 ///
 /// # Errors
-/// [`Error::Usage`]
+/// [`crate::error::Error::Usage`]
 pub fn control_order(method: &dyn Method, order: &Order) -> Result<Option<Order>> {
     let prepared = method.prepare(&order.settings)?;
     let Some(control) = prepared.control else { return Ok(None) };

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::record::{Event, Phase};
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape};
-use crate::task::{Augment, Batch, Part, Score, Task};
+use crate::task::{Part, Score, Task};
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
 
@@ -37,7 +37,8 @@ pub struct Lab<'a> {
     pub device: Device,
     /// The run's random streams.
     pub streams: Streams,
-    pub(super) task: &'a dyn Task,
+    /// What is learned: its batches, and what a score is.
+    pub task: &'a dyn Task,
     pub(super) session: &'a mut Session,
     pub(super) stopwatch: &'a Stopwatch,
 }
@@ -46,26 +47,6 @@ impl Lab<'_> {
     /// What the data demand of a network.
     pub fn input(&self) -> InputShape {
         input(self.task)
-    }
-
-    /// What a score is: `accuracy` or `dice`.
-    pub fn metric(&self) -> &'static str {
-        self.task.metric()
-    }
-
-    /// Steps an epoch over `part`.
-    pub fn steps(&self, part: Part, batch: usize) -> u64 {
-        self.task.steps(part, batch)
-    }
-
-    /// Batch `index` of `epoch` over `part`, in an order and with changes that come from `streams` alone.
-    pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        self.task.batch(part, epoch, index, size, augment, streams)
-    }
-
-    /// A batch drawn from `part` independently for every `step`.
-    pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        self.task.random_batch(part, step, size, augment, streams)
     }
 
     /// Device-seconds spent of the budget, and the budget, if there is one.

@@ -247,6 +247,7 @@ fn deciding(m: &Manifest) -> Value {
 fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Opened) -> Manifest {
     let shape = data.task.shape();
     let device = device::describe(order.device);
+    let how = if order.device == Device::Cpu { "; all cores count as one device" } else { ", read after the device finished its work" };
     let mut manifest = Manifest {
         format: FORMAT,
         method: method.card().name.to_string(),
@@ -261,7 +262,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         identity: String::new(),
         program: Program::current(),
         libtorch: crate::shim::libtorch_version(),
-        clock: clock_rule(order.device),
+        clock: format!("device time is the wall time of the phases search, select, retrain and test{how}"),
         jobs: order.jobs,
         device,
         data: DataRecord {
@@ -281,9 +282,4 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
     let text = deciding(&manifest).to_string();
     manifest.identity = hex(&Sha256::digest(text.as_bytes()));
     manifest
-}
-
-fn clock_rule(device: Device) -> String {
-    let how = if device == Device::Cpu { "; all cores count as one device" } else { ", read after the device finished its work" };
-    format!("device time is the wall time of the phases search, select, retrain and test{how}")
 }

@@ -45,7 +45,7 @@ pub trait Method: Sync {
     /// Reads and checks complete settings.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming the setting at fault.
+    /// [`crate::error::Error::Usage`], naming the setting at fault.
     fn prepare(&self, settings: &Value) -> Result<Prepared>;
 
     /// Names of its presets.
@@ -56,7 +56,7 @@ pub trait Method: Sync {
     /// Complete settings from a preset and `overrides` (`key=value`).
     ///
     /// # Errors
-    /// [`Error::Usage`] where a preset or a key does not exist, or a value does not fit.
+    /// [`crate::error::Error::Usage`] where a preset or a key does not exist, or a value does not fit.
     fn resolve(&self, preset: &str, overrides: &[String]) -> Result<Resolved> {
         resolve(self.card(), preset, overrides)
     }
@@ -151,7 +151,7 @@ impl Prepared {
     /// A search by trials of `region`, which reports call `space`; the `keep` best go to the selection phase. Its control has as many trials, trained alike.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the region is none.
+    /// [`crate::error::Error::Usage`] where the region is none.
     pub fn by_trials<P: Proposals + 'static>(
         (space, region): (&str, Region),
         protocol: Protocol,
@@ -167,7 +167,7 @@ impl Prepared {
     /// selection phase, and the best goes on.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the region is none, or the settings lack the section `control`.
+    /// [`crate::error::Error::Usage`] where the region is none, or the settings lack the section `control`.
     pub fn by_steps<S>((space, region): (&str, Region), settings: &Settings<S>, keep: u64, engine: Engine) -> Result<Self> {
         let example = region.example()?;
         let none = || usage!("control.trials must be at least 1: how many architectures random search tries");
@@ -179,7 +179,7 @@ impl Prepared {
     /// Refuses images that a run of these settings cannot take, before anything is spent.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming the section of the settings.
+    /// [`crate::error::Error::Usage`], naming the section of the settings.
     pub fn check(&self, input: InputShape) -> Result<()> {
         (self.check)(input)?;
         if let Some(plan) = self.engine.trials() {
@@ -324,7 +324,7 @@ pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
 /// Reads complete settings; what is wrong is named.
 ///
 /// # Errors
-/// [`Error::Usage`]
+/// [`crate::error::Error::Usage`]
 pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<Settings<S>> {
     serde_json::from_value(values.clone()).map_err(|e| usage!("settings of {method}: {e}"))
 }

@@ -24,7 +24,7 @@ pub struct Opened {
 /// Refuses a data set of another kind than `prepared` works on, without reading it. Returns whether that is one with a class for every pixel.
 ///
 /// # Errors
-/// [`Error::Usage`], also for a name that is none.
+/// [`crate::error::Error::Usage`], also for a name that is none.
 pub fn suits(prepared: &Prepared, method: &str, dataset: &str) -> Result<bool> {
     let pixels = prepared.example.classifies_pixels();
     if data::is_segmentation(dataset)? == pixels {

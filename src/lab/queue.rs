@@ -3,7 +3,7 @@
 use super::evaluate::{Evaluator, News, Outcome};
 use super::lab::Lab;
 use super::trials::{Duplicates, Evaluated, Proposals, Trial, TrialPlan, report};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::record::{EndReason, Phase, TrialRecord};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -275,8 +275,7 @@ impl<'a, 'b> Queue<'a, 'b> {
         if record.architecture == trial.architecture {
             return Ok(());
         }
-        let what =
-            format!("trial {} of the record is another architecture than this search draws; it was written by another version", trial.id);
-        Err(Error::input(self.lab.session.recorder.run.path(), what))
+        let what = "of the record is another architecture than this search draws; it was written by another version";
+        Err(input!(self.lab.session.recorder.run.path(), "trial {} {what}", trial.id))
     }
 }

@@ -3,12 +3,13 @@
 use super::blobs::{to_blob, to_tensor};
 use super::history;
 use super::mirror::Mirror;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::record::{Blob, Checkpoint, Event, EventLog, LedgerRow, Phase, RunDir, RunResult, TrialRecord};
 use crate::train::Saved;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use tch::Device;
 
 /// What a checkpoint holds: whose state it is, the conductor's own state, the inner state.
@@ -29,7 +30,7 @@ pub struct Recorder {
     pub points: HashSet<(Phase, u64, u64)>,
     /// Trials that stand in the log.
     pub trials: BTreeMap<(Phase, u64), TrialRecord>,
-    /// What the conductor saved with the checkpoint, or null.
+    /// What the conductor saves with every checkpoint; null before it has decided something.
     pub carried: Value,
     /// What a checkpoint holds, until its stage asks for it.
     resumed: Option<(String, Saved)>,
@@ -96,11 +97,6 @@ impl Recorder {
         ends
     }
 
-    /// Replaces what the conductor saves with every checkpoint.
-    pub fn carry(&mut self, value: &impl Serialize) {
-        self.carried = serde_json::to_value(value).expect("the conductor's state is plain data");
-    }
-
     /// The state that a checkpoint of `stage` holds, once.
     pub fn take_saved(&mut self, stage: &str) -> Option<Saved> {
         self.resumed.take_if(|(s, _)| s == stage).map(|(_, saved)| saved)
@@ -118,8 +114,12 @@ impl Recorder {
 
 /// The conductor's state, and the stage with its own.
 fn opened(run: &RunDir, checkpoint: Checkpoint, device: Device) -> Result<(Value, Option<(String, Saved)>)> {
-    let stored: Stored = serde_json::from_value(checkpoint.state)
-        .map_err(|e| Error::input(run.path(), format!("the checkpoint was written by another version of naslab: {e}")))?;
+    let stored: Stored = serde_json::from_value(checkpoint.state).map_err(|e| foreign(run.path(), &e))?;
     let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
     Ok((stored.carried, Some((stored.stage, Saved { state: stored.inner, tensors }))))
+}
+
+/// A checkpoint that cannot be read.
+pub fn foreign(path: &Path, why: &serde_json::Error) -> Error {
+    input!(path, "the checkpoint was written by another version of naslab: {why}")
 }

@@ -156,10 +156,7 @@ impl Session {
         if due || signal.is_some() || limit.is_some() {
             self.checkpoint(stage, &save())?;
         }
-        match signal {
-            Some(signal) => Err(self.interrupted(signal)),
-            None => Ok(limit),
-        }
+        signal.map_or(Ok(limit), |signal| Err(self.interrupted(signal)))
     }
 
     /// Like [`Session::step`] for work that is not resumed in the middle, such as a child of a trial or a batch that is scored.
@@ -193,10 +190,7 @@ impl Session {
 
     /// An error if a signal came.
     pub fn check_signal(&mut self) -> Result<()> {
-        match self.signals.caught() {
-            Some(signal) => Err(self.interrupted(signal)),
-            None => Ok(()),
-        }
+        self.signals.caught().map_or(Ok(()), |signal| Err(self.interrupted(signal)))
     }
 
     /// Device-seconds spent of the budget, and the budget, if there is one.

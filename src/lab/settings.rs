@@ -42,7 +42,7 @@ impl Resolved {
     /// With `overrides` applied; `paper` are the settings of the preset `paper`.
     ///
     /// # Errors
-    /// [`Error::Usage`] where a key does not exist, or a value does not fit.
+    /// [`crate::error::Error::Usage`] where a key does not exist, or a value does not fit.
     pub fn with(mut self, overrides: &[String], paper: &Value) -> Result<Self> {
         for text in overrides {
             apply(&mut self.settings, text)?;

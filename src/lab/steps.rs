@@ -103,7 +103,7 @@ pub(super) fn search(lab: &mut Lab, mut search: Box<dyn Stepwise>, keep: u64, th
     let candidates = search.candidates(lab, end)?;
     Ok(Found {
         candidates: distinct(candidates, keep),
-        score_kind: search.score_kind(lab.metric()),
+        score_kind: search.score_kind(lab.task.metric()),
         end: search.ended_early().unwrap_or(end),
         extra: search.figures(),
     })

@@ -162,7 +162,7 @@ pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Propos
     let (history, stop) = run(lab, plan, proposals)?;
     Ok(Found {
         candidates: best(&history, keep),
-        score_kind: format!("validation {} of briefly trained children", lab.metric()),
+        score_kind: format!("validation {} of briefly trained children", lab.task.metric()),
         end: stop.unwrap_or(EndReason::Completed),
         extra: tally(&history),
     })
