@@ -8,7 +8,7 @@ pub mod nas_unet;
 pub mod nasnet;
 pub mod random;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::Method;
 
 /// Every method, in the order of `naslab list`.
@@ -19,6 +19,6 @@ pub const METHODS: &[&dyn Method] =
 pub fn method(name: &str) -> Result<&'static dyn Method> {
     METHODS.iter().find(|m| m.card().name == name).copied().ok_or_else(|| {
         let names: Vec<&str> = METHODS.iter().map(|m| m.card().name).collect();
-        Error::Usage(format!("there is no method '{name}'; the methods are {}", names.join(", ")))
+        usage!("there is no method '{name}'; the methods are {}", names.join(", "))
     })
 }

@@ -6,8 +6,8 @@ mod common;
 use common::assert_same;
 use naslab::error::{Error, Result};
 use naslab::lab::{
-    Card, ChildTraining, Control, Engine, Method, Order, Policy, Prepared, Proposals, Region, SessionOptions, Settings, Signals, Trial,
-    TrialPlan, control_order, prepare, read_settings,
+    Card, ChildTraining, Method, Order, Policy, Prepared, Proposals, Region, SessionOptions, Settings, Signals, Trial, TrialPlan,
+    control_order, prepare, read_settings,
 };
 use naslab::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Table, Weights, global_average};
 use naslab::record::{Limits, Mark, Role, Shape, TrialRecord, read_events};
@@ -138,18 +138,8 @@ impl Method for Climb {
         register();
         let settings: Settings<ClimbSettings> = read_settings(CARD.name, settings)?;
         let ClimbSettings { trials, child } = settings.search.clone();
-        let plan = TrialPlan { trials, child, section: "search.child", duplicates: Policy::Train, side_by_side: 1 };
-        Ok(Prepared {
-            variant: String::new(),
-            protocol: settings.protocol(),
-            keep: 1,
-            example: Stack { kernels: [3; 3] }.into(),
-            space: STACK.name.into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_trials("stack", Region::new("stack", json!({})), &plan, 1)),
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, |_| Climber),
-        })
+        let plan = TrialPlan::of_children(trials, &child, Policy::Train, 1);
+        Prepared::by_trials((STACK.name, Region::new(STACK.name, json!({}))), settings.protocol(), (plan, 1), |_| Climber)
     }
 }
 

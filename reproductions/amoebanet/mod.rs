@@ -7,9 +7,7 @@ pub mod mutation;
 pub mod population;
 
 use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings,
-};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings};
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
 use crate::space::{CellPair, NasnetOp, nasnet};
@@ -83,23 +81,15 @@ impl Method for AmoebaNet {
             return refuse(format!("search.identity = {}: must be a probability", search.identity));
         }
         nasnet::check_operations(&search.operations)?;
-        let plan = search.plan();
+        // The best of the history, not of the last population.
+        let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.in_flight), search.keep);
+        let variant = match search.removal {
+            Removal::Oldest => "ageing".into(),
+            Removal::WorstOfSample => "non-ageing".into(),
+        };
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": false }));
-        Ok(Prepared {
-            variant: match search.removal {
-                Removal::Oldest => "ageing".into(),
-                Removal::WorstOfSample => "non-ageing".into(),
-            },
-            protocol,
-            // The best of the history, not of the last population.
-            keep: search.keep as u64,
-            example: nasnet::sample(&search.operations, false, &mut Streams::new(0).rng("example", 0)).into(),
-            space: "amoebanet".into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_trials("amoebanet", region, &plan, search.keep)),
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, move |_| Cycles::new(search.clone())),
-        })
+        let begin = move |_| Cycles::new(search.clone());
+        Ok(Prepared { variant, ..Prepared::by_trials(("amoebanet", region), protocol, plan, begin)? })
     }
 }
 
@@ -123,27 +113,17 @@ impl Cycles {
 
     fn mutated(&mut self, history: &[TrialRecord], streams: Streams, attempt: u64, id: u64) -> Trial {
         let mut rng = streams.child("cycle", id).rng("draw", attempt);
-        let sample = self.known.sample(self.search.sample, &mut rng);
-        let parent: &CellPair<NasnetOp> = history[sample.parent as usize].architecture.get().expect("parents were drawn here");
+        let (drawn, parent) = self.known.sample(self.search.sample, &mut rng);
+        let genotype: &CellPair<NasnetOp> = history[parent as usize].architecture.get().expect("parents were drawn here");
         let Evolution { operations, identity, exclude_current, .. } = &self.search;
-        let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, &mut rng);
-        let trial = Trial { id, architecture: child.into(), parent: Some(sample.parent), origin: kind.into(), proxies: BTreeMap::new() };
-        self.samples.insert(id, sample.drawn);
+        let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(genotype, &mut rng);
+        let trial = Trial { id, architecture: child.into(), parent: Some(parent), origin: kind.into(), proxies: BTreeMap::new() };
+        self.samples.insert(id, drawn);
         trial
     }
 }
 
 impl Evolution {
-    fn plan(&self) -> TrialPlan {
-        TrialPlan {
-            trials: self.trials,
-            child: self.child.clone(),
-            section: "search.child",
-            duplicates: self.duplicates,
-            side_by_side: self.in_flight,
-        }
-    }
-
     /// A child that failed enters too, so that the clock of ageing goes on.
     fn member(&self, record: &TrialRecord) -> Member {
         Member { id: record.id, score: record.score.unwrap_or(self.failed_score) }
@@ -172,7 +152,7 @@ impl Proposals for Cycles {
     fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
         let newest = history.last().expect("a trial was committed");
         self.present.admit(self.search.member(newest), self.samples.get(&newest.id).map_or(&[], Vec::as_slice));
-        let scores: Vec<f64> = self.present.members().map(|m| m.score).collect();
+        let scores: Vec<f64> = self.present.members.iter().map(|m| m.score).collect();
         Some(BTreeMap::from([
             ("population_mean".to_string(), scores.iter().sum::<f64>() / scores.len() as f64),
             ("population_best".to_string(), scores.iter().copied().fold(0.0, f64::max)),
@@ -248,6 +228,6 @@ mod tests {
         for record in &history(&search, 1) {
             population.admit(search.member(record), &[]);
         }
-        assert!(population.members().all(|m| m.id >= 18));
+        assert!(population.members.iter().all(|m| m.id >= 18));
     }
 }

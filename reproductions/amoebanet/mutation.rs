@@ -5,7 +5,6 @@ use crate::space::{CellPair, NasnetOp, nasnet};
 use rand::RngExt;
 
 /// What may change, and how often.
-#[derive(Clone, Debug)]
 pub struct Mutation<'a> {
     /// Operations to choose from.
     pub ops: &'a [NasnetOp],
@@ -27,7 +26,11 @@ impl Mutation<'_> {
         let block = rng.random_range(0..cell.nodes.len());
         let edge = &mut cell.nodes[block][usize::from(rng.random::<bool>())];
         if !hidden_state {
-            edge.op = self.other_op(edge.op, rng);
+            let other = |op: &NasnetOp| !self.exclude_current || *op != edge.op;
+            let choices: Vec<NasnetOp> = self.ops.iter().copied().filter(other).collect();
+            if !choices.is_empty() {
+                edge.op = choices[rng.random_range(0..choices.len())];
+            }
             return (child, "op mutation");
         }
         // Earlier states only, so that no cycle can arise; never the present one.
@@ -35,11 +38,6 @@ impl Mutation<'_> {
         edge.from = drawn + usize::from(drawn >= edge.from);
         *cell = nasnet::cell(std::mem::take(&mut cell.nodes), std::mem::take(&mut cell.stacked));
         (child, "hidden state mutation")
-    }
-
-    fn other_op(&self, current: NasnetOp, rng: &mut Rng) -> NasnetOp {
-        let choices: Vec<NasnetOp> = self.ops.iter().copied().filter(|op| !self.exclude_current || *op != current).collect();
-        if choices.is_empty() { current } else { choices[rng.random_range(0..choices.len())] }
     }
 }
 

@@ -27,18 +27,10 @@ pub enum Removal {
 /// The living, oldest first.
 #[derive(Clone, Debug)]
 pub struct Population {
-    members: VecDeque<Member>,
+    /// In the order of their birth.
+    pub members: VecDeque<Member>,
     size: usize,
     removal: Removal,
-}
-
-/// A sample of the population, in the order it was drawn.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Numbers of the members drawn; one may be there twice.
-    pub drawn: Vec<u64>,
-    /// The best of them, the first drawn among equals.
-    pub parent: u64,
 }
 
 impl Population {
@@ -47,19 +39,14 @@ impl Population {
         Self { members: VecDeque::with_capacity(size + 1), size, removal }
     }
 
-    /// The living, oldest first.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter()
-    }
-
-    /// `count` draws with replacement, and the best of them.
+    /// Numbers of the members in `count` draws with replacement, and of the best of them, the first drawn among equals.
     ///
     /// # Panics
     /// If nobody lives or `count` is 0.
-    pub fn sample(&self, count: usize, rng: &mut Rng) -> Sample {
+    pub fn sample(&self, count: usize, rng: &mut Rng) -> (Vec<u64>, u64) {
         let drawn: Vec<Member> = (0..count).map(|_| self.members[rng.random_range(0..self.members.len())]).collect();
         let best = drawn.iter().copied().reduce(|best, m| if m.score > best.score { m } else { best }).expect("a sample has members");
-        Sample { drawn: drawn.iter().map(|m| m.id).collect(), parent: best.id }
+        (drawn.iter().map(|m| m.id).collect(), best.id)
     }
 
     /// Lets a child in; `drawn` is the sample its parent came from. Returns who died.
@@ -105,11 +92,11 @@ mod tests {
             let (genome, drawn) = if id < 100 || removal.is_none() {
                 ((0..BITS).map(|_| rng.random()).collect::<Vec<bool>>(), Vec::new())
             } else {
-                let sample = population.sample(10, &mut rng);
-                let mut genome = genomes[sample.parent as usize].clone();
+                let (drawn, parent) = population.sample(10, &mut rng);
+                let mut genome = genomes[parent as usize].clone();
                 let bit = rng.random_range(0..BITS);
                 genome[bit] = !genome[bit];
-                (genome, sample.drawn)
+                (genome, drawn)
             };
             let ones = genome.iter().filter(|b| **b).count() as f64 / BITS as f64;
             let score = (ones + noise.sample(&mut rng)).clamp(0.0, 1.0);
@@ -146,12 +133,12 @@ mod tests {
         let mut rng = Streams::new(3).rng("toy", 0);
         let mut best = 0.0f64;
         for id in 0..300u64 {
-            let drawn = if id < 5 { Vec::new() } else { population.sample(2, &mut rng).drawn };
+            let drawn = if id < 5 { Vec::new() } else { population.sample(2, &mut rng).0 };
             let score = rng.random::<f64>();
             best = best.max(score);
             population.admit(Member { id, score }, &drawn);
             // The newest may be the best; after the next birth the best is among the old.
-            assert!(population.members().any(|m| m.score == best));
+            assert!(population.members.iter().any(|m| m.score == best));
         }
     }
 
@@ -162,8 +149,8 @@ mod tests {
             population.admit(Member { id, score: 0.5 }, &[]);
         }
         let mut rng = Streams::new(1).rng("sample", 0);
-        let samples: Vec<Sample> = (0..200).map(|_| population.sample(3, &mut rng)).collect();
-        assert!(samples.iter().all(|s| s.parent == s.drawn[0]));
-        assert!(samples.iter().any(|s| s.drawn[0] == s.drawn[1] && s.drawn[1] == s.drawn[2]));
+        let samples: Vec<(Vec<u64>, u64)> = (0..200).map(|_| population.sample(3, &mut rng)).collect();
+        assert!(samples.iter().all(|(drawn, parent)| *parent == drawn[0]));
+        assert!(samples.iter().any(|(drawn, _)| drawn[0] == drawn[1] && drawn[1] == drawn[2]));
     }
 }

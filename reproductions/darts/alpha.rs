@@ -1,70 +1,44 @@
 //! The architecture logits alpha and what they mean.
 
+use crate::gradient::alpha::{self, offset, rows, strongest};
 use crate::seed::Rng;
-use crate::space::darts::{EDGES, KEPT, NODES};
+use crate::space::darts::{EDGES, NODES};
 use crate::space::{Architecture, Cell, CellPair, DartsOp, Edge};
-use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
 /// Operations an edge mixes.
 pub const OPS: usize = DartsOp::ALL.len();
-/// Standard deviation of the initial logits.
-const INITIAL_SPREAD: f64 = 1e-3;
 
 /// One row of logits an edge, normal cell first: [2, 14, 8]. Shared by all cells of a kind.
 pub fn initial(rng: &mut Rng, device: Device, kind: Kind) -> Tensor {
-    let values: Vec<f64> = StandardNormal.sample_iter(rng).take(2 * EDGES * OPS).map(|z: f64| INITIAL_SPREAD * z).collect();
-    Tensor::from_slice(&values).view([2, EDGES as i64, OPS as i64]).to_kind(kind).to_device(device).set_requires_grad(true)
+    alpha::initial(&[2, EDGES as i64, OPS as i64], rng, device, kind)
 }
 
-/// First row of node `node` (0-based); its row for source j is that plus j.
-pub fn offset(node: usize) -> usize {
-    node * (node + 3) / 2
-}
-
-/// Softmax over every row, on the host: `[cell][edge][op]`.
-pub fn probabilities(alpha: &Tensor) -> [Vec<[f64; OPS]>; 2] {
-    let flat = alpha.detach().to_device(Device::Cpu).to_kind(Kind::Double).softmax(-1, None::<Kind>).reshape([-1]);
-    let flat = Vec::<f64>::try_from(&flat).expect("a flat tensor of doubles");
-    let rows: Vec<[f64; OPS]> = flat.chunks_exact(OPS).map(|row| row.try_into().expect("rows have one entry an operation")).collect();
-    [rows[..EDGES].to_vec(), rows[EDGES..].to_vec()]
+/// Softmax over every row, on the host: `[edge][op]`, normal cell first.
+fn probabilities(alpha: &Tensor) -> Vec<Vec<f64>> {
+    rows(&alpha.detach().to_device(Device::Cpu).to_kind(Kind::Double).softmax(-1, None::<Kind>))
 }
 
 /// The discrete cells: every node keeps the two sources whose strongest operation other than `none` has the largest probability,
 /// each with that operation. Ties go to the lower source and the lower operation.
 pub fn genotype(alpha: &Tensor) -> Architecture {
-    let [normal, reduce] = probabilities(alpha).map(|rows| discretise(&rows));
-    CellPair { normal, reduce }.into()
+    let rows = probabilities(alpha);
+    CellPair { normal: discretise(&rows[..EDGES]), reduce: discretise(&rows[EDGES..]) }.into()
 }
 
-fn discretise(rows: &[[f64; OPS]]) -> Cell<DartsOp> {
-    let nodes = (0..NODES)
-        .map(|node| {
-            let mut sources: Vec<(f64, Edge<DartsOp>)> = (0..node + 2)
-                .map(|from| {
-                    let (op, score) = strongest(&rows[offset(node) + from]);
-                    (score, Edge { op, from })
-                })
-                .collect();
-            sources.sort_by(|a, b| b.0.total_cmp(&a.0));
-            sources.truncate(KEPT);
-            [sources[0].1, sources[1].1]
-        })
-        .collect();
-    Cell::new(nodes, (2..2 + NODES).collect())
-}
-
-/// Strongest operation other than `none`, the first of equals.
-fn strongest(row: &[f64; OPS]) -> (DartsOp, f64) {
-    let first = (DartsOp::ALL[1], row[1]);
-    (2..OPS).fold(first, |best, k| if row[k] > best.1 { (DartsOp::ALL[k], row[k]) } else { best })
+fn discretise(rows: &[Vec<f64>]) -> Cell<DartsOp> {
+    let kept = |node: usize| {
+        let source = |from: usize| (from, strongest(&DartsOp::ALL, DartsOp::None, &rows[offset(node) + from]));
+        let mut sources: Vec<_> = (0..node + 2).map(source).collect();
+        sources.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
+        [0, 1].map(|i| Edge { op: sources[i].1.0, from: sources[i].0 })
+    };
+    Cell::new((0..NODES).map(kept).collect(), (2..2 + NODES).collect())
 }
 
 /// Mean entropy of the rows, in nats; ln 8 when all operations are equally likely.
 pub fn entropy(alpha: &Tensor) -> f64 {
-    let [normal, reduce] = probabilities(alpha);
-    let of_row = |row: &[f64; OPS]| -row.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
-    normal.iter().chain(&reduce).map(of_row).sum::<f64>() / (2 * EDGES) as f64
+    probabilities(alpha).iter().map(|row| alpha::entropy(row)).sum::<f64>() / (2 * EDGES) as f64
 }
 
 /// Skip connections in the normal cell: a sign of collapse when they take over.
@@ -76,6 +50,7 @@ pub fn normal_skips(architecture: &Architecture) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gradient::alpha::INITIAL_SPREAD;
     use crate::seed::Streams;
     use std::collections::HashSet;
 

@@ -4,17 +4,17 @@
 //! gradient steps on validation and training images ([`crate::gradient`]); then every node keeps its two strongest sources ([`alpha`]).
 
 pub mod alpha;
+mod blocked;
 pub mod supernet;
 
 use crate::error::Result;
-use crate::gradient::{self, AlphaSteps, Alternation, Mixed, Order, WeightSteps};
-use crate::lab::{Card, Control, Lab, Method, Prepared, Region, Settings, at_least, read_settings};
-use crate::nn::{Loss, Pass, Table, Weights};
+use crate::gradient::{self, Mixed};
+use crate::lab::{Card, Lab, Method, Prepared, Region, at_least};
+use crate::nn::{Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
-use crate::space::{Architecture, darts};
-use crate::task::Augment;
-use serde::{Deserialize, Serialize};
+use crate::space::Architecture;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use supernet::Supernet;
@@ -34,28 +34,13 @@ const CARD: Card = Card {
     spaces: &[("darts", &[])],
 };
 
-/// Section `search` of the settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DartsSearch {
-    /// Whether alpha's gradient looks a weight step ahead.
-    pub order: Order,
-    /// Independent searches, of which the selection phase chooses one.
-    pub searches: u64,
+/// What section `search` of the settings has beside the keys of [`gradient::Alternation`].
+#[derive(Clone, Copy, Deserialize)]
+struct Size {
     /// Width of the first cell.
-    pub channels: i64,
+    channels: i64,
     /// Number of cells.
-    pub cells: usize,
-    /// Passes over the training half.
-    pub epochs: u64,
-    /// Images a step, of each half.
-    pub batch: usize,
-    /// Weight steps.
-    pub weights: WeightSteps,
-    /// Architecture steps.
-    pub alpha: AlphaSteps,
-    /// Changes of the images of both halves.
-    pub augment: Augment,
+    cells: usize,
 }
 
 /// The supernet with its logits.
@@ -87,53 +72,20 @@ impl Mixed for MixedCells {
     }
 }
 
-impl DartsSearch {
-    fn alternation(&self) -> Alternation {
-        Alternation {
-            order: self.order,
-            searches: self.searches,
-            epochs: self.epochs,
-            batch: self.batch,
-            weights: self.weights.clone(),
-            alpha: self.alpha.clone(),
-            augment: self.augment.clone(),
-            loss: Loss::default(),
-            dropout: 0.0,
-            warm_up: 0,
-            patience: 0,
-        }
-    }
-
-    fn mixed(&self, lab: &Lab, streams: Streams) -> Result<Box<dyn Mixed>> {
-        let net = Supernet::declare(lab.input(), self.channels, self.cells);
-        let alpha = alpha::initial(&mut streams.rng("alpha", 0), lab.device, Kind::Float);
-        Ok(Box::new(MixedCells { net, alpha }))
-    }
-}
-
 impl Method for Darts {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
-        let settings: Settings<DartsSearch> = read_settings(CARD.name, settings)?;
-        let search = settings.search.clone();
-        at_least("search.channels", search.channels.max(0) as u64, 2)?;
-        at_least("search.cells", search.cells as u64, 3)?;
-        let how = search.alternation();
-        how.check()?;
-        let augment = how.augment.clone();
-        Ok(Prepared {
-            variant: how.order.name().into(),
-            protocol: settings.protocol(),
-            keep: how.searches,
-            example: darts::sample(&mut Streams::new(0).rng("example", 0)).into(),
-            space: "darts".into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_steps("darts", Region::new("darts", json!({})), &settings)?),
-            check: Box::new(move |input| augment.check("search.augment", input.height, input.width)),
-            engine: gradient::engine(how, Box::new(move |lab, streams| search.mixed(lab, streams))),
-        })
+        let (settings, how, Size { channels, cells }) = gradient::read(CARD.name, settings, &["channels", "cells"])?;
+        at_least("search.channels", channels.max(0) as u64, 2)?;
+        at_least("search.cells", cells as u64, 3)?;
+        let make = move |lab: &Lab, streams: Streams| -> Result<Box<dyn Mixed>> {
+            let net = Supernet::declare(lab.input(), channels, cells);
+            let alpha = alpha::initial(&mut streams.rng("alpha", 0), lab.device, Kind::Float);
+            Ok(Box::new(MixedCells { net, alpha }))
+        };
+        gradient::prepared(("darts", Region::new("darts", json!({}))), &settings, how, Box::new(make))
     }
 }

@@ -1,28 +1,27 @@
 //! The search network: every edge of every cell mixes all operations (paper, equation 2).
 
-use super::alpha::{OPS, offset};
-use crate::network::{Candidate, Form, PoolOf, Preprocess, Stem, is_reduction};
-use crate::nn::{Blocked, BlockedTerm as Term, Linear, Table, Weights, global_average};
+use super::alpha::OPS;
+use crate::gradient::alpha::{mixed, offset};
+use crate::network::{Candidate, Form, Preprocess, Stem, is_reduction};
+use crate::nn::{Linear, Table, Weights, global_average};
 use crate::space::darts::{EDGES, NODES};
 use crate::space::{DartsOp, InputShape};
 use tch::{Kind, Tensor};
 
 /// Stem, mixed cells, global average pooling, linear classifier.
-#[derive(Debug)]
 pub struct Supernet {
     /// What it declares; alpha is not in it.
     pub table: Table,
     stem: Stem,
-    cells: Vec<MixedCell>,
+    pub(super) cells: Vec<MixedCell>,
     classifier: Linear,
 }
 
-#[derive(Debug)]
-struct MixedCell {
-    reduction: bool,
-    preprocess: Preprocess,
+pub(super) struct MixedCell {
+    pub(super) reduction: bool,
+    pub(super) preprocess: Preprocess,
     /// `[edge][op]`
-    edges: Vec<Vec<Candidate>>,
+    pub(super) edges: Vec<Vec<Candidate>>,
 }
 
 impl Supernet {
@@ -64,18 +63,6 @@ impl Supernet {
         }
         self.classifier.forward(w, &global_average(&newer))
     }
-
-    /// The same cells over blocks of images, a node at a time: [N, C]. `None` where our kernels do not take the tensors, or no gradient could be given.
-    fn features_blocked(&self, w: &Weights, p: &Tensor, stem: &Tensor, training: bool) -> Option<Tensor> {
-        let halves = p.split_with_sizes([(EDGES * OPS) as i64; 2].as_slice(), 0);
-        let mut newer = Blocked::from_images(stem)?;
-        let mut older = newer.share();
-        for cell in &self.cells {
-            let out = cell.forward_blocked(w, &halves[usize::from(cell.reduction)], &older, &newer, training)?;
-            (older, newer) = (newer, out);
-        }
-        Some(newer.global_average())
-    }
 }
 
 impl MixedCell {
@@ -100,7 +87,8 @@ impl MixedCell {
             let sum = (0..node + 2)
                 .map(|from| {
                     let row = offset(node) + from;
-                    mixed(&self.edges[row], w, &p[row * OPS..][..OPS], &states[from], training)
+                    let forward = |op: &Candidate| (!matches!(op, Candidate::Zero { .. })).then(|| op.forward(w, &states[from], training));
+                    mixed(&self.edges[row], &p[row * OPS..][..OPS], forward)
                 })
                 .reduce(|a, b| a + b)
                 .expect("a node has sources");
@@ -108,60 +96,6 @@ impl MixedCell {
         }
         Tensor::cat(&states[2..], 1) // [N, 4 C, H', W']
     }
-
-    /// As [`MixedCell::forward`], p being a vector. A node is one sum over all operations of all its edges, in which p is part of the last batch
-    /// norm of each. Every state is pooled once for all edges that leave it: their pools are the same, and so is what their norms remember.
-    fn forward_blocked(&self, w: &Weights, p: &Tensor, older: &Blocked, newer: &Blocked, training: bool) -> Option<Blocked> {
-        let mut states = Vec::from(self.preprocess.forward_blocked(w, older, newer, training)?);
-        let mut pooled: Vec<Vec<Blocked>> = Vec::new();
-        for node in 0..NODES {
-            for (from, state) in states.iter().enumerate().skip(pooled.len()) {
-                let leaving = || (from.saturating_sub(1)..NODES).map(|node| &self.edges[offset(node) + from]);
-                let pools = self.edges[offset(node) + from].iter().enumerate().filter_map(|(k, op)| Some((k, pool_of(op)?)));
-                let of =
-                    |(k, pool): (usize, &PoolOf)| state.pool_norm(pool.kind, 3, pool.stride, &pool_statistics(leaving(), k, w), training);
-                pooled.push(pools.map(of).collect());
-            }
-            // The states, then what each has been pooled to.
-            let mut sources: Vec<&Blocked> = states.iter().collect();
-            let mut terms = Vec::new();
-            for (from, pools) in pooled.iter().enumerate() {
-                let mut pools = pools.iter();
-                for (k, op) in self.edges[offset(node) + from].iter().enumerate() {
-                    let coefficient = Some(from * OPS + k);
-                    if pool_of(op).is_some() {
-                        terms.push(Term { source: sources.len(), coefficient, stages: Vec::new() });
-                        sources.push(pools.next().expect("a pool has been taken"));
-                    } else {
-                        terms.extend(op.terms(w, from, coefficient)?);
-                    }
-                }
-            }
-            let coefficients = p.narrow(0, (offset(node) * OPS) as i64, ((node + 2) * OPS) as i64);
-            let sum = Blocked::sum(&sources, Some(&coefficients), &terms, training)?;
-            states.push(sum);
-        }
-        Some(Blocked::join(&states[2..]))
-    }
-}
-
-/// Running statistics of the norm after the pool of column `op` of alpha, on every edge in `edges`.
-fn pool_statistics<'a>(edges: impl Iterator<Item = &'a Vec<Candidate>>, op: usize, w: &'a Weights) -> Vec<(&'a Tensor, &'a Tensor)> {
-    edges.filter_map(|edge| pool_of(&edge[op])?.norm.map(|norm| norm.running(w))).collect()
-}
-
-fn pool_of(op: &Candidate) -> Option<&PoolOf> {
-    if let Candidate::Pool(pool) = op { Some(pool) } else { None }
-}
-
-/// The mixed edge: sum over k of p_k op_k(x). `none` adds nothing; its share of the softmax is all it has.
-fn mixed(ops: &[Candidate], w: &Weights, p: &[Tensor], x: &Tensor, training: bool) -> Tensor {
-    ops.iter()
-        .zip(p)
-        .filter(|(op, _)| !matches!(op, Candidate::Zero { .. }))
-        .map(|(op, p)| op.forward(w, x, training) * p)
-        .reduce(|a, b| a + b)
-        .expect("an edge has operations")
 }
 
 #[cfg(test)]
@@ -219,7 +153,8 @@ mod tests {
             let logits = Tensor::zeros([8], (Kind::Double, Device::Cpu));
             let _ = logits.get(k as i64).fill_(50.0);
             let p = logits.softmax(-1, None::<Kind>).unbind(0);
-            let difference = mixed(&ops, &w, &p, &x, true) - op.forward(&w, &x, true);
+            let forward = |op: &Candidate| (!matches!(op, Candidate::Zero { .. })).then(|| op.forward(&w, &x, true));
+            let difference = mixed(&ops, &p, forward) - op.forward(&w, &x, true);
             assert!(difference.abs().max().double_value(&[]) < 1e-6, "{op:?}");
         }
     }

@@ -16,7 +16,6 @@ const SOFT_BIAS: [f64; 5] = [10.0, 10.0, 0.0, 0.0, 0.0];
 const NORMAL_BIAS: [f64; 5] = [0.25, 0.25, -0.25, -0.25, -0.25];
 
 /// The declared network.
-#[derive(Clone, Debug)]
 pub struct Controller {
     /// What it declares.
     pub table: Table,
@@ -30,8 +29,7 @@ pub struct Controller {
     bias: Option<ParamId>,
 }
 
-/// A sampled or replayed architecture.
-#[derive(Debug)]
+/// A sampled architecture.
 pub struct Sample {
     /// Its decisions: micro (input, input, operation, operation) a node, macro operation and skip bits a layer.
     pub decisions: Vec<usize>,
@@ -41,35 +39,6 @@ pub struct Sample {
     pub entropy: f64,
     /// Mean penalty of the skips of a layer (macro).
     pub skip_penalty: Option<Tensor>,
-}
-
-/// What a walk over the decisions gathers.
-struct Walk<'a> {
-    choose: &'a mut dyn FnMut(&[f64]) -> usize,
-    decisions: Vec<usize>,
-    log_probability: Tensor,
-    entropy: f64,
-    of_decision_alone: bool,
-}
-
-impl Walk<'_> {
-    /// One decision from logits [1, n].
-    fn decide(&mut self, logits: &Tensor) -> usize {
-        let log_p = logits.log_softmax(1, Kind::Double);
-        let p: Vec<f64> = Vec::<f64>::try_from(log_p.detach().exp().view([-1])).expect("double precision");
-        let choice = (self.choose)(&p);
-        self.log_probability = &self.log_probability + log_p.select(1, choice as i64).squeeze();
-        let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
-        self.entropy += if self.of_decision_alone { term(p[choice]) } else { p.iter().map(|p| term(*p)).sum() };
-        self.decisions.push(choice);
-        choice
-    }
-}
-
-/// Cell and hidden state, [1, H] each.
-struct Memory {
-    c: Tensor,
-    h: Tensor,
 }
 
 fn zeros(hidden: i64) -> Tensor {
@@ -105,119 +74,146 @@ impl Controller {
         self.walk(w, &mut |p| pick(p, rng.random()))
     }
 
-    /// Goes through given decisions again.
-    pub fn replay(&self, w: &Weights, decisions: &[usize]) -> Sample {
-        let mut rest = decisions.iter();
-        self.walk(w, &mut |_| *rest.next().expect("as many decisions as the space has"))
-    }
-
     fn walk(&self, w: &Weights, choose: &mut dyn FnMut(&[f64]) -> usize) -> Sample {
         let mut walk = Walk {
+            controller: self,
+            w,
             choose,
+            c: zeros(self.settings.hidden),
+            h: zeros(self.settings.hidden),
+            x: w[self.start].shallow_clone(),
+            anchors: Vec::new(),
+            keys: Vec::new(),
             decisions: Vec::new(),
             log_probability: Tensor::zeros([0i64; 0], (Kind::Double, Device::Cpu)),
             entropy: 0.0,
-            of_decision_alone: matches!(self.space, Space::Macro { .. }),
         };
-        let mut memory = Memory { c: zeros(self.settings.hidden), h: zeros(self.settings.hidden) };
         let skip_penalty = match self.space {
             Space::Micro { nodes } => {
-                self.walk_cell(w, nodes, true, &mut memory, &mut walk);
-                self.walk_cell(w, nodes, false, &mut memory, &mut walk);
+                walk.cell(nodes, true);
+                walk.cell(nodes, false);
                 None
             }
-            Space::Macro { layers } => Some(self.walk_layers(w, layers, &mut memory, &mut walk)),
+            Space::Macro { layers } => Some(walk.layers(layers)),
         };
         let Walk { decisions, log_probability, entropy, .. } = walk;
         Sample { decisions, log_probability, entropy, skip_penalty }
     }
+}
 
-    fn step(&self, w: &Weights, x: &Tensor, m: &mut Memory) {
-        let gates = Tensor::cat(&[x, &m.h], 1).matmul(&w[self.lstm]).chunk(4, 1);
-        m.c = gates[0].sigmoid() * gates[3].tanh() + gates[1].sigmoid() * &m.c;
-        m.h = gates[2].sigmoid() * m.c.tanh();
+/// A walk over the decisions, and what it gathers.
+struct Walk<'a> {
+    controller: &'a Controller,
+    w: &'a Weights,
+    choose: &'a mut dyn FnMut(&[f64]) -> usize,
+    /// Cell and hidden state of the LSTM and what it reads next, [1, H] each.
+    c: Tensor,
+    h: Tensor,
+    x: Tensor,
+    /// The states that can be chosen, and their keys for the attention.
+    anchors: Vec<Tensor>,
+    keys: Vec<Tensor>,
+    decisions: Vec<usize>,
+    log_probability: Tensor,
+    entropy: f64,
+}
+
+impl Walk<'_> {
+    /// One decision from logits [1, n].
+    fn decide(&mut self, logits: &Tensor) -> usize {
+        let log_p = logits.log_softmax(1, Kind::Double);
+        let p: Vec<f64> = Vec::<f64>::try_from(log_p.detach().exp().view([-1])).expect("double precision");
+        let choice = (self.choose)(&p);
+        self.log_probability = &self.log_probability + log_p.select(1, choice as i64).squeeze();
+        let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+        let of_decision_alone = matches!(self.controller.space, Space::Macro { .. });
+        self.entropy += if of_decision_alone { term(p[choice]) } else { p.iter().map(|p| term(*p)).sum() };
+        self.decisions.push(choice);
+        choice
+    }
+
+    /// Decides on an operation, which the LSTM reads next.
+    fn operation(&mut self, logits: &Tensor) {
+        let op = self.decide(logits);
+        self.x = self.w[self.controller.embedding].narrow(0, op as i64, 1);
+    }
+
+    fn step(&mut self) {
+        let gates = Tensor::cat(&[&self.x, &self.h], 1).matmul(&self.w[self.controller.lstm]).chunk(4, 1);
+        self.c = gates[0].sigmoid() * gates[3].tanh() + gates[1].sigmoid() * &self.c;
+        self.h = gates[2].sigmoid() * self.c.tanh();
     }
 
     /// z / T, then c tanh z.
     fn shaped(&self, z: Tensor, constant: f64) -> Tensor {
-        let z = if self.settings.temperature > 0.0 { z / self.settings.temperature } else { z };
+        let temperature = self.controller.settings.temperature;
+        let z = if temperature > 0.0 { z / temperature } else { z };
         if constant > 0.0 { z.tanh() * constant } else { z }
     }
 
-    /// Attention of the present state over `keys`, [n, H] → [n, 1].
-    fn attend(&self, w: &Weights, keys: &[Tensor], m: &Memory) -> Tensor {
-        (Tensor::cat(keys, 0) + m.h.matmul(&w[self.attention[1]])).tanh().matmul(&w[self.attention[2]])
+    /// Attention of the present state over the keys, [n, 1].
+    fn attend(&self) -> Tensor {
+        let [_, query, v] = self.controller.attention;
+        (Tensor::cat(&self.keys, 0) + self.h.matmul(&self.w[query])).tanh().matmul(&self.w[v])
     }
 
-    fn key(&self, w: &Weights, m: &Memory) -> Tensor {
-        m.h.matmul(&w[self.attention[0]])
+    fn remember(&mut self, anchor: Tensor) {
+        self.anchors.push(anchor);
+        self.keys.push(self.h.matmul(&self.w[self.controller.attention[0]]));
     }
 
-    fn walk_cell(&self, w: &Weights, nodes: usize, normal: bool, m: &mut Memory, walk: &mut Walk) {
-        let s = &self.settings;
-        let (mut anchors, mut keys) = (Vec::new(), Vec::new());
-        let mut x = w[self.start].shallow_clone();
+    fn cell(&mut self, nodes: usize, normal: bool) {
+        let (w, Controller { settings: s, start, soft, bias, .. }) = (self.w, self.controller);
+        (self.anchors, self.keys) = (Vec::new(), Vec::new());
         for _ in 0..2 {
-            self.step(w, &x, m);
-            anchors.push(zeros(s.hidden));
-            keys.push(self.key(w, m));
+            self.step();
+            self.remember(zeros(s.hidden));
         }
         for _ in 0..nodes {
-            let mut inputs = [0; 2];
-            for input in &mut inputs {
-                self.step(w, &x, m);
-                let z = self.attend(w, &keys, m).view([1, -1]);
-                *input = walk.decide(&self.shaped(z, s.tanh_constant));
-                x = anchors[*input].shallow_clone();
+            for _ in 0..2 {
+                self.step();
+                let input = self.decide(&self.shaped(self.attend().view([1, -1]), s.tanh_constant));
+                self.x = self.anchors[input].shallow_clone();
             }
-            for _ in inputs {
-                self.step(w, &x, m);
-                let z = m.h.matmul(&w[self.soft]) + &w[self.bias.expect("the micro space has a bias")];
-                let mut z = self.shaped(z, s.tanh_constant / s.op_tanh_reduce);
-                if normal {
-                    z += Tensor::from_slice(&NORMAL_BIAS);
-                }
-                let op = walk.decide(&z);
-                x = w[self.embedding].narrow(0, op as i64, 1);
+            for _ in 0..2 {
+                self.step();
+                let z = self.h.matmul(&w[*soft]) + &w[bias.expect("the micro space has a bias")];
+                let z = self.shaped(z, s.tanh_constant / s.op_tanh_reduce);
+                self.operation(&if normal { z + Tensor::from_slice(&NORMAL_BIAS) } else { z });
             }
-            self.step(w, &x, m);
-            anchors.push(m.h.shallow_clone());
-            keys.push(self.key(w, m));
-            x = w[self.start].shallow_clone();
+            self.step();
+            self.remember(self.h.shallow_clone());
+            self.x = w[*start].shallow_clone();
         }
     }
 
-    fn walk_layers(&self, w: &Weights, layers: usize, m: &mut Memory, walk: &mut Walk) -> Tensor {
-        let s = &self.settings;
-        let (mut anchors, mut keys): (Vec<Tensor>, Vec<Tensor>) = (Vec::new(), Vec::new());
-        let mut penalties = Vec::new();
-        let mut x = w[self.start].shallow_clone();
+    /// Returns the mean penalty of the skips of a layer.
+    fn layers(&mut self, layers: usize) -> Tensor {
+        let (w, Controller { settings: s, start, soft, .. }) = (self.w, self.controller);
         let target = Tensor::from_slice(&[1.0 - s.skip_target, s.skip_target]);
+        let mut penalties = Vec::new();
         for layer in 0..layers {
-            self.step(w, &x, m);
-            let op = walk.decide(&self.shaped(m.h.matmul(&w[self.soft]), s.tanh_constant));
-            x = w[self.embedding].narrow(0, op as i64, 1);
-            self.step(w, &x, m);
+            self.step();
+            self.operation(&self.shaped(self.h.matmul(&w[*soft]), s.tanh_constant));
+            self.step();
             if layer == 0 {
-                x = w[self.start].shallow_clone();
+                self.x = w[*start].shallow_clone();
             } else {
-                let q = self.attend(w, &keys, m);
+                let q = self.attend();
                 // [layer, 2]: skip or not.
                 let z = self.shaped(Tensor::cat(&[-&q, q], 1), s.tanh_constant);
                 let share = z.sigmoid();
                 penalties.push((&share * (&share / &target).log()).sum(Kind::Double));
-                let mut taken = m.h.zeros_like();
-                let mut count = 0.0;
-                for (j, anchor) in anchors.iter().enumerate() {
-                    if walk.decide(&z.narrow(0, j as i64, 1)) == 1 {
-                        taken += anchor;
+                let (mut taken, mut count) = (self.h.zeros_like(), 0.0);
+                for j in 0..layer {
+                    if self.decide(&z.narrow(0, j as i64, 1)) == 1 {
+                        taken += &self.anchors[j];
                         count += 1.0;
                     }
                 }
-                x = taken / (1.0 + count);
+                self.x = taken / (1.0 + count);
             }
-            anchors.push(m.h.shallow_clone());
-            keys.push(self.key(w, m));
+            self.remember(self.h.shallow_clone());
         }
         Tensor::stack(&penalties, 0).mean(Kind::Double)
     }
@@ -253,6 +249,12 @@ mod tests {
         let controller = Controller::declare(space, &settings(hidden, if space == MICRO { 1.10 } else { 1.5 }));
         let w = controller.weights(&mut Streams::new(0).rng("controller", 0));
         (controller, w)
+    }
+
+    /// Goes through given decisions again.
+    fn replay(controller: &Controller, w: &Weights, decisions: &[usize]) -> Sample {
+        let mut rest = decisions.iter();
+        controller.walk(w, &mut |_| *rest.next().expect("as many decisions as the space has"))
     }
 
     #[test]
@@ -291,7 +293,7 @@ mod tests {
             let (controller, w) = fresh(space, 32);
             for i in 0..20 {
                 let sample = controller.sample(&w, &mut Streams::new(1).rng("sample", i));
-                let replayed = controller.replay(&w, &sample.decisions);
+                let replayed = replay(&controller, &w, &sample.decisions);
                 assert_eq!(sample.log_probability.double_value(&[]), replayed.log_probability.double_value(&[]));
                 assert_eq!(sample.decisions.len(), space.decisions());
                 space.architecture(&sample.decisions).check().unwrap();
@@ -314,7 +316,7 @@ mod tests {
             let w = controller.weights(&mut Streams::new(2).rng("controller", 0));
             let decisions = controller.sample(&w, &mut Streams::new(3).rng("sample", 0)).decisions;
             let loss = |w: &Weights| {
-                let s = controller.replay(w, &decisions);
+                let s = replay(&controller, w, &decisions);
                 s.skip_penalty.map_or_else(|| s.log_probability.shallow_clone(), |p| &s.log_probability + p * 0.8)
             };
             w.check_gradient(loss, 40, 1e-7);

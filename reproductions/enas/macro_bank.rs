@@ -1,28 +1,25 @@
 //! The shared weights of the macro space: every layer has its own weights for each operation; skips are summed (authors' released code, search
 //! mode, with the operation that was meant to be chosen).
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::{
     BatchNorm, ConvBn, ConvShape, FactorizedReduce, Linear, Output, Pass, PoolKind, Rule, Table, Weights, global_average, pool,
 };
 use crate::space::{InputShape, MacroNet, MacroOp, enas_macro};
 use tch::Tensor;
 
-#[derive(Clone, Debug)]
 struct Branch {
     /// 1x1 convolution, batch norm; a ReLU follows.
     first: ConvBn,
     second: Second,
 }
 
-#[derive(Clone, Debug)]
 enum Second {
     /// Convolution or depthwise and pointwise, batch norm; a ReLU follows.
     Conv(ConvBn),
     Pool(PoolKind),
 }
 
-#[derive(Clone, Debug)]
 struct Layer {
     branches: Vec<Branch>,
     /// After the skips; layer 0 has none.
@@ -32,7 +29,6 @@ struct Layer {
 }
 
 /// The search network.
-#[derive(Debug)]
 pub struct MacroBank {
     /// What it declares.
     pub table: Table,
@@ -45,9 +41,7 @@ impl MacroBank {
     /// With a width that stays the same through both reductions.
     pub fn declare(input: InputShape, channels: i64, layers: usize) -> Result<Self> {
         if layers < 3 || channels % 2 != 0 {
-            return Err(Error::Usage(format!(
-                "search.layers = {layers} and search.channels = {channels}: at least 3 layers, and an even width"
-            )));
+            return Err(usage!("search.layers = {layers} and search.channels = {channels}: at least 3 layers, and an even width"));
         }
         let mut t = Table::with_rule(Rule::He);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, channels, 3, 1));

@@ -1,7 +1,7 @@
 //! The shared weights of the micro space: for every layer, node, side, kernel and stack one weight for each input that could be chosen
 //! (authors' released code, search mode). A child computes with its own rows only.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::network::{Adapter, Auxiliary, Map};
 use crate::nn::{
     ConvBn, ConvShape, FactorizedReduce, Init, Linear, Output, ParamId, Pass, PoolKind, Rule, Table, Weights, global_average, pool, stage,
@@ -43,7 +43,6 @@ impl Stack {
 /// A side of a node: 3x3 and 5x5, each twice.
 type Side = [[Stack; 2]; 2];
 
-#[derive(Clone, Debug)]
 struct Layer {
     /// Halves the newer input first, in a reduction layer.
     reduce: Option<FactorizedReduce>,
@@ -57,7 +56,6 @@ struct Layer {
 }
 
 /// The search network.
-#[derive(Debug)]
 pub struct MicroBank {
     /// What it declares.
     pub table: Table,
@@ -71,9 +69,9 @@ impl MicroBank {
     /// With N + 2 = `cells` layers and `nodes` nodes a cell.
     pub fn declare(input: InputShape, channels: i64, cells: usize, nodes: usize, auxiliary: bool) -> Result<Self> {
         let Some(reductions) = enas_micro::reductions(cells).filter(|_| channels % 2 == 0) else {
-            return Err(Error::Usage(format!(
+            return Err(usage!(
                 "search.cells = {cells} and search.channels = {channels}: N + 2 layers with N a multiple of 3, and an even width"
-            )));
+            ));
         };
         let mut t = Table::with_rule(Rule::He);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, 3 * channels, 3, 1));

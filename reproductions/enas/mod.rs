@@ -9,17 +9,16 @@ pub mod micro;
 pub mod search;
 pub mod space;
 
-use crate::error::{Error, Result};
-use crate::lab::{Card, Control, Engine, Method, Prepared, Region, Settings, at_least, read_settings};
+use crate::error::Result;
+use crate::lab::{Card, Engine, Method, Prepared, Region, Settings, at_least, at_most, read_settings};
 use crate::record::{Mark, Role, Shape};
-use crate::seed::Streams;
+use crate::space::InputShape;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use search::SharedSearch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use space::Space;
-use std::collections::BTreeMap;
 
 /// The method's entry in the table.
 pub struct EnasMethod;
@@ -147,36 +146,23 @@ impl Method for EnasMethod {
         at_least("search.controller.updates", search.controller.updates, 1)?;
         at_least("search.controller.aggregate", search.controller.aggregate, 1)?;
         at_least("search.weights.restart_factor", search.weights.restart_factor, 1)?;
-        if search.epochs > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
-        }
+        at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
         let (space, name, region) = match search.space {
-            SpaceName::Micro => {
-                let region = Region::new("enas_micro", json!({ "nodes": search.nodes }));
-                (Space::Micro { nodes: search.nodes }, "micro", region)
-            }
+            SpaceName::Micro => (Space::Micro { nodes: search.nodes }, "enas-micro", json!({ "nodes": search.nodes })),
             SpaceName::Macro => {
                 // Macro networks have no auxiliary head, and as many layers as were searched.
                 settings.select.recipe.auxiliary_weight = 0.0;
                 settings.retrain.recipe.auxiliary_weight = 0.0;
-                let region = Region::new("enas_macro", json!({ "layers": search.layers }));
-                (Space::Macro { layers: search.layers }, "macro", region)
+                (Space::Macro { layers: search.layers }, "enas-macro", json!({ "layers": search.layers }))
             }
         };
-        let (space_name, checked) = (format!("enas-{name}"), search.clone());
-        Ok(Prepared {
-            variant: name.into(),
-            protocol: settings.protocol(),
-            keep: search.keep as u64,
-            example: space.sample(&mut Streams::new(0).rng("example", 0)),
-            control: Some(Control::of_steps(&space_name, region, &settings)?),
-            space: space_name,
-            predictions: BTreeMap::new(),
-            check: Box::new(move |input| {
-                checked.augment.check("search.augment", input.height, input.width)?;
-                search::Bank::declare(&checked, space, input).map(drop)
-            }),
-            engine: Engine::by_steps(move |lab| SharedSearch::new(search.clone(), space, lab)),
-        })
+        let (region, checked, keep) = (Region::new(&name.replace('-', "_"), region), search.clone(), search.keep as u64);
+        let check = move |input: InputShape| {
+            checked.augment.check("search.augment", input.height, input.width)?;
+            search::Bank::declare(&checked, space, input).map(drop)
+        };
+        let engine = Engine::by_steps(move |lab| SharedSearch::new(search.clone(), space, lab));
+        let prepared = Prepared::by_steps((name, region), &settings, keep, engine)?;
+        Ok(Prepared { variant: name.replace("enas-", ""), check: Box::new(check), ..prepared })
     }
 }

@@ -101,7 +101,7 @@ impl SharedSearch {
         let theta = controller.weights(&mut lab.streams.rng("controller", 0));
         let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
         let adam = Adam { epsilon: EPSILON, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
-        let steps = lab.steps(Part::Train, s.batch);
+        let steps = lab.task.steps(Part::Train, s.batch);
         Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps })
     }
 
@@ -121,7 +121,7 @@ impl SharedSearch {
     fn weight_step(&mut self, lab: &Lab) -> Option<usize> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
         let step = epoch * self.steps + index;
-        let batch = lab.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
+        let batch = lab.task.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
         let child = no_grad(|| self.controller.sample(&self.theta, &mut lab.streams.rng("child", step)));
         let child = self.space.architecture(&child.decisions);
         let settings = &self.s.weights;
@@ -155,7 +155,7 @@ impl SharedSearch {
         for a in 0..c.aggregate {
             let number = update * c.aggregate + a;
             let sample = self.controller.sample(&self.theta, &mut lab.streams.rng("rewarded child", number));
-            let batch = lab.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, lab.streams);
+            let batch = lab.task.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, lab.streams);
             let score = self.score(&self.space.architecture(&sample.decisions), &batch);
             let loss = reinforce(&sample, score, &mut self.progress.baseline, c);
             let one = self.theta.gradient(&(loss / c.aggregate as f64));
@@ -171,16 +171,16 @@ impl SharedSearch {
 
     /// The next step of an epoch, of either kind: images trained on, or `None` if the loss is not finite.
     fn step_of_epoch(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
-        let mut images = 0;
-        if self.progress.position < self.steps {
+        let images = if self.progress.position < self.steps {
             if self.progress.position == 0 {
                 self.progress.best.clear();
             }
-            let Some(trained) = self.weight_step(lab) else { return Ok(None) };
-            images = trained;
+            let Some(images) = self.weight_step(lab) else { return Ok(None) };
+            images
         } else {
             self.controller_update(lab);
-        }
+            0
+        };
         self.progress.position += 1;
         if self.progress.position == self.length() {
             self.progress.epoch += 1;
@@ -211,11 +211,16 @@ impl SharedSearch {
         Ok(())
     }
 
+    fn tensors(&self) -> [(&'static str, &Tensor); 5] {
+        let (w, theta, adam) = (self.w.flat(), self.theta.flat(), &self.adam);
+        [("weights", w), ("velocity", &self.sgd.velocity), ("controller", theta), ("mean", &adam.mean), ("square", &adam.square)]
+    }
+
     /// Draws child number `number` of those at the end and scores it on one validation batch.
     fn derive(&self, number: u64, lab: &Lab) -> Scored {
         let streams = lab.streams.child("derive", 0);
         let sample = no_grad(|| self.controller.sample(&self.theta, &mut streams.rng("child", number)));
-        let batch = lab.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, streams);
+        let batch = lab.task.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, streams);
         let score = self.score(&self.space.architecture(&sample.decisions), &batch);
         Scored { decisions: sample.decisions, score }
     }
@@ -240,27 +245,13 @@ impl Stepwise for SharedSearch {
     }
 
     fn save(&self) -> Saved {
-        let progress = Progress { adam_steps: self.adam.steps, ..self.progress.clone() };
-        Saved::new(
-            &progress,
-            &[
-                ("weights", self.w.flat()),
-                ("velocity", &self.sgd.velocity),
-                ("controller", self.theta.flat()),
-                ("mean", &self.adam.mean),
-                ("square", &self.adam.square),
-            ],
-        )
+        Saved::new(&Progress { adam_steps: self.adam.steps, ..self.progress.clone() }, &self.tensors())
     }
 
     fn restore(&mut self, _: &Lab, saved: &Saved) -> Result<()> {
         self.progress = saved.progress()?;
         self.adam.steps = self.progress.adam_steps;
-        saved.copy_to("weights", self.w.flat())?;
-        saved.copy_to("velocity", &self.sgd.velocity)?;
-        saved.copy_to("controller", self.theta.flat())?;
-        saved.copy_to("mean", &self.adam.mean)?;
-        saved.copy_to("square", &self.adam.square)
+        self.tensors().into_iter().try_for_each(|(name, tensor)| saved.copy_to(name, tensor))
     }
 
     /// The children that were drawn at the end; of a search that was cut off the best of the last controller phase, or else one draw.

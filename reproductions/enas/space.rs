@@ -1,7 +1,6 @@
 //! The two spaces, and how decisions become architectures.
 
-use crate::seed::Rng;
-use crate::space::{Architecture, CellPair, MacroLayer, MacroNet, MacroOp, MicroOp, enas_macro, enas_micro};
+use crate::space::{Architecture, CellPair, MacroLayer, MacroNet, MacroOp, MicroOp, enas_micro};
 
 /// Which space is searched, and how large its architectures are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +58,6 @@ impl Space {
                     .collect();
                 MacroNet { layers }.into()
             }
-        }
-    }
-
-    /// A uniform sample.
-    pub fn sample(self, rng: &mut Rng) -> Architecture {
-        match self {
-            Self::Micro { nodes } => enas_micro::sample(nodes, rng).into(),
-            Self::Macro { layers } => enas_macro::sample(layers, rng).into(),
         }
     }
 }

@@ -19,24 +19,15 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds; the place in this list is the row of the embedding.
-    pub const ALL: [Self; 12] = [
-        Self::Node(GhnOp::Identity),
-        Self::Node(GhnOp::Conv1),
-        Self::Node(GhnOp::SepConv3),
-        Self::Node(GhnOp::SepConv5),
-        Self::Node(GhnOp::DilConv3),
-        Self::Node(GhnOp::Conv1x7),
-        Self::Node(GhnOp::MaxPool3),
-        Self::Node(GhnOp::AvgPool3),
-        Self::Input,
-        Self::Output,
-        Self::Stem,
-        Self::Head,
-    ];
+    pub fn all() -> Vec<Self> {
+        use GhnOp::{AvgPool3, Conv1, Conv1x7, DilConv3, Identity, MaxPool3, SepConv3, SepConv5};
+        let nodes = [Identity, Conv1, SepConv3, SepConv5, DilConv3, Conv1x7, MaxPool3, AvgPool3].map(Self::Node);
+        [&nodes[..], &[Self::Input, Self::Output, Self::Stem, Self::Head]].concat()
+    }
 
-    /// Place in [`Kind::ALL`].
+    /// Place in [`Kind::all`].
     pub fn index(self) -> usize {
-        Self::ALL.iter().position(|k| *k == self).expect("every operation of the space is a kind")
+        Self::all().iter().position(|k| *k == self).expect("every operation of the space is a kind")
     }
 }
 

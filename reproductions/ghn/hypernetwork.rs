@@ -3,7 +3,7 @@
 use super::GhnSettings;
 use super::graph::{Graph, Kind};
 use super::propagation::{Prepared, Propagation};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::network::GhnNetwork;
 use crate::nn::{Init, Linear, Network, ParamId, Table, Weights};
 use crate::seed::Rng;
@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use tch::{Device, Kind as Number, Tensor, no_grad};
 
 /// A linear layer from the hidden features to one tensor of a kind.
-#[derive(Clone, Debug)]
 struct Branch {
     kind: Kind,
     /// Name of the tensor within its vertex.
@@ -24,7 +23,6 @@ struct Branch {
 }
 
 /// The declared hypernetwork.
-#[derive(Debug)]
 pub struct Hypernetwork {
     /// What it declares.
     pub table: Table,
@@ -64,7 +62,7 @@ impl Hypernetwork {
         let propagation = Propagation::declare(&mut t, settings);
         let hidden = Linear::declare(&mut t, "hidden", settings.embedding, settings.hidden);
         let mut branches = Vec::new();
-        for kind in Kind::ALL {
+        for kind in Kind::all() {
             for (tensor, shape, spread) in tensors(kind, size.channels, input) {
                 let numbers = shape.iter().product();
                 let name = match kind {
@@ -85,11 +83,7 @@ impl Hypernetwork {
     pub fn weights(&self, rng: &mut Rng, example: &Cell<GhnOp>, device: Device, number: Number) -> Weights {
         let w = Weights::init(&self.table, rng, device, number);
         no_grad(|| {
-            let square = self.features(&w, &self.modules(example, device, number)).square().sum_dim_intlist(
-                [1i64].as_slice(),
-                false,
-                None::<Number>,
-            );
+            let square = self.features(&w, example).square().sum_dim_intlist(1, false, None::<Number>);
             let scale = 1.0 / square.mean(Number::Double).double_value(&[]).sqrt();
             for branch in &self.branches {
                 let _ = w[branch.weight].shallow_clone().g_mul_scalar_(scale);
@@ -103,30 +97,20 @@ impl Hypernetwork {
         GhnNetwork::declare(cell, self.input, self.size, false)
     }
 
-    /// Stem, block and head; the stack repeats the second.
-    fn modules(&self, cell: &Cell<GhnOp>, device: Device, number: Number) -> [Prepared; 3] {
-        [Graph::single(Kind::Stem), Graph::of_block(cell), Graph::single(Kind::Head)]
-            .map(|graph| self.propagation.prepare(&graph, device, number))
-    }
-
-    /// States of all vertices: stem, block after block, head.
-    fn states(&self, w: &Weights, [stem, block, head]: &[Prepared; 3]) -> Vec<Tensor> {
-        let chain: Vec<&Prepared> = [stem].into_iter().chain(std::iter::repeat_n(block, self.size.cells)).chain([head]).collect();
-        self.propagation.run(w, &chain)
-    }
-
-    /// Hidden features of all vertices, [V, hidden].
-    fn features(&self, w: &Weights, modules: &[Prepared; 3]) -> Tensor {
-        self.hidden.forward(w, &Tensor::cat(&self.states(w, modules), 0)).relu()
+    /// Hidden features of all vertices, [V, hidden]: stem, block after block, head.
+    fn features(&self, w: &Weights, cell: &Cell<GhnOp>) -> Tensor {
+        let prepare = |graph: Graph| self.propagation.prepare(&graph, w.flat().device(), w.flat().kind());
+        let [stem, block, head] = [Graph::single(Kind::Stem), Graph::of_block(cell), Graph::single(Kind::Head)].map(prepare);
+        let chain: Vec<&Prepared> = [&stem].into_iter().chain(std::iter::repeat_n(&block, self.size.cells)).chain([&head]).collect();
+        self.hidden.forward(w, &Tensor::cat(&self.propagation.run(w, &chain), 0)).relu()
     }
 
     /// The weights of the network of `cell`, a function of the hypernetwork's.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming a weight of the network that no branch gives.
+    /// [`crate::error::Error::Usage`] naming a weight of the network that no branch gives.
     pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &GhnNetwork) -> Result<Weights> {
-        let (device, number) = (w.flat().device(), w.flat().kind());
-        let features = self.features(w, &self.modules(cell, device, number));
+        let features = self.features(w, cell);
         let kinds = Graph::of_block(cell).kinds;
         let vertices: Vec<(String, Kind)> = [("stem".to_string(), Kind::Stem)]
             .into_iter()
@@ -140,7 +124,7 @@ impl Hypernetwork {
             if mine.is_empty() {
                 continue;
             }
-            let rows = Tensor::from_slice(&mine.iter().map(|v| *v as i64).collect::<Vec<_>>()).to_device(device);
+            let rows = Tensor::from_slice(&mine.iter().map(|v| *v as i64).collect::<Vec<_>>()).to_device(features.device());
             let numbers = features.index_select(0, &rows).linear(&w[branch.weight], Some(&w[branch.bias]));
             for (row, v) in mine.iter().enumerate() {
                 given.insert(format!("{}.{}", vertices[*v].0, branch.tensor), numbers.select(0, row as i64).view(branch.shape.as_slice()));
@@ -166,7 +150,7 @@ fn fitted(given: &HashMap<String, Tensor>, name: &str, shape: &[i64]) -> Result<
     }
     // A factorised reduction has two convolutions: the upper and the lower rows of what an input has.
     let whole = given.get(&key.replace(".conv1.", ".conv0.")).filter(|_| key.contains(".in"));
-    let whole = whole.ok_or_else(|| Error::Usage(format!("the hypernetwork does not predict the weight '{name}'")))?;
+    let whole = whole.ok_or_else(|| usage!("the hypernetwork does not predict the weight '{name}'"))?;
     let rows = [&[2 * shape[0]], &shape[1..]].concat();
     Ok(tiled(whole, &rows).narrow(0, shape[0], shape[0]).contiguous())
 }

@@ -11,21 +11,17 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Control as RandomControl, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings,
-};
+use crate::error::{Result, usage};
+use crate::lab::{Card, ChildTraining, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, at_most, read_settings};
 use crate::network;
 use crate::record::{Mark, Role, Shape};
-use crate::seed::Streams;
-use crate::space::{Architecture, NetSize, ghn};
+use crate::space::{InputShape, NetSize};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use propagation::Schedule;
 use search::GraphSearch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// The method's entry in the table.
 pub struct GhnMethod;
@@ -139,40 +135,27 @@ impl Method for GhnMethod {
         ] {
             at_least(key, value, least)?;
         }
-        if search.epochs > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs must be at most {MOST_EPOCHS}")));
-        }
+        at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
         if let Some(share) = search.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
-            return Err(Error::Usage(format!("search.halve_at names {share}: shares of the epochs lie between 0 and 1")));
+            return Err(usage!("search.halve_at names {share}: shares of the epochs lie between 0 and 1"));
         }
-        let trials = TrialPlan {
-            trials: search.control.nets,
-            child: search.control.child.clone(),
-            section: "search.control.child",
-            duplicates: Policy::Train,
-            side_by_side: u64::MAX,
-        };
+        let trials = TrialPlan::of_children(search.control.nets, &search.control.child, Policy::Train, u64::MAX);
+        let trials = TrialPlan { section: "search.control.child", ..trials };
         let (variant, then) = match search.experiment {
             Experiment::Search => ("top-best", None),
             Experiment::Correlation => ("correlation", Some(trials)),
         };
-        let example: Architecture = ghn::sample(search.nodes, &mut Streams::new(0).rng("example", 0)).into();
         let size = NetSize { channels: search.channels, cells: search.cells, auxiliary: false };
-        let (checked, augment) = (example.clone(), search.augment.clone());
+        let (augment, keep) = (search.augment.clone(), search.keep as u64);
         let region = Region::new("ghn", json!({ "nodes": search.nodes }));
-        Ok(Prepared {
-            variant: variant.into(),
-            protocol: settings.protocol(),
-            keep: search.keep as u64,
-            example,
-            space: "ghn".into(),
-            predictions: BTreeMap::from([(search::PREDICTED.to_string(), "score with predicted weights".to_string())]),
-            control: Some(RandomControl::of_steps("ghn", region, &settings)?),
-            check: Box::new(move |input| {
-                augment.check("search.augment", input.height, input.width)?;
-                network::build(&checked, input, size).map(drop)
-            }),
-            engine: Engine::Steps { begin: Box::new(move |lab| Ok(Box::new(GraphSearch::new(search.clone(), lab)?))), then },
-        })
+        let engine = Engine::Steps { begin: Box::new(move |lab| Ok(Box::new(GraphSearch::new(search.clone(), lab)?))), then };
+        let prepared = Prepared::by_steps(("ghn", region), &settings, keep, engine)?;
+        let example = prepared.example.clone();
+        let check = move |input: InputShape| {
+            augment.check("search.augment", input.height, input.width)?;
+            network::build(&example, input, size).map(drop)
+        };
+        let predictions = [(search::PREDICTED.to_string(), "score with predicted weights".to_string())].into();
+        Ok(Prepared { variant: variant.into(), predictions, check: Box::new(check), ..prepared })
     }
 }

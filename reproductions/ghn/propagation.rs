@@ -16,7 +16,6 @@ pub enum Schedule {
 }
 
 /// What a graph's sweeps need, as tensors.
-#[derive(Debug)]
 pub struct Prepared {
     /// Rows of the embedding, `[V]`.
     kinds: Tensor,
@@ -25,7 +24,6 @@ pub struct Prepared {
 }
 
 /// Vertices that are updated together.
-#[derive(Debug)]
 struct Sweep {
     /// `[L]`
     vertices: Tensor,
@@ -36,7 +34,6 @@ struct Sweep {
 }
 
 /// The declared network: embedding, message M, update U. All vertices, directions, passes and modules share them.
-#[derive(Clone, Debug)]
 pub struct Propagation {
     embedding: ParamId,
     message: [Linear; 2],
@@ -51,16 +48,10 @@ impl Propagation {
         let d = settings.embedding;
         let bound = Init::fan_in(d);
         Self {
-            embedding: t.param("embedding", &[Kind::ALL.len() as i64, d], Init::Normal(1.0)),
+            embedding: t.param("embedding", &[Kind::all().len() as i64, d], Init::Normal(1.0)),
             message: [Linear::declare(t, "message.0", d, d), Linear::declare(t, "message.1", d, d)],
-            gates: t.scope("update", |t| {
-                [
-                    t.param("input.weight", &[3 * d, d], bound),
-                    t.param("hidden.weight", &[3 * d, d], bound),
-                    t.param("input.bias", &[3 * d], bound),
-                    t.param("hidden.bias", &[3 * d], bound),
-                ]
-            }),
+            gates: [("input.weight", &[3 * d, d][..]), ("hidden.weight", &[3 * d, d]), ("input.bias", &[3 * d]), ("hidden.bias", &[3 * d])]
+                .map(|(name, shape)| t.scope("update", |t| t.param(name, shape, bound))),
             settings: settings.clone(),
         }
     }
@@ -82,10 +73,8 @@ impl Propagation {
                 let mut against = Graph::levels(&succs, (0..n).rev());
                 // The last vertex, the only sink, is not updated twice.
                 against.remove(0);
-                (
-                    along.iter().map(|g| sweep(g, &|v| graph.preds[v].clone())).collect(),
-                    against.iter().map(|g| sweep(g, &|v| succs[v].clone())).collect(),
-                )
+                let forward = along.iter().map(|g| sweep(g, &|v| graph.preds[v].clone())).collect();
+                (forward, against.iter().map(|g| sweep(g, &|v| succs[v].clone())).collect())
             }
             Schedule::Synchronous => {
                 let all: Vec<usize> = (0..n).collect();
@@ -119,7 +108,9 @@ impl Propagation {
     }
 
     fn update(&self, w: &Weights, states: &Tensor, sweep: &Sweep, sent: Option<&Tensor>) -> Tensor {
-        let mut received = sweep.reads.matmul(&self.send(w, states));
+        // M of every state.
+        let messages = self.message[1].forward(w, &self.message[0].forward(w, states).relu());
+        let mut received = sweep.reads.matmul(&messages);
         if let Some(sent) = sent {
             received += sweep.inputs.matmul(sent);
         }
@@ -128,13 +119,9 @@ impl Propagation {
         let after = received.gru_cell(&before, wi, wh, Some(bi), Some(bh));
         states.index_copy(0, &sweep.vertices, &after)
     }
-
-    /// M of every state.
-    fn send(&self, w: &Weights, states: &Tensor) -> Tensor {
-        self.message[1].forward(w, &self.message[0].forward(w, states).relu())
-    }
 }
 
+#[cfg(test)]
 impl Prepared {
     /// Vertices that a pass updates.
     pub fn updates(&self) -> i64 {

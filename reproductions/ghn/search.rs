@@ -3,7 +3,7 @@
 
 use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{Lab, Point, Proposals, Rehearsal, Stepwise, Trial};
 use crate::nn::{Network, Pass, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
@@ -67,14 +67,14 @@ impl GraphSearch {
         let example = draw(s.train_nodes, lab.streams.rng("example", 0));
         let w = hyper.weights(&mut lab.streams.rng("init", 0), cell(&example), lab.device, Kind::Float);
         let adam = Adam::new(w.flat(), s.learning_rate, BETAS, 0.0);
-        let batches = lab.steps(Part::Valid, s.batch);
+        let batches = lab.task.steps(Part::Valid, s.batch);
         let streams = lab.streams.child("validation", 0);
-        let all = (0..batches).map(|i| lab.batch(Part::Valid, 0, i, s.batch, &Augment::NONE, streams));
+        let all = (0..batches).map(|i| lab.task.batch(Part::Valid, 0, i, s.batch, &Augment::NONE, streams));
         let validation: Vec<Batch> = all.filter(|b| b.len() == s.batch).collect();
         if validation.is_empty() {
-            return Err(Error::Usage(format!("search.batch = {}: there are fewer validation images; make one of them fit", s.batch)));
+            return Err(usage!("search.batch = {}: there are fewer validation images; make one of them fit", s.batch));
         }
-        let steps = lab.steps(Part::Train, s.batch);
+        let steps = lab.task.steps(Part::Train, s.batch);
         Ok(Self { s, hyper, w, adam, streams: lab.streams, progress: Progress::default(), steps, validation, seconds: 0.0 })
     }
 
@@ -87,7 +87,7 @@ impl GraphSearch {
     fn train_once(&mut self, lab: &Lab) -> Result<Option<u64>> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
         let architecture = draw(self.s.train_nodes, lab.streams.rng("block", epoch * self.steps + index));
-        let batch = lab.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
+        let batch = lab.task.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
         let network = self.hyper.network(cell(&architecture))?;
         let weights = self.hyper.predict(&self.w, cell(&architecture), &network)?;
         let loss = cross_entropy(&network.forward(&weights, &batch.images, &mut Pass::by_batch()).logits, &batch.labels);
@@ -119,35 +119,24 @@ impl GraphSearch {
         score
     }
 
-    /// Mean score of a few blocks that are never ranked.
-    fn probe(&mut self, lab: &Lab) -> Result<Option<f64>> {
+    /// A point of the training's curve, with the mean score of a few blocks that are never ranked.
+    fn report_epoch(&mut self, lab: &mut Lab) -> Result<()> {
         let mut sum = 0.0;
         for i in 0..self.s.probes {
             sum += self.score(&draw(self.s.nodes, lab.streams.child("probe", 0).rng("block", i)))?;
         }
-        Ok((self.s.probes > 0).then(|| sum / self.s.probes as f64))
-    }
-
-    fn report_epoch(&mut self, lab: &mut Lab) -> Result<()> {
-        let score = self.probe(lab)?;
         let trained = self.progress.epoch > 0;
         lab.progress(Point {
             part: TRAINING,
             epoch: self.progress.epoch,
             step: self.done(),
             loss: trained.then(|| self.progress.loss_sum / self.steps as f64),
-            score,
+            score: (self.s.probes > 0).then(|| sum / self.s.probes as f64),
             extra: trained.then(|| (LEARNING_RATE.to_string(), self.adam.learning_rate)).into_iter().collect(),
             ..Point::default()
         })?;
         self.progress.loss_sum = 0.0;
         Ok(())
-    }
-
-    /// Whether what is left of a budget is just enough to rank; at most half of it is kept for that.
-    fn must_rank(&self, lab: &mut Lab) -> bool {
-        let ranking = self.candidates_to_rank() as f64 * self.seconds;
-        lab.budget().is_some_and(|(spent, budget)| budget - spent <= ranking.min(budget / 2.0))
     }
 
     /// A step of the training; it ends with the last epoch, where it diverges, or where the budget leaves only time to rank.
@@ -164,9 +153,11 @@ impl GraphSearch {
             (self.progress.epoch, self.progress.position) = (self.progress.epoch + 1, 0);
             self.report_epoch(lab)?;
         }
+        // At most half of a budget is kept for the ranking.
+        let ranking = self.candidates_to_rank() as f64 * self.seconds;
         if self.progress.epoch == self.s.epochs {
             self.progress.trained = Some(EndReason::Completed);
-        } else if self.must_rank(lab) {
+        } else if lab.budget().is_some_and(|(spent, budget)| budget - spent <= ranking.min(budget / 2.0)) {
             self.progress.trained = Some(EndReason::BudgetReached);
         }
         Ok(images)
@@ -281,17 +272,9 @@ impl Stepwise for GraphSearch {
 
 /// Random blocks with what the hypernetwork predicts of them.
 impl Proposals for GraphSearch {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], streams: Streams) -> Trial {
         let architecture = draw(self.s.nodes, streams.child("control", 0).rng("block", id));
         let predicted = self.score(&architecture).expect("blocks of the space have predicted weights");
         Trial { proxies: BTreeMap::from([(PREDICTED.to_string(), predicted)]), ..Trial::sampled(id, architecture) }
-    }
-
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        None
     }
 }

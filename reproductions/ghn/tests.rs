@@ -213,7 +213,7 @@ fn gradients_reach_what_was_used_and_nothing_else() {
         let unused = ["sep_conv_5x5", "dil_conv_3x3", "conv_1x7_7x1"].iter().any(|op| name.contains(op));
         assert_eq!(size(grad) == 0.0, unused, "{name}: {}", size(grad));
         if name == "embedding" {
-            for kind in Kind::ALL {
+            for kind in Kind::all() {
                 let used = cell.nodes.iter().any(|n| kind == Kind::Node(n[0].op)) || !matches!(kind, Kind::Node(_));
                 assert_eq!(size(&grad.select(0, kind.index() as i64)) > 0.0, used, "{kind:?}");
             }

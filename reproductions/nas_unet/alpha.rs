@@ -1,29 +1,16 @@
 //! The architecture logits alpha and what they mean (public code of NAS-Unet; `conv` and `shuffle_conv` have a column each, as there,
 //! though both are the same operation).
 
+use crate::gradient::alpha::{entropy, initial, offset, rows, strongest};
 use crate::seed::Rng;
 use crate::space::{Architecture, Direction, OpSet, SegmentOp, UnetCells, UnetEdge};
-use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
-/// Standard deviation of the initial logits.
-const INITIAL_SPREAD: f64 = 1e-3;
 /// The sets of operations, in the order of [`Alpha::logits`].
 const SETS: [OpSet; 3] = [OpSet::Down, OpSet::Up, OpSet::Normal];
 
-/// Edges of a cell of `nodes` nodes: 2 + 3 + ... + (nodes + 1).
-pub fn edges(nodes: usize) -> usize {
-    offset(nodes)
-}
-
-/// First row of node `node` (0-based); its row for source j is that plus j.
-pub fn offset(node: usize) -> usize {
-    node * (node + 3) / 2
-}
-
 /// One row of logits an edge in each of three matrices: down [E, 6], up [E, 4], normal [E, 7], the last shared by both cells. An edge
 /// reads the row of the set that it chooses from; the others never have a gradient.
-#[derive(Debug)]
 pub struct Alpha {
     /// Nodes of a cell.
     pub nodes: usize,
@@ -34,12 +21,7 @@ pub struct Alpha {
 impl Alpha {
     /// Near zero, drawn from `rng` in the order of [`Alpha::logits`].
     pub fn initial(nodes: usize, rng: &mut Rng, device: Device, kind: Kind) -> Self {
-        let logits = SETS.map(|set| {
-            let shape = [edges(nodes) as i64, set.ops().len() as i64];
-            let count = edges(nodes) * set.ops().len();
-            let values: Vec<f64> = StandardNormal.sample_iter(&mut *rng).take(count).map(|z: f64| INITIAL_SPREAD * z).collect();
-            Tensor::from_slice(&values).view(shape).to_kind(kind).to_device(device).set_requires_grad(true)
-        });
+        let logits = SETS.map(|set| initial(&[offset(nodes) as i64, set.ops().len() as i64], rng, device, kind));
         Self { nodes, logits }
     }
 
@@ -50,17 +32,7 @@ impl Alpha {
 
     /// Softmax over every row on the host, `[set][edge][op]`.
     pub fn probabilities(&self) -> [Vec<Vec<f64>>; 3] {
-        self.softmax().map(|p| {
-            let columns = p.size()[1] as usize;
-            let flat = p.detach().to_device(Device::Cpu).to_kind(Kind::Double).reshape([-1]);
-            let flat = Vec::<f64>::try_from(&flat).expect("a flat tensor of doubles");
-            flat.chunks_exact(columns).map(<[f64]>::to_vec).collect()
-        })
-    }
-
-    /// Number of logits.
-    pub fn count(&self) -> usize {
-        self.logits.iter().map(Tensor::numel).sum()
+        self.softmax().each_ref().map(rows)
     }
 }
 
@@ -86,8 +58,7 @@ pub fn entropies(alpha: &Alpha) -> [(&'static str, f64); 3] {
     let is_read = |set: OpSet, from: usize| cells.iter().any(|direction| direction.set(from) == set);
     [("down", OpSet::Down), ("up", OpSet::Up), ("normal", OpSet::Normal)].map(|(name, set)| {
         let edges = (0..alpha.nodes).flat_map(|node| (0..node + 2).map(move |from| (node, from)));
-        let of_row = |row: &Vec<f64>| -row.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
-        let read = edges.filter(|(_, from)| is_read(set, *from)).map(|(node, from)| of_row(&rows[place(set)][offset(node) + from]));
+        let read = edges.filter(|(_, from)| is_read(set, *from)).map(|(node, from)| entropy(&rows[place(set)][offset(node) + from]));
         let all: Vec<f64> = read.collect();
         (name, all.iter().sum::<f64>() / all.len() as f64)
     })
@@ -96,7 +67,7 @@ pub fn entropies(alpha: &Alpha) -> [(&'static str, f64); 3] {
 fn kept(rows: &[Vec<Vec<f64>>; 3], direction: Direction, node: usize) -> [UnetEdge; 2] {
     let candidate = |from: usize| {
         let set = direction.set(from);
-        let (op, probability) = strongest(set.ops(), &rows[place(set)][offset(node) + from]);
+        let (op, probability) = strongest(set.ops(), SegmentOp::None, &rows[place(set)][offset(node) + from]);
         (set, probability, UnetEdge { op, from })
     };
     let (mut normal, mut changing): (Vec<_>, Vec<_>) = (0..node + 2).map(candidate).partition(|(set, ..)| *set == OpSet::Normal);
@@ -112,16 +83,10 @@ fn kept(rows: &[Vec<Vec<f64>>; 3], direction: Direction, node: usize) -> [UnetEd
     [all[1].2, all[0].2]
 }
 
-/// Strongest operation other than `none`, the first of equals.
-fn strongest(ops: &[SegmentOp], row: &[f64]) -> (SegmentOp, f64) {
-    let mut real = ops.iter().copied().zip(row.iter().copied()).filter(|(op, _)| *op != SegmentOp::None);
-    let first = real.next().expect("a set has operations");
-    real.fold(first, |best, next| if next.1 > best.1 { next } else { best })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gradient::alpha::INITIAL_SPREAD;
     use crate::seed::Streams;
     use crate::space::Genotype;
     use std::collections::HashSet;
@@ -166,7 +131,7 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_the_public_code() {
-        let at = |nodes| (edges(nodes), zero(nodes).count());
+        let at = |nodes| (offset(nodes), zero(nodes).logits.iter().map(Tensor::numel).sum::<usize>());
         assert_eq!([2, 3, 4].map(at), [(5, 85), (9, 153), (14, 238)]);
         assert_eq!((0..4).map(offset).collect::<Vec<_>>(), [0, 2, 5, 9]);
         for p in random(1, 3, 2.0).softmax() {

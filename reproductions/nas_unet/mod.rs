@@ -8,17 +8,16 @@
 pub mod alpha;
 pub mod supernet;
 
-use crate::error::{Error, Result};
-use crate::gradient::{self, AlphaSteps, Alternation, Mixed, Order, WeightSteps};
-use crate::lab::{Card, Control, Lab, Method, Prepared, Region, Settings, at_least, read_settings};
-use crate::nn::{Loss, Pass, Table, Weights};
+use crate::error::Result;
+use crate::gradient::{self, Mixed};
+use crate::lab::{Card, Lab, Method, Prepared, Region, at_least, at_most};
+use crate::nn::{Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
-use crate::space::nas_unet::{self, MOST_NODES};
+use crate::space::nas_unet::MOST_NODES;
 use crate::space::{Architecture, UnetSize};
-use crate::task::Augment;
 use alpha::Alpha;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use supernet::NasUnetSupernet;
@@ -38,66 +37,15 @@ const CARD: Card = Card {
     spaces: &[("nas-unet", &[])],
 };
 
-/// Section `search` of the settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NasUnetSearch {
-    /// Whether alpha's gradient looks a weight step ahead.
-    pub order: Order,
-    /// Independent searches, of which the selection phase chooses one.
-    pub searches: u64,
+/// What section `search` of the settings has beside the keys of [`gradient::Alternation`].
+#[derive(Clone, Copy, Deserialize)]
+struct Size {
     /// Nodes of a cell.
-    pub nodes: usize,
+    nodes: usize,
     /// Width of a cell.
-    pub channels: i64,
+    channels: i64,
     /// Cells on the way down.
-    pub depth: usize,
-    /// Passes over the training half.
-    pub epochs: u64,
-    /// Slices a step, of each half.
-    pub batch: usize,
-    /// Epochs before the first architecture step.
-    pub warm_up: u64,
-    /// The search ends when the architecture has stayed the same for so many epochs after that; 0 for never.
-    pub patience: u64,
-    /// Probability that a channel is dropped before the head.
-    pub dropout: f64,
-    /// What both steps minimise.
-    pub loss: Loss,
-    /// Weight steps.
-    pub weights: WeightSteps,
-    /// Architecture steps.
-    pub alpha: AlphaSteps,
-    /// Changes of the slices of both halves.
-    pub augment: Augment,
-}
-
-impl NasUnetSearch {
-    fn size(&self) -> UnetSize {
-        UnetSize { channels: self.channels, depth: self.depth }
-    }
-
-    fn alternation(&self) -> Alternation {
-        Alternation {
-            order: self.order,
-            searches: self.searches,
-            epochs: self.epochs,
-            batch: self.batch,
-            weights: self.weights.clone(),
-            alpha: self.alpha.clone(),
-            augment: self.augment.clone(),
-            loss: self.loss,
-            dropout: self.dropout,
-            warm_up: self.warm_up,
-            patience: self.patience,
-        }
-    }
-
-    fn mixed(&self, lab: &Lab, streams: Streams) -> Result<Box<dyn Mixed>> {
-        let net = NasUnetSupernet::declare(lab.input(), self.nodes, self.size())?;
-        let alpha = Alpha::initial(self.nodes, &mut streams.rng("alpha", 0), lab.device, Kind::Float);
-        Ok(Box::new(MixedUnet { net, alpha }))
-    }
+    depth: usize,
 }
 
 /// The supernet with its logits.
@@ -134,33 +82,17 @@ impl Method for NasUnet {
     }
 
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
-        let settings: Settings<NasUnetSearch> = read_settings(CARD.name, settings)?;
-        let search = settings.search.clone();
-        at_least("search.nodes", search.nodes as u64, 1)?;
-        if search.nodes > MOST_NODES {
-            return Err(Error::Usage(format!("search.nodes = {}: must be at most {MOST_NODES}", search.nodes)));
-        }
-        search.size().check()?;
-        let how = search.alternation();
-        how.check()?;
-        if how.warm_up >= how.epochs {
-            return Err(Error::Usage(format!(
-                "search.warm_up = {} of search.epochs = {}: no epoch would be left for architecture steps",
-                how.warm_up, how.epochs
-            )));
-        }
-        let augment = how.augment.clone();
-        let region = Region::new("nas_unet", json!({ "nodes": search.nodes }));
-        Ok(Prepared {
-            variant: how.order.name().into(),
-            protocol: settings.protocol(),
-            keep: how.searches,
-            example: nas_unet::sample(search.nodes, &mut Streams::new(0).rng("example", 0)).into(),
-            space: "nas-unet".into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_steps("nas-unet", region, &settings)?),
-            check: Box::new(move |input| augment.check("search.augment", input.height, input.width)),
-            engine: gradient::engine(how, Box::new(move |lab, streams| search.mixed(lab, streams))),
-        })
+        let (settings, how, Size { nodes, channels, depth }) = gradient::read(CARD.name, settings, &["nodes", "channels", "depth"])?;
+        at_least("search.nodes", nodes as u64, 1)?;
+        at_most("search.nodes", nodes as u64, MOST_NODES as u64)?;
+        let size = UnetSize { channels, depth };
+        size.check()?;
+        let make = move |lab: &Lab, streams: Streams| -> Result<Box<dyn Mixed>> {
+            let net = NasUnetSupernet::declare(lab.input(), nodes, size)?;
+            let alpha = Alpha::initial(nodes, &mut streams.rng("alpha", 0), lab.device, Kind::Float);
+            Ok(Box::new(MixedUnet { net, alpha }))
+        };
+        let region = Region::new("nas_unet", json!({ "nodes": nodes }));
+        gradient::prepared(("nas-unet", region), &settings, how, Box::new(make))
     }
 }

@@ -1,7 +1,8 @@
 //! The search network: every edge of every cell mixes all operations of its set.
 
-use super::alpha::{offset, place};
+use super::alpha::place;
 use crate::error::Result;
+use crate::gradient::alpha::{mixed, offset};
 use crate::network::{NasUnetBackbone, NasUnetPreprocess, SegmentBlock};
 use crate::nn::{Pass, Table, Weights, sum_resized};
 use crate::space::{Direction, InputShape, OpSet, SegmentOp, UnetSize};
@@ -9,14 +10,12 @@ use tch::Tensor;
 
 /// Stems, mixed cells, head. The stems have `nodes` times the cells' width; norms inside cells neither scale nor shift; everything starts
 /// as PyTorch starts it.
-#[derive(Debug)]
 pub struct NasUnetSupernet {
     /// What it declares; alpha is not in it.
     pub table: Table,
     backbone: NasUnetBackbone<MixedCell>,
 }
 
-#[derive(Clone, Debug)]
 struct MixedCell {
     preprocess: NasUnetPreprocess,
     nodes: usize,
@@ -64,7 +63,8 @@ impl MixedCell {
                 .map(|from| {
                     let row = offset(node) + from;
                     let (set, ops) = &self.edges[row];
-                    mixed(ops, w, &p[place(*set)][row * ops.len()..][..ops.len()], &states[from])
+                    let forward = |op: &SegmentBlock| (!matches!(op, SegmentBlock::Zero)).then(|| op.forward(w, &states[from]));
+                    mixed(ops, &p[place(*set)][row * ops.len()..][..ops.len()], forward)
                 })
                 .collect();
             states.push(sum_resized(&mixed));
@@ -73,19 +73,9 @@ impl MixedCell {
     }
 }
 
-/// The mixed edge: sum over k of p_k op_k(x). `none` adds nothing; its share of the softmax is all it has.
-fn mixed(ops: &[SegmentBlock], w: &Weights, p: &[Tensor], x: &Tensor) -> Tensor {
-    ops.iter()
-        .zip(p)
-        .filter(|(op, _)| !matches!(op, SegmentBlock::Zero))
-        .map(|(op, p)| op.forward(w, x) * p)
-        .reduce(|a, b| a + b)
-        .expect("an edge has operations")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::alpha::{Alpha, edges};
+    use super::super::alpha::Alpha;
     use super::*;
     use crate::nn::cross_entropy;
     use crate::seed::Streams;
@@ -161,7 +151,8 @@ mod tests {
             let x = Tensor::rand([2, 3, 6, 6], (Kind::Double, Device::Cpu));
             for (k, op) in ops.iter().enumerate() {
                 let p: Vec<Tensor> = (0..ops.len()).map(|j| Tensor::from(f64::from(u8::from(j == k)))).collect();
-                assert!(mixed(&ops, &w, &p, &x).equal(&op.forward(&w, &x)), "{op:?}");
+                let forward = |op: &SegmentBlock| (!matches!(op, SegmentBlock::Zero)).then(|| op.forward(&w, &x));
+                assert!(mixed(&ops, &p, forward).equal(&op.forward(&w, &x)), "{op:?}");
             }
         }
     }
@@ -211,7 +202,7 @@ mod tests {
             let from = row - offset(node);
             [from < 2, from == 1, from != 1]
         };
-        for row in 0..edges(nodes) {
+        for row in 0..offset(nodes) {
             for (m, used) in used(row).into_iter().enumerate() {
                 let size = gradients[m].get(row as i64).abs().sum(Kind::Double).double_value(&[]);
                 assert_eq!(size > 0.0, used, "matrix {m}, row {row}: {size}");

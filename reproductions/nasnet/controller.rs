@@ -13,27 +13,22 @@ const INIT: Init = Init::Uniform(0.1);
 /// Blocks read at most this many states.
 const STATES: i64 = crate::space::nasnet::BLOCKS as i64 + 1;
 
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    weight: ParamId,
-    bias: ParamId,
-}
+/// Weight and bias.
+type Layer = (ParamId, ParamId);
 
 /// The declared network.
-#[derive(Clone, Debug)]
 pub struct Controller {
     /// What it declares.
     pub table: Table,
     decisions: Decisions,
     hidden: i64,
     embedding: ParamId,
-    input: (ParamId, ParamId),
-    recurrent: (ParamId, ParamId),
-    heads: [Head; 5],
+    input: Layer,
+    recurrent: Layer,
+    heads: [Layer; 5],
 }
 
 /// What a walk over all decisions of some architectures gives.
-#[derive(Debug)]
 pub struct Walk {
     /// The decisions, one list an architecture.
     pub chosen: Vec<Vec<usize>>,
@@ -51,19 +46,13 @@ impl Controller {
         // The start, the states, the operations, the two ways to join.
         let tokens = 1 + STATES + operations + 2;
         let embedding = t.param("embedding", &[tokens, hidden], INIT);
-        let mut gates =
-            |name: &str| t.scope(name, |t| (t.param("weight", &[4 * hidden, hidden], INIT), t.param("bias", &[4 * hidden], INIT)));
-        let (input, recurrent) = (gates("input"), gates("recurrent"));
-        let mut head = |name: &str, choices: i64| {
-            t.scope(name, |t| Head { weight: t.param("weight", &[choices, hidden], INIT), bias: t.param("bias", &[choices], INIT) })
+        let mut layer = |name: &str, rows: i64| -> Layer {
+            t.scope(name, |t| (t.param("weight", &[rows, hidden], INIT), t.param("bias", &[rows], INIT)))
         };
-        let heads = [
-            head("first_input", STATES),
-            head("second_input", STATES),
-            head("first_operation", operations),
-            head("second_operation", operations),
-            head("join", 2),
-        ];
+        let (input, recurrent) = (layer("input", 4 * hidden), layer("recurrent", 4 * hidden));
+        let choices = [STATES, STATES, operations, operations, 2];
+        let names = ["first_input", "second_input", "first_operation", "second_operation", "join"];
+        let heads = [0, 1, 2, 3, 4].map(|i| layer(names[i], choices[i]));
         Self { table: t, decisions: decisions.clone(), hidden, embedding, input, recurrent, heads }
     }
 
@@ -102,7 +91,7 @@ impl Controller {
             let (kind, legal) = self.decisions.at(step);
             let (head, first) = self.head(kind);
             // Illegal choices have no logit at all.
-            let logits = h.linear(&w[head.weight], Some(&w[head.bias])).narrow(1, 0, legal as i64);
+            let logits = h.linear(&w[head.0], Some(&w[head.1])).narrow(1, 0, legal as i64);
             let log_p = logits.log_softmax(1, Number::Double);
             let picks = choose(step, &log_p);
             let index: Vec<i64> = picks.iter().map(|p| *p as i64).collect();
@@ -117,7 +106,7 @@ impl Controller {
     }
 
     /// Its head, and the token of its first choice.
-    fn head(&self, kind: Kind) -> (Head, i64) {
+    fn head(&self, kind: Kind) -> (Layer, i64) {
         match kind {
             Kind::Input(side) => (self.heads[side], 1),
             Kind::Operation(side) => (self.heads[2 + side], 1 + STATES),

@@ -7,10 +7,8 @@ pub mod controller;
 pub mod decisions;
 pub mod ppo;
 
-use crate::error::{Error, Result};
-use crate::lab::{
-    Card, ChildTraining, Control, Engine, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings,
-};
+use crate::error::{Result, usage};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings};
 use crate::nn::Weights;
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
@@ -18,7 +16,7 @@ use crate::space::{NasnetOp, nasnet};
 use crate::train::Adam;
 use controller::{Controller, Walk};
 use decisions::Decisions;
-use ppo::{Baseline, Ppo};
+use ppo::Ppo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -81,39 +79,22 @@ impl Method for NasNet {
         at_least("search.ppo.passes", search.ppo.passes, 1)?;
         at_least("search.keep", search.keep as u64, 1)?;
         let unit = |key: &str, value: f64| {
-            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Error::Usage(format!("search.{key} = {value}: must be from 0 to 1"))) }
+            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(usage!("search.{key} = {value}: must be from 0 to 1")) }
         };
         unit("ppo.baseline_decay", search.ppo.baseline_decay)?;
         unit("failed_reward", search.failed_reward)?;
         let p = &search.ppo;
         if [p.learning_rate, p.clip, p.gradient_clip, p.entropy_weight].iter().any(|v| !v.is_finite() || *v < 0.0) {
-            return Err(Error::Usage("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative".into()));
+            return Err(usage!("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative"));
         }
         if search.duplicates == Policy::Redraw {
-            return Err(Error::Usage(
-                "search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse".into(),
-            ));
+            return Err(usage!("search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse"));
         }
         nasnet::check_operations(&search.operations)?;
-        let plan = TrialPlan {
-            trials: search.trials,
-            child: search.child.clone(),
-            section: "search.child",
-            duplicates: search.duplicates,
-            side_by_side: search.batch as u64,
-        };
+        let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.batch as u64), search.keep);
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": search.stacking }));
-        Ok(Prepared {
-            variant: "ppo".into(),
-            protocol,
-            keep: search.keep as u64,
-            example: nasnet::sample(&search.operations, search.stacking, &mut Streams::new(0).rng("example", 0)).into(),
-            space: "nasnet".into(),
-            predictions: BTreeMap::new(),
-            control: Some(Control::of_trials("nasnet", region, &plan, search.keep)),
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, move |streams| Learner::new(search.clone(), streams)),
-        })
+        let begin = move |streams| Learner::new(search.clone(), streams);
+        Ok(Prepared { variant: "ppo".into(), ..Prepared::by_trials(("nasnet", region), protocol, plan, begin)? })
     }
 }
 
@@ -124,7 +105,8 @@ struct Learner {
     controller: Controller,
     weights: Weights,
     adam: Adam,
-    baseline: Baseline,
+    /// Moving average of the rewards.
+    baseline: Option<f64>,
     /// The children of one update.
     walk: Option<Walk>,
 }
@@ -135,7 +117,7 @@ impl Learner {
         let controller = Controller::declare(&decisions, search.hidden);
         let weights = controller.weights(&mut streams.rng("controller", 0));
         let adam = Adam::new(weights.flat(), search.ppo.learning_rate, BETAS, 0.0);
-        Self { search, decisions, controller, weights, adam, baseline: Baseline::default(), walk: None }
+        Self { search, decisions, controller, weights, adam, baseline: None, walk: None }
     }
 
     /// First trial of the update that `id` belongs to.
@@ -172,7 +154,7 @@ impl Proposals for Learner {
     /// What the controller was like when it drew the trial.
     fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
         let entropy = self.walk.as_ref()?.entropy.mean(Kind::Double).double_value(&[]);
-        let baseline = self.baseline.get().map(|b| ("baseline".to_string(), b));
+        let baseline = self.baseline.map(|b| ("baseline".to_string(), b));
         Some(BTreeMap::from_iter([("controller_entropy".to_string(), entropy)].into_iter().chain(baseline)))
     }
 }

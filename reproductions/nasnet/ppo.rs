@@ -24,25 +24,9 @@ pub struct Ppo {
     pub baseline_decay: f64,
 }
 
-/// The moving average of the rewards; it begins at the mean of the first batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Baseline(Option<f64>);
-
-impl Baseline {
-    /// The value that rewards are compared with.
-    pub fn value(self, rewards: &[f64]) -> f64 {
-        self.0.unwrap_or_else(|| mean(rewards))
-    }
-
-    /// After a batch, which comes after its advantages.
-    pub fn update(&mut self, rewards: &[f64], decay: f64) {
-        self.0 = Some(decay * self.value(rewards) + (1.0 - decay) * mean(rewards));
-    }
-
-    /// As it is.
-    pub fn get(self) -> Option<f64> {
-        self.0
-    }
+/// The moving average of the rewards after a batch, which comes after its advantages; it begins at the mean of the first batch.
+fn moved(before: Option<f64>, rewards: &[f64], decay: f64) -> f64 {
+    decay * before.unwrap_or_else(|| mean(rewards)) + (1.0 - decay) * mean(rewards)
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -64,19 +48,19 @@ pub fn update(
     controller: &Controller,
     w: &Weights,
     adam: &mut Adam,
-    baseline: &mut Baseline,
+    baseline: &mut Option<f64>,
     batch: &Walk,
     rewards: &[f64],
     settings: &Ppo,
 ) {
-    let expected = baseline.value(rewards);
+    let expected = baseline.unwrap_or_else(|| mean(rewards));
     let advantages: Vec<f64> = rewards.iter().map(|r| r - expected).collect();
     for _ in 0..settings.passes {
         let now = controller.replay(w, &batch.chosen);
         let gradient = w.gradient(&loss(&now, &batch.log_probability, &advantages, settings));
         adam.step(w.flat(), &clip(gradient, settings.gradient_clip));
     }
-    baseline.update(rewards, settings.baseline_decay);
+    *baseline = Some(moved(*baseline, rewards, settings.baseline_decay));
 }
 
 #[cfg(test)]
@@ -135,12 +119,11 @@ mod tests {
 
     #[test]
     fn the_baseline_is_a_moving_average() {
-        let mut baseline = Baseline::default();
-        baseline.update(&[0.2, 0.4], 0.95);
-        assert!((baseline.get().unwrap() - 0.3).abs() < 1e-15, "it begins at the mean of the first batch");
+        let mut baseline = moved(None, &[0.2, 0.4], 0.95);
+        assert!((baseline - 0.3).abs() < 1e-15, "it begins at the mean of the first batch");
         for k in 1..=10 {
-            baseline.update(&[0.9], 0.95);
-            assert!((baseline.get().unwrap() - (0.9 + (0.3 - 0.9) * 0.95f64.powi(k))).abs() < 1e-12);
+            baseline = moved(Some(baseline), &[0.9], 0.95);
+            assert!((baseline - (0.9 + (0.3 - 0.9) * 0.95f64.powi(k))).abs() < 1e-12);
         }
     }
 
@@ -149,7 +132,7 @@ mod tests {
         // The reward is the share of the 20 operation decisions that equal one target.
         let (decisions, controller, w) = fresh(100, 5);
         let mut adam = Adam::new(w.flat(), SPEC.learning_rate, (0.9, 0.999), 0.0);
-        let mut baseline = Baseline::default();
+        let mut baseline = None;
         let operations: Vec<usize> = (0..decisions.count()).filter(|s| matches!(decisions.at(*s).0, Decision::Operation(_))).collect();
         let mut means = Vec::new();
         for step in 0..70 {

@@ -3,10 +3,10 @@
 //! It has no protocol of its own. Its images, its training of children, its selection and its retraining are those of the method whose space it searches, so that it is the control of
 //! that method and nothing else ([`crate::lab::Control`]).
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{
-    CONTROL, Card, Control, Engine, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least,
-    preset_names, read_settings, resolve_control,
+    CONTROL, Card, Control, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least, preset_names,
+    read_settings, resolve_control,
 };
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
@@ -42,7 +42,7 @@ fn home(space: &str) -> Result<&'static dyn Method> {
     let all = || super::METHODS.iter().flat_map(|m| m.card().spaces.iter().map(move |(name, _)| (*m, *name)));
     all().find(|(_, name)| *name == space).map(|(method, _)| method).ok_or_else(|| {
         let names: Vec<&str> = all().map(|(_, name)| name).collect();
-        Error::Usage(format!("search.space = \"{space}\": there is no such space; the spaces are {}", names.join(", ")))
+        usage!("search.space = \"{space}\": there is no such space; the spaces are {}", names.join(", "))
     })
 }
 
@@ -67,25 +67,10 @@ impl Method for Random {
         let (protocol, search) = (settings.protocol(), settings.search);
         at_least("search.trials", search.trials, 1)?;
         at_least("search.keep", search.keep as u64, 1)?;
-        let example = search.region.sample(&mut Streams::new(0).rng("example", 0))?;
-        let plan = TrialPlan {
-            trials: search.trials,
-            child: search.child.clone(),
-            section: "search.child",
-            duplicates: search.duplicates,
-            side_by_side: u64::MAX,
-        };
-        Ok(Prepared {
-            variant: search.variant(),
-            protocol,
-            keep: search.keep as u64,
-            example,
-            space: search.space,
-            predictions: BTreeMap::new(),
-            control: None,
-            check: Box::new(|_| Ok(())),
-            engine: Engine::by_trials(plan, move |_| Draws(search.region.clone())),
-        })
+        let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, u64::MAX), search.keep);
+        let (variant, draws) = (search.variant(), search.region.clone());
+        let prepared = Prepared::by_trials((&search.space, search.region), protocol, plan, move |_| Draws(draws.clone()))?;
+        Ok(Prepared { variant, control: None, ..prepared })
     }
 }
 
@@ -93,10 +78,6 @@ impl Method for Random {
 struct Draws(Region);
 
 impl Proposals for Draws {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
     fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], streams: Streams) -> Trial {
         let sample = self.0.sample(&mut streams.child("sample", id).rng("draw", attempt));
         Trial::sampled(id, sample.expect("the region was drawn from before"))

@@ -1,16 +1,17 @@
 //! Algorithm 1 of DARTS (Liu, Simonyan, Yang; ICLR 2019; arXiv 1806.09055), which DARTS and NAS-Unet share: the logits alpha of a mixed network and its weights take
 //! alternating gradient steps, on validation and on training images.
 //!
-//! [`GradientSearch`] is the loop, [`Ahead`] the gradient of alpha (equations 5 to 8), [`Alternation`] the settings. What is mixed, and how alpha becomes an architecture,
-//! is the method's: [`Mixed`].
+//! [`GradientSearch`] is the loop, [`Ahead`] the gradient of alpha (equations 5 to 8), [`Alternation`] the settings, [`alpha`] what both do with logits. What is mixed, and how
+//! alpha becomes an architecture, is the method's: [`Mixed`].
 
+pub mod alpha;
 mod architect;
 mod settings;
 mod steps;
 
 pub use architect::{Ahead, Order, RADIUS};
-pub use settings::{AlphaSteps, Alternation, WeightSteps};
-pub use steps::{GradientSearch, MakeMixed, engine};
+pub use settings::{AlphaSteps, Alternation, WeightSteps, read};
+pub use steps::{GradientSearch, MakeMixed, prepared};
 
 use crate::nn::{Pass, Table, Weights};
 use crate::space::Architecture;

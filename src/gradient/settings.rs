@@ -1,12 +1,14 @@
 //! Settings of a search by gradients.
 
 use super::Order;
-use crate::error::{Error, Result};
-use crate::lab::at_least;
+use crate::error::{Result, usage};
+use crate::lab::{Settings, at_least, at_most, read_settings};
 use crate::nn::Loss;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// SGD on the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +40,9 @@ pub struct AlphaSteps {
     pub weight_decay: f64,
 }
 
-/// How the steps alternate.
-#[derive(Clone, Debug, PartialEq)]
+/// How the steps alternate: the keys of section `search` that every method by gradients has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Alternation {
     /// Whether alpha's gradient looks a weight step ahead.
     pub order: Order,
@@ -56,12 +59,16 @@ pub struct Alternation {
     /// Changes of the images of both halves.
     pub augment: Augment,
     /// What both minimise.
+    #[serde(default)]
     pub loss: Loss,
     /// Dropout of features before the classifier, for networks that have it.
+    #[serde(default)]
     pub dropout: f64,
     /// Epochs before the first architecture step.
+    #[serde(default)]
     pub warm_up: u64,
     /// A search ends when its architecture has stayed the same for so many epochs after the warm-up; 0 for never.
+    #[serde(default)]
     pub patience: u64,
 }
 
@@ -71,11 +78,10 @@ impl Alternation {
         at_least("search.searches", self.searches, 1)?;
         at_least("search.epochs", self.epochs, 1)?;
         at_least("search.batch", self.batch as u64, 2)?;
-        if self.epochs.max(self.searches) > MOST_EPOCHS {
-            return Err(Error::Usage(format!("search.epochs and search.searches must be at most {MOST_EPOCHS}")));
-        }
+        at_most("search.epochs", self.epochs, MOST_EPOCHS)?;
+        at_most("search.searches", self.searches, MOST_EPOCHS)?;
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::Usage(format!("search.dropout = {}: must be at least 0 and below 1", self.dropout)));
+            return Err(usage!("search.dropout = {}: must be at least 0 and below 1", self.dropout));
         }
         let (w, a) = (&self.weights, &self.alpha);
         let checks = [
@@ -90,8 +96,25 @@ impl Alternation {
             ("alpha.weight_decay", a.weight_decay, f64::INFINITY),
         ];
         if let Some((key, value, below)) = checks.into_iter().find(|(_, value, below)| !(0.0..*below).contains(value)) {
-            return Err(Error::Usage(format!("search.{key} = {value}: must be at least 0 and below {below}")));
+            return Err(usage!("search.{key} = {value}: must be at least 0 and below {below}"));
         }
-        self.loss.check("search.loss")
+        self.loss.check("search.loss")?;
+        if self.warm_up < self.epochs {
+            return Ok(());
+        }
+        let (warm_up, epochs) = (self.warm_up, self.epochs);
+        Err(usage!("search.warm_up = {warm_up} of search.epochs = {epochs}: no epoch would be left for architecture steps"))
     }
+}
+
+/// Complete settings of a method by gradients: the sections around its search, and of section `search` what all have and what is its own, the keys `own`.
+///
+/// # Errors
+/// [`crate::error::Error::Usage`]
+pub fn read<S: DeserializeOwned>(method: &str, values: &Value, own: &[&str]) -> Result<(Settings<Map<String, Value>>, Alternation, S)> {
+    let mut settings: Settings<Map<String, Value>> = read_settings(method, values)?;
+    let (own, common) = std::mem::take(&mut settings.search).into_iter().partition(|(key, _)| own.contains(&key.as_str()));
+    let wrong = |e| usage!("settings of {method}: {e}");
+    let how: Alternation = serde_json::from_value(Value::Object(common)).map_err(wrong)?;
+    Ok((settings, how, serde_json::from_value(Value::Object(own)).map_err(wrong)?))
 }

@@ -2,11 +2,11 @@
 
 use super::{Ahead, Alternation, Mixed, RADIUS};
 use crate::error::Result;
-use crate::lab::{Engine, Lab, Point, Rehearsal, Stepwise};
+use crate::lab::{Engine, Lab, Point, Prepared, Region, Rehearsal, Settings, Stepwise};
 use crate::nn::{Pass, Weights};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::Streams;
-use crate::space::Architecture;
+use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,17 @@ use tch::{Device, Kind, Tensor, no_grad};
 /// From the lab and the random streams of a search to its network.
 pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Send + Sync>;
 
-/// The engine of a method whose search is the alternation of steps on a mixed network.
-pub fn engine(how: Alternation, make: MakeMixed) -> Engine {
+/// A method whose search is the alternation of steps on a mixed network, in a region that reports call by the name beside it.
+///
+/// # Errors
+/// [`crate::error::Error::Usage`], naming the setting at fault.
+pub fn prepared<S>(space: (&str, Region), settings: &Settings<S>, how: Alternation, make: MakeMixed) -> Result<Prepared> {
+    how.check()?;
+    let (variant, augment, searches) = (how.order.name().into(), how.augment.clone(), how.searches);
     let (how, make) = (Arc::new(how), Arc::new(make));
-    Engine::by_steps(move |lab| GradientSearch::new(Arc::clone(&how), Arc::clone(&make), lab, Progress::default()))
+    let engine = Engine::by_steps(move |lab| GradientSearch::new(Arc::clone(&how), Arc::clone(&make), lab, Progress::default()));
+    let check = move |input: InputShape| augment.check("search.augment", input.height, input.width);
+    Ok(Prepared { variant, check: Box::new(check), ..Prepared::by_steps(space, settings, searches, engine)? })
 }
 
 /// Where the whole search stands.
@@ -60,7 +67,7 @@ impl GradientSearch {
     fn new(how: Arc<Alternation>, make: Arc<MakeMixed>, lab: &Lab, progress: Progress) -> Result<Self> {
         let streams = lab.streams.child("search", progress.part);
         let net = make(lab, streams)?;
-        let steps_per_epoch = lab.steps(Part::Train, how.batch);
+        let steps_per_epoch = lab.task.steps(Part::Train, how.batch);
         Ok(Self::with(how, make, net, streams, lab.device, steps_per_epoch, progress))
     }
 
@@ -108,7 +115,8 @@ impl GradientSearch {
     }
 
     fn part_is_over(&self) -> bool {
-        self.progress.step == self.planned_part() || self.has_settled()
+        let settled = |(_, epochs): &(Architecture, u64)| self.how.patience > 0 && *epochs >= self.how.patience;
+        self.progress.step == self.planned_part() || self.progress.settled.as_ref().is_some_and(settled)
     }
 
     fn is_last_part(&self) -> bool {
@@ -149,19 +157,15 @@ impl GradientSearch {
         cosine(w.learning_rate, w.learning_rate_end, epoch, self.how.epochs)
     }
 
-    fn has_settled(&self) -> bool {
-        self.how.patience > 0 && self.progress.settled.as_ref().is_some_and(|(_, epochs)| *epochs >= self.how.patience)
-    }
-
     /// Batch of the next weight step.
     fn train_batch(&self, lab: &Lab) -> Batch {
         let index = self.progress.step % self.steps_per_epoch;
-        lab.batch(Part::Train, self.epoch(), index, self.how.batch, &self.how.augment, self.streams)
+        lab.task.batch(Part::Train, self.epoch(), index, self.how.batch, &self.how.augment, self.streams)
     }
 
     /// Batch of the next architecture step, independent of the steps before; none during the warm-up.
     fn valid_batch(&self, lab: &Lab) -> Option<Batch> {
-        let draw = || lab.random_batch(Part::Valid, self.progress.step, self.how.batch, &self.how.augment, self.streams);
+        let draw = || lab.task.random_batch(Part::Valid, self.progress.step, self.how.batch, &self.how.augment, self.streams);
         (self.epoch() >= self.how.warm_up).then(draw)
     }
 
@@ -307,7 +311,7 @@ impl Stepwise for GradientSearch {
 
     fn rehearsals(&self, lab: &Lab) -> Vec<Rehearsal> {
         // A step has about two forward and four backward-sized parts; scoring a batch has one.
-        let scored = lab.steps(Part::Valid, self.how.batch) as f64 / 6.0;
+        let scored = lab.task.steps(Part::Valid, self.how.batch) as f64 / 6.0;
         let times = (self.steps_per_epoch as f64 + scored) * (self.how.epochs * self.how.searches) as f64;
         vec![Rehearsal { what: "step of architecture and weights", times }]
     }

@@ -1,6 +1,6 @@
 //! Tensors as bytes and back.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, resource};
 use crate::record::{Blob, Dtype};
 use tch::{Device, Kind, Tensor};
 
@@ -11,8 +11,7 @@ const KINDS: [(Kind, Dtype); 5] =
 pub fn to_blob(name: &str, tensor: &Tensor) -> Result<Blob> {
     let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     let kind = tensor.kind();
-    let (_, dtype) =
-        KINDS.iter().find(|(k, _)| *k == kind).ok_or_else(|| Error::Resource(format!("{name}: cannot save tensors of kind {kind:?}")))?;
+    let (_, dtype) = KINDS.iter().find(|(k, _)| *k == kind).ok_or_else(|| resource!("{name}: cannot save tensors of kind {kind:?}"))?;
     let count = tensor.numel();
     let mut bytes = vec![0u8; count * kind.elt_size_in_bytes()];
     tensor.f_copy_data_u8(&mut bytes, count)?;

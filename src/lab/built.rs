@@ -3,7 +3,7 @@
 use super::blobs::{to_blob, to_tensor};
 use super::conduct::RETRAIN;
 use super::method::Protocol;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::network;
 use crate::nn::{AUXILIARY, Network, Table, Weights};
 use crate::record::{Blob, Dtype, Manifest, read_safetensors};
@@ -77,15 +77,10 @@ fn load(table: &Table, weights: &Weights, path: &Path) -> Result<()> {
         let from = to_tensor(blob, Device::Cpu)?;
         no_grad(|| tensor.detach().copy_(&from));
     }
-    match given.keys().find(|name| !name.starts_with(AUXILIARY)) {
-        Some(name) => Err(foreign(path, &format!("the network has no '{name}'"))),
-        None => Ok(()),
-    }
+    let more = given.keys().find(|name| !name.starts_with(AUXILIARY));
+    more.map_or(Ok(()), |name| Err(foreign(path, &format!("the network has no '{name}'"))))
 }
 
 fn foreign(path: &Path, what: &str) -> Error {
-    Error::input(
-        path,
-        format!("not the weights of this network: {what}; its size comes from the preset, see --preset, --dataset and --set"),
-    )
+    input!(path, "not the weights of this network: {what}; its size comes from the preset, see --preset, --dataset and --set")
 }

@@ -9,7 +9,7 @@ use crate::nn::count;
 use crate::record::EndReason;
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape};
-use crate::task::{Batch, Part, Score, Shape, Task};
+use crate::task::{Batch, Part, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::collections::BTreeMap;
 use tch::Device;
@@ -63,42 +63,40 @@ impl Child<'_> {
     pub fn train_and_score(&self, architecture: &Architecture, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<Outcome> {
         let mut trainer = self.trainer(architecture)?;
         let parameters = Some(count(trainer.parts().0).0);
-        let mut loss = None;
-        let mut early = BTreeMap::new();
-        let stopped = |end, loss, early| Ok(Outcome { loss, parameters, early, ..Outcome::nothing(end) });
-        while !trainer.is_finished() {
+        let (mut loss, mut early) = (None, BTreeMap::new());
+        let end = loop {
+            if trainer.is_finished() {
+                break self.score(&trainer, &go_on)?;
+            }
             let batch = self.next_batch(&trainer);
             if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
-                return stopped(EndReason::Diverged, loss, early);
+                break Err(EndReason::Diverged);
             }
             if trainer.batch_index() == 0 {
                 loss = trainer.take_loss();
             }
             if let Some(reason) = go_on(Some(batch.len() as u64)) {
-                return stopped(reason, loss, early);
+                break Err(reason);
             }
             let step = trainer.progress().step;
             if self.training.early.contains(&step) {
-                let (score, reason) = self.score(&trainer, &go_on)?;
-                match score {
-                    Some(score) => early.insert(format!("step {step}"), score.value),
-                    None => return stopped(reason.unwrap_or(EndReason::BudgetReached), loss, early),
+                match self.score(&trainer, &go_on)? {
+                    Ok(score) => early.insert(format!("step {step}"), score),
+                    stopped => break stopped,
                 };
             }
-        }
-        let (score, reason) = self.score(&trainer, &go_on)?;
-        let end = if score.is_some() { EndReason::Completed } else { reason.unwrap_or(EndReason::BudgetReached) };
-        Ok(Outcome { end, score: score.map(|s| s.value), loss, parameters, early, remark: None })
+        };
+        Ok(Outcome { score: end.ok(), loss, parameters, early, ..Outcome::nothing(end.err().unwrap_or(EndReason::Completed)) })
     }
 
     /// Score on the validation part, or why there is none.
-    fn score(&self, trainer: &Trainer, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<(Option<Score>, Option<EndReason>)> {
+    fn score(&self, trainer: &Trainer, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<std::result::Result<f64, EndReason>> {
         let mut reason = None;
         let mut ask = || {
             reason = go_on(None);
             Ok(reason.is_none())
         };
         let score = self.task.score(Part::Valid, self.training.recipe.batch, &|x| trainer.score(x), &mut ask)?;
-        Ok((score, reason))
+        Ok(score.map(|score| score.value).ok_or(reason.unwrap_or(EndReason::BudgetReached)))
     }
 }

@@ -2,12 +2,12 @@
 //! the settings of the search, so that the two cannot drift apart.
 
 use super::launch::Order;
-use super::method::{ChildTraining, Method, Protocol, Settings};
+use super::method::{ChildTraining, Method, Protocol};
 use super::settings::{PAPER, Resolved, differences};
-use super::trials::{Policy, TrialPlan};
-use crate::error::{Error, Result};
+use super::trials::Policy;
+use crate::error::{Result, usage};
 use crate::record::{ControlRecord, settings_digest};
-use crate::seed::Rng;
+use crate::seed::{Rng, Streams};
 use crate::space::{self, Architecture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,9 +34,14 @@ impl Region {
     /// A uniform draw.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no such space, or its parameters do not fit.
+    /// [`crate::error::Error::Usage`] where there is no such space, or its parameters do not fit.
     pub fn sample(&self, rng: &mut Rng) -> Result<Architecture> {
         space::named(&self.space)?.draw(&self.parameters, rng)
+    }
+
+    /// Some architecture of it, always the same.
+    pub(super) fn example(&self) -> Result<Architecture> {
+        self.sample(&mut Streams::new(0).rng("example", 0))
     }
 }
 
@@ -59,21 +64,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// The control of a search by trials: as many, trained alike.
-    pub fn of_trials(space: &str, region: Region, plan: &TrialPlan, keep: usize) -> Self {
-        Self { space: space.into(), region, trials: plan.trials, duplicates: Policy::Redraw, keep, child: plan.child.clone() }
-    }
-
-    /// The control of a search by steps: each architecture is trained like a candidate in the selection phase, and the best goes on.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where the settings lack the section `control`.
-    pub fn of_steps<S>(space: &str, region: Region, settings: &Settings<S>) -> Result<Self> {
-        let size = settings.control.filter(|c| c.trials > 0);
-        let size =
-            size.ok_or_else(|| Error::Usage("control.trials must be at least 1: how many architectures random search tries".into()))?;
-        let child = settings.protocol().select;
-        Ok(Self { space: space.into(), region, trials: size.trials, duplicates: Policy::Redraw, keep: 1, child })
+    /// The control of a search: so many architectures, each trained like its children; the `keep` best go on.
+    pub fn new(space: &str, region: Region, trials: u64, keep: usize, child: &ChildTraining) -> Self {
+        Self { space: space.into(), region, trials, duplicates: Policy::Redraw, keep, child: child.clone() }
     }
 
     /// The variant of random search.
@@ -97,21 +90,21 @@ impl Control {
 /// Settings of the control of `method` with these settings of its own.
 ///
 /// # Errors
-/// [`Error::Usage`], also where the method has no control.
+/// [`crate::error::Error::Usage`], also where the method has no control.
 pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> {
     let prepared = method.prepare(settings)?;
-    let none = || Error::Usage(format!("{} has no control", method.card().name));
+    let none = || usage!("{} has no control", method.card().name);
     Ok(prepared.control.ok_or_else(none)?.settings(&prepared.protocol))
 }
 
 /// The control of `method` in one of its spaces by a preset, with what differs from the paper's.
 ///
 /// # Errors
-/// [`Error::Usage`], also where the method has no such space.
+/// [`crate::error::Error::Usage`], also where the method has no such space.
 pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result<Resolved> {
     let spaces = method.card().spaces;
     let choose = spaces.iter().find(|(name, _)| *name == space).map(|(_, set)| *set);
-    let choose = choose.ok_or_else(|| Error::Usage(format!("{} does not search the space '{space}'", method.card().name)))?;
+    let choose = choose.ok_or_else(|| usage!("{} does not search the space '{space}'", method.card().name))?;
     let choose: Vec<String> = choose.iter().map(|set| (*set).to_string()).collect();
     let here = method.resolve(preset, &choose)?;
     let paper = method.resolve(PAPER, &choose)?;
@@ -122,7 +115,7 @@ pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result
 /// The order of the control of what `order` asks of `method`; none for a method without one.
 ///
 /// # Errors
-/// [`Error::Usage`]
+/// [`crate::error::Error::Usage`]
 pub fn control_order(method: &dyn Method, order: &Order) -> Result<Option<Order>> {
     let prepared = method.prepare(&order.settings)?;
     let Some(control) = prepared.control else { return Ok(None) };

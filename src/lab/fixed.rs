@@ -6,7 +6,6 @@ use crate::record::{Mark, Role, Shape};
 use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// `naslab train`.
 pub struct Fixed;
@@ -52,16 +51,6 @@ impl Method for Fixed {
         let settings: Settings<Given> = read_settings(CARD.name, settings)?;
         let protocol = settings.protocol();
         let Given { name, architecture } = settings.search;
-        Ok(Prepared {
-            variant: name.clone(),
-            protocol,
-            keep: 1,
-            example: architecture,
-            space: String::new(),
-            predictions: BTreeMap::new(),
-            control: None,
-            check: Box::new(|_| Ok(())),
-            engine: Engine::Given(name),
-        })
+        Ok(Prepared { variant: name.clone(), ..Prepared::new("", architecture, protocol, Engine::Given(name)) })
     }
 }

@@ -5,20 +5,13 @@ use std::collections::HashSet;
 
 /// Rows and wall seconds of all earlier attempts: the last account of each.
 pub fn accounts(events: &[StoredEvent]) -> (Vec<LedgerRow>, f64) {
-    let mut attempts: Vec<Option<(&[LedgerRow], f64)>> = Vec::new();
-    for stored in events {
-        match &stored.event {
-            Event::AttemptStarted { .. } => attempts.push(None),
-            Event::Spent { rows, wall_seconds } => {
-                if let Some(last) = attempts.last_mut() {
-                    *last = Some((rows, *wall_seconds));
-                }
-            }
-            _ => (),
-        }
-    }
-    let known: Vec<(&[LedgerRow], f64)> = attempts.into_iter().flatten().collect();
-    (known.iter().flat_map(|(rows, _)| rows.iter().cloned()).collect(), known.iter().map(|(_, wall)| wall).sum())
+    let attempts = events.split(|e| matches!(e.event, Event::AttemptStarted { .. })).skip(1);
+    let spent = |e: &StoredEvent| match &e.event {
+        Event::Spent { rows, wall_seconds } => Some((rows.clone(), *wall_seconds)),
+        _ => None,
+    };
+    let (rows, walls): (Vec<_>, Vec<f64>) = attempts.filter_map(|attempt| attempt.iter().rev().find_map(spent)).unzip();
+    (rows.concat(), walls.iter().sum())
 }
 
 /// The points of curves that are recorded.

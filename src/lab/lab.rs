@@ -5,11 +5,10 @@ use super::method::ChildTraining;
 use super::session::Session;
 use super::stopwatch::Stopwatch;
 use crate::error::Result;
-use crate::record::{EndReason, Event, Phase};
+use crate::record::{Event, Phase};
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape};
-use crate::task::{Augment, Batch, Part, Score, Task};
-use crate::train::Saved;
+use crate::task::{Part, Score, Task};
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
 
@@ -38,7 +37,8 @@ pub struct Lab<'a> {
     pub device: Device,
     /// The run's random streams.
     pub streams: Streams,
-    pub(super) task: &'a dyn Task,
+    /// What is learned: its batches, and what a score is.
+    pub task: &'a dyn Task,
     pub(super) session: &'a mut Session,
     pub(super) stopwatch: &'a Stopwatch,
 }
@@ -49,34 +49,9 @@ impl Lab<'_> {
         input(self.task)
     }
 
-    /// What a score is: `accuracy` or `dice`.
-    pub fn metric(&self) -> &'static str {
-        self.task.metric()
-    }
-
-    /// Steps an epoch over `part`.
-    pub fn steps(&self, part: Part, batch: usize) -> u64 {
-        self.task.steps(part, batch)
-    }
-
-    /// Batch `index` of `epoch` over `part`, in an order and with changes that come from `streams` alone.
-    pub fn batch(&self, part: Part, epoch: u64, index: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        self.task.batch(part, epoch, index, size, augment, streams)
-    }
-
-    /// A batch drawn from `part` independently for every `step`.
-    pub fn random_batch(&self, part: Part, step: u64, size: usize, augment: &Augment, streams: Streams) -> Batch {
-        self.task.random_batch(part, step, size, augment, streams)
-    }
-
     /// Device-seconds spent of the budget, and the budget, if there is one.
     pub fn budget(&mut self) -> Option<(f64, f64)> {
         self.session.budget()
-    }
-
-    /// The limit that is reached, if one is.
-    pub fn limit(&mut self) -> Result<Option<EndReason>> {
-        self.session.limit()
     }
 
     /// Records and shows something that a reader should know.
@@ -84,37 +59,10 @@ impl Lab<'_> {
         self.session.notice(text)
     }
 
-    /// Children that are trained side by side.
-    pub(super) fn jobs(&self) -> u64 {
-        self.session.jobs()
-    }
-
-    /// Makes the state of `stage` safe at once.
-    pub(super) fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
-        self.session.checkpoint(stage, saved)
-    }
-
-    /// The state that a killed or stopped attempt saved under `stage`.
-    pub(super) fn take_saved(&mut self, stage: &str) -> Option<Saved> {
-        self.session.recorder().take_saved(stage)
-    }
-
-    /// To be called after every step of what saves its own state; see [`Session::step`].
-    pub(super) fn step(
-        &mut self,
-        samples: u64,
-        done: u64,
-        planned: u64,
-        stage: &str,
-        save: &dyn Fn() -> Saved,
-    ) -> Result<Option<EndReason>> {
-        self.session.step(samples, done, planned, stage, save)
-    }
-
     /// Records a point of the present phase's curves.
     pub fn progress(&mut self, point: Point) -> Result<()> {
-        let phase = self.session.phase();
-        let ledger = self.session.ledger();
+        let phase = self.session.ledger.phase();
+        let ledger = &mut self.session.ledger;
         let device_seconds = match phase {
             Phase::Search | Phase::Select => ledger.spent(),
             other => {
@@ -143,11 +91,6 @@ impl Lab<'_> {
         self.task.score(part, batch, &logits, &mut || Ok(session.limit()?.is_none()))
     }
 
-    /// Tells whoever watches how far the present phase is.
-    pub(super) fn show(&mut self, done: u64, planned: u64) {
-        self.session.show_step(done, planned);
-    }
-
     /// The training of a child on `part`.
     pub(super) fn child<'a>(&'a self, training: &'a ChildTraining, part: Part, streams: Streams) -> Child<'a> {
         Child { task: self.task, training, part, streams, device: self.device }
@@ -164,16 +107,5 @@ impl Lab<'_> {
             Ok(seconds) => seconds,
             Err(payload) => std::panic::resume_unwind(payload),
         })
-    }
-
-    /// Device-seconds that training a network of `architecture` for the test takes, from a few measured steps.
-    pub(super) fn forecast_retraining(&self, architecture: &Architecture, training: &ChildTraining) -> Result<f64> {
-        self.child(training, Part::Retrain, self.streams.child("forecast", 0)).forecast(architecture, self.stopwatch)
-    }
-
-    /// Mean seconds of `step`, which is what `what` says, after one call that is not counted.
-    pub(super) fn seconds_per_step(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> Result<()>) -> Result<f64> {
-        let stopwatch = self.stopwatch;
-        stopwatch.mean(what, self.device, || step(self))
     }
 }

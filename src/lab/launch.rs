@@ -13,9 +13,10 @@ use super::stopwatch::{Stopwatch, Timing};
 use super::trials::{self, TrialPlan};
 use crate::budget::Probes;
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
+use crate::task::Part;
 use crate::units::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -146,7 +147,7 @@ impl Ready {
         let result = conduct(&manifest, &prepared, (test, &classes), &mut lab);
         if result.is_err() {
             // The error is what matters; the account of what led to it is written if it can be.
-            session.ledger().settle();
+            session.ledger.settle();
             let _ = session.account();
         }
         result
@@ -154,49 +155,37 @@ impl Ready {
 
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
     pub fn forecast(&self, options: SessionOptions) -> Result<Forecast> {
-        let stopwatch = Stopwatch::brief();
-        self.in_a_session(options, |session| {
-            let search_seconds = forecast_search(&self.prepared, &mut self.lab(session, &stopwatch))?;
-            let select_seconds = self.forecast_selection(session, &stopwatch)?;
-            let retrain_seconds = self.forecast_retraining(session, &stopwatch)?;
-            session.ledger().settle();
-            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: session.ledger().peak_bytes() })
+        let Prepared { keep, example, protocol, .. } = &self.prepared;
+        self.in_a_lab(options, &Stopwatch::brief(), |lab| {
+            let search_seconds = forecast_search(&self.prepared, lab)?;
+            let selection = (*keep > 1).then(|| TrialPlan::of_selection(*keep, &protocol.select));
+            let select_seconds = selection.map_or(Ok(0.0), |plan| trials::forecast(lab, example, &plan))?;
+            let retraining = lab.child(&protocol.retrain, Part::Retrain, lab.streams.child("forecast", 0));
+            let retrain_seconds = retraining.forecast(example, lab.stopwatch)?;
+            lab.session.ledger.settle();
+            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: lab.session.ledger.peak_bytes() })
         })
     }
 
     /// Measures `steps` steps of each kind that the search makes, in a folder that is thrown away.
     pub fn measure(&self, options: SessionOptions, steps: usize) -> Result<Measured> {
         let stopwatch = Stopwatch::thorough(steps);
-        let peak_bytes = self.in_a_session(options, |session| {
-            session.ledger().reset_peaks();
-            forecast_search(&self.prepared, &mut self.lab(session, &stopwatch))?;
-            session.ledger().settle();
-            Ok(session.ledger().peak_bytes())
+        let peak_bytes = self.in_a_lab(options, &stopwatch, |lab| {
+            lab.session.ledger.reset_peaks();
+            forecast_search(&self.prepared, lab)?;
+            lab.session.ledger.settle();
+            Ok(lab.session.ledger.peak_bytes())
         })?;
         Ok(Measured { timings: stopwatch.into_timings(), peak_bytes })
     }
 
-    fn in_a_session<T>(&self, options: SessionOptions, f: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+    fn in_a_lab<T>(&self, options: SessionOptions, stopwatch: &Stopwatch, f: impl FnOnce(&mut Lab) -> Result<T>) -> Result<T> {
         let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
+        let (device, start) = (self.device, Start::now(Box::new(Probes::new(self.device))));
         // What a forecast measures is not limited: it is there to say whether the limits can be kept.
-        f(&mut Session::open(run, Limits::default(), options, Start::now(Box::new(Probes::new(self.device))), self.device)?)
-    }
-
-    fn lab<'a>(&'a self, session: &'a mut Session, stopwatch: &'a Stopwatch) -> Lab<'a> {
-        Lab { device: self.device, streams: Streams::new(self.manifest.seed), task: &*self.data.task, session, stopwatch }
-    }
-
-    fn forecast_selection(&self, session: &mut Session, stopwatch: &Stopwatch) -> Result<f64> {
-        let Prepared { keep, example, protocol, .. } = &self.prepared;
-        if *keep < 2 {
-            return Ok(0.0);
-        }
-        trials::forecast(&mut self.lab(session, stopwatch), example, &TrialPlan::of_selection(*keep, &protocol.select))
-    }
-
-    fn forecast_retraining(&self, session: &mut Session, stopwatch: &Stopwatch) -> Result<f64> {
-        self.lab(session, stopwatch).forecast_retraining(&self.prepared.example, &self.prepared.protocol.retrain)
+        let session = &mut Session::open(run, Limits::default(), options, start, device)?;
+        f(&mut Lab { device, streams: Streams::new(self.manifest.seed), task: &*self.data.task, session, stopwatch })
     }
 
     fn reopen(&self, directory: &Path) -> Result<RunDir> {
@@ -206,17 +195,14 @@ impl Ready {
             return Ok(run);
         }
         let differing = difference(&there, &self.manifest);
-        Err(Error::Usage(format!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display())))
+        Err(usage!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display()))
     }
 }
 
 /// Device-seconds of the whole search, from a few measured steps that change nothing.
 fn forecast_search(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
     let of_steps = match &prepared.engine {
-        Engine::Steps { begin, .. } => {
-            let search = begin(lab)?;
-            steps::forecast(lab, search)?
-        }
+        Engine::Steps { begin, .. } => begin(lab).and_then(|search| steps::forecast(lab, search))?,
         _ => 0.0,
     };
     let of_trials = prepared.engine.trials().map(|plan| trials::forecast(lab, &prepared.example, plan)).transpose()?;
@@ -225,7 +211,7 @@ fn forecast_search(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
 
 /// Before anything is spent: a search that cannot end within the budget is announced.
 fn warn_of_budget(prepared: &Prepared, manifest: &Manifest, lab: &mut Lab) -> Result<()> {
-    let Some(budget) = manifest.limits.budget_seconds.filter(|_| lab.session.ledger().spent() == 0.0) else {
+    let Some(budget) = manifest.limits.budget_seconds.filter(|_| lab.session.ledger.spent() == 0.0) else {
         return Ok(());
     };
     // Memory that runs out here may still suffice for other trials; the search will tell.
@@ -261,6 +247,7 @@ fn deciding(m: &Manifest) -> Value {
 fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Opened) -> Manifest {
     let shape = data.task.shape();
     let device = device::describe(order.device);
+    let how = if order.device == Device::Cpu { "; all cores count as one device" } else { ", read after the device finished its work" };
     let mut manifest = Manifest {
         format: FORMAT,
         method: method.card().name.to_string(),
@@ -275,7 +262,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         identity: String::new(),
         program: Program::current(),
         libtorch: crate::shim::libtorch_version(),
-        clock: clock_rule(order.device).into(),
+        clock: format!("device time is the wall time of the phases search, select, retrain and test{how}"),
         jobs: order.jobs,
         device,
         data: DataRecord {
@@ -295,11 +282,4 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
     let text = deciding(&manifest).to_string();
     manifest.identity = hex(&Sha256::digest(text.as_bytes()));
     manifest
-}
-
-fn clock_rule(device: Device) -> &'static str {
-    match device {
-        Device::Cpu => "device time is the wall time of the phases search, select, retrain and test; all cores count as one device",
-        _ => "device time is the wall time of the phases search, select, retrain and test, read after the device finished its work",
-    }
 }

@@ -1,11 +1,11 @@
 //! What a reproduction offers to the harness: a card, and settings that become a declaration and an engine.
 
-use super::control::Control;
+use super::control::{Control, Region};
 use super::lab::Lab;
 use super::settings::{Resolved, preset_names, resolve};
 use super::steps::Stepwise;
 use super::trials::{Proposals, TrialPlan};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::network;
 use crate::record::{Declaration, Mark, Role};
 use crate::seed::Streams;
@@ -45,7 +45,7 @@ pub trait Method: Sync {
     /// Reads and checks complete settings.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming the setting at fault.
+    /// [`crate::error::Error::Usage`], naming the setting at fault.
     fn prepare(&self, settings: &Value) -> Result<Prepared>;
 
     /// Names of its presets.
@@ -56,7 +56,7 @@ pub trait Method: Sync {
     /// Complete settings from a preset and `overrides` (`key=value`).
     ///
     /// # Errors
-    /// [`Error::Usage`] where a preset or a key does not exist, or a value does not fit.
+    /// [`crate::error::Error::Usage`] where a preset or a key does not exist, or a value does not fit.
     fn resolve(&self, preset: &str, overrides: &[String]) -> Result<Resolved> {
         resolve(self.card(), preset, overrides)
     }
@@ -133,10 +133,53 @@ impl Engine {
 }
 
 impl Prepared {
+    /// A search for one architecture that is like `example`, without a control.
+    pub fn new(space: &str, example: Architecture, protocol: Protocol, engine: Engine) -> Self {
+        Self {
+            variant: String::new(),
+            protocol,
+            keep: 1,
+            example,
+            space: space.into(),
+            predictions: BTreeMap::new(),
+            control: None,
+            check: Box::new(|_| Ok(())),
+            engine,
+        }
+    }
+
+    /// A search by trials of `region`, which reports call `space`; the `keep` best go to the selection phase. Its control has as many trials, trained alike.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] where the region is none.
+    pub fn by_trials<P: Proposals + 'static>(
+        (space, region): (&str, Region),
+        protocol: Protocol,
+        (plan, keep): (TrialPlan, usize),
+        begin: impl Fn(Streams) -> P + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let example = region.example()?;
+        let control = Some(Control::new(space, region, plan.trials, keep, &plan.child));
+        Ok(Self { keep: keep as u64, control, ..Self::new(space, example, protocol, Engine::by_trials(plan, begin)) })
+    }
+
+    /// A search by steps in `region`, which reports call `space`; it returns `keep` candidates at most. Its control trains each architecture like a candidate in the
+    /// selection phase, and the best goes on.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] where the region is none, or the settings lack the section `control`.
+    pub fn by_steps<S>((space, region): (&str, Region), settings: &Settings<S>, keep: u64, engine: Engine) -> Result<Self> {
+        let example = region.example()?;
+        let none = || usage!("control.trials must be at least 1: how many architectures random search tries");
+        let size = settings.control.filter(|c| c.trials > 0).ok_or_else(none)?;
+        let control = Some(Control::new(space, region, size.trials, 1, &settings.select));
+        Ok(Self { keep, control, ..Self::new(space, example, settings.protocol(), engine) })
+    }
+
     /// Refuses images that a run of these settings cannot take, before anything is spent.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming the section of the settings.
+    /// [`crate::error::Error::Usage`], naming the section of the settings.
     pub fn check(&self, input: InputShape) -> Result<()> {
         (self.check)(input)?;
         if let Some(plan) = self.engine.trials() {
@@ -212,19 +255,19 @@ impl ChildTraining {
     /// Refuses what cannot be trained on these images, a size that networks like `example` do not have, and a loss that does not fit them.
     fn check_for(&self, section: &str, example: &Architecture, input: InputShape) -> Result<()> {
         if self.channels < 2 || self.cells < 3 {
-            return Err(Error::Usage(format!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells)));
+            return Err(usage!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells));
         }
         self.recipe.check(&format!("{section}.recipe"))?;
         self.augment.check(&format!("{section}.augment"), input.height, input.width)?;
         let (recipe, pixels) = (&self.recipe, example.classifies_pixels());
         if recipe.loss.dice != 0.0 && !pixels {
-            return Err(Error::Usage(format!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel")));
+            return Err(usage!("{section}.recipe.loss.dice: the Dice loss needs a class for every pixel"));
         }
         if pixels && (recipe.drop_path > 0.0 || recipe.drop_by_depth) {
-            return Err(Error::Usage(format!("{section}.recipe.drop_path: networks that classify every pixel have no drop path")));
+            return Err(usage!("{section}.recipe.drop_path: networks that classify every pixel have no drop path"));
         }
         if recipe.dropout > 0.0 && example.get::<UnetSize>().is_some() {
-            return Err(Error::Usage(format!("{section}.recipe.dropout: a U-Net has none")));
+            return Err(usage!("{section}.recipe.dropout: a U-Net has none"));
         }
         network::build(example, input, self.size()).map(drop)
     }
@@ -270,13 +313,18 @@ impl<S> Settings<S> {
 
 /// Refuses a value of a setting below `least`.
 pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
-    if value >= least { Ok(()) } else { Err(Error::Usage(format!("{key} = {value}: must be at least {least}"))) }
+    if value >= least { Ok(()) } else { Err(usage!("{key} = {value}: must be at least {least}")) }
+}
+
+/// Refuses a value of a setting above `most`.
+pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
+    if value <= most { Ok(()) } else { Err(usage!("{key} = {value}: must be at most {most}")) }
 }
 
 /// Reads complete settings; what is wrong is named.
 ///
 /// # Errors
-/// [`Error::Usage`]
+/// [`crate::error::Error::Usage`]
 pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<Settings<S>> {
-    serde_json::from_value(values.clone()).map_err(|e| Error::Usage(format!("settings of {method}: {e}")))
+    serde_json::from_value(values.clone()).map_err(|e| usage!("settings of {method}: {e}"))
 }

@@ -2,7 +2,7 @@
 
 use super::method::Prepared;
 use crate::data;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::task::{Classification, Segmentation, Task, Test, Window};
 use std::path::Path;
 use tch::Device;
@@ -24,7 +24,7 @@ pub struct Opened {
 /// Refuses a data set of another kind than `prepared` works on, without reading it. Returns whether that is one with a class for every pixel.
 ///
 /// # Errors
-/// [`Error::Usage`], also for a name that is none.
+/// [`crate::error::Error::Usage`], also for a name that is none.
 pub fn suits(prepared: &Prepared, method: &str, dataset: &str) -> Result<bool> {
     let pixels = prepared.example.classifies_pixels();
     if data::is_segmentation(dataset)? == pixels {
@@ -32,10 +32,7 @@ pub fn suits(prepared: &Prepared, method: &str, dataset: &str) -> Result<bool> {
     }
     let names: Vec<&str> = data::SETS.iter().filter(|s| s.is_segmentation() == pixels).map(|s| s.name).collect();
     let (wanted, given) = if pixels { ("every pixel", "whole images") } else { ("whole images", "every pixel") };
-    Err(Error::Usage(format!(
-        "{method} classifies {wanted}, and '{dataset}' has classes of {given}; choose --dataset {}",
-        names.join(", ")
-    )))
+    Err(usage!("{method} classifies {wanted}, and '{dataset}' has classes of {given}; choose --dataset {}", names.join(", ")))
 }
 
 /// Reads `dataset` for `prepared`; a set of the other kind is refused.
@@ -47,7 +44,7 @@ pub fn open(prepared: &Prepared, method: &str, dataset: &str, folder: Option<&Pa
         return Ok(Opened { task: Box::new(task), test: Box::new(test), classes: set.classes, hash: set.hash, notes: set.notes });
     }
     if protocol.data.window != Window::default() {
-        return Err(Error::Usage("data.window is for slices of volumes; whole images are taken as they are".into()));
+        return Err(usage!("data.window is for slices of volumes; whole images are taken as they are"));
     }
     let set = data::open(dataset, folder)?;
     let (task, test) = Classification::open(&set, protocol.limit(), device)?;

@@ -3,7 +3,7 @@
 use super::evaluate::{Evaluator, News, Outcome};
 use super::lab::Lab;
 use super::trials::{Duplicates, Evaluated, Proposals, Trial, TrialPlan, report};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::record::{EndReason, Phase, TrialRecord};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -50,7 +50,7 @@ impl<'a, 'b> Queue<'a, 'b> {
     /// The trials of `plan` in the present phase, drawn by `proposals` and trained by `evaluator`.
     pub fn new(lab: &'a mut Lab<'b>, plan: &'a TrialPlan, proposals: &'a mut dyn Proposals, evaluator: &'a mut dyn Evaluator) -> Self {
         Self {
-            phase: lab.session.phase(),
+            phase: lab.session.ledger.phase(),
             duplicates: Duplicates::new(plan.duplicates),
             lab,
             plan,
@@ -94,7 +94,7 @@ impl<'a, 'b> Queue<'a, 'b> {
         let capacity = self.evaluator.capacity();
         while self.next < self.plan.trials {
             let id = self.next;
-            let recorded = self.lab.session.committed(self.phase, id).cloned();
+            let recorded = self.lab.session.recorder.trials.get(&(self.phase, id)).cloned();
             let needs = self.proposals.needs(id);
             let full = self.running >= capacity || id - self.next_commit() >= WINDOW * capacity || needs > self.next_commit();
             if full || (recorded.is_none() && (self.end.is_some() || !self.is_permitted(id)?)) {
@@ -147,18 +147,18 @@ impl<'a, 'b> Queue<'a, 'b> {
 
     /// Whether the limits permit a new trial now; a limit that ends them all is noted.
     fn is_permitted(&mut self, id: u64) -> Result<bool> {
-        if self.lab.session.max_trials().is_some_and(|limit| self.phase == Phase::Search && id >= limit) {
+        if self.lab.session.limits.max_trials.is_some_and(|limit| self.phase == Phase::Search && id >= limit) {
             self.end = Some(EndReason::TrialLimit);
             return Ok(false);
         }
         if self.running == 0 {
             // Trials that took too much memory say nothing about the next one.
             self.stopping = None;
-            self.lab.session.reset_peaks();
+            self.lab.session.ledger.reset_peaks();
         } else if self.stopping.is_some() {
             return Ok(false);
         }
-        match self.lab.limit()? {
+        match self.lab.session.limit()? {
             None => Ok(true),
             Some(EndReason::OutOfMemory) if self.running > 0 => Ok(false),
             Some(reason) => {
@@ -275,8 +275,7 @@ impl<'a, 'b> Queue<'a, 'b> {
         if record.architecture == trial.architecture {
             return Ok(());
         }
-        let what =
-            format!("trial {} of the record is another architecture than this search draws; it was written by another version", trial.id);
-        Err(Error::input(self.lab.session.run().path(), what))
+        let what = "of the record is another architecture than this search draws; it was written by another version";
+        Err(input!(self.lab.session.recorder.run.path(), "trial {} {what}", trial.id))
     }
 }

@@ -3,12 +3,13 @@
 use super::blobs::{to_blob, to_tensor};
 use super::history;
 use super::mirror::Mirror;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, input};
 use crate::record::{Blob, Checkpoint, Event, EventLog, LedgerRow, Phase, RunDir, RunResult, TrialRecord};
 use crate::train::Saved;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use tch::Device;
 
 /// What a checkpoint holds: whose state it is, the conductor's own state, the inner state.
@@ -21,14 +22,16 @@ struct Stored {
 
 /// The records of a run that one attempt adds to.
 pub struct Recorder {
-    run: RunDir,
+    /// The run directory.
+    pub run: RunDir,
     events: EventLog,
     mirror: Mirror,
     /// Points of curves that stand in the log.
-    points: HashSet<(Phase, u64, u64)>,
+    pub points: HashSet<(Phase, u64, u64)>,
     /// Trials that stand in the log.
-    trials: BTreeMap<(Phase, u64), TrialRecord>,
-    carried: Value,
+    pub trials: BTreeMap<(Phase, u64), TrialRecord>,
+    /// What the conductor saves with every checkpoint; null before it has decided something.
+    pub carried: Value,
     /// What a checkpoint holds, until its stage asks for it.
     resumed: Option<(String, Saved)>,
 }
@@ -65,11 +68,6 @@ impl Recorder {
         Ok((recorder, Past { attempt, rows, wall_seconds, notices, remark }))
     }
 
-    /// The run directory.
-    pub fn run(&self) -> &RunDir {
-        &self.run
-    }
-
     /// Appends an event; the text, if there is one, is for the user.
     pub fn write(&mut self, event: &Event) -> Result<Option<String>> {
         let time = jiff::Timestamp::now();
@@ -81,16 +79,6 @@ impl Recorder {
     pub fn finish(&mut self, result: &RunResult) -> Result<Option<String>> {
         self.run.write_result(result)?;
         Ok(self.mirror.finish(&self.run, result))
-    }
-
-    /// Whether a point of a curve is new.
-    pub fn is_new_point(&mut self, phase: Phase, part: u64, step: u64) -> bool {
-        self.points.insert((phase, part, step))
-    }
-
-    /// The record of trial `id` of `phase`, if it was committed.
-    pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
-        self.trials.get(&(phase, id))
     }
 
     /// Makes a trial safe that was just written.
@@ -107,16 +95,6 @@ impl Recorder {
             *ends.entry(trial.end.words().to_string()).or_default() += 1;
         }
         ends
-    }
-
-    /// What the conductor saved with the checkpoint, or null.
-    pub fn carried(&self) -> &Value {
-        &self.carried
-    }
-
-    /// Replaces what the conductor saves with every checkpoint.
-    pub fn carry(&mut self, value: &impl Serialize) {
-        self.carried = serde_json::to_value(value).expect("the conductor's state is plain data");
     }
 
     /// The state that a checkpoint of `stage` holds, once.
@@ -136,8 +114,12 @@ impl Recorder {
 
 /// The conductor's state, and the stage with its own.
 fn opened(run: &RunDir, checkpoint: Checkpoint, device: Device) -> Result<(Value, Option<(String, Saved)>)> {
-    let stored: Stored = serde_json::from_value(checkpoint.state)
-        .map_err(|e| Error::input(run.path(), format!("the checkpoint was written by another version of naslab: {e}")))?;
+    let stored: Stored = serde_json::from_value(checkpoint.state).map_err(|e| foreign(run.path(), &e))?;
     let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
     Ok((stored.carried, Some((stored.stage, Saved { state: stored.inner, tensors }))))
+}
+
+/// A checkpoint that cannot be read.
+pub fn foreign(path: &Path, why: &serde_json::Error) -> Error {
+    input!(path, "the checkpoint was written by another version of naslab: {why}")
 }

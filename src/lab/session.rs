@@ -59,10 +59,16 @@ pub struct SessionOptions {
     pub signals: Signals,
 }
 
-/// What an attempt has used, and what it may use.
-struct Meter {
-    ledger: Ledger,
-    limits: Limits,
+/// One attempt at a run.
+pub struct Session {
+    /// What is and was recorded.
+    pub(super) recorder: Recorder,
+    /// The account.
+    pub(super) ledger: Ledger,
+    /// What it may use.
+    pub(super) limits: Limits,
+    /// Children that are trained side by side.
+    pub(super) jobs: u64,
     began: Instant,
     /// Wall seconds of earlier attempts.
     earlier_wall: f64,
@@ -70,41 +76,8 @@ struct Meter {
     /// Seconds of this attempt at the last checkpoint and at the last account.
     last_checkpoint: f64,
     last_account: f64,
-}
-
-impl Meter {
-    /// Whether an account is due: a second after the last at first, then a half per cent of the time so far, so that the log of a long run stays short, and a minute at most.
-    /// It is what a killed process may leave uncharged.
-    fn account_is_due(&mut self) -> bool {
-        let now = self.ledger.elapsed();
-        now - self.last_account >= (now / 200.0).clamp(1.0, 60.0)
-    }
-
-    fn checkpoint_is_due(&mut self) -> bool {
-        self.ledger.elapsed() - self.last_checkpoint >= self.checkpoint_seconds
-    }
-
-    /// The limit that is reached, if one is. The budget limits search and selection alone.
-    fn reached(&mut self) -> Option<EndReason> {
-        if let Some(limit) = self.limits.max_memory_bytes {
-            self.ledger.settle();
-            if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
-                return Some(EndReason::OutOfMemory);
-            }
-        }
-        let limited = matches!(self.ledger.phase(), Phase::Search | Phase::Select);
-        let budget = self.limits.budget_seconds.filter(|_| limited)?;
-        (self.ledger.spent() >= budget).then_some(EndReason::BudgetReached)
-    }
-}
-
-/// One attempt at a run.
-pub struct Session {
-    recorder: Recorder,
-    meter: Meter,
     watch: Watch,
     signals: Signals,
-    jobs: u64,
 }
 
 impl Session {
@@ -114,16 +87,19 @@ impl Session {
         let (recorder, past) = Recorder::open(run, options.tensorboard, device)?;
         // Where time is short, a kill must not cost much of it.
         let checkpoint_seconds = limits.budget_seconds.map_or(f64::INFINITY, |b| b / 20.0).min(options.checkpoint_seconds);
-        let meter = Meter {
+        let mut session = Self {
+            recorder,
             ledger: Ledger::new(start.clock, start.reading, past.attempt, past.rows),
             limits,
+            jobs: options.jobs.max(1),
             began: start.began,
             earlier_wall: past.wall_seconds,
             checkpoint_seconds,
             last_checkpoint: 0.0,
             last_account: 0.0,
+            watch: options.watch,
+            signals: options.signals,
         };
-        let mut session = Self { recorder, meter, watch: options.watch, signals: options.signals, jobs: options.jobs.max(1) };
         session.record(&Event::AttemptStarted { attempt: past.attempt })?;
         past.remark.iter().for_each(|text| session.say(text));
         for text in past.notices {
@@ -147,54 +123,23 @@ impl Session {
         Ok(())
     }
 
-    /// What is and was recorded.
-    pub fn recorder(&mut self) -> &mut Recorder {
-        &mut self.recorder
-    }
-
-    /// The run directory.
-    pub fn run(&self) -> &RunDir {
-        self.recorder.run()
-    }
-
-    /// The record of trial `id` of `phase`, if it was committed.
-    pub fn committed(&self, phase: Phase, id: u64) -> Option<&TrialRecord> {
-        self.recorder.committed(phase, id)
-    }
-
-    /// The account.
-    pub fn ledger(&mut self) -> &mut Ledger {
-        &mut self.meter.ledger
-    }
-
-    /// The present phase.
-    pub fn phase(&self) -> Phase {
-        self.meter.ledger.phase()
-    }
-
-    /// Memory is measured from now on.
-    pub fn reset_peaks(&mut self) {
-        self.meter.ledger.reset_peaks();
-    }
-
-    /// Wall seconds of this attempt, and of all of them, by a clock of their own.
-    pub fn wall_seconds(&self) -> (f64, f64) {
-        let now = self.meter.began.elapsed().as_secs_f64();
-        (now, self.meter.earlier_wall + now)
+    /// Wall seconds of all attempts, by a clock of their own.
+    pub fn wall_seconds(&self) -> f64 {
+        self.earlier_wall + self.began.elapsed().as_secs_f64()
     }
 
     /// Begins a phase.
     pub fn begin(&mut self, phase: Phase) -> Result<()> {
         self.record(&Event::PhaseStarted { phase })?;
-        self.meter.ledger.switch(phase);
+        self.ledger.switch(phase);
         (self.watch)(Update::Phase(phase));
         Ok(())
     }
 
     /// Ends the present phase; what follows is overhead.
     pub fn end(&mut self, reason: EndReason) -> Result<LedgerRow> {
-        let row = self.meter.ledger.end(self.phase(), reason);
-        self.meter.ledger.switch(Phase::Overhead);
+        let row = self.ledger.end(self.ledger.phase(), reason);
+        self.ledger.switch(Phase::Overhead);
         self.record(&Event::PhaseEnded { row: row.clone() })?;
         self.account()?;
         Ok(row)
@@ -203,80 +148,76 @@ impl Session {
     /// To be called after every step: charges it, saves when it is time, and tells which limit is reached, if one is.
     /// A signal saves and ends the attempt with [`Error::Interrupted`].
     pub fn step(&mut self, samples: u64, done: u64, planned: u64, stage: &str, save: &dyn Fn() -> Saved) -> Result<Option<EndReason>> {
-        self.meter.ledger.count_step(samples);
+        self.ledger.count_step(samples);
         self.show_step(done, planned);
         let limit = self.limit()?;
         let signal = self.signals.caught();
-        if self.meter.checkpoint_is_due() || signal.is_some() || limit.is_some() {
+        let due = self.ledger.elapsed() - self.last_checkpoint >= self.checkpoint_seconds;
+        if due || signal.is_some() || limit.is_some() {
             self.checkpoint(stage, &save())?;
         }
-        match signal {
-            Some(signal) => Err(self.interrupted(signal)),
-            None => Ok(limit),
-        }
+        signal.map_or(Ok(limit), |signal| Err(self.interrupted(signal)))
     }
 
     /// Like [`Session::step`] for work that is not resumed in the middle, such as a child of a trial or a batch that is scored.
     pub fn short_step(&mut self, samples: Option<u64>) -> Result<Option<EndReason>> {
         if let Some(samples) = samples {
-            self.meter.ledger.count_step(samples);
+            self.ledger.count_step(samples);
         }
         self.check_signal()?;
         self.limit()
     }
 
-    /// The limit that is reached, if one is; accounts are written on the way.
+    /// The limit that is reached, if one is; accounts are written on the way. The budget limits search and selection alone.
     pub fn limit(&mut self) -> Result<Option<EndReason>> {
-        if self.meter.account_is_due() {
-            self.meter.ledger.settle();
+        // An account is due a second after the last at first, then after a half per cent of the time so far, so that the log of a long run stays short, and after a minute at most.
+        // It is what a killed process may leave uncharged.
+        let now = self.ledger.elapsed();
+        if now - self.last_account >= (now / 200.0).clamp(1.0, 60.0) {
+            self.ledger.settle();
             self.account()?;
         }
-        Ok(self.meter.reached())
+        if let Some(limit) = self.limits.max_memory_bytes {
+            self.ledger.settle();
+            if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
+                return Ok(Some(EndReason::OutOfMemory));
+            }
+        }
+        let limited = matches!(self.ledger.phase(), Phase::Search | Phase::Select);
+        let budget = self.limits.budget_seconds.filter(|_| limited);
+        Ok(budget.filter(|budget| self.ledger.spent() >= *budget).map(|_| EndReason::BudgetReached))
     }
 
     /// An error if a signal came.
     pub fn check_signal(&mut self) -> Result<()> {
-        match self.signals.caught() {
-            Some(signal) => Err(self.interrupted(signal)),
-            None => Ok(()),
-        }
-    }
-
-    /// Children that are trained side by side.
-    pub fn jobs(&self) -> u64 {
-        self.jobs
+        self.signals.caught().map_or(Ok(()), |signal| Err(self.interrupted(signal)))
     }
 
     /// Device-seconds spent of the budget, and the budget, if there is one.
     pub fn budget(&mut self) -> Option<(f64, f64)> {
-        self.meter.limits.budget_seconds.map(|budget| (self.meter.ledger.spent(), budget))
-    }
-
-    /// Limit on trials.
-    pub fn max_trials(&self) -> Option<u64> {
-        self.meter.limits.max_trials
+        self.limits.budget_seconds.map(|budget| (self.ledger.spent(), budget))
     }
 
     /// Saves the state of `stage`, and before it what it has cost; the time is overhead.
     pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
-        let phase = self.meter.ledger.switch(Phase::Overhead);
+        let phase = self.ledger.switch(Phase::Overhead);
         self.account()?;
         self.recorder.checkpoint(stage, saved)?;
-        self.meter.ledger.switch(phase);
-        self.meter.last_checkpoint = self.meter.ledger.elapsed();
+        self.ledger.switch(phase);
+        self.last_checkpoint = self.ledger.elapsed();
         Ok(())
     }
 
     /// Records an event that stands in the log once: a point of a curve that an earlier attempt recorded is left out.
     pub fn progress(&mut self, part: u64, step: u64, event: &Event) -> Result<()> {
-        if self.recorder.is_new_point(self.phase(), part, step) { self.record(event) } else { Ok(()) }
+        if self.recorder.points.insert((self.ledger.phase(), part, step)) { self.record(event) } else { Ok(()) }
     }
 
     /// Commits a trial: it is never run again. Returns what is recorded.
     pub fn commit(&mut self, trial: TrialRecord) -> Result<TrialRecord> {
-        let trial = TrialRecord { spent_seconds: self.meter.ledger.spent(), ..trial };
-        self.meter.ledger.settle();
-        self.meter.ledger.count_trial();
+        let trial = TrialRecord { spent_seconds: self.ledger.spent(), ..trial };
+        self.ledger.settle();
+        self.ledger.count_trial();
         self.account()?;
         self.record(&Event::Trial(trial.clone()))?;
         self.recorder.commit(trial.clone())?;
@@ -285,7 +226,7 @@ impl Session {
 
     /// Records a trial that a signal cut off. What it cost is in the ledger; it will be run again.
     pub fn note_interrupted(&mut self, trial: TrialRecord) -> Result<()> {
-        let spent_seconds = self.meter.ledger.spent();
+        let spent_seconds = self.ledger.spent();
         self.record(&Event::Trial(TrialRecord { spent_seconds, ..trial }))
     }
 
@@ -302,23 +243,22 @@ impl Session {
 
     /// Tells the watcher about a step that is not charged here.
     pub fn show_step(&mut self, done: u64, planned: u64) {
-        let phase = self.phase();
+        let phase = self.ledger.phase();
         (self.watch)(Update::Step { phase, done, planned });
     }
 
     /// Writes the account of this attempt so far.
     pub fn account(&mut self) -> Result<()> {
-        let (wall_seconds, _) = self.wall_seconds();
-        let event = Event::Spent { rows: self.meter.ledger.rows().to_vec(), wall_seconds };
-        self.record(&event)?;
-        self.meter.last_account = self.meter.ledger.elapsed();
+        let (rows, wall_seconds) = (self.ledger.rows().to_vec(), self.began.elapsed().as_secs_f64());
+        self.record(&Event::Spent { rows, wall_seconds })?;
+        self.last_account = self.ledger.elapsed();
         Ok(())
     }
 
     fn interrupted(&mut self, signal: i32) -> Error {
-        self.meter.ledger.settle();
+        self.ledger.settle();
         // If the disk is full too, the signal is what matters.
         let _ = self.account();
-        Error::Interrupted { signal, dir: self.run().path().to_path_buf() }
+        Error::Interrupted { signal, dir: self.recorder.run.path().to_path_buf() }
     }
 }

@@ -1,7 +1,7 @@
 //! Settings: the paper's preset is complete, other presets and the user name only what they change.
 
 use super::method::Card;
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::record::Shrunk;
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ pub fn resolve(card: &Card, preset: &str, overrides: &[String]) -> Result<Resolv
     let presets = presets(card);
     let chosen = presets.get(preset).ok_or_else(|| {
         let names: Vec<&str> = presets.keys().map(String::as_str).collect();
-        Error::Usage(format!("{} has no preset '{preset}'; it has {}", card.name, names.join(", ")))
+        usage!("{} has no preset '{preset}'; it has {}", card.name, names.join(", "))
     })?;
     let paper = &presets[PAPER]["settings"];
     let mut settings = paper.clone();
@@ -42,7 +42,7 @@ impl Resolved {
     /// With `overrides` applied; `paper` are the settings of the preset `paper`.
     ///
     /// # Errors
-    /// [`Error::Usage`] where a key does not exist, or a value does not fit.
+    /// [`crate::error::Error::Usage`] where a key does not exist, or a value does not fit.
     pub fn with(mut self, overrides: &[String], paper: &Value) -> Result<Self> {
         for text in overrides {
             apply(&mut self.settings, text)?;
@@ -53,11 +53,12 @@ impl Resolved {
 }
 
 fn presets(card: &Card) -> Map<String, Value> {
-    let parsed: Value = toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name));
-    match parsed {
-        Value::Object(map) => map,
-        _ => unreachable!("a TOML document is a table"),
-    }
+    toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name))
+}
+
+/// A dotted key.
+fn dotted(path: &str, key: &str) -> String {
+    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }
 
 /// Puts the values of `change` into `base`; every key must exist there and keep its kind.
@@ -66,13 +67,13 @@ fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
         return Ok(());
     };
     for (key, value) in change {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let full = dotted(path, key);
         let known: Vec<&str> = base.keys().map(String::as_str).collect();
         let list = known.join(", ");
-        let old = base.get_mut(key).ok_or_else(|| Error::Usage(format!("there is no setting '{full}'; known here: {list}")))?;
+        let old = base.get_mut(key).ok_or_else(|| usage!("there is no setting '{full}'; known here: {list}"))?;
         match (&old, value) {
             (Value::Object(_), Value::Object(_)) => overlay(old, value, &full)?,
-            (Value::Object(_), _) => return Err(Error::Usage(format!("'{full}' is a group of settings, name one in it"))),
+            (Value::Object(_), _) => return Err(usage!("'{full}' is a group of settings, name one in it")),
             _ => *old = same_kind(old, value, &full)?,
         }
     }
@@ -85,15 +86,14 @@ fn same_kind(old: &Value, new: &Value, key: &str) -> Result<Value> {
         (Value::Number(_), Value::Number(b)) => !b.is_f64(),
         _ => std::mem::discriminant(old) == std::mem::discriminant(new),
     };
-    if fits { Ok(new.clone()) } else { Err(Error::Usage(format!("'{key}' = {new}: expected a value like {old}"))) }
+    if fits { Ok(new.clone()) } else { Err(usage!("'{key}' = {new}: expected a value like {old}")) }
 }
 
 fn apply(settings: &mut Value, text: &str) -> Result<()> {
-    let (key, value) =
-        text.split_once('=').ok_or_else(|| Error::Usage(format!("'{text}': write --set key=value, such as retrain.recipe.epochs=5")))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| usage!("'{text}': write --set key=value, such as retrain.recipe.epochs=5"))?;
     let parsed: Value = toml::from_str::<Value>(&format!("v = {value}"))
         .or_else(|_| toml::from_str::<Value>(&format!("v = {}", Value::from(value))))
-        .map_err(|e| Error::Usage(format!("'{text}': the value is not TOML: {e}")))?["v"]
+        .map_err(|e| usage!("'{text}': the value is not TOML: {e}"))?["v"]
         .take();
     let change = key.trim().split('.').rev().fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_string(), inner)])));
     overlay(settings, &change, "")
@@ -101,22 +101,16 @@ fn apply(settings: &mut Value, text: &str) -> Result<()> {
 
 /// The dotted keys at which `here` differs from `paper`, with both values.
 pub(super) fn differences(paper: &Value, here: &Value) -> Vec<Shrunk> {
-    let mut out = Vec::new();
-    collect_differences(paper, here, "", &mut out);
-    out
+    differences_below("", paper, here)
 }
 
-fn collect_differences(paper: &Value, here: &Value, path: &str, out: &mut Vec<Shrunk>) {
-    match (paper, here) {
-        (Value::Object(paper), Value::Object(here)) => {
-            for (key, value) in paper {
-                let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect_differences(value, here.get(key).unwrap_or(&Value::Null), &full, out);
-            }
-        }
-        _ if paper != here => out.push(Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() }),
-        _ => (),
+fn differences_below(path: &str, paper: &Value, here: &Value) -> Vec<Shrunk> {
+    if let (Value::Object(paper), Value::Object(here)) = (paper, here) {
+        let below = |(key, value): (&String, &Value)| differences_below(&dotted(path, key), value, here.get(key).unwrap_or(&Value::Null));
+        return paper.iter().flat_map(below).collect();
     }
+    let differ = (paper != here).then(|| Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() });
+    differ.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -26,9 +26,6 @@ impl Signals {
 
     /// The signal that came, if one did.
     pub fn caught(&self) -> Option<i32> {
-        match self.caught.load(Ordering::Relaxed) {
-            0 => None,
-            signal => Some(signal as i32),
-        }
+        Some(self.caught.load(Ordering::Relaxed) as i32).filter(|signal| *signal != 0)
     }
 }

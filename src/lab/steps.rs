@@ -84,13 +84,13 @@ pub struct Rehearsal {
 
 /// Searches to the end or until a limit is reached.
 pub(super) fn search(lab: &mut Lab, mut search: Box<dyn Stepwise>, keep: u64, then: Option<&TrialPlan>) -> Result<Found> {
-    if let Some(saved) = lab.take_saved(STAGE) {
+    if let Some(saved) = lab.session.recorder.take_saved(STAGE) {
         search.restore(lab, &saved)?;
     }
     let end = steps(lab, &mut *search)?;
     if let Some(plan) = then.filter(|_| search.proposals().is_some()) {
         // The trials are recorded one by one; the steps before them are not repeated.
-        lab.checkpoint(STAGE, &search.save())?;
+        lab.session.checkpoint(STAGE, &search.save())?;
         let (figures, ended_early) = (search.figures(), search.ended_early());
         let proposals = search.proposals().expect("it was just there");
         let mut found = trials::search(lab, plan, proposals, keep)?;
@@ -103,20 +103,20 @@ pub(super) fn search(lab: &mut Lab, mut search: Box<dyn Stepwise>, keep: u64, th
     let candidates = search.candidates(lab, end)?;
     Ok(Found {
         candidates: distinct(candidates, keep),
-        score_kind: search.score_kind(lab.metric()),
+        score_kind: search.score_kind(lab.task.metric()),
         end: search.ended_early().unwrap_or(end),
         extra: search.figures(),
     })
 }
 
 fn steps(lab: &mut Lab, search: &mut dyn Stepwise) -> Result<EndReason> {
-    if let Some(reason) = lab.limit()? {
+    if let Some(reason) = lab.session.limit()? {
         return Ok(reason);
     }
     while !search.is_over() {
         let Some(images) = search.step(lab)? else { return Ok(EndReason::Diverged) };
         let (done, planned) = (search.done(), search.planned());
-        if let Some(reason) = lab.step(images, done, planned, STAGE, &|| search.save())? {
+        if let Some(reason) = lab.session.step(images, done, planned, STAGE, &|| search.save())? {
             return Ok(reason);
         }
     }
@@ -133,7 +133,7 @@ pub(super) fn distinct(candidates: Vec<Candidate>, keep: u64) -> Vec<Candidate> 
 pub(super) fn forecast(lab: &mut Lab, mut search: Box<dyn Stepwise>) -> Result<f64> {
     let mut seconds = 0.0;
     for (kind, Rehearsal { what, times }) in search.rehearsals(lab).into_iter().enumerate() {
-        seconds += times * lab.seconds_per_step(what, |lab| search.rehearse(kind, lab))?;
+        seconds += times * lab.stopwatch.mean(what, lab.device, || search.rehearse(kind, lab))?;
     }
     Ok(seconds)
 }

@@ -30,7 +30,6 @@ impl Timing {
 }
 
 /// Measures steps and remembers what they took.
-#[derive(Debug)]
 pub struct Stopwatch {
     steps: usize,
     counts: bool,

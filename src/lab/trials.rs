@@ -44,14 +44,18 @@ impl Trial {
 
 /// Where trials come from: the core of a search, which knows nothing of who trains them.
 pub trait Proposals {
-    /// How many outcomes have to be known before trial `id` can be drawn. It never falls with `id`.
-    fn needs(&self, id: u64) -> u64;
+    /// How many outcomes have to be known before trial `id` can be drawn, usually none. It never falls with `id`.
+    fn needs(&self, _id: u64) -> u64 {
+        0
+    }
 
     /// Trial `id`, from the outcomes that it needs. `attempt` counts the draws of this trial that were refused as duplicates.
     fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial;
 
     /// Told every outcome, the last of `history`, in the order of the trials. Returns figures for the search's curve; `None` where it has none.
-    fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>>;
+    fn told(&mut self, _history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+        None
+    }
 }
 
 /// How many trials there are and how they are trained.
@@ -70,9 +74,14 @@ pub struct TrialPlan {
 }
 
 impl TrialPlan {
+    /// As many trials as `trials` says, trained as the section `search.child` of the settings says.
+    pub fn of_children(trials: u64, child: &ChildTraining, duplicates: Policy, side_by_side: u64) -> Self {
+        Self { trials, child: child.clone(), section: "search.child", duplicates, side_by_side }
+    }
+
     /// The training of so many candidates.
     pub(super) fn of_selection(candidates: u64, training: &ChildTraining) -> Self {
-        Self { trials: candidates, child: training.clone(), section: "select", duplicates: Policy::Train, side_by_side: candidates }
+        Self { section: "select", ..Self::of_children(candidates, training, Policy::Train, candidates) }
     }
 }
 
@@ -89,7 +98,6 @@ pub enum Policy {
 }
 
 /// The policy, and what was tried.
-#[derive(Debug)]
 pub(super) struct Duplicates {
     policy: Policy,
     first: HashMap<String, u64>,
@@ -135,16 +143,8 @@ pub(super) type Evaluated = (Vec<TrialRecord>, Option<EndReason>);
 struct Listed<'a>(&'a [Trial]);
 
 impl Proposals for Listed<'_> {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
     fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
         self.0[id as usize].clone()
-    }
-
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        None
     }
 }
 
@@ -162,7 +162,7 @@ pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Propos
     let (history, stop) = run(lab, plan, proposals)?;
     Ok(Found {
         candidates: best(&history, keep),
-        score_kind: format!("validation {} of briefly trained children", lab.metric()),
+        score_kind: format!("validation {} of briefly trained children", lab.task.metric()),
         end: stop.unwrap_or(EndReason::Completed),
         extra: tally(&history),
     })
@@ -176,7 +176,7 @@ fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals) -> Result
 /// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.
 pub(super) fn report(lab: &mut Lab, history: &[TrialRecord], planned: u64, figures: Option<BTreeMap<String, f64>>) -> Result<()> {
     let step = history.last().map_or(0, |t| t.id + 1);
-    lab.show(step, planned);
+    lab.session.show_step(step, planned);
     let Some(extra) = figures else { return Ok(()) };
     let score = history.iter().filter_map(|t| t.score).reduce(f64::max);
     lab.progress(Point { step, score, loss: history.last().and_then(|t| t.loss), extra, ..Point::default() })
@@ -209,6 +209,6 @@ pub fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
 /// Device-seconds of the trials of `plan`, from a few steps of one like `example`.
 pub(super) fn forecast(lab: &Lab, example: &Architecture, plan: &TrialPlan) -> Result<f64> {
     let one = lab.seconds_of_a_child(example, &plan.child)?;
-    let jobs = lab.jobs().min(plan.side_by_side).max(1);
+    let jobs = lab.session.jobs.min(plan.side_by_side).max(1);
     Ok(one * plan.trials.div_ceil(jobs) as f64)
 }

@@ -37,13 +37,10 @@ pub struct Local {
 }
 
 /// Why all workers are to end, if they are.
-#[derive(Clone, Default)]
-struct Stop(Arc<Mutex<Option<EndReason>>>);
+type Stop = Arc<Mutex<Option<EndReason>>>;
 
-impl Stop {
-    fn reason(&self) -> MutexGuard<'_, Option<EndReason>> {
-        self.0.lock().expect("no holder panics")
-    }
+fn reason_of(stop: &Stop) -> MutexGuard<'_, Option<EndReason>> {
+    stop.lock().expect("no holder panics")
 }
 
 /// What a worker tells.
@@ -60,10 +57,10 @@ impl Local {
         Self {
             task: lab.task.share(),
             training: Arc::new(training.clone()),
-            phase: lab.session.phase(),
+            phase: lab.session.ledger.phase(),
             streams: lab.streams,
             device: lab.device,
-            capacity: lab.jobs(),
+            capacity: lab.session.jobs,
             running: 0,
             stop: Stop::default(),
             sender,
@@ -80,11 +77,11 @@ impl Evaluator for Local {
 
     fn begin(&mut self, trial: &Trial) {
         if self.running == 0 {
-            self.stop.reason().take();
+            reason_of(&self.stop).take();
         }
         self.running += 1;
         let (task, training, device) = (self.task.share(), Arc::clone(&self.training), self.device);
-        let (stop, sender, trial) = (self.stop.clone(), self.sender.clone(), trial.clone());
+        let (stop, sender, trial) = (Arc::clone(&self.stop), self.sender.clone(), trial.clone());
         let streams = self.streams.child(self.phase.name(), trial.id);
         self.threads.retain(|thread| !thread.is_finished());
         self.threads.push(std::thread::spawn(move || {
@@ -95,7 +92,7 @@ impl Evaluator for Local {
             let go_on = |samples| {
                 // A coordinator that is gone has set `stop`.
                 let _ = sender.send(Message::Step(samples));
-                *stop.reason()
+                *reason_of(&stop)
             };
             let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, go_on)));
             let _ = sender.send(Message::End(trial.id, end, began.elapsed().as_secs_f64()));
@@ -116,7 +113,7 @@ impl Evaluator for Local {
     }
 
     fn stop(&mut self, reason: EndReason) {
-        self.stop.reason().get_or_insert(reason);
+        reason_of(&self.stop).get_or_insert(reason);
     }
 }
 
