@@ -256,7 +256,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         dataset: order.dataset.clone(),
         preset: order.preset.clone(),
         seed: order.seed,
-        settings: order.settings.clone(),
+        settings: prepared.complete(&order.settings),
         shrunk: order.shrunk.clone(),
         limits: order.limits.clone(),
         identity: String::new(),

@@ -13,7 +13,7 @@ use crate::space::{Architecture, InputShape, NetSize, UnetSize};
 use crate::task::{Augment, Limit, Window};
 use crate::train::Recipe;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What is known of a method without running it.
@@ -187,6 +187,20 @@ impl Prepared {
         }
         self.protocol.select.check_for("select", &self.example, input)?;
         self.protocol.retrain.check_for("retrain", &self.example, input)
+    }
+
+    /// `settings` with the defaults that the method filled in, as they are recorded: equal settings are then equal values.
+    pub fn complete(&self, settings: &Value) -> Value {
+        let (mut all, Protocol { data, select, retrain }) = (settings.clone(), &self.protocol);
+        for (section, value) in [("data", json!(data)), ("select", json!(select)), ("retrain", json!(retrain))] {
+            all[section] = value;
+        }
+        if let Some(plan) = self.engine.trials() {
+            if let Some(child) = all.pointer_mut(&format!("/{}", plan.section.replace('.', "/"))) {
+                *child = json!(plan.child);
+            }
+        }
+        all
     }
 
     /// What goes into the manifest.
