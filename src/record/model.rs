@@ -191,6 +191,12 @@ worded! {
     }
 }
 
+#[cfg(test)]
+impl Phase {
+    /// All phases in the order of a run.
+    pub const ALL: [Self; 5] = [Self::Search, Self::Select, Self::Retrain, Self::Test, Self::Overhead];
+}
+
 worded! {
     /// Why a phase or a trial ended.
     EndReason,

@@ -104,7 +104,7 @@ mod tests {
     fn a_zero_is_written() {
         let record = numbers(1.0, 3, &[("a".to_string(), 0.0)]);
         let entry = Entry::decode(&record[12..record.len() - 4]).unwrap();
-        let Some(What::Summary(summary)) = entry.what else { panic!("a summary") };
+        let summary = entry.summary.unwrap();
         assert_eq!((entry.wall_time, entry.step, summary.value[0].simple_value), (1.0, 3, Some(0.0)));
     }
 }
