@@ -1,6 +1,6 @@
-//! The operations of DARTS as blocks that are declared once and run on explicit weights.
+//! Operations of cells, those of DARTS among them, as blocks that are declared once and run on explicit weights.
 
-use crate::nn::{BatchNorm, BlockedTerm, ConvShape, FactorizedReduce, PoolKind, ReluConvBn, Table, Weights, pool};
+use crate::nn::{BatchNorm, BlockedTerm, ConvBn, ConvShape, FactorizedReduce, PoolKind, ReluConvBn, Table, Weights, pool};
 use crate::space::DartsOp as Op;
 use tch::Tensor;
 
@@ -13,7 +13,7 @@ pub enum Form {
     Evaluation,
 }
 
-/// An operation at a width and a stride; it keeps the number of channels.
+/// An operation of a cell.
 #[derive(Clone, Debug)]
 pub enum Candidate {
     /// Zeros at the output's size.
@@ -21,42 +21,53 @@ pub enum Candidate {
         /// Stride of the edge.
         stride: i64,
     },
-    /// 3x3 pooling.
+    /// Pooling.
     Pool(PoolOf),
     /// The input itself.
     Identity,
+    /// Every second row and column.
+    Thin,
     /// Factorised reduction.
     Reduce(FactorizedReduce),
-    /// ReLU, convolutions, batch norm; once or twice.
+    /// ReLU, convolutions, batch norm; some times.
     Convs(Vec<ReluConvBn>),
+    /// Convolutions and batch norm without a ReLU.
+    Plain(ConvBn),
 }
 
-/// A 3x3 pool.
-#[derive(Clone, Copy, Debug)]
+/// A pool.
+#[derive(Clone, Debug)]
 pub struct PoolOf {
     /// What it takes.
     pub kind: PoolKind,
+    /// Side of the window.
+    pub kernel: i64,
     /// Stride of the edge.
     pub stride: i64,
-    /// Present while searching.
+    /// Follows it: while searching with DARTS, and in GHN.
     pub norm: Option<BatchNorm>,
+    /// Follows it to the cell's width where that is another: a pointwise convolution and batch norm.
+    pub project: Option<ConvBn>,
 }
 
-impl PoolOf {
-    fn declare(t: &mut Table, kind: PoolKind, channels: i64, stride: i64, form: Form) -> Self {
-        let norm = (form == Form::Search).then(|| BatchNorm::declare(t, "norm", channels, false));
-        Self { kind, stride, norm }
+impl From<ReluConvBn> for Candidate {
+    fn from(block: ReluConvBn) -> Self {
+        Self::Convs(vec![block])
     }
 }
 
 impl Candidate {
-    /// Declares `op` for `channels` channels and stride 1 or 2.
+    /// Declares an operation of DARTS for `channels` channels, which it keeps, and stride 1 or 2.
     pub fn declare(t: &mut Table, name: &str, op: Op, channels: i64, stride: i64, form: Form) -> Self {
         let affine = form == Form::Evaluation;
+        let pool = |t: &mut Table, kind| {
+            let norm = (form == Form::Search).then(|| BatchNorm::declare(t, "norm", channels, false));
+            Self::Pool(PoolOf { kind, kernel: 3, stride, norm, project: None })
+        };
         t.scope(name, |t| match op {
             Op::None => Self::Zero { stride },
-            Op::MaxPool3 => Self::Pool(PoolOf::declare(t, PoolKind::Maximum, channels, stride, form)),
-            Op::AvgPool3 => Self::Pool(PoolOf::declare(t, PoolKind::Average, channels, stride, form)),
+            Op::MaxPool3 => pool(t, PoolKind::Maximum),
+            Op::AvgPool3 => pool(t, PoolKind::Average),
             Op::SkipConnect if stride == 1 => Self::Identity,
             Op::SkipConnect => Self::Reduce(FactorizedReduce::declare(t, "reduce", channels, channels, affine)),
             Op::SepConv3 => separable(t, 3, channels, affine, &[(stride, 1), (1, 1)]),
@@ -74,13 +85,16 @@ impl Candidate {
                 let up = |size: i64| (size + stride - 1) / stride;
                 Tensor::zeros([n, c, up(h), up(width)], (x.kind(), x.device()))
             }
-            Self::Pool(PoolOf { kind, stride, norm }) => {
-                let pooled = pool(x, *kind, 3, *stride);
-                norm.map_or_else(|| pooled.shallow_clone(), |norm| norm.forward(w, &pooled, training))
+            Self::Pool(PoolOf { kind, kernel, stride, norm, project }) => {
+                let pooled = pool(x, *kind, *kernel, *stride);
+                let normed = norm.map_or_else(|| pooled.shallow_clone(), |norm| norm.forward(w, &pooled, training));
+                project.as_ref().map_or_else(|| normed.shallow_clone(), |project| project.forward(w, &normed, training))
             }
             Self::Identity => x.shallow_clone(),
+            Self::Thin => x.slice(2, 0, None, 2).slice(3, 0, None, 2),
             Self::Reduce(reduce) => reduce.forward(w, x, training),
             Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
+            Self::Plain(block) => block.forward(w, x, training),
         }
     }
 
@@ -90,7 +104,7 @@ impl Candidate {
         let term = |stages| BlockedTerm { source, coefficient, stages };
         match self {
             Self::Zero { .. } => Some(Vec::new()),
-            Self::Pool(_) => None,
+            Self::Pool(_) | Self::Thin | Self::Plain(_) => None,
             Self::Identity => Some(vec![term(Vec::new())]),
             Self::Reduce(reduce) => Some(reduce.stages(w).map(|stage| term(vec![stage])).into()),
             Self::Convs(stages) => Some(vec![term(stages.iter().map(|s| s.stage(w)).collect::<Option<_>>()?)]),

@@ -1,11 +1,11 @@
 //! The network that stacks two discrete DARTS cells (spec: paper section 3.2, evaluation network).
 
+use super::auxiliary::Auxiliary;
 use super::candidate::{Candidate, Form};
-use crate::error::{Error, Result};
-use crate::nn::{
-    AUXILIARY, BatchNorm, Blocked, BlockedStage, BlockedTerm, Conv, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, ReluConvBn,
-    Table, Weights, global_average,
-};
+use super::map::Map;
+use super::stack::{BuiltCell, CellNetwork, Head, Manner, Node, Side, Stack};
+use crate::error::Result;
+use crate::nn::{Blocked, ConvBn, ConvShape, FactorizedReduce, Linear, ReluConvBn, Table, Weights};
 use crate::space::{Cell, CellPair, DartsOp, InputShape, NetSize};
 use tch::Tensor;
 
@@ -20,8 +20,7 @@ pub fn is_reduction(index: usize, cells: usize) -> bool {
 /// 3x3 convolution to three times the cell width, and batch norm with scale and shift. [N, in, H, W] → [N, 3 C, H, W]
 #[derive(Clone, Debug)]
 pub struct Stem {
-    conv: Conv,
-    norm: BatchNorm,
+    block: ConvBn,
     /// 3 C.
     pub channels: i64,
 }
@@ -30,210 +29,84 @@ impl Stem {
     /// Declares it.
     pub fn declare(t: &mut Table, input: i64, width: i64) -> Self {
         let channels = STEM_MULTIPLIER * width;
-        t.scope("stem", |t| Self {
-            conv: Conv::declare(t, "conv", ConvShape::square(input, channels, 3, 1)),
-            norm: BatchNorm::declare(t, "norm", channels, true),
-            channels,
-        })
+        let block = t.scope("stem", |t| ConvBn::named(t, ["conv", "norm"], ConvShape::square(input, channels, 3, 1)));
+        Self { block, channels }
     }
 
     /// The two inputs of the first cell are this output.
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        self.norm.forward(w, &self.conv.forward(w, x), training)
+        self.block.forward(w, x, training)
     }
 }
 
 /// Brings the two inputs of a cell to its width, and the older one to the resolution of the newer.
 #[derive(Clone, Debug)]
-pub struct Preprocess {
-    older: Older,
-    newer: ReluConvBn,
-}
-
-#[derive(Clone, Debug)]
-enum Older {
-    Same(ReluConvBn),
-    Reduced(FactorizedReduce),
-}
+pub struct Preprocess([Candidate; 2]);
 
 impl Preprocess {
     /// `older`, `newer`: channels of the outputs of cells k-2 and k-1; `previous_reduces`: cell k-1 is a reduction.
     pub fn declare(t: &mut Table, older: i64, newer: i64, channels: i64, previous_reduces: bool, affine: bool) -> Self {
-        Self {
-            older: if previous_reduces {
-                Older::Reduced(FactorizedReduce::declare(t, "preprocess0", older, channels, affine))
-            } else {
-                Older::Same(ReluConvBn::declare(t, "preprocess0", &[ConvShape::pointwise(older, channels, 1)], affine))
-            },
-            newer: ReluConvBn::declare(t, "preprocess1", &[ConvShape::pointwise(newer, channels, 1)], affine),
-        }
+        let pointwise =
+            |t: &mut Table, name, input| ReluConvBn::declare(t, name, &[ConvShape::pointwise(input, channels, 1)], affine).into();
+        let older = if previous_reduces {
+            Candidate::Reduce(FactorizedReduce::declare(t, "preprocess0", older, channels, affine))
+        } else {
+            pointwise(t, "preprocess0", older)
+        };
+        Self([older, pointwise(t, "preprocess1", newer)])
     }
 
     /// (s0, s1), both [N, C, H, W].
     pub fn forward(&self, w: &Weights, older: &Tensor, newer: &Tensor, training: bool) -> [Tensor; 2] {
-        let s0 = match &self.older {
-            Older::Same(block) => block.forward(w, older, training),
-            Older::Reduced(block) => block.forward(w, older, training),
-        };
-        [s0, self.newer.forward(w, newer, training)]
+        let [first, second] = &self.0;
+        [first.forward(w, older, training), second.forward(w, newer, training)]
     }
 
     /// The same over blocks of images; `None` where no gradient could be given.
     pub fn forward_blocked(&self, w: &Weights, older: &Blocked, newer: &Blocked, training: bool) -> Option<[Blocked; 2]> {
-        let stages = match &self.older {
-            Older::Same(block) => vec![block.stage(w)?],
-            Older::Reduced(block) => block.stages(w).into(),
-        };
-        let of = |x: &Blocked, stages: Vec<BlockedStage>| {
-            let term = |stage| BlockedTerm { source: 0, coefficient: None, stages: vec![stage] };
-            Blocked::sum(&[x], None, &stages.into_iter().map(term).collect::<Vec<_>>(), training)
-        };
-        Some([of(older, stages)?, of(newer, vec![self.newer.stage(w)?])?])
+        let of = |op: &Candidate, x: &Blocked| Blocked::sum(&[x], None, &op.terms(w, 0, None)?, training);
+        Some([of(&self.0[0], older)?, of(&self.0[1], newer)?])
     }
 }
 
-#[derive(Clone, Debug)]
-struct BuiltCell {
-    preprocess: Preprocess,
-    nodes: Vec<[(Candidate, usize); 2]>,
-    concat: Vec<usize>,
+/// Declares the nodes of a cell; `here` is the map of each.
+fn cell(t: &mut Table, cell: &Cell<DartsOp>, preprocess: Preprocess, here: Map, reduction: bool) -> (BuiltCell, Map) {
+    let mut side = |i: usize, k: usize| {
+        let edge = cell.nodes[i][k];
+        let stride = if reduction && edge.from < 2 { 2 } else { 1 };
+        let name = format!("node{}.edge{k}.{}", i + 2, edge.op.name());
+        let op = Candidate::declare(t, &name, edge.op, here.channels, stride, Form::Evaluation);
+        Side { spared: op.is_identity(), op, from: edge.from }
+    };
+    let nodes = (0..cell.nodes.len()).map(|i| Node { sides: [side(i, 0), side(i, 1)], join: None }).collect();
+    let outputs = cell.concat.iter().map(|s| (*s, Candidate::Identity)).collect();
+    let out = Map { channels: here.channels * cell.concat.len() as i64, ..here };
+    (BuiltCell { inputs: preprocess.0.map(|op| vec![op]), newer_first: false, nodes, outputs, averages: false }, out)
 }
 
-impl BuiltCell {
-    fn declare(t: &mut Table, cell: &Cell<DartsOp>, inputs: (i64, i64), channels: i64, reduction: bool, previous_reduces: bool) -> Self {
-        let preprocess = Preprocess::declare(t, inputs.0, inputs.1, channels, previous_reduces, true);
-        let nodes = cell
-            .nodes
-            .iter()
-            .enumerate()
-            .map(|(i, edges)| {
-                [0, 1].map(|k| {
-                    let edge = edges[k];
-                    let stride = if reduction && edge.from < 2 { 2 } else { 1 };
-                    let name = format!("node{}.edge{k}.{}", i + 2, edge.op.name());
-                    (Candidate::declare(t, &name, edge.op, channels, stride, Form::Evaluation), edge.from)
-                })
-            })
-            .collect();
-        Self { preprocess, nodes, concat: cell.concat.clone() }
-    }
-
-    fn forward(&self, w: &Weights, older: &Tensor, newer: &Tensor, pass: &mut Pass) -> Tensor {
-        let mut states = Vec::from(self.preprocess.forward(w, older, newer, pass.training));
-        for node in &self.nodes {
-            let [a, b] = [0, 1].map(|k| {
-                let (op, from) = &node[k];
-                let out = op.forward(w, &states[*from], pass.training);
-                if op.is_identity() { out } else { pass.drop_path(out) }
-            });
-            states.push(a + b);
-        }
-        Tensor::cat(&self.concat.iter().map(|s| &states[*s]).collect::<Vec<_>>(), 1)
-    }
-}
-
-/// Auxiliary classifier on the output of cell ⌊2L/3⌋: ReLU, average pooling to 2x2, 1x1 to 128, BN, ReLU, 2x2 to 768, BN, ReLU, linear.
-#[derive(Clone, Debug)]
-struct AuxiliaryHead {
-    stride: [i64; 2],
-    squeeze: Conv,
-    squeeze_norm: BatchNorm,
-    widen: Conv,
-    widen_norm: BatchNorm,
-    classifier: Linear,
-}
-
-impl AuxiliaryHead {
-    /// 5x5 pooling with stride side - 5 leaves 2x2: on the paper's 8x8 map that is its stride 3.
-    fn declare(t: &mut Table, channels: i64, map: (i64, i64), classes: i64) -> Result<Self> {
-        if map.0 < 6 || map.1 < 6 {
-            return Err(Error::Usage(format!(
-                "the auxiliary head needs a map of at least 6x6 after the second reduction, these images leave {}x{}; set auxiliary_weight to 0",
-                map.0, map.1
-            )));
-        }
-        Ok(t.scope(AUXILIARY, |t| Self {
-            stride: [map.0 - 5, map.1 - 5],
-            squeeze: Conv::declare(t, "squeeze", ConvShape::pointwise(channels, 128, 1)),
-            squeeze_norm: BatchNorm::declare(t, "squeeze_norm", 128, true),
-            widen: Conv::declare(t, "widen", ConvShape { kernel: (2, 2), ..ConvShape::pointwise(128, 768, 1) }),
-            widen_norm: BatchNorm::declare(t, "widen_norm", 768, true),
-            classifier: Linear::declare(t, "classifier", 768, classes),
-        }))
-    }
-
-    /// [N, C, H, W] → [N, classes]; training mode only.
-    fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        let x = x.relu().avg_pool2d([5, 5], self.stride, [0, 0], false, false, None);
-        let x = self.squeeze_norm.forward(w, &self.squeeze.forward(w, &x), true).relu();
-        let x = self.widen_norm.forward(w, &self.widen.forward(w, &x), true).relu();
-        self.classifier.forward(w, &x.flatten(1, -1))
-    }
-}
-
-/// Stem, cells, global average pooling, linear classifier, and the auxiliary head if it is asked for.
-#[derive(Debug)]
-pub struct DartsNetwork {
-    table: Table,
-    stem: Stem,
-    cells: Vec<BuiltCell>,
-    auxiliary: Option<(usize, AuxiliaryHead)>,
-    classifier: Linear,
-}
-
-impl DartsNetwork {
-    /// Declares the network of `pair` for these images at this size.
-    pub fn declare(pair: &CellPair<DartsOp>, input: InputShape, size: NetSize) -> Result<Self> {
-        let mut table = Table::default();
-        let t = &mut table;
-        let stem = Stem::declare(t, input.channels, size.channels);
-        let (mut older, mut newer, mut width) = (stem.channels, stem.channels, size.channels);
-        let (mut height, mut map_width) = (input.height, input.width);
-        let (mut previous_reduces, mut cells, mut auxiliary) = (false, Vec::new(), None);
-        for index in 0..size.cells {
-            let reduction = is_reduction(index, size.cells);
-            if reduction {
-                (width, height, map_width) = (2 * width, (height + 1) / 2, (map_width + 1) / 2);
-            }
-            let genotype = if reduction { &pair.reduce } else { &pair.normal };
-            let cell =
-                t.scope(format!("cell{index}"), |t| BuiltCell::declare(t, genotype, (older, newer), width, reduction, previous_reduces));
-            (older, newer, previous_reduces) = (newer, cell.concat.len() as i64 * width, reduction);
-            cells.push(cell);
-            if size.auxiliary && index == 2 * size.cells / 3 {
-                auxiliary = Some((index, AuxiliaryHead::declare(t, newer, (height, map_width), input.classes)?));
-            }
-        }
-        let classifier = Linear::declare(t, "classifier", newer, input.classes);
-        Ok(Self { stem, cells, auxiliary, classifier, table })
-    }
-}
-
-impl Network for DartsNetwork {
-    fn table(&self) -> &Table {
-        &self.table
-    }
-
-    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
-        let stem = self.stem.forward(w, x, pass.training);
-        let (mut older, mut newer, mut auxiliary) = (stem.shallow_clone(), stem, None);
-        for (index, cell) in self.cells.iter().enumerate() {
-            let out = cell.forward(w, &older, &newer, pass);
-            (older, newer) = (newer, out);
-            match &self.auxiliary {
-                Some((at, head)) if *at == index && pass.training => auxiliary = Some(head.forward(w, &newer)),
-                _ => (),
-            }
-        }
-        Output { logits: self.classifier.forward(w, &global_average(&newer)), auxiliary }
-    }
+/// Declares the network of `pair` for these images at this size.
+pub(super) fn network(pair: &CellPair<DartsOp>, input: InputShape, size: NetSize) -> Result<CellNetwork> {
+    let mut t = Table::default();
+    let stem = Stem::declare(&mut t, input.channels, size.channels);
+    let head = size.auxiliary.then_some(Head { at: 2 * size.cells / 3, declare: Auxiliary::darts, classes: input.classes });
+    let mut width = size.channels;
+    let stack = Stack::declare(&mut t, ("cell", size.cells), Map::of(input, stem.channels), head, |t, i, [older, newer]| {
+        let reduction = is_reduction(i, size.cells);
+        width *= if reduction { 2 } else { 1 };
+        let here = Map { channels: width, ..if reduction { newer.halved() } else { newer } };
+        let previous_reduces = i > 0 && is_reduction(i - 1, size.cells);
+        let preprocess = Preprocess::declare(t, older.channels, newer.channels, width, previous_reduces, true);
+        cell(t, pair.of(reduction), preprocess, here, reduction)
+    })?;
+    let classifier = Linear::declare(&mut t, "classifier", stack.channels(), input.classes);
+    Ok(CellNetwork { table: t, stem: stem.block, stack, classifier, manner: Manner::default() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::network::build;
-    use crate::nn::count;
+    use crate::nn::{Pass, count};
     use crate::seed::Streams;
     use crate::space::{Architecture, darts, published};
     use tch::{Device, Kind};

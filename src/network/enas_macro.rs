@@ -1,24 +1,19 @@
 //! The networks of layers with skips that ENAS trains from scratch (authors' released code, fixed mode).
 
+use super::candidate::{Candidate, PoolOf};
 use super::map::{halving, pointwise};
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::{
-    ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, PoolKind, ReluConvBn, Rule, Table, Weights, global_average, pool,
+    ConvBn, ConvShape, FactorizedReduce, Linear, Network, Output, Pass, PoolKind, ReluConvBn, Rule, Table, Weights, global_average,
 };
 use crate::space::{InputShape, MacroNet, MacroOp, NetSize};
 use tch::Tensor;
 
-/// What follows the 1x1 convolution of a macro layer.
-#[derive(Clone, Debug)]
-enum Body {
-    Conv(ReluConvBn),
-    Pool(PoolKind),
-}
-
 #[derive(Clone, Debug)]
 struct Layer {
     first: ReluConvBn,
-    body: Body,
+    /// What follows the 1x1 convolution.
+    body: Candidate,
     /// Joins the skips; layer 0 has none.
     join: Option<ReluConvBn>,
     skips: Vec<usize>,
@@ -39,7 +34,7 @@ impl MacroNetwork {
     /// Declares the network; its number of layers is the architecture's, whatever `size.cells` says. The width doubles at each reduction.
     pub fn declare(net: &MacroNet, input: InputShape, size: NetSize) -> Result<Self> {
         if size.channels % 2 != 0 || size.auxiliary {
-            return Err(Error::Usage("an ENAS macro network has an even width and no auxiliary head; set auxiliary_weight to 0".into()));
+            return Err(usage!("an ENAS macro network has an even width and no auxiliary head; set auxiliary_weight to 0"));
         }
         let mut t = Table::with_rule(Rule::He);
         let mut width = size.channels;
@@ -47,33 +42,33 @@ impl MacroNetwork {
         let reductions = net.reductions();
         let mut layers = Vec::new();
         for (l, layer) in net.layers.iter().enumerate() {
-            let built = t.scope(format!("layer{l}"), |t| {
+            let sources = if reductions.contains(&l) { l + 2 } else { 0 };
+            layers.push(t.scope(format!("layer{l}"), |t| {
                 let body = body(t, layer.op, width);
                 let join = (l > 0).then(|| pointwise(t, "join", (layer.skips.len() as i64 + 1) * width, width));
-                let sources = if reductions.contains(&l) { l + 2 } else { 0 };
                 let reduce = (0..sources).map(|s| halving(t, &format!("reduce{s}"), width, 2 * width)).collect();
                 Layer { first: pointwise(t, "first", width, width), body, join, skips: layer.skips.clone(), reduce }
-            });
-            width *= if built.reduce.is_empty() { 1 } else { 2 };
-            layers.push(built);
+            }));
+            width *= if sources > 0 { 2 } else { 1 };
         }
         let classifier = Linear::without_bias(&mut t, "classifier", width, input.classes);
         Ok(Self { table: t, stem, layers, classifier })
     }
 }
 
-fn body(t: &mut Table, op: MacroOp, width: i64) -> Body {
+fn body(t: &mut Table, op: MacroOp, width: i64) -> Candidate {
     let dense = |kernel| vec![ConvShape::square(width, width, kernel, 1)];
     let separable = |kernel| vec![ConvShape::depthwise(width, kernel, 1, 1), ConvShape::pointwise(width, width, 1)];
+    let pool = |kind| Candidate::Pool(PoolOf { kind, kernel: 3, stride: 1, norm: None, project: None });
     let shapes = match op {
         MacroOp::Conv3 => dense(3),
         MacroOp::Conv5 => dense(5),
         MacroOp::SepConv3 => separable(3),
         MacroOp::SepConv5 => separable(5),
-        MacroOp::AvgPool3 => return Body::Pool(PoolKind::Average),
-        MacroOp::MaxPool3 => return Body::Pool(PoolKind::Maximum),
+        MacroOp::AvgPool3 => return pool(PoolKind::Average),
+        MacroOp::MaxPool3 => return pool(PoolKind::Maximum),
     };
-    Body::Conv(ReluConvBn::declare(t, op.name(), &shapes, true))
+    ReluConvBn::declare(t, op.name(), &shapes, true).into()
 }
 
 impl Network for MacroNetwork {
@@ -86,13 +81,9 @@ impl Network for MacroNetwork {
         let mut outs = vec![self.stem.forward(w, x, training)];
         for (l, layer) in self.layers.iter().enumerate() {
             let x = layer.first.forward(w, &outs[l], training);
-            let mut y = match &layer.body {
-                Body::Conv(conv) => conv.forward(w, &x, training),
-                Body::Pool(of) => pool(&x, *of, 3, 1),
-            };
+            let mut y = layer.body.forward(w, &x, training);
             if let Some(join) = &layer.join {
-                let mut parts: Vec<Tensor> = layer.skips.iter().map(|s| outs[*s].shallow_clone()).collect();
-                parts.push(y);
+                let parts: Vec<&Tensor> = layer.skips.iter().map(|s| &outs[*s]).chain([&y]).collect();
                 y = join.forward(w, &Tensor::cat(&parts, 1), training);
             }
             outs.push(y);

@@ -1,6 +1,8 @@
 //! Maps between cells: their shapes, and how one is brought to the shape that a cell needs.
 
-use crate::nn::{ConvBn, ConvShape, FactorizedReduce, ReluConvBn, Table, Weights};
+use super::candidate::Candidate;
+use crate::nn::{ConvShape, FactorizedReduce, ReluConvBn, Table, Weights};
+use crate::space::InputShape;
 use tch::Tensor;
 
 /// Width and size of a map.
@@ -15,6 +17,11 @@ pub struct Map {
 }
 
 impl Map {
+    /// Of images after a stem of so many channels.
+    pub(super) fn of(input: InputShape, channels: i64) -> Self {
+        Self { channels, height: input.height, width: input.width }
+    }
+
     /// At half the size, rounded up.
     pub fn halved(self) -> Self {
         Self { height: (self.height + 1) / 2, width: (self.width + 1) / 2, ..self }
@@ -28,38 +35,27 @@ impl Map {
 
 /// How a map is brought to the cell's width and size.
 #[derive(Clone, Debug)]
-pub enum Adapter {
-    /// It has them.
-    Unchanged,
-    /// Factorised reduction.
-    Reduce(FactorizedReduce),
-    /// ReLU, 1x1 convolution, batch norm.
-    ReluConv(ReluConvBn),
-    /// 1x1 convolution, batch norm.
-    Conv(ConvBn),
-}
+pub struct Adapter(pub(super) Candidate);
 
 impl Adapter {
     /// Changes no more than `from` and `to` differ in.
     pub fn declare(t: &mut Table, name: &str, from: Map, to: Map) -> Self {
-        if !from.same_size(to) {
-            Self::Reduce(FactorizedReduce::declare(t, name, from.channels, to.channels, true))
-        } else if from.channels != to.channels {
-            Self::ReluConv(pointwise(t, name, from.channels, to.channels))
-        } else {
-            Self::Unchanged
-        }
+        let changes = from.channels != to.channels || !from.same_size(to);
+        Self(if changes { change(t, name, from, to, true) } else { Candidate::Identity })
     }
 
     /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        match self {
-            Self::Unchanged => x.shallow_clone(),
-            Self::Reduce(block) => block.forward(w, x, training),
-            Self::ReluConv(block) => block.forward(w, x, training),
-            Self::Conv(block) => block.forward(w, x, training),
-        }
+        self.0.forward(w, x, training)
     }
+}
+
+/// To another width: a factorised reduction where the sizes differ, else ReLU, 1x1 convolution, batch norm.
+pub(super) fn change(t: &mut Table, name: &str, from: Map, to: Map, affine: bool) -> Candidate {
+    if from.same_size(to) {
+        return ReluConvBn::declare(t, name, &[ConvShape::pointwise(from.channels, to.channels, 1)], affine).into();
+    }
+    Candidate::Reduce(FactorizedReduce::declare(t, name, from.channels, to.channels, affine))
 }
 
 /// ReLU, 1x1 convolution, batch norm.

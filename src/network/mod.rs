@@ -12,23 +12,20 @@ mod nas_unet_backbone;
 mod nasnet;
 mod segment_block;
 mod space_op;
+mod stack;
 mod unet;
 
 pub use auxiliary::Auxiliary;
 pub use candidate::{Candidate, Form, PoolOf};
-pub use darts::{DartsNetwork, Preprocess, Stem, is_reduction};
-pub use enas_macro::MacroNetwork;
-pub use enas_micro::MicroNetwork;
+pub use darts::{Preprocess, Stem, is_reduction};
 pub use ghn::GhnNetwork;
 pub use map::{Adapter, Map};
-pub use nas_unet::NasUnetNetwork;
 pub use nas_unet_backbone::{NasUnetBackbone, NasUnetPreprocess};
-pub use nasnet::NasnetNetwork;
 pub use segment_block::SegmentBlock;
-pub use space_op::SpaceOp;
+pub use stack::CellNetwork;
 pub use unet::UnetNetwork;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::nn::Network;
 use crate::space::{self, Architecture, Genotype, InputShape, NetSize};
 use std::sync::{PoisonError, RwLock};
@@ -38,12 +35,12 @@ pub type Builder = fn(&Architecture, InputShape, NetSize) -> Result<Box<dyn Netw
 
 /// The builders of this crate, by the names of their spaces.
 static BUILT_IN: [(&str, Builder); 7] = [
-    (space::darts::SPACE.name, |a, input, size| boxed(DartsNetwork::declare(of(a), input, size))),
-    (space::nasnet::SPACE.name, |a, input, size| boxed(NasnetNetwork::declare(of(a), input, size))),
-    (space::enas_micro::SPACE.name, |a, input, size| boxed(MicroNetwork::declare(of(a), input, size))),
-    (space::enas_macro::SPACE.name, |a, input, size| boxed(MacroNetwork::declare(of(a), input, size))),
+    (space::darts::SPACE.name, |a, input, size| boxed(darts::network(of(a), input, size))),
+    (space::nasnet::SPACE.name, |a, input, size| boxed(nasnet::network(of(a), input, size))),
+    (space::enas_micro::SPACE.name, |a, input, size| boxed(enas_micro::network(of(a), input, size))),
+    (space::enas_macro::SPACE.name, |a, input, size| boxed(enas_macro::MacroNetwork::declare(of(a), input, size))),
     (space::ghn::SPACE.name, |a, input, size| boxed(GhnNetwork::declare(of(a), input, size, true))),
-    (space::nas_unet::SPACE.name, |a, input, size| boxed(NasUnetNetwork::declare(of(a), input, size.try_into()?))),
+    (space::nas_unet::SPACE.name, |a, input, size| boxed(nas_unet::NasUnetNetwork::declare(of(a), input, size.try_into()?))),
     // A U-Net has a size of its own.
     (space::unet::SPACE.name, |a, input, _| boxed(UnetNetwork::declare(input, *of(a)))),
 ];
@@ -54,24 +51,24 @@ static ADDED: RwLock<Vec<(&str, Builder)>> = RwLock::new(Vec::new());
 /// The network of an architecture, declared and without memory.
 ///
 /// # Errors
-/// [`Error::Usage`] if the architecture does not belong to its space, cannot be built at this size, or nobody registered a builder for its space.
+/// [`Error::Usage`](crate::error::Error::Usage) if the architecture does not belong to its space, cannot be built at this size, or nobody registered a builder for its space.
 pub fn build(architecture: &Architecture, input: InputShape, size: NetSize) -> Result<Box<dyn Network>> {
     if size.channels < 2 || size.cells < 3 {
-        return Err(Error::Usage(format!("a network needs at least 2 channels and 3 cells, not {} and {}", size.channels, size.cells)));
+        return Err(usage!("a network needs at least 2 channels and 3 cells, not {} and {}", size.channels, size.cells));
     }
     architecture.check()?;
     let name = architecture.space().name;
-    let builder = builder(name).ok_or_else(|| Error::Usage(format!("there is no network for architectures of the space '{name}'")))?;
+    let builder = builder(name).ok_or_else(|| usage!("there is no network for architectures of the space '{name}'"))?;
     builder(architecture, input, size)
 }
 
 /// Adds the builder of a space that was added.
 ///
 /// # Errors
-/// [`Error::Usage`] if the space has one.
+/// [`Error::Usage`](crate::error::Error::Usage) if the space has one.
 pub fn register(space: &'static str, build: Builder) -> Result<()> {
     if builder(space).is_some() {
-        return Err(Error::Usage(format!("there is a network for architectures of the space '{space}' already")));
+        return Err(usage!("there is a network for architectures of the space '{space}' already"));
     }
     ADDED.write().unwrap_or_else(PoisonError::into_inner).push((space, build));
     Ok(())

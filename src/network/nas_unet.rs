@@ -19,14 +19,13 @@ struct BuiltCell {
 impl BuiltCell {
     fn declare(t: &mut Table, nodes: &[[UnetEdge; 2]], direction: Direction, inputs: [i64; 2], channels: i64) -> Self {
         let preprocess = NasUnetPreprocess::declare(t, direction, inputs, channels, true);
-        let built = nodes.iter().enumerate().map(|(i, edges)| {
+        let nodes = nodes.iter().enumerate().map(|(i, edges)| {
             [0, 1].map(|k| {
                 let name = format!("node{}.edge{k}.{}", i + 2, edges[k].op.name());
                 (SegmentBlock::declare(t, &name, edges[k].op, channels, true), edges[k].from)
             })
         });
-        let nodes = built.collect();
-        Self { preprocess, nodes }
+        Self { preprocess, nodes: nodes.collect() }
     }
 
     /// A node is the sum of its edges; where one is a row and a column short, it is resized to the other.

@@ -1,192 +1,94 @@
 //! The networks that stack two cells of the NASNet space: N normal cells, a reduction, N normal, a reduction, N normal (NASNet, section 3; released code).
 
 use super::auxiliary::Auxiliary;
+use super::candidate::Candidate;
 use super::map::{Adapter, Map, halving, pointwise};
-use super::space_op::{Side, SpaceOp};
-use crate::error::{Error, Result};
-use crate::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Rule, Table, Weights, global_average};
-use crate::space::{Cell, CellPair, InputShape, NasnetOp, NetSize};
-use tch::Tensor;
+use super::space_op::{Ends, space_op};
+use super::stack::{BuiltCell, CellNetwork, Head, Manner, Node, Side, Stack};
+use crate::error::{Result, usage};
+use crate::nn::{ConvBn, ConvShape, Linear, Rule, Table};
+use crate::space::{Cell, CellPair, InputShape, NasnetOp, NetSize, enas_micro};
 
-#[derive(Clone, Debug)]
-struct Block {
-    sides: [Side; 2],
-    /// Where the sides are stacked: back to the cell's width.
-    stack: Option<ReluConvBn>,
-}
-
-#[derive(Clone, Debug)]
-struct BuiltCell {
-    older: Adapter,
-    newer: Adapter,
-    blocks: Vec<Block>,
-    outputs: Vec<(usize, Adapter)>,
-}
-
-impl BuiltCell {
-    /// `older` is `None` in the first cell, which reads the stem's output twice, once untouched.
-    fn declare(t: &mut Table, cell: &Cell<NasnetOp>, older: Option<Map>, newer: Map, width: i64, reduction: bool) -> (Self, Map) {
-        let here = Map { channels: width, ..newer };
-        let out = if reduction { here.halved() } else { here };
-        let newer_adapter = Adapter::ReluConv(pointwise(t, "newer", newer.channels, width));
-        let (older_adapter, first) = match older {
-            None => (Adapter::Unchanged, newer),
-            Some(map) => (Adapter::declare(t, "older", map, here), here),
-        };
-        let mut states = vec![first, here];
-        let mut blocks = Vec::new();
-        for (i, edges) in cell.nodes.iter().enumerate() {
-            let sides = [0, 1].map(|side| {
-                let edge = edges[side];
-                let stride = if reduction && edge.from < 2 { 2 } else { 1 };
-                let name = format!("block{i}.{side}.{}", edge.op.name());
-                let op = SpaceOp::declare(t, &name, edge.op, states[edge.from].channels, width, stride);
-                // Drop path spares what is an identity by name, also where it strides.
-                Side { op, from: edge.from, spared: edge.op == NasnetOp::Identity }
-            });
-            let stacked = cell.stacked.contains(&(i + 2));
-            let stack = stacked.then(|| pointwise(t, &format!("block{i}.stack"), 2 * width, width));
-            blocks.push(Block { sides, stack });
-            states.push(out);
-        }
-        let outputs = cell.concat.iter().map(|s| (*s, output_adapter(t, *s, states[*s], out))).collect::<Vec<_>>();
-        let channels = width * outputs.len() as i64;
-        (Self { older: older_adapter, newer: newer_adapter, blocks, outputs }, Map { channels, ..out })
+/// Declares a cell. `older` is `None` in the first cell, which reads the stem's output twice, once untouched.
+fn cell(t: &mut Table, cell: &Cell<NasnetOp>, older: Option<Map>, newer: Map, width: i64, reduction: bool) -> (BuiltCell, Map) {
+    let here = Map { channels: width, ..newer };
+    let out = if reduction { here.halved() } else { here };
+    let newer_adapter = pointwise(t, "newer", newer.channels, width).into();
+    let (older_adapter, first) = match older {
+        None => (Candidate::Identity, newer),
+        Some(map) => (Adapter::declare(t, "older", map, here).0, here),
+    };
+    let mut states = vec![first, here];
+    let mut nodes = Vec::new();
+    for (i, edges) in cell.nodes.iter().enumerate() {
+        let sides = [0, 1].map(|side| {
+            let edge = edges[side];
+            let stride = if reduction && edge.from < 2 { 2 } else { 1 };
+            let name = format!("block{i}.{side}.{}", edge.op.name());
+            let op = space_op(t, &name, edge.op, Ends { input: states[edge.from].channels, output: width, stride });
+            // Drop path spares what is an identity by name, also where it strides.
+            Side { op, from: edge.from, spared: edge.op == NasnetOp::Identity }
+        });
+        let stacked = cell.stacked.contains(&(i + 2));
+        let join = stacked.then(|| pointwise(t, &format!("block{i}.stack"), 2 * width, width));
+        nodes.push(Node { sides, join });
+        states.push(out);
     }
-
-    fn forward(&self, w: &Weights, older: &Tensor, newer: &Tensor, pass: &mut Pass) -> Tensor {
-        let training = pass.training;
-        let mut states = vec![self.older.forward(w, older, training), self.newer.forward(w, newer, training)];
-        for block in &self.blocks {
-            let [a, b] = [0, 1].map(|side| block.sides[side].forward(w, &states, pass));
-            states.push(match &block.stack {
-                Some(join) => join.forward(w, &Tensor::cat(&[a, b], 1), training),
-                None => a + b,
-            });
-        }
-        let outputs: Vec<Tensor> = self.outputs.iter().map(|(s, adapter)| adapter.forward(w, &states[*s], training)).collect();
-        Tensor::cat(&outputs, 1)
-    }
+    let outputs = cell.concat.iter().map(|s| (*s, output_adapter(t, *s, states[*s], out))).collect::<Vec<_>>();
+    let channels = width * outputs.len() as i64;
+    let inputs = [vec![older_adapter], vec![newer_adapter]];
+    (BuiltCell { inputs, newer_first: false, nodes, outputs, averages: false }, Map { channels, ..out })
 }
 
 /// A concatenated state of another size or width is brought to the output's, without a ReLU.
-fn output_adapter(t: &mut Table, state: usize, map: Map, out: Map) -> Adapter {
+fn output_adapter(t: &mut Table, state: usize, map: Map, out: Map) -> Candidate {
     let name = format!("output{state}");
     if !map.same_size(out) {
-        Adapter::Reduce(halving(t, &name, map.channels, out.channels))
+        Candidate::Reduce(halving(t, &name, map.channels, out.channels))
     } else if map.channels != out.channels {
-        Adapter::Conv(ConvBn::declare(t, &name, ConvShape::pointwise(map.channels, out.channels, 1)))
+        Candidate::Plain(ConvBn::declare(t, &name, ConvShape::pointwise(map.channels, out.channels, 1)))
     } else {
-        Adapter::Unchanged
+        Candidate::Identity
     }
 }
 
-/// A network of the NASNet space.
-#[derive(Debug)]
-pub struct NasnetNetwork {
-    table: Table,
-    stem: ConvBn,
-    cells: Vec<BuiltCell>,
-    auxiliary: Option<(usize, Auxiliary)>,
-    classifier: Linear,
+/// Declares the CIFAR network of `pair`; `size.cells` is 3 N + 2.
+pub(super) fn network(pair: &CellPair<NasnetOp>, input: InputShape, size: NetSize) -> Result<CellNetwork> {
+    let Some([_, second]) = enas_micro::reductions(size.cells) else {
+        let rule = "3 N + 2 cells (N normal cells before, between and after two reductions)";
+        return Err(usage!("a network of the NASNet space has {rule}, not {}", size.cells));
+    };
+    let mut t = Table::with_rule(Rule::He);
+    let first = Map::of(input, 3 * size.channels);
+    let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, first.channels, 3, 1));
+    let head = size.auxiliary.then_some(Head { at: second - 1, declare: Auxiliary::nasnet, classes: input.classes });
+    let stack = stack(&mut t, pair, &layers(size), first, head)?;
+    let classifier = Linear::declare(&mut t, "classifier", stack.channels(), input.classes);
+    Ok(CellNetwork { table: t, stem, stack, classifier, manner: Manner { by_depth: true, relu: true, dropout: false } })
 }
 
-impl NasnetNetwork {
-    /// Declares the CIFAR network of `pair`; `size.cells` is 3 N + 2.
-    pub fn declare(pair: &CellPair<NasnetOp>, input: InputShape, size: NetSize) -> Result<Self> {
-        if size.cells < 5 || size.cells % 3 != 2 {
-            return Err(Error::Usage(format!(
-                "a network of the NASNet space has 3 N + 2 cells (N normal cells before, between and after two reductions), not {}",
-                size.cells
-            )));
-        }
-        let mut builder = Builder::new(pair);
-        let first = Map { channels: 3 * size.channels, height: input.height, width: input.width };
-        let stem = builder.stem(ConvShape::square(input.channels, first.channels, 3, 1), first);
-        let auxiliary = builder.stacks(input.classes, size)?;
-        let last = builder.maps[builder.maps.len() - 1].channels;
-        let classifier = Linear::declare(&mut builder.table, "classifier", last, input.classes);
-        Ok(Self { table: builder.table, stem, cells: builder.cells, auxiliary, classifier })
-    }
+/// Width of every cell, and whether it is a reduction: three stacks of N normal cells with the two reductions between them.
+fn layers(size: NetSize) -> Vec<(i64, bool)> {
+    let reductions = enas_micro::reductions(size.cells).unwrap_or_default();
+    let width = |i: usize| size.channels << reductions.iter().filter(|r| **r <= i).count();
+    (0..size.cells).map(|i| (width(i), reductions.contains(&i))).collect()
 }
 
-struct Builder<'a> {
-    pair: &'a CellPair<NasnetOp>,
-    table: Table,
-    /// Outputs so far; the first is the stem's.
-    maps: Vec<Map>,
-    cells: Vec<BuiltCell>,
-}
-
-impl<'a> Builder<'a> {
-    fn new(pair: &'a CellPair<NasnetOp>) -> Self {
-        Self { pair, table: Table::with_rule(Rule::He), maps: Vec::new(), cells: Vec::new() }
-    }
-
-    fn stem(&mut self, shape: ConvShape, map: Map) -> ConvBn {
-        self.maps.push(map);
-        ConvBn::declare(&mut self.table, "stem", shape)
-    }
-
-    /// The three stacks of N normal cells and the two reductions between them; the auxiliary head, and the cell whose output it reads.
-    fn stacks(&mut self, classes: i64, size: NetSize) -> Result<Option<(usize, Auxiliary)>> {
-        let n = (size.cells - 2) / 3;
-        let mut width = size.channels;
-        let mut auxiliary = None;
-        for index in 0..3 * n {
-            if index == n || index == 2 * n {
-                width *= 2;
-                self.cell(width, true);
-            }
-            self.cell(width, false);
-            if size.auxiliary && index == 2 * n - 1 {
-                let at = self.cells.len() - 1;
-                auxiliary = Some((at, Auxiliary::nasnet(&mut self.table, self.maps[at + 1], classes)?));
-            }
-        }
-        Ok(auxiliary)
-    }
-
-    /// The next cell; it reads the two outputs before it.
-    fn cell(&mut self, width: i64, reduction: bool) {
-        let genotype = if reduction { &self.pair.reduce } else { &self.pair.normal };
-        let name = format!("cell{}", self.cells.len());
-        let newer = self.maps[self.maps.len() - 1];
-        let older = self.maps.iter().rev().nth(1).copied();
-        let (cell, map) = self.table.scope(name, |t| BuiltCell::declare(t, genotype, older, newer, width, reduction));
-        self.cells.push(cell);
-        self.maps.push(map);
-    }
-}
-
-impl Network for NasnetNetwork {
-    fn table(&self) -> &Table {
-        &self.table
-    }
-
-    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
-        let stem = self.stem.forward(w, x, pass.training);
-        let (mut older, mut newer, mut auxiliary) = (stem.shallow_clone(), stem, None);
-        for (i, cell) in self.cells.iter().enumerate() {
-            pass.enter_cell(i, self.cells.len());
-            let out = cell.forward(w, &older, &newer, pass);
-            (older, newer) = (newer, out);
-            if let Some((_, head)) = self.auxiliary.as_ref().filter(|(at, _)| *at == i && pass.training) {
-                auxiliary = Some(head.forward(w, &newer));
-            }
-        }
-        Output { logits: self.classifier.forward(w, &global_average(&newer.relu())), auxiliary }
-    }
+fn stack(t: &mut Table, pair: &CellPair<NasnetOp>, layers: &[(i64, bool)], first: Map, head: Option<Head>) -> Result<Stack> {
+    Stack::declare(t, ("cell", layers.len()), first, head, |t, i, [older, newer]| {
+        let (width, reduction) = layers[i];
+        cell(t, pair.of(reduction), (i > 0).then_some(older), newer, width, reduction)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::network::build;
-    use crate::nn::count;
+    use crate::nn::{Network, Pass, Weights, count};
     use crate::seed::Streams;
     use crate::space::{nasnet, published};
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     const CIFAR: InputShape = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
 
@@ -212,11 +114,11 @@ mod tests {
     /// Weights of the cells and shapes of the maps (the first is the stem's).
     fn stages(name: &str, channels: i64) -> (Vec<u64>, Vec<Vec<i64>>) {
         let size = NetSize { channels, cells: 20, auxiliary: false };
-        let net = NasnetNetwork::declare(&released(name), CIFAR, size).unwrap();
+        let net = network(&released(name), CIFAR, size).unwrap();
         let weights = (0..20).map(|i| net.table.count_if(|n| n.starts_with(&format!("cell{i}.")))).collect();
         let w = Weights::init(&net.table, &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Float);
         let mut maps = vec![net.stem.forward(&w, &Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)), false)];
-        for (i, cell) in net.cells.iter().enumerate() {
+        for (i, cell) in net.stack.cells.iter().enumerate() {
             maps.push(cell.forward(&w, &maps[i.saturating_sub(1)], &maps[i], &mut Pass::evaluation()));
         }
         (weights, maps.iter().map(|m| m.size()[1..].to_vec()).collect())
@@ -249,15 +151,15 @@ mod tests {
     #[test]
     fn the_mobile_imagenet_network_has_the_published_number_of_weights() {
         let pair = released("nasnet-a");
-        let mut builder = Builder::new(&pair);
+        let mut t = Table::default();
         let shape = ConvShape { padding: (0, 0), ..ConvShape::square(3, 32, 3, 2) };
-        builder.stem(shape, Map { channels: 32, height: 111, width: 111 });
-        builder.cell(11, true);
-        builder.cell(22, true);
-        builder.stacks(1000, NetSize { channels: 44, cells: 14, auxiliary: false }).unwrap();
+        ConvBn::declare(&mut t, "stem", shape);
+        let layers = [&[(11, true), (22, true)][..], &layers(NetSize { channels: 44, cells: 14, auxiliary: false })].concat();
+        let first = Map { channels: 32, height: 111, width: 111 };
+        let stack = stack(&mut t, &pair, &layers, first, None).unwrap();
         let features = 1056;
-        assert_eq!(builder.table.count() + 1000 * (features + 1), 5_289_978);
-        let shape = |i: usize| (builder.maps[i].channels, builder.maps[i].height);
+        assert_eq!(t.count() + 1000 * (features + 1), 5_289_978);
+        let shape = |i: usize| (stack.maps[i + 1].channels, stack.maps[i + 1].height);
         // After the stem and its two reductions: four normal cells, a reduction, four, a reduction, four.
         assert_eq!([2, 6, 7, 11, 12, 16].map(shape), [(88, 28), (264, 28), (352, 14), (528, 14), (704, 7), (1056, 7)]);
     }
@@ -269,7 +171,7 @@ mod tests {
             for ops in [&nasnet::AMOEBANET_OPS[..], &nasnet::NASNET_OPS] {
                 let input = InputShape { channels: 1, height: side, width: side, classes: 10 };
                 let pair = nasnet::sample(ops, side != 32, &mut rng);
-                let net = NasnetNetwork::declare(&pair, input, NetSize { channels: 4, cells: 5, auxiliary: false }).unwrap();
+                let net = network(&pair, input, NetSize { channels: 4, cells: 5, auxiliary: false }).unwrap();
                 let w = Weights::init(net.table(), &mut rng, Device::Cpu, Kind::Float);
                 let x = Tensor::ones([3, 1, side, side], (Kind::Float, Device::Cpu));
                 let out = net.forward(&w, &x, &mut Pass::training(0.2, Streams::new(0).rng("drop path", 0)));

@@ -1,6 +1,6 @@
 //! The operations of segmentation cells as functions of explicit weights.
 
-use crate::nn::{ChannelGate, ConvNorm, ConvShape, PoolKind, Relu, Table, Weights, avg_pool_valid};
+use crate::nn::{ChannelGate, ConvNorm, ConvShape, PoolKind, Relu, Table, Weights};
 use crate::space::SegmentOp;
 use tch::Tensor;
 
@@ -56,7 +56,7 @@ impl SegmentBlock {
             Self::Identity => x.shallow_clone(),
             Self::Zero => x.zeros_like(),
             Self::Pool(PoolKind::Maximum) => x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
-            Self::Pool(PoolKind::Average) => avg_pool_valid(x, 2, 2),
+            Self::Pool(PoolKind::Average) => x.avg_pool2d([2, 2], [2, 2], [0, 0], false, false, None),
             Self::Weighted { gate, convs } => {
                 let x = gate.map_or_else(|| x.shallow_clone(), |g| g.forward(w, x));
                 convs.as_ref().map_or_else(|| x.shallow_clone(), |c| c.forward(w, &x))

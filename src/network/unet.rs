@@ -6,27 +6,36 @@ use crate::nn::{Init, Network, Output, ParamId, Pass, Rule, Table, Weights, crop
 use crate::space::{InputShape, UnetSize};
 use tch::Tensor;
 
-/// A convolution with bias.
+/// A convolution with bias, or a transposed one.
 #[derive(Clone, Copy, Debug)]
 struct BiasedConv {
     weight: ParamId,
     bias: ParamId,
-    padding: i64,
 }
 
 impl BiasedConv {
     fn declare(t: &mut Table, name: &str, input: i64, output: i64, kernel: i64) -> Self {
         let taps = kernel * kernel;
         let init = t.conv_init(input * taps, output * taps);
-        t.scope(name, |t| Self {
-            weight: t.param("weight", &[output, input, kernel, kernel], init),
-            bias: t.param("bias", &[output], Init::fan_in(input * taps)),
-            padding: kernel / 2,
-        })
+        Self::of(t, name, [output, input, kernel, kernel], output, [init, Init::fan_in(input * taps)])
+    }
+
+    /// Transposed 2x2 convolution with stride 2 and bias: [N, 2 C, H, W] → [N, C, 2 H, 2 W].
+    fn doubling(t: &mut Table, name: &str, output: i64) -> Self {
+        Self::of(t, name, [2 * output, output, 2, 2], output, [Init::fan_in(4 * output); 2])
+    }
+
+    fn of(t: &mut Table, name: &str, shape: [i64; 4], output: i64, [weight, bias]: [Init; 2]) -> Self {
+        t.scope(name, |t| Self { weight: t.param("weight", &shape, weight), bias: t.param("bias", &[output], bias) })
     }
 
     fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        x.conv2d(&w[self.weight], Some(&w[self.bias]), [1, 1], [self.padding, self.padding], [1, 1], 1)
+        let padding = w[self.weight].size()[2] / 2;
+        x.conv2d(&w[self.weight], Some(&w[self.bias]), [1, 1], [padding, padding], [1, 1], 1)
+    }
+
+    fn double(&self, w: &Weights, x: &Tensor) -> Tensor {
+        x.conv_transpose2d(&w[self.weight], Some(&w[self.bias]), [2, 2], [0, 0], [0, 0], 1, [1, 1])
     }
 }
 
@@ -44,24 +53,6 @@ impl Stage {
     }
 }
 
-/// Transposed 2x2 convolution with stride 2 and bias: [N, 2 C, H, W] → [N, C, 2 H, 2 W].
-#[derive(Clone, Copy, Debug)]
-struct Doubling {
-    weight: ParamId,
-    bias: ParamId,
-}
-
-impl Doubling {
-    fn declare(t: &mut Table, name: &str, output: i64) -> Self {
-        let init = Init::fan_in(4 * output);
-        t.scope(name, |t| Self { weight: t.param("weight", &[2 * output, output, 2, 2], init), bias: t.param("bias", &[output], init) })
-    }
-
-    fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        x.conv_transpose2d(&w[self.weight], Some(&w[self.bias]), [2, 2], [0, 0], [0, 0], 1, [1, 1])
-    }
-}
-
 /// Stages of C, 2 C, ... 2^depth C channels with 2x2 maximum pooling between them, and back: the map is doubled, joined to that of the way
 /// down, and a stage follows. C = 64 and depth 4 are the original.
 #[derive(Debug)]
@@ -69,7 +60,7 @@ pub struct UnetNetwork {
     table: Table,
     down: Vec<Stage>,
     /// From the bottom up.
-    up: Vec<(Doubling, Stage)>,
+    up: Vec<(BiasedConv, Stage)>,
     head: BiasedConv,
 }
 
@@ -83,7 +74,7 @@ impl UnetNetwork {
         down.extend((1..=size.depth).map(|level| Stage::declare(&mut t, &format!("down{level}"), width(level - 1), width(level))));
         let mut joined = |level: usize| {
             t.scope(format!("up{level}"), |t| {
-                (Doubling::declare(t, "double", width(level)), Stage::declare(t, "stage", 2 * width(level), width(level)))
+                (BiasedConv::doubling(t, "double", width(level)), Stage::declare(t, "stage", 2 * width(level), width(level)))
             })
         };
         let up = (0..size.depth).rev().map(&mut joined).collect();
@@ -109,7 +100,7 @@ impl Network for UnetNetwork {
         }
         let mut map = maps.pop().expect("there is a bottom");
         for ((double, stage), skip) in self.up.iter().zip(maps.iter().rev()) {
-            map = stage.forward(w, &Tensor::cat(&[skip, &double.forward(w, &map)], 1));
+            map = stage.forward(w, &Tensor::cat(&[skip, &double.double(w, &map)], 1));
         }
         Output { logits: self.head.forward(w, &crop(&map, height, width)), auxiliary: None }
     }

@@ -4,6 +4,9 @@ use super::kernels::{PoolKind, takes};
 use crate::shim;
 use tch::{Kind, Tensor};
 
+/// Scale and shift, or mean and variance.
+type Pair<'a> = (&'a Tensor, &'a Tensor);
+
 /// A stage of a cell network: ReLU (if `relu`), depthwise convolution (if there is one), pointwise convolution, batch norm. It keeps the size of
 /// the map, but for the stride.
 #[derive(Debug)]
@@ -28,7 +31,14 @@ pub struct BlockedStage<'a> {
     pub first: i64,
 }
 
-impl BlockedStage<'_> {
+impl<'a> BlockedStage<'a> {
+    /// ReLU, pointwise convolution, batch norm by `part` of the norm's tensors.
+    pub(super) fn new(pointwise: &'a Tensor, affine: Option<Pair>, running: Pair, part: impl Fn(&Tensor) -> Tensor) -> Self {
+        let both = |(a, b): Pair| (part(a), part(b));
+        let (affine, running) = (affine.map(both), both(running));
+        Self { depthwise: None, pointwise, affine, running, relu: true, stride: 1, dilation: 1, shift: 0, first: 0 }
+    }
+
     /// [N, C, H, W] → [N, C', H', W'], in one pass; `None` where the kernels do not take such tensors or no gradient could be given.
     ///
     /// # Panics
@@ -37,9 +47,8 @@ impl BlockedStage<'_> {
         if !takes(x) {
             return None;
         }
-        let images = x.size()[0];
         let term = BlockedTerm { source: 0, coefficient: None, stages: vec![self] };
-        sum(&[x], None, &[term], images, true, training)
+        sum(&[x], None, &[term], None, training)
     }
 }
 
@@ -106,7 +115,7 @@ impl Blocked {
     pub fn sum(sources: &[&Self], coefficients: Option<&Tensor>, terms: &[BlockedTerm], training: bool) -> Option<Self> {
         let images = sources[0].images;
         let maps: Vec<&Tensor> = sources.iter().map(|s| &s.maps).collect();
-        Some(Self { maps: sum(&maps, coefficients, terms, images, false, training)?, images })
+        Some(Self { maps: sum(&maps, coefficients, terms, Some(images), training)?, images })
     }
 
     /// Pooling with an odd square window (see [`super::pool`]), and batch norm without scale and shift. All pairs of running means and variances
@@ -121,19 +130,13 @@ impl Blocked {
     }
 }
 
-/// Calls the kernel. `of_images`: the maps are [N, C, H, W].
-fn sum(
-    maps: &[&Tensor],
-    coefficients: Option<&Tensor>,
-    terms: &[BlockedTerm],
-    images: i64,
-    of_images: bool,
-    training: bool,
-) -> Option<Tensor> {
+/// Calls the kernel. `blocked`: as many images are in the blocks; `None` for maps [N, C, H, W].
+fn sum(maps: &[&Tensor], coefficients: Option<&Tensor>, terms: &[BlockedTerm], blocked: Option<i64>, training: bool) -> Option<Tensor> {
     let mut inputs: Vec<&Tensor> = maps.iter().copied().chain(coefficients).collect();
     let mut running: Vec<&Tensor> = Vec::new();
     let flag = i64::from;
-    let mut numbers = vec![maps.len() as i64, flag(coefficients.is_some()), flag(training), flag(of_images), images];
+    let images = blocked.unwrap_or_else(|| maps[0].size()[0]);
+    let mut numbers = vec![maps.len() as i64, flag(coefficients.is_some()), flag(training), flag(blocked.is_none()), images];
     for term in terms {
         numbers.extend([term.source as i64, term.coefficient.map_or(-1, |c| c as i64), term.stages.len() as i64]);
         for s in &term.stages {

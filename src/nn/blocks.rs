@@ -3,7 +3,7 @@
 use super::blocked::BlockedStage;
 use super::kernels::{self, laid_out};
 use super::norm::{BatchNorm, norm_by_batch};
-use super::weights::{ParamId, Table, Weights};
+use super::weights::{Init, ParamId, Table, Weights};
 use tch::Tensor;
 
 /// Shape of a convolution. Pairs are (vertical, horizontal).
@@ -49,21 +49,31 @@ impl ConvShape {
     }
 }
 
-/// A convolution without bias, initialised by the table's rule.
+/// A convolution without bias.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
     weight: ParamId,
     shape: ConvShape,
+    transposed: bool,
 }
 
 impl Conv {
-    /// Declares the weight [output, input / groups, kernel height, kernel width].
+    /// Declares the weight [output, input / groups, kernel height, kernel width], initialised by the table's rule.
     pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
         let inputs = shape.input / shape.groups;
         let taps = shape.kernel.0 * shape.kernel.1;
         let init = t.conv_init(inputs * taps, shape.output / shape.groups * taps);
         let weight = t.scope(name, |t| t.param("weight", &[shape.output, inputs, shape.kernel.0, shape.kernel.1], init));
-        Self { weight, shape }
+        Self { weight, shape, transposed: false }
+    }
+
+    /// A transposed convolution: declares the weight [input, output / groups, kernel height, kernel width], initialised as PyTorch does whatever
+    /// the table's rule.
+    pub fn transposed(t: &mut Table, name: &str, shape: ConvShape) -> Self {
+        let outputs = shape.output / shape.groups;
+        let init = Init::fan_in(outputs * shape.kernel.0 * shape.kernel.1);
+        let weight = t.scope(name, |t| t.param("weight", &[shape.input, outputs, shape.kernel.0, shape.kernel.1], init));
+        Self { weight, shape, transposed: true }
     }
 
     /// One filter a channel, with a square kernel.
@@ -73,14 +83,17 @@ impl Conv {
         square && s.groups == s.input && s.output == s.input && s.groups > 1
     }
 
-    /// [N, input, H, W] → [N, output, H', W'].
+    /// [N, input, H, W] → [N, output, H', W']; transposed H' = stride (H - 1) + dilation (kernel - 1) + 1 - 2 padding.
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        let s = &self.shape;
-        if self.is_depthwise() {
-            return kernels::depthwise(x, &w[self.weight], s.stride.0, s.padding.0, s.dilation);
+        let (s, kernel) = (&self.shape, &w[self.weight]);
+        let [stride, padding, dilation] = [s.stride, s.padding, (s.dilation, s.dilation)].map(|(rows, columns)| [rows, columns]);
+        if self.transposed {
+            return x.conv_transpose2d(kernel, None::<&Tensor>, stride, padding, [0, 0], s.groups, dilation);
         }
-        let pair = |p: (i64, i64)| [p.0, p.1];
-        laid_out(x).conv2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [s.dilation, s.dilation], s.groups)
+        if self.is_depthwise() {
+            return kernels::depthwise(x, kernel, s.stride.0, s.padding.0, s.dilation);
+        }
+        laid_out(x).conv2d(kernel, None::<&Tensor>, stride, padding, dilation, s.groups)
     }
 }
 
@@ -95,13 +108,18 @@ impl Linear {
     /// Declares the weight [output, input] and the bias `[output]`.
     pub fn declare(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
         let (weight, bias) = t.layer_init(input, output);
-        t.scope(name, |t| Self { weight: t.param("weight", &[output, input], weight), bias: Some(t.param("bias", &[output], bias)) })
+        Self::with_init(t, name, [output, input], weight, Some(bias))
     }
 
     /// Declares the weight [output, input] alone.
     pub fn without_bias(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
         let (weight, _) = t.layer_init(input, output);
-        t.scope(name, |t| Self { weight: t.param("weight", &[output, input], weight), bias: None })
+        Self::with_init(t, name, [output, input], weight, None)
+    }
+
+    /// Declares the weight of this shape and perhaps a bias, initialised so.
+    pub fn with_init(t: &mut Table, name: &str, shape: [i64; 2], weight: Init, bias: Option<Init>) -> Self {
+        t.scope(name, |t| Self { weight: t.param("weight", &shape, weight), bias: bias.map(|init| t.param("bias", &shape[..1], init)) })
     }
 
     /// [N, input] → [N, output].
@@ -110,53 +128,13 @@ impl Linear {
     }
 }
 
-/// ReLU (if `relu`), a pointwise or a depthwise and a pointwise convolution, and batch norm as one stage of our own kernels; `None` for other
-/// convolutions.
-fn as_stage<'a>(convs: &[Conv], norm: &BatchNorm, relu: bool, w: &'a Weights) -> Option<BlockedStage<'a>> {
-    let (depthwise, pointwise) = match convs {
-        [pointwise] => (None, pointwise),
-        [depthwise, pointwise] if depthwise.is_depthwise() => (Some(depthwise), pointwise),
-        _ => return None,
-    };
-    let first = depthwise.unwrap_or(pointwise).shape;
-    let last = pointwise.shape;
-    let keeps_size = first.padding.0 == first.dilation * (first.kernel.0 - 1) / 2 && first.kernel.0 % 2 == 1;
-    let dense = last.kernel == (1, 1) && last.groups == 1 && (depthwise.is_none() || last.stride == (1, 1));
-    if !dense || !keeps_size || first.stride.0 != first.stride.1 {
-        return None;
-    }
-    let (affine, (mean, var)) = norm.tensors(w);
-    Some(BlockedStage {
-        depthwise: depthwise.map(|d| &w[d.weight]),
-        pointwise: &w[pointwise.weight],
-        affine: affine.map(|(g, b)| (g.shallow_clone(), b.shallow_clone())),
-        running: (mean.shallow_clone(), var.shallow_clone()),
-        relu,
-        stride: first.stride.0,
-        dilation: first.dilation,
-        shift: 0,
-        first: 0,
-    })
-}
-
 /// ReLU, depthwise convolution with stride 1 (if there is one), pointwise convolution, batch norm by the batch alone, on given weights: x [N, C, H, W],
 /// depthwise [C, 1, K, K], pointwise [C', C, 1, 1], scale and shift `[C']` → [N, C', H, W].
 pub fn stage(x: &Tensor, depthwise: Option<&Tensor>, pointwise: &Tensor, affine: (&Tensor, &Tensor)) -> Tensor {
     let outputs = pointwise.size()[0];
     // The kernels move running statistics; nobody reads these.
     let nowhere = (Tensor::zeros([outputs], (x.kind(), x.device())), Tensor::ones([outputs], (x.kind(), x.device())));
-    let given = (affine.0.shallow_clone(), affine.1.shallow_clone());
-    let stage = BlockedStage {
-        depthwise,
-        pointwise,
-        affine: Some(given),
-        running: nowhere,
-        relu: true,
-        stride: 1,
-        dilation: 1,
-        shift: 0,
-        first: 0,
-    };
+    let stage = BlockedStage { depthwise, ..BlockedStage::new(pointwise, Some(affine), (&nowhere.0, &nowhere.1), Tensor::shallow_clone) };
     stage.forward(x, true).unwrap_or_else(|| {
         let padding = depthwise.map_or(0, |d| (d.size()[3] - 1) / 2);
         let x = x.relu();
@@ -166,50 +144,32 @@ pub fn stage(x: &Tensor, depthwise: Option<&Tensor>, pointwise: &Tensor, affine:
     })
 }
 
-/// ReLU, some convolutions in a row, batch norm.
+/// Some convolutions in a row and batch norm, after a ReLU if `RELU`: [N, C, H, W] → [N, C', H', W'].
 #[derive(Clone, Debug)]
-pub struct ReluConvBn {
+pub struct ConvBlock<const RELU: bool> {
     convs: Vec<Conv>,
     norm: BatchNorm,
 }
 
-impl ReluConvBn {
+/// ReLU, some convolutions in a row, batch norm.
+pub type ReluConvBn = ConvBlock<true>;
+
+/// Convolutions and batch norm without a ReLU.
+pub type ConvBn = ConvBlock<false>;
+
+impl ConvBlock<true> {
     /// Declares the convolutions `conv0`, `conv1`, ... and the norm.
     pub fn declare(t: &mut Table, name: &str, shapes: &[ConvShape], affine: bool) -> Self {
-        t.scope(name, |t| Self {
-            convs: shapes.iter().enumerate().map(|(i, s)| Conv::declare(t, &format!("conv{i}"), *s)).collect(),
-            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, affine),
-        })
+        Self::with_norm(t, name, shapes, affine)
     }
 
     /// The same convolutions under a norm of its own, for another input.
     pub fn sharing(&self, t: &mut Table, name: &str, output: i64, affine: bool) -> Self {
         Self { convs: self.convs.clone(), norm: BatchNorm::declare(t, name, output, affine) }
     }
-
-    /// As a stage of our own kernels, if it is one.
-    pub fn stage<'a>(&self, w: &'a Weights) -> Option<BlockedStage<'a>> {
-        as_stage(&self.convs, &self.norm, true, w)
-    }
-
-    /// [N, C, H, W] → [N, C', H', W'].
-    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        if let Some(out) = self.stage(w).and_then(|stage| stage.forward(x, training)) {
-            return out;
-        }
-        let convolved = self.convs.iter().fold(x.relu(), |x, conv| conv.forward(w, &x));
-        self.norm.forward(w, &convolved, training)
-    }
 }
 
-/// Convolutions and batch norm without a ReLU: [N, C, H, W] → [N, C', H', W'].
-#[derive(Clone, Debug)]
-pub struct ConvBn {
-    convs: Vec<Conv>,
-    norm: BatchNorm,
-}
-
-impl ConvBn {
+impl ConvBlock<false> {
     /// Declares one convolution and its norm.
     pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
         Self::declare_all(t, name, &[shape])
@@ -217,18 +177,54 @@ impl ConvBn {
 
     /// Declares some convolutions in a row and a norm.
     pub fn declare_all(t: &mut Table, name: &str, shapes: &[ConvShape]) -> Self {
+        Self::with_norm(t, name, shapes, true)
+    }
+}
+
+impl<const RELU: bool> ConvBlock<RELU> {
+    /// Declares the convolutions `conv0`, `conv1`, ... and the norm, with scale and shift if `affine`.
+    pub fn with_norm(t: &mut Table, name: &str, shapes: &[ConvShape], affine: bool) -> Self {
         t.scope(name, |t| Self {
             convs: shapes.iter().enumerate().map(|(i, s)| Conv::declare(t, &format!("conv{i}"), *s)).collect(),
-            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, true),
+            norm: BatchNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, affine),
+        })
+    }
+
+    /// Declares one convolution and a norm with scale and shift by names of their own.
+    pub fn named(t: &mut Table, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
+        Self { convs: vec![Conv::declare(t, conv, shape)], norm: BatchNorm::declare(t, norm, shape.output, true) }
+    }
+
+    /// As a stage of our own kernels, if it is one: a pointwise or a depthwise and a pointwise convolution.
+    pub fn stage<'a>(&self, w: &'a Weights) -> Option<BlockedStage<'a>> {
+        let (depthwise, pointwise) = match &self.convs[..] {
+            [pointwise] => (None, pointwise),
+            [depthwise, pointwise] if depthwise.is_depthwise() => (Some(depthwise), pointwise),
+            _ => return None,
+        };
+        let first = depthwise.unwrap_or(pointwise).shape;
+        let last = pointwise.shape;
+        let keeps_size = first.padding.0 == first.dilation * (first.kernel.0 - 1) / 2 && first.kernel.0 % 2 == 1;
+        let dense = last.kernel == (1, 1) && last.groups == 1 && (depthwise.is_none() || last.stride == (1, 1));
+        (dense && keeps_size && first.stride.0 == first.stride.1).then(|| BlockedStage {
+            depthwise: depthwise.map(|d| &w[d.weight]),
+            relu: RELU,
+            stride: first.stride.0,
+            dilation: first.dilation,
+            ..BlockedStage::new(&w[pointwise.weight], self.norm.affine(w), self.norm.running(w), Tensor::shallow_clone)
         })
     }
 
     /// Runs it.
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        as_stage(&self.convs, &self.norm, false, w).and_then(|stage| stage.forward(x, training)).unwrap_or_else(|| {
-            let x = self.convs.iter().fold(x.shallow_clone(), |x, conv| conv.forward(w, &x));
-            self.norm.forward(w, &x, training)
-        })
+        self.stage(w).and_then(|stage| stage.forward(x, training)).unwrap_or_else(|| self.in_steps(w, x, training))
+    }
+
+    /// Runs one operator after the other.
+    pub fn in_steps(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let x = if RELU { x.relu() } else { x.shallow_clone() };
+        let convolved = self.convs.iter().fold(x, |x, conv| conv.forward(w, &x));
+        self.norm.forward(w, &convolved, training)
     }
 }
 
@@ -260,20 +256,14 @@ impl FactorizedReduce {
 
     /// As stages of our own kernels, one for each half of the channels.
     pub fn stages<'a>(&self, w: &'a Weights) -> [BlockedStage<'a>; 2] {
-        let (affine, (mean, var)) = self.norm.tensors(w);
         let split = self.straight.shape.output;
         [(self.straight, 0, 0, split), (self.shifted, 1, split, self.shifted.shape.output)].map(|(conv, shift, first, count)| {
-            let half = |t: &Tensor| t.narrow(0, first, count);
             BlockedStage {
-                depthwise: None,
-                pointwise: &w[conv.weight],
-                affine: affine.map(|(g, b)| (half(g), half(b))),
-                running: (half(mean), half(var)),
                 relu: self.relu,
                 stride: 2,
-                dilation: 1,
                 shift,
                 first,
+                ..BlockedStage::new(&w[conv.weight], self.norm.affine(w), self.norm.running(w), |t| t.narrow(0, first, count))
             }
         })
     }

@@ -6,7 +6,6 @@ mod kernels;
 mod loss;
 mod network;
 mod norm;
-mod pool;
 mod resize;
 mod segment_block;
 #[cfg(test)]
@@ -14,12 +13,11 @@ mod testing;
 mod weights;
 
 pub use blocked::{Blocked, BlockedStage, BlockedTerm};
-pub use blocks::{Conv, ConvBn, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
+pub use blocks::{Conv, ConvBlock, ConvBn, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
 pub use kernels::{Kernels, PoolKind, depthwise, plainly, pool, use_kernels};
 pub use loss::{Loss, dice_loss, legacy_soft_dice};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;
-pub use pool::{avg_pool_valid, global_average};
-pub use resize::{crop, pad_to_multiple, resize_nearest, sum_resized};
-pub use segment_block::{ChannelGate, ConvNorm, GroupNorm, Relu, TransposedConv};
+pub use resize::{crop, global_average, pad_to_multiple, resize_nearest, sum_resized};
+pub use segment_block::{ChannelGate, ConvNorm, GroupNorm, Relu};
 pub use weights::{Init, ParamId, Rule, StatId, Table, Weights};

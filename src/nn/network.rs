@@ -26,7 +26,7 @@ impl Pass {
 
     /// A pass that trains; masks are drawn from `rng`.
     pub fn training(drop_path: f64, rng: Rng) -> Self {
-        Self { training: true, drop_path, by_depth: false, depth: 1.0, dropout: 0.0, rng: Some(rng) }
+        Self { drop_path, rng: Some(rng), ..Self::by_batch() }
     }
 
     /// Nothing is dropped; batch norm uses the statistics of the batch.
@@ -56,36 +56,30 @@ impl Pass {
 
     /// Keeps each feature with probability 1 - p and divides it by 1 - p. [N, C] → [N, C]
     pub fn dropout(&mut self, x: Tensor) -> Tensor {
-        let keep = 1.0 - self.dropout;
-        match &mut self.rng {
-            Some(rng) if self.training && keep < 1.0 => {
-                let mask: Vec<f32> = (0..x.numel()).map(|_| if rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect();
-                let mask = Tensor::from_slice(&mask).view_as(&x).to_kind(x.kind()).to_device(x.device());
-                x * mask
-            }
-            _ => x,
-        }
+        let shape = x.size();
+        self.masked(x, 1.0 - self.dropout, &shape)
     }
 
     /// Keeps each channel of each image with probability 1 - p and divides it by 1 - p. [N, C, H, W] → [N, C, H, W]
     pub fn dropout_channels(&mut self, x: Tensor) -> Tensor {
         let (n, c, _, _) = x.size4().expect("maps have four dimensions");
-        if self.dropout == 0.0 || !self.training {
-            return x;
-        }
-        let mask = self.dropout(Tensor::ones([n, c, 1, 1], (x.kind(), x.device())));
-        x * mask
+        self.masked(x, 1.0 - self.dropout, &[n, c, 1, 1])
     }
 
     /// Keeps each image's map with probability 1 - p and divides it by 1 - p, so that the mean stays.
     /// [N, C, H, W] → [N, C, H, W]
     pub fn drop_path(&mut self, x: Tensor) -> Tensor {
-        let keep = self.keep();
+        let n = x.size()[0];
+        self.masked(x, self.keep(), &[n, 1, 1, 1])
+    }
+
+    /// Times a mask of this shape, of 1 / `keep` with this probability and of 0 otherwise.
+    fn masked(&mut self, x: Tensor, keep: f64, shape: &[i64]) -> Tensor {
         match &mut self.rng {
             Some(rng) if self.training && keep < 1.0 => {
-                let n = x.size()[0];
-                let mask: Vec<f32> = (0..n).map(|_| if rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect();
-                let mask = Tensor::from_slice(&mask).view([n, 1, 1, 1]).to_kind(x.kind()).to_device(x.device());
+                let value = |_| if rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 };
+                let mask: Vec<f32> = (0..shape.iter().product()).map(value).collect();
+                let mask = Tensor::from_slice(&mask).view(shape).to_kind(x.kind()).to_device(x.device());
                 x * mask
             }
             _ => x,

@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use super::weights::{Init, ParamId, StatId, Table, Weights};
+use super::weights::{ParamId, StatId, Table, Weights};
 use tch::Tensor;
 
 /// Added to the variance.
@@ -17,7 +17,7 @@ pub(super) fn norm_by_batch(x: &Tensor, (scale, shift): (&Tensor, &Tensor)) -> T
 /// statistics (the variance by its unbiased estimate); otherwise it uses them.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
-    affine: Option<(ParamId, ParamId)>,
+    affine: Option<[ParamId; 2]>,
     mean: StatId,
     var: StatId,
 }
@@ -26,16 +26,15 @@ impl BatchNorm {
     /// Declares the statistics and, if `affine`, a scale (1 at the start) and a shift (0).
     pub fn declare(t: &mut Table, name: &str, channels: i64, affine: bool) -> Self {
         t.scope(name, |t| Self {
-            affine: affine
-                .then(|| (t.param("weight", &[channels], Init::Constant(1.0)), t.param("bias", &[channels], Init::Constant(0.0)))),
+            affine: affine.then(|| t.scale_and_shift(channels)),
             mean: t.stat("running_mean", &[channels], 0.0),
             var: t.stat("running_var", &[channels], 1.0),
         })
     }
 
-    /// Scale and shift, and running mean and variance.
-    pub(super) fn tensors<'a>(&self, w: &'a Weights) -> (Option<(&'a Tensor, &'a Tensor)>, (&'a Tensor, &'a Tensor)) {
-        (self.affine.map(|(s, b)| (&w[s], &w[b])), (&w[self.mean], &w[self.var]))
+    /// Scale and shift, if it has them.
+    pub fn affine<'a>(&self, w: &'a Weights) -> Option<(&'a Tensor, &'a Tensor)> {
+        self.affine.map(|[scale, shift]| (&w[scale], &w[shift]))
     }
 
     /// Running mean and variance.
@@ -45,7 +44,7 @@ impl BatchNorm {
 
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));
+        let (scale, shift) = self.affine(w).unzip();
         x.batch_norm(scale, shift, Some(&w[self.mean]), Some(&w[self.var]), training, MOMENTUM, EPSILON, true)
     }
 }

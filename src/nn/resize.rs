@@ -1,6 +1,11 @@
-//! Sizes of maps: padding to what a U-shaped network needs, cropping back, nearest resizing.
+//! Sizes of maps: padding to what a U-shaped network needs, cropping back, nearest resizing; and their mean.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+/// Mean over the map: [N, C, H, W] → [N, C].
+pub fn global_average(x: &Tensor) -> Tensor {
+    x.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+}
 
 /// Repeats the last row and the last column until height and width are multiples of `multiple`: [N, C, H, W] → [N, C, H', W'].
 pub fn pad_to_multiple(x: &Tensor, multiple: i64) -> Tensor {
@@ -36,7 +41,7 @@ pub fn sum_resized(maps: &[Tensor]) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     #[test]
     fn padding_repeats_the_border_and_cropping_takes_it_away() {

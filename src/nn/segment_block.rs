@@ -1,7 +1,7 @@
 //! What the operations of segmentation cells are made of, as functions of explicit weights. The order is convolution → group norm → ReLU.
 
-use super::blocks::{Conv, ConvShape};
-use super::pool::global_average;
+use super::blocks::{Conv, ConvShape, Linear};
+use super::resize::global_average;
 use super::weights::{Init, ParamId, Table, Weights};
 use tch::Tensor;
 
@@ -16,49 +16,20 @@ const SQUEEZE: i64 = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNorm {
     groups: i64,
-    affine: Option<(ParamId, ParamId)>,
+    affine: Option<[ParamId; 2]>,
 }
 
 impl GroupNorm {
     /// Declares, if `affine`, a scale (1 at the start) and a shift (0).
     pub fn declare(t: &mut Table, name: &str, channels: i64, affine: bool) -> Self {
         let groups = if channels % GROUP == 0 { channels / GROUP } else { 1 };
-        t.scope(name, |t| Self {
-            groups,
-            affine: affine
-                .then(|| (t.param("weight", &[channels], Init::Constant(1.0)), t.param("bias", &[channels], Init::Constant(0.0)))),
-        })
+        Self { groups, affine: affine.then(|| t.scope(name, |t| t.scale_and_shift(channels))) }
     }
 
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        let (scale, shift) = self.affine.map_or((None, None), |(s, b)| (Some(&w[s]), Some(&w[b])));
+        let (scale, shift) = self.affine.map(|[scale, shift]| (&w[scale], &w[shift])).unzip();
         x.group_norm(self.groups, scale, shift, EPSILON, true)
-    }
-}
-
-/// A transposed convolution without bias, initialised as PyTorch does whatever the table's rule.
-#[derive(Clone, Copy, Debug)]
-pub struct TransposedConv {
-    weight: ParamId,
-    shape: ConvShape,
-}
-
-impl TransposedConv {
-    /// Declares the weight [input, output / groups, kernel height, kernel width].
-    pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
-        let outputs = shape.output / shape.groups;
-        let fan = outputs * shape.kernel.0 * shape.kernel.1;
-        let size = [shape.input, outputs, shape.kernel.0, shape.kernel.1];
-        let weight = t.scope(name, |t| t.param("weight", &size, Init::fan_in(fan)));
-        Self { weight, shape }
-    }
-
-    /// [N, input, H, W] → [N, output, H', W'] with H' = stride (H - 1) + dilation (kernel - 1) + 1 - 2 padding.
-    pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        let s = &self.shape;
-        let pair = |p: (i64, i64)| [p.0, p.1];
-        x.conv_transpose2d(&w[self.weight], None::<&Tensor>, pair(s.stride), pair(s.padding), [0, 0], s.groups, [s.dilation, s.dilation])
     }
 }
 
@@ -66,8 +37,8 @@ impl TransposedConv {
 /// units, at least one (the public code has none below 16 channels, which makes the gate a constant).
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelGate {
-    squeeze: [ParamId; 2],
-    excite: [ParamId; 2],
+    squeeze: Linear,
+    excite: Linear,
 }
 
 impl ChannelGate {
@@ -75,16 +46,14 @@ impl ChannelGate {
     pub fn declare(t: &mut Table, name: &str, channels: i64) -> Self {
         let hidden = (channels / SQUEEZE).max(1);
         let layer = |t: &mut Table, name: &str, input: i64, output: i64| {
-            let init = Init::fan_in(input);
-            t.scope(name, |t| [t.param("weight", &[output, input], init), t.param("bias", &[output], init)])
+            Linear::with_init(t, name, [output, input], Init::fan_in(input), Some(Init::fan_in(input)))
         };
         t.scope(name, |t| Self { squeeze: layer(t, "squeeze", channels, hidden), excite: layer(t, "excite", hidden, channels) })
     }
 
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
-        let layer = |x: &Tensor, [weight, bias]: [ParamId; 2]| x.linear(&w[weight], Some(&w[bias]));
-        let open = layer(&layer(&global_average(x), self.squeeze).relu(), self.excite).sigmoid();
+        let open = self.excite.forward(w, &self.squeeze.forward(w, &global_average(x)).relu()).sigmoid();
         x * open.unsqueeze(-1).unsqueeze(-1)
     }
 }
@@ -100,54 +69,44 @@ pub enum Relu {
     None,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Layer {
-    Conv(Conv),
-    Transposed(TransposedConv),
-}
+/// Declares a convolution.
+type Declare = fn(&mut Table, &str, ConvShape) -> Conv;
 
 /// Convolutions in a row, group norm, and perhaps a ReLU.
 #[derive(Clone, Debug)]
 pub struct ConvNorm {
     relu: Relu,
-    layers: Vec<Layer>,
+    convs: Vec<Conv>,
     norm: GroupNorm,
 }
 
 impl ConvNorm {
     /// Declares the convolutions `conv0`, `conv1`, ... and the norm.
     pub fn declare(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool) -> Self {
-        let layer = |t: &mut Table, i: usize, shape| Layer::Conv(Conv::declare(t, &format!("conv{i}"), shape));
-        Self::declare_layers(t, name, shapes, relu, affine, layer)
+        Self::with_first(t, name, shapes, (relu, affine), Conv::declare)
     }
 
     /// The same with a transposed convolution in the place of the first.
     pub fn declare_transposed(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool) -> Self {
-        Self::declare_layers(t, name, shapes, relu, affine, |t, i, shape| match i {
-            0 => Layer::Transposed(TransposedConv::declare(t, "conv0", shape)),
-            _ => Layer::Conv(Conv::declare(t, &format!("conv{i}"), shape)),
-        })
+        Self::with_first(t, name, shapes, (relu, affine), Conv::transposed)
     }
 
-    fn declare_layers<L>(t: &mut Table, name: &str, shapes: &[ConvShape], relu: Relu, affine: bool, layer: L) -> Self
-    where
-        L: Fn(&mut Table, usize, ConvShape) -> Layer,
-    {
+    fn with_first(t: &mut Table, name: &str, shapes: &[ConvShape], (relu, affine): (Relu, bool), first: Declare) -> Self {
         t.scope(name, |t| {
-            let layers = shapes.iter().enumerate().map(|(i, shape)| layer(t, i, *shape)).collect();
+            let mut convs: Vec<Conv> = Vec::new();
+            for (i, shape) in shapes.iter().enumerate() {
+                let declare = if i == 0 { first } else { Conv::declare };
+                convs.push(declare(t, &format!("conv{i}"), *shape));
+            }
             let norm = GroupNorm::declare(t, "norm", shapes.last().expect("a block has a convolution").output, affine);
-            Self { relu, layers, norm }
+            Self { relu, convs, norm }
         })
     }
 
     /// [N, C, H, W] → [N, C', H', W'].
     pub fn forward(&self, w: &Weights, x: &Tensor) -> Tensor {
         let x = if self.relu == Relu::First { x.relu() } else { x.shallow_clone() };
-        let x = self.layers.iter().fold(x, |x, layer| match layer {
-            Layer::Conv(conv) => conv.forward(w, &x),
-            Layer::Transposed(conv) => conv.forward(w, &x),
-        });
-        let x = self.norm.forward(w, &x);
+        let x = self.norm.forward(w, &self.convs.iter().fold(x, |x, conv| conv.forward(w, &x)));
         if self.relu == Relu::Last { x.relu() } else { x }
     }
 }

@@ -4,7 +4,7 @@
 //! are handed to every forward pass. So a network can be counted without memory, and the same network can run on
 //! other weights (a step ahead, shared, predicted).
 
-use crate::seed::Rng;
+use crate::seed::{Rng, Streams};
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use std::ops::Index;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -61,12 +61,6 @@ struct Declared {
 impl Declared {
     fn len(&self) -> usize {
         self.shape.iter().product::<i64>() as usize
-    }
-
-    /// Start of a statistic.
-    fn value(&self) -> f64 {
-        let Init::Constant(value) = self.init else { unreachable!("statistics start with a constant") };
-        value
     }
 }
 
@@ -133,6 +127,11 @@ impl Table {
         let declared = self.declared(name, shape, Init::Constant(value));
         self.stats.push(declared);
         StatId(self.stats.len() - 1)
+    }
+
+    /// Declares a scale (1 at the start) and a shift (0) for so many channels.
+    pub fn scale_and_shift(&mut self, channels: i64) -> [ParamId; 2] {
+        [("weight", 1.0), ("bias", 0.0)].map(|(name, value)| self.param(name, &[channels], Init::Constant(value)))
     }
 
     /// Number of trainable scalars.
@@ -211,8 +210,8 @@ impl Weights {
             assert_eq!(tensor.size(), declared.shape, "{}", declared.name);
         }
         let (device, kind) = params.first().map_or((Device::Cpu, Kind::Float), |p| (p.device(), p.kind()));
-        let values: Vec<f64> = table.stats.iter().flat_map(|s| std::iter::repeat_n(s.value(), s.len())).collect();
-        let flat_stats = Tensor::from_slice(&values).to_kind(kind).to_device(device);
+        // Statistics start with constants, so nothing is drawn.
+        let flat_stats = flat_tensor(&table.stats, &mut Streams::new(0).rng("statistics", 0), device, kind);
         let stats = views(&table.stats, &flat_stats);
         Self { flat: Tensor::zeros([0i64], (kind, device)), params, flat_stats, stats }
     }
@@ -246,11 +245,8 @@ impl Weights {
 
     /// Joins one gradient a parameter to a flat vector; an undefined gradient is zero.
     pub fn flatten(&self, grads: &[Tensor]) -> Tensor {
-        let parts: Vec<Tensor> = grads
-            .iter()
-            .zip(&self.params)
-            .map(|(g, p)| if g.defined() { g.reshape([-1]) } else { p.detach().zeros_like().reshape([-1]) })
-            .collect();
+        let part = |(g, p): (&Tensor, &Tensor)| if g.defined() { g.reshape([-1]) } else { p.detach().zeros_like().reshape([-1]) };
+        let parts: Vec<Tensor> = grads.iter().zip(&self.params).map(part).collect();
         Tensor::cat(&parts, 0)
     }
 }
@@ -261,7 +257,7 @@ impl Weights {
     pub fn check_gradient(&self, loss: impl Fn(&Self) -> Tensor, count: usize, within: f64) {
         use rand::RngExt;
         let gradient = Vec::<f64>::try_from(self.gradient(&loss(self))).expect("double precision");
-        let mut rng = crate::seed::Streams::new(4).rng("pick", 0);
+        let mut rng = Streams::new(4).rng("pick", 0);
         for _ in 0..count {
             let i = rng.random_range(0..gradient.len());
             let at = |delta: f64| {
@@ -305,16 +301,12 @@ fn flat_tensor(declared: &[Declared], rng: &mut Rng, device: Device, kind: Kind)
 
 fn views(declared: &[Declared], flat: &Tensor) -> Vec<Tensor> {
     let mut start = 0;
-    let views = no_grad(|| {
-        declared
-            .iter()
-            .map(|d| {
-                let view = flat.narrow(0, start, d.len() as i64).view(d.shape.as_slice()).detach();
-                start += d.len() as i64;
-                view
-            })
-            .collect()
-    });
+    let mut view = |d: &Declared| {
+        let view = flat.narrow(0, start, d.len() as i64).view(d.shape.as_slice()).detach();
+        start += d.len() as i64;
+        view
+    };
+    let views = no_grad(|| declared.iter().map(&mut view).collect());
     assert_eq!(start, flat.size1().expect("flat tensors have one dimension"), "flat tensor and table differ in size");
     views
 }
@@ -322,7 +314,6 @@ fn views(declared: &[Declared], flat: &Tensor) -> Vec<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Streams;
 
     fn table() -> Table {
         let mut t = Table::default();

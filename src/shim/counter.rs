@@ -1,5 +1,7 @@
 //! How many operators are called, and what the allocator keeps.
 
+use super::AtEnd;
+
 unsafe extern "C" {
     fn naslab_count_begin() -> bool;
     fn naslab_count() -> i64;
@@ -11,16 +13,8 @@ unsafe extern "C" {
 /// Runs `f` and counts the operators of libtorch and kernels of our own that it calls, each without those that it calls itself; `None` if libtorch
 /// does not say. One count at a time.
 pub fn count_operators<T>(f: impl FnOnce() -> T) -> (T, Option<u64>) {
-    /// Ends the count, also after a panic.
-    struct Count;
-    impl Drop for Count {
-        fn drop(&mut self) {
-            // SAFETY: the count has begun; the function takes nothing.
-            unsafe { naslab_count_end() };
-        }
-    }
     // SAFETY: the functions take nothing and let no exception out.
-    let count = unsafe { naslab_count_begin() }.then_some(Count);
+    let count = unsafe { naslab_count_begin() }.then_some(AtEnd(naslab_count_end));
     let out = f();
     // SAFETY: as above.
     let calls = count.is_some().then(|| unsafe { naslab_count() }.max(0) as u64);

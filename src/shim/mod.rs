@@ -18,6 +18,16 @@ unsafe extern "C" {
     fn naslab_reset_device_peaks(device_index: i8) -> bool;
 }
 
+/// A function that ends what has begun, called also after a panic. It takes nothing and lets no exception out.
+struct AtEnd(unsafe extern "C" fn());
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        // SAFETY: what the function ends has begun.
+        unsafe { (self.0)() }
+    }
+}
+
 /// The CUDA part of libtorch. The linker drops it from a plain build, so it is loaded by name.
 const CUDA_LIBRARY: &str = "libtorch_cuda.so";
 
@@ -33,24 +43,19 @@ pub struct DevicePeaks {
 /// Version of libtorch that this program was built against, such as `2.11.0`.
 pub fn libtorch_version() -> String {
     // SAFETY: the function returns a string literal.
-    let text = unsafe { CStr::from_ptr(naslab_torch_version()) };
-    text.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(naslab_torch_version()) }.to_string_lossy().into_owned()
 }
 
 /// Loads the CUDA part of libtorch for the life of the process. The error says why it cannot be used.
 pub fn load_cuda() -> Result<(), String> {
     // SAFETY: libtorch's initialisers may run at any time before CUDA is first used, and the library is never unloaded.
-    match unsafe { Library::open(Some(CUDA_LIBRARY), RTLD_NOW | RTLD_GLOBAL) } {
-        Ok(library) => {
-            std::mem::forget(library);
-            Ok(())
-        }
-        Err(e) => {
-            let text = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            let absent = text.starts_with(CUDA_LIBRARY);
-            Err(if absent { format!("this libtorch has no {CUDA_LIBRARY}") } else { format!("{CUDA_LIBRARY} cannot be loaded: {text}") })
-        }
-    }
+    let library = unsafe { Library::open(Some(CUDA_LIBRARY), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| {
+        let text = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+        let absent = text.starts_with(CUDA_LIBRARY);
+        if absent { format!("this libtorch has no {CUDA_LIBRARY}") } else { format!("{CUDA_LIBRARY} cannot be loaded: {text}") }
+    })?;
+    std::mem::forget(library);
+    Ok(())
 }
 
 /// Has cards calculate in single precision as it is: libtorch would round the factors of convolutions to TF32. False if it does not obey.

@@ -1,5 +1,6 @@
 //! What a calculation consists of, as libtorch's tracer records it.
 
+use super::AtEnd;
 use super::kernels::last_error;
 use serde::Deserialize;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -79,7 +80,7 @@ pub fn trace(inputs: &[(&str, &Tensor)], calculate: impl FnOnce() -> Tensor) -> 
     if !unsafe { naslab_trace_begin(tensors.as_ptr(), names.as_ptr(), inputs.len() as i64) } {
         return Err(last_error());
     }
-    let open = Open;
+    let open = AtEnd(naslab_trace_abandon);
     let result = calculate();
     // SAFETY: the pointer is a tensor that lives through the call; the text belongs to this thread and is read at once.
     let traced = unsafe {
@@ -88,16 +89,6 @@ pub fn trace(inputs: &[(&str, &Tensor)], calculate: impl FnOnce() -> Tensor) -> 
     };
     drop(open);
     serde_json::from_slice(traced?.to_bytes()).map_err(|e| format!("the trace cannot be read: {e}"))
-}
-
-/// Ends the recording whatever happens.
-struct Open;
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        // SAFETY: the function sets a variable of this thread.
-        unsafe { naslab_trace_abandon() }
-    }
 }
 
 #[cfg(test)]

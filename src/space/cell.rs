@@ -1,7 +1,16 @@
 //! Cells as values, and the one form that equivalent cells share.
 
-use crate::error::{Error, Result};
+use super::{Genotype, Space};
+use crate::error::{Result, usage};
+use crate::seed::Rng;
+use rand::RngExt;
+use rand::seq::index;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+/// What a rule says of a cell that breaks it.
+pub type Rule = std::result::Result<(), String>;
 
 /// One operation and the state it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,14 +51,36 @@ impl<O: Copy + Ord> CellPair<O> {
         [("normal", &self.normal), ("reduction", &self.reduce)]
     }
 
-    /// Both cells in their canonical form.
-    pub fn canonical(&self) -> Self {
+    /// The reduction cell or the normal one.
+    pub fn of(&self, reduction: bool) -> &Cell<O> {
+        if reduction { &self.reduce } else { &self.normal }
+    }
+}
+
+/// An operation of cells in pairs.
+pub trait PairOp: Copy + Ord + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The space of the pairs.
+    const SPACE: &'static Space;
+    /// Its name in a genotype.
+    const NAME: fn(Self) -> &'static str;
+
+    /// Says where a sound cell does not belong to the space.
+    fn check(cell: &Cell<Self>) -> Rule;
+}
+
+impl<O: PairOp> Genotype for CellPair<O> {
+    const SPACE: &'static Space = O::SPACE;
+
+    fn check(&self) -> Result<()> {
+        self.both().into_iter().try_for_each(|(name, cell)| cell.check(name, O::check))
+    }
+
+    fn canonical(&self) -> Self {
         Self { normal: self.normal.canonical(), reduce: self.reduce.canonical() }
     }
 
-    /// Both cells as they are drawn, with their operations' names.
-    pub fn drawn(&self, name: impl Fn(O) -> &'static str) -> Vec<(&'static str, Cell<&'static str>)> {
-        self.both().map(|(title, cell)| (title, cell.map(&name))).into()
+    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
+        self.both().map(|(name, cell)| (name, cell.map(O::NAME))).into()
     }
 }
 
@@ -65,30 +96,35 @@ impl<O: Copy + Ord> Cell<O> {
         Cell { nodes, concat: self.concat.clone(), stacked: self.stacked.clone() }
     }
 
-    /// Checks that every edge reads an earlier state and that the concat list names states of this cell.
-    pub fn check(&self, name: &str) -> Result<()> {
-        let bad = |what: String| Err(Error::Usage(format!("{name} cell: {what}")));
+    /// Checks that every edge reads an earlier state, that the lists name states of this cell, and what else the space demands.
+    pub fn check(&self, name: &str, rule: impl Fn(&Self) -> Rule) -> Result<()> {
+        self.sound().and_then(|()| rule(self)).map_err(|what| usage!("{name} cell: {what}"))
+    }
+
+    fn sound(&self) -> Rule {
         if self.nodes.is_empty() || self.concat.is_empty() {
-            return bad("needs at least one node and one state in its concat list".into());
+            return Err("needs at least one node and one state in its concat list".into());
         }
-        for (i, edges) in self.nodes.iter().enumerate() {
-            if let Some(edge) = edges.iter().find(|e| e.from >= i + 2) {
-                return bad(format!("node {} reads state {}, which does not come before it", i + 2, edge.from));
+        self.check_nodes(|state, edges| {
+            let edge = edges.iter().find(|e| e.from >= state)?;
+            Some(format!("reads state {}, which does not come before it", edge.from))
+        })?;
+        let last = self.nodes.len() + 1;
+        for (list, what, first) in [(&self.concat, "concat", 0), (&self.stacked, "stacked", 2)] {
+            if let Some(state) = list.iter().find(|s| !(first..=last).contains(*s)) {
+                return Err(format!("the {what} list names state {state}, which is none of the states {first} to {last}"));
             }
-        }
-        let states = self.nodes.len() + 2;
-        if let Some(state) = self.concat.iter().find(|s| **s >= states) {
-            return bad(format!("the concat list names state {state}, but the last state is {}", states - 1));
-        }
-        if let Some(state) = self.stacked.iter().find(|s| **s < 2 || **s >= states) {
-            return bad(format!("the stacked list names state {state}, the nodes are the states 2 to {}", states - 1));
-        }
-        for (list, what) in [(&self.concat, "concat"), (&self.stacked, "stacked")] {
             if (1..list.len()).any(|i| list[..i].contains(&list[i])) {
-                return bad(format!("the {what} list names a state twice"));
+                return Err(format!("the {what} list names a state twice"));
             }
         }
         Ok(())
+    }
+
+    /// Checks every node, given its state and its edges, by a rule that says what a node does wrong.
+    pub fn check_nodes(&self, rule: impl Fn(usize, &[Edge<O>; 2]) -> Option<String>) -> Rule {
+        let broken = self.nodes.iter().enumerate().find_map(|(i, edges)| Some((i + 2, rule(i + 2, edges)?)));
+        broken.map_or(Ok(()), |(state, what)| Err(format!("node {state} {what}")))
     }
 
     /// The smallest of all equivalent forms: edges of a node sorted, nodes in the topological order that sorts first.
@@ -128,10 +164,8 @@ impl<O: Copy + Ord> Cell<O> {
     /// readers can be exchanged.
     fn readers(&self, node: usize) -> (Vec<(usize, O)>, bool, bool) {
         let state = node + 2;
-        let mut readers: Vec<(usize, O)> = Vec::new();
-        for (reader, edges) in self.nodes.iter().enumerate() {
-            readers.extend(edges.iter().filter(|e| e.from == state).map(|e| (reader, e.op)));
-        }
+        let reads = |(reader, edges): (usize, &[Edge<O>; 2])| edges.map(|e| (e.from == state).then_some((reader, e.op)));
+        let mut readers: Vec<(usize, O)> = self.nodes.iter().enumerate().flat_map(reads).flatten().collect();
         readers.sort_unstable();
         (readers, self.concat.contains(&state), self.stacked.contains(&state))
     }
@@ -164,12 +198,28 @@ pub fn unread<O>(nodes: &[[Edge<O>; 2]], first: usize) -> Vec<usize> {
     (first..nodes.len() + 2).filter(|state| nodes.iter().flatten().all(|e| e.from != *state)).collect()
 }
 
+/// Says so where the two sources of a node are one.
+pub fn differ<O>([a, b]: &[Edge<O>; 2]) -> Option<String> {
+    (a.from == b.from).then(|| format!("reads state {} twice; its two sources must differ", a.from))
+}
+
+/// Nodes with two different sources each, drawn uniformly, and for each source a uniform operation of those that `ops` names for it.
+pub fn sample_nodes<O: Copy + 'static>(nodes: usize, rng: &mut Rng, ops: impl Fn(usize) -> &'static [O]) -> Vec<[Edge<O>; 2]> {
+    let mut node = |i: usize| {
+        let sources = index::sample(rng, i + 2, 2);
+        [0, 1].map(|k| {
+            let (from, ops) = (sources.index(k), ops(sources.index(k)));
+            Edge { op: ops[rng.random_range(0..ops.len())], from }
+        })
+    };
+    (0..nodes).map(&mut node).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::seed::Streams;
     use crate::space::{DartsOp as Op, ghn};
-    use rand::RngExt;
 
     fn edge(op: Op, from: usize) -> Edge<Op> {
         Edge { op, from }
@@ -220,7 +270,7 @@ mod tests {
     #[test]
     fn a_cell_that_reads_ahead_is_refused() {
         let cell = Cell::new(vec![[edge(Op::SepConv3, 0), edge(Op::SepConv3, 2)]], vec![2]);
-        let text = cell.check("normal").unwrap_err().to_string();
+        let text = cell.check("normal", |_| Ok(())).unwrap_err().to_string();
         assert!(text.contains("node 2 reads state 2"), "{text}");
     }
 }

@@ -1,11 +1,8 @@
 //! The cell space of DARTS (Liu et al. 2019, section 2.1): four nodes, each with two distinct earlier sources.
 
 use super::operations::operations;
-use super::{Architecture, Cell, CellPair, Edge, Genotype, Nothing, Space, parameters, read};
-use crate::error::{Error, Result};
+use super::{Architecture, Cell, CellPair, Edge, Nothing, PairOp, Rule, Space, differ, parameters, sample_nodes};
 use crate::seed::Rng;
-use rand::RngExt;
-use rand::seq::index;
 
 /// Intermediate nodes of a cell.
 pub const NODES: usize = 4;
@@ -38,27 +35,25 @@ operations! {
 
 /// The space, with the cells that the paper's authors released.
 pub static SPACE: Space = Space {
-    name: "darts",
-    home: "darts",
-    pixels: false,
-    read: read::<CellPair<DartsOp>>,
-    sample: |given, rng| parameters::<Nothing>(&SPACE, given).map(|_| sample(rng).into()),
     published: &[("darts-v1", v1), ("darts-v2", v2)],
+    ..Space::of::<CellPair<DartsOp>>("darts", "darts", |given, rng| parameters::<Nothing>(&SPACE, given).map(|_| sample(rng).into()))
 };
 
-impl Genotype for CellPair<DartsOp> {
+impl PairOp for DartsOp {
     const SPACE: &'static Space = &SPACE;
+    const NAME: fn(Self) -> &'static str = Self::name;
 
-    fn check(&self) -> Result<()> {
-        self.both().into_iter().try_for_each(|(name, cell)| check_cell(name, cell))
-    }
-
-    fn canonical(&self) -> Self {
-        self.canonical()
-    }
-
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
-        self.drawn(DartsOp::name)
+    fn check(cell: &Cell<Self>) -> Rule {
+        if cell.nodes.len() != NODES || cell.concat.len() != NODES || cell.concat.iter().any(|s| *s < 2) {
+            return Err(format!("the DARTS space has {NODES} nodes, all of them concatenated"));
+        }
+        if !cell.stacked.is_empty() {
+            return Err("the nodes of the DARTS space are sums, nothing is stacked".into());
+        }
+        cell.check_nodes(|_, edges| {
+            let absent = edges.iter().any(|e| e.op == Self::None);
+            differ(edges).or_else(|| absent.then(|| "keeps 'none', which is no operation of a finished cell".into()))
+        })
     }
 }
 
@@ -85,46 +80,20 @@ fn v2() -> Architecture {
     })
 }
 
-fn check_cell(name: &str, cell: &Cell<DartsOp>) -> Result<()> {
-    cell.check(name)?;
-    let bad = |what: String| Err(Error::Usage(format!("{name} cell: {what}")));
-    if cell.nodes.len() != NODES || cell.concat.len() != NODES || cell.concat.iter().any(|s| *s < 2) {
-        return bad(format!("the DARTS space has {NODES} nodes, all of them concatenated"));
-    }
-    if !cell.stacked.is_empty() {
-        return bad("the nodes of the DARTS space are sums, nothing is stacked".into());
-    }
-    for (i, [a, b]) in cell.nodes.iter().enumerate() {
-        if a.from == b.from {
-            return bad(format!("node {} reads state {} twice; its two sources must differ", i + 2, a.from));
-        }
-        if a.op == DartsOp::None || b.op == DartsOp::None {
-            return bad(format!("node {} keeps 'none', which is no operation of a finished cell", i + 2));
-        }
-    }
-    Ok(())
-}
-
 /// Draws both cells uniformly: for every node two distinct sources and an operation other than `none` for each.
 pub fn sample(rng: &mut Rng) -> CellPair<DartsOp> {
     CellPair { normal: sample_cell(rng), reduce: sample_cell(rng) }
 }
 
 fn sample_cell(rng: &mut Rng) -> Cell<DartsOp> {
-    let nodes = (0..NODES)
-        .map(|i| {
-            let sources = index::sample(rng, i + 2, KEPT);
-            let mut edge = |k: usize| Edge { op: DartsOp::ALL[rng.random_range(1..DartsOp::ALL.len())], from: sources.index(k) };
-            [edge(0), edge(1)]
-        })
-        .collect();
-    Cell::new(nodes, (2..2 + NODES).collect())
+    Cell::new(sample_nodes(NODES, rng, |_| &DartsOp::ALL[1..]), (2..2 + NODES).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::seed::Streams;
+    use crate::space::Genotype;
 
     #[test]
     fn published_and_sampled_cells_belong_to_the_space() {

@@ -1,8 +1,8 @@
 //! The whole networks of ENAS (Pham et al. 2018; authors' released code): a chain of layers with skips.
 
 use super::operations::operations;
-use super::{Architecture, Genotype, Space, parameters, read};
-use crate::error::{Error, Result};
+use super::{Architecture, Genotype, Space, parameters};
+use crate::error::{Result, usage};
 use crate::seed::Rng;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -45,12 +45,10 @@ pub struct MacroNet {
 
 /// The space, with the released network.
 pub static SPACE: Space = Space {
-    name: "enas_macro",
-    home: "enas",
-    pixels: false,
-    read: read::<MacroNet>,
-    sample: |given, rng| parameters(&SPACE, given).map(|Layers { layers }| sample(layers, rng).into()),
     published: &[("enas-macro", released)],
+    ..Space::of::<MacroNet>("enas_macro", "enas", |given, rng| {
+        parameters(&SPACE, given).map(|Layers { layers }| sample(layers, rng).into())
+    })
 };
 
 /// Parameters of a draw.
@@ -67,11 +65,11 @@ impl Genotype for MacroNet {
     /// Skips come from before.
     fn check(&self) -> Result<()> {
         if self.layers.len() < 3 {
-            return Err(Error::Usage(format!("a macro network has at least 3 layers, not {}", self.layers.len())));
+            return Err(usage!("a macro network has at least 3 layers, not {}", self.layers.len()));
         }
         for (l, layer) in self.layers.iter().enumerate() {
             if layer.skips.windows(2).any(|w| w[0] >= w[1]) || layer.skips.last().is_some_and(|s| *s >= l) {
-                return Err(Error::Usage(format!("layer {l}: skips {:?} must rise and stay below {l}", layer.skips)));
+                return Err(usage!("layer {l}: skips {:?} must rise and stay below {l}", layer.skips));
             }
         }
         Ok(())
@@ -91,36 +89,29 @@ pub fn reductions(layers: usize) -> [usize; 2] {
     [third - 1, 2 * third - 1]
 }
 
+/// A network from the release's numbers: for every layer the operation, then for every output before it 1 if it joins.
+pub fn net(arc: &[usize]) -> MacroNet {
+    let (mut rest, mut layers) = (arc, Vec::new());
+    while let [op, after @ ..] = rest {
+        let (joins, after) = after.split_at(layers.len());
+        let skips = (0..joins.len()).filter(|j| joins[*j] == 1).collect();
+        layers.push(MacroLayer { op: MacroOp::ALL[*op], skips });
+        rest = after;
+    }
+    MacroNet { layers }
+}
+
 fn released() -> Architecture {
-    use MacroOp::{Conv3 as C3, Conv5 as C5, SepConv3 as S3, SepConv5 as S5};
-    let layers: [(MacroOp, &[usize]); 24] = [
-        (C3, &[]),
-        (S5, &[]),
-        (C3, &[0]),
-        (C5, &[2]),
-        (C5, &[]),
-        (S5, &[0, 1, 3]),
-        (C5, &[5]),
-        (C5, &[1, 2, 4, 5, 6]),
-        (S3, &[1, 2, 3, 5, 7]),
-        (C3, &[]),
-        (C5, &[5]),
-        (C3, &[0, 3, 4, 9, 10]),
-        (C5, &[1, 7, 9, 10]),
-        (S3, &[2, 6, 7, 8, 10, 12]),
-        (C3, &[0, 1, 3, 5, 11]),
-        (C5, &[2, 10, 12, 14]),
-        (C5, &[1, 5, 8, 9, 10, 11, 14]),
-        (C5, &[4, 6, 8, 11, 13, 16]),
-        (S5, &[1, 2, 4, 10, 12, 14]),
-        (S5, &[1, 2, 12, 13, 18]),
-        (C3, &[0, 3, 5, 6, 10, 16, 17]),
-        (S5, &[1, 3, 4, 7, 9, 10, 12, 13, 15, 18]),
-        (C3, &[0, 2, 4, 13, 15, 18]),
-        (C3, &[0, 1, 5, 6, 7, 9, 13, 15, 18, 19]),
-    ];
-    let layers = layers.iter().map(|(op, skips)| MacroLayer { op: *op, skips: skips.to_vec() }).collect();
-    Architecture::from(MacroNet { layers })
+    net(&[
+        0, 3, 0, 0, 1, 0, 2, 0, 0, 1, 2, 0, 0, 0, 0, 3, 1, 1, 0, 1, 0, 2, 0, 0, 0, 0, 0, 1, 2, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 0, 1, 0,
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 2, 0, 1, 0, 0, 0, 0, 0, 1, 0,
+        1, 1, 0, 1, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1,
+        0, 1, 0, 1, 2, 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 3, 0, 1, 1, 0,
+        1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 3, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 0,
+        0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 3, 0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0,
+        0, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0,
+    ])
+    .into()
 }
 
 /// Operations and skips uniformly.

@@ -4,8 +4,7 @@
 //! State 0 is the output of layer k-2 and state 1 that of layer k-1, as everywhere in this crate and in the release.
 
 use super::operations::operations;
-use super::{Architecture, Cell, CellPair, Edge, Genotype, Nodes, Space, parameters, read, unread};
-use crate::error::{Error, Result};
+use super::{Architecture, Cell, CellPair, Edge, Nodes, PairOp, Rule, Space, parameters, unread};
 use crate::seed::Rng;
 use rand::RngExt;
 
@@ -30,35 +29,22 @@ pub const OPS: [MicroOp; 5] = [MicroOp::SepConv3, MicroOp::SepConv5, MicroOp::Av
 
 /// The space, with the released cells.
 pub static SPACE: Space = Space {
-    name: "enas_micro",
-    home: "enas",
-    pixels: false,
-    read: read::<CellPair<MicroOp>>,
-    sample: |given, rng| parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into()),
     published: &[("enas-micro", released)],
+    ..Space::of::<CellPair<MicroOp>>("enas_micro", "enas", |given, rng| {
+        parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into())
+    })
 };
 
-impl Genotype for CellPair<MicroOp> {
+impl PairOp for MicroOp {
     const SPACE: &'static Space = &SPACE;
+    const NAME: fn(Self) -> &'static str = Self::name;
 
-    fn check(&self) -> Result<()> {
-        for (name, cell) in self.both() {
-            cell.check(name)?;
-            let loose = unread(&cell.nodes, 0);
-            if cell.concat != loose || !cell.stacked.is_empty() {
-                let what = "the ENAS micro space concatenates what no node reads";
-                return Err(Error::Usage(format!("{name} cell: {what}, {loose:?}")));
-            }
+    fn check(cell: &Cell<Self>) -> Rule {
+        let loose = unread(&cell.nodes, 0);
+        if cell.concat != loose || !cell.stacked.is_empty() {
+            return Err(format!("the ENAS micro space concatenates what no node reads, {loose:?}"));
         }
         Ok(())
-    }
-
-    fn canonical(&self) -> Self {
-        self.canonical()
-    }
-
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
-        self.drawn(MicroOp::name)
     }
 }
 

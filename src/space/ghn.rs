@@ -1,8 +1,8 @@
 //! The block space of GHN (Zhang, Ren, Urtasun 2019, section 5.1): one block is searched and stacked.
 
 use super::operations::operations;
-use super::{Cell, Edge, Genotype, Nodes, Space, parameters, read, unread};
-use crate::error::{Error, Result};
+use super::{Cell, Edge, Genotype, Nodes, Space, differ, parameters, unread};
+use crate::error::Result;
 use crate::seed::Rng;
 use rand::RngExt;
 use rand::seq::index;
@@ -36,35 +36,25 @@ pub const OPS: [GhnOp; 8] = {
 };
 
 /// The space.
-pub static SPACE: Space = Space {
-    name: "ghn",
-    home: "ghn",
-    pixels: false,
-    read: read::<Cell<GhnOp>>,
-    sample: |given, rng| parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into()),
-    published: &[],
-};
+pub static SPACE: Space =
+    Space::of::<Cell<GhnOp>>("ghn", "ghn", |given, rng| parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into()));
 
 impl Genotype for Cell<GhnOp> {
     const SPACE: &'static Space = &SPACE;
 
     fn check(&self) -> Result<()> {
-        self.check("block")?;
-        let bad = |what: String| Err(Error::Usage(format!("block: {what}")));
-        for (i, [a, b]) in self.nodes.iter().enumerate() {
-            if a.op != b.op {
-                return bad(format!("node {} has {} and {}; both sides take the same", i + 2, a.op.name(), b.op.name()));
+        self.check("block", |_| {
+            self.check_nodes(|_, edges| {
+                let [a, b] = edges.map(|e| e.op.name());
+                (a != b).then(|| format!("has {a} and {b}; both sides take the same")).or_else(|| differ(edges))
+            })?;
+            let (mut concat, loose) = (self.concat.clone(), unread(&self.nodes, 0));
+            concat.sort_unstable();
+            if concat != loose || !self.stacked.is_empty() {
+                return Err(format!("its output is the mean of the states that no node reads, {loose:?}"));
             }
-            if a.from == b.from {
-                return bad(format!("node {} reads state {} twice; its two sources differ", i + 2, a.from));
-            }
-        }
-        let mut concat = self.concat.clone();
-        concat.sort_unstable();
-        if concat != unread(&self.nodes, 0) || !self.stacked.is_empty() {
-            return bad(format!("its output is the mean of the states that no node reads, {:?}", unread(&self.nodes, 0)));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn canonical(&self) -> Self {

@@ -1,11 +1,9 @@
 //! The cell space of NAS-Unet (Weng et al. 2019; its public code): a cell that halves the maps (DownSC) and one that doubles them (UpSC).
 
 use super::operations::operations;
-use super::{Architecture, Cell, Edge, Genotype, Nodes, Space, parameters, read};
-use crate::error::{Error, Result};
+use super::{Architecture, Cell, Edge, Genotype, Nodes, Space, differ, parameters, sample_nodes};
+use crate::error::{Result, usage};
 use crate::seed::Rng;
-use rand::RngExt;
-use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 /// Most nodes of a cell.
@@ -65,12 +63,11 @@ const DRAWN_NORMAL: [SegmentOp; 5] = [SegmentOp::Identity, SegmentOp::Cweight, S
 
 /// The space, with the released cells.
 pub static SPACE: Space = Space {
-    name: "nas_unet",
-    home: "nas_unet",
     pixels: true,
-    read: read::<UnetCells>,
-    sample: |given, rng| parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into()),
     published: &[("nas-unet-v3", v3), ("nas-unet-v2", v2), ("nas-unet-v2-en", v2_enhanced), ("nas-unet-v1-en", v1_enhanced)],
+    ..Space::of::<UnetCells>("nas_unet", "nas_unet", |given, rng| {
+        parameters(&SPACE, given).map(|Nodes { nodes }| sample(nodes, rng).into())
+    })
 };
 
 /// Which way a cell goes.
@@ -113,6 +110,13 @@ impl Direction {
             (Self::Up, 1) => OpSet::Up,
             _ => OpSet::Normal,
         }
+    }
+
+    /// Says so where an operation does not fit the state that it reads.
+    fn misfit(self, UnetEdge { op, from }: &UnetEdge) -> Option<String> {
+        let fitting: Vec<&SegmentOp> = self.set(*from).ops().iter().filter(|op| **op != SegmentOp::None).collect();
+        let names = || fitting.iter().map(|op| op.name()).collect::<Vec<_>>().join(", ");
+        (!fitting.contains(&op)).then(|| format!("applies {} to state {from}; there fit {}", op.name(), names()))
     }
 
     fn name(self) -> &'static str {
@@ -161,20 +165,15 @@ impl Genotype for UnetCells {
 
     /// Since the sources of a node differ, the first node reads both inputs.
     fn check(&self) -> Result<()> {
-        if self.down.is_empty() || self.down.len() > MOST_NODES || self.down.len() != self.up.len() {
-            return Err(Error::Usage(format!(
-                "both cells of a NAS-Unet have as many nodes, 1 to {MOST_NODES}, not {} and {}",
-                self.down.len(),
-                self.up.len()
-            )));
+        let (down, up) = (self.down.len(), self.up.len());
+        if !(1..=MOST_NODES).contains(&down) || down != up {
+            return Err(usage!("both cells of a NAS-Unet have as many nodes, 1 to {MOST_NODES}, not {down} and {up}"));
         }
-        for direction in [Direction::Down, Direction::Up] {
-            for (i, node) in self.cell(direction).iter().enumerate() {
-                check_node(direction, i + 2, node)
-                    .map_err(|what| Error::Usage(format!("{} cell: node {} {what}", direction.name(), i + 2)))?;
-            }
-        }
-        Ok(())
+        [Direction::Down, Direction::Up].into_iter().try_for_each(|direction| {
+            self.whole(direction).check(direction.name(), |cell| {
+                cell.check_nodes(|_, edges| differ(edges).or_else(|| edges.iter().find_map(|edge| direction.misfit(edge))))
+            })
+        })
     }
 
     /// `shuffle_conv` is named `conv`, which it is.
@@ -189,24 +188,6 @@ impl Genotype for UnetCells {
     }
 }
 
-/// Checks the node that is `state`, or says what it does.
-fn check_node(direction: Direction, state: usize, [a, b]: &[UnetEdge; 2]) -> std::result::Result<(), String> {
-    if a.from == b.from {
-        return Err(format!("reads state {} twice; its two sources must differ", a.from));
-    }
-    for edge in [a, b] {
-        if edge.from >= state {
-            return Err(format!("reads state {}, which does not come before it", edge.from));
-        }
-        let ops = direction.set(edge.from).ops();
-        if !ops.contains(&edge.op) || edge.op == SegmentOp::None {
-            let names: Vec<&str> = ops.iter().filter(|op| **op != SegmentOp::None).map(|op| op.name()).collect();
-            return Err(format!("applies {} to state {}; there fit {}", edge.op.name(), edge.from, names.join(", ")));
-        }
-    }
-    Ok(())
-}
-
 /// Both cells with `nodes` nodes: for every node two different sources uniformly, and for each a uniform operation that fits there
 /// (no `none`; `shuffle_conv` is `conv` and counts once).
 pub fn sample(nodes: usize, rng: &mut Rng) -> UnetCells {
@@ -214,19 +195,14 @@ pub fn sample(nodes: usize, rng: &mut Rng) -> UnetCells {
 }
 
 fn sample_cell(direction: Direction, nodes: usize, rng: &mut Rng) -> Vec<[UnetEdge; 2]> {
-    (0..nodes)
-        .map(|i| {
-            let sources = index::sample(rng, i + 2, 2);
-            [sources.index(0), sources.index(1)].map(|from| {
-                let ops = match direction.set(from) {
-                    OpSet::Normal => &DRAWN_NORMAL[..],
-                    set => set.ops(),
-                };
-                UnetEdge { op: ops[rng.random_range(0..ops.len())], from }
-            })
-        })
-        .collect()
+    sample_nodes(nodes, rng, |from| match direction.set(from) {
+        OpSet::Normal => &DRAWN_NORMAL[..],
+        set => set.ops(),
+    })
 }
+
+use SegmentOp::{Conv, Cweight, DownConv, Identity, UpConv};
+use SegmentOp::{DownCweight as Dcw, DownDepConv as Ddep, DownDilConv as Ddil, UpCweight as Ucw, UpDepConv as Udep};
 
 type Rows<'a> = &'a [[(SegmentOp, usize); 2]];
 
@@ -237,7 +213,6 @@ fn cells(down: Rows, up: Rows) -> Architecture {
 
 /// The cells of the paper's figure; the default of the code's first release.
 fn v3() -> Architecture {
-    use SegmentOp::{Conv, Cweight, DownCweight as Dcw, DownDilConv as Ddil, UpCweight as Ucw};
     cells(
         &[[(Ddil, 1), (Dcw, 0)], [(Dcw, 0), (Dcw, 1)], [(Dcw, 0), (Conv, 3)], [(Dcw, 0), (Conv, 4)]],
         &[[(Cweight, 0), (Ucw, 1)], [(Conv, 2), (Ucw, 1)], [(Ucw, 1), (Conv, 3)], [(Ucw, 1), (Conv, 4)]],
@@ -246,7 +221,6 @@ fn v3() -> Architecture {
 
 /// The default of the code since April 2019.
 fn v2() -> Architecture {
-    use SegmentOp::{Cweight, DownConv, DownCweight as Dcw, DownDepConv as Ddep, DownDilConv as Ddil, Identity, UpConv, UpCweight as Ucw};
     cells(
         &[[(DownConv, 1), (Ddep, 0)], [(Dcw, 1), (Ddil, 0)], [(Ddil, 1), (DownConv, 0)]],
         &[[(Identity, 0), (Ucw, 1)], [(Identity, 2), (Ucw, 1)], [(Cweight, 3), (UpConv, 1)]],
@@ -254,9 +228,6 @@ fn v2() -> Architecture {
 }
 
 fn v2_enhanced() -> Architecture {
-    use SegmentOp::{
-        Conv, Cweight, DownCweight as Dcw, DownDepConv as Ddep, DownDilConv as Ddil, Identity, UpCweight as Ucw, UpDepConv as Udep,
-    };
     cells(
         &[[(Ddep, 0), (Ddil, 1)], [(Dcw, 0), (Ddep, 1)], [(Ddep, 1), (Ddep, 0)]],
         &[[(Identity, 0), (Udep, 1)], [(Cweight, 0), (Ucw, 1)], [(Conv, 2), (Ucw, 1)]],
@@ -264,7 +235,6 @@ fn v2_enhanced() -> Architecture {
 }
 
 fn v1_enhanced() -> Architecture {
-    use SegmentOp::{Conv, Cweight, DownConv, DownDepConv as Ddep, DownDilConv as Ddil, UpCweight as Ucw};
     cells(&[[(DownConv, 0), (Ddil, 1)], [(Ddep, 0), (Ddep, 1)]], &[[(Cweight, 0), (Ucw, 1)], [(Conv, 0), (Ucw, 1)]])
 }
 
@@ -272,6 +242,7 @@ fn v1_enhanced() -> Architecture {
 mod tests {
     use super::*;
     use crate::seed::Streams;
+    use rand::RngExt;
     use std::collections::HashSet;
 
     fn unet(architecture: Architecture) -> UnetCells {

@@ -4,8 +4,8 @@
 //! their S1 our state 0.) A state may be read twice or concatenated although it is read, so the concat list is explicit.
 
 use super::operations::operations;
-use super::{Architecture, Cell, CellPair, Edge, Genotype, Space, parameters, read, unread};
-use crate::error::{Error, Result};
+use super::{Architecture, Cell, CellPair, Edge, PairOp, Rule, Space, parameters, unread};
+use crate::error::{Result, usage};
 use crate::seed::Rng;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,7 @@ operations! {
 }
 
 /// The eight operations in which AmoebaNet-A was found (Real et al. 2019, search space I).
+#[cfg(test)]
 pub const AMOEBANET_OPS: [NasnetOp; 8] = {
     use NasnetOp::*;
     [Identity, SepConv3, SepConv5, SepConv7, AvgPool3, MaxPool3, DilSepConv3, Conv1x7]
@@ -61,16 +62,12 @@ pub const NASNET_OPS: [NasnetOp; 13] = {
 
 /// The space, with the cells that the papers' authors released.
 pub static SPACE: Space = Space {
-    name: "nasnet",
-    home: "nasnet",
-    pixels: false,
-    read: read::<CellPair<NasnetOp>>,
-    sample: |given, rng| {
+    published: &[("nasnet-a", nasnet_a), ("amoebanet-a", amoebanet_a)],
+    ..Space::of::<CellPair<NasnetOp>>("nasnet", "nasnet", |given, rng| {
         let Choices { operations, stacking } = parameters(&SPACE, given)?;
         check_operations(&operations)?;
         Ok(sample(&operations, stacking, rng).into())
-    },
-    published: &[("nasnet-a", nasnet_a), ("amoebanet-a", amoebanet_a)],
+    })
 };
 
 /// Parameters of a draw.
@@ -83,78 +80,46 @@ pub struct Choices {
     pub stacking: bool,
 }
 
-impl Genotype for CellPair<NasnetOp> {
+impl PairOp for NasnetOp {
     const SPACE: &'static Space = &SPACE;
+    const NAME: fn(Self) -> &'static str = Self::name;
 
-    fn check(&self) -> Result<()> {
-        for (name, cell) in self.both() {
-            cell.check(name)?;
-            if cell.nodes.len() != BLOCKS {
-                return Err(Error::Usage(format!("{name} cell: the NASNet space has {BLOCKS} blocks, not {}", cell.nodes.len())));
-            }
+    fn check(cell: &Cell<Self>) -> Rule {
+        match cell.nodes.len() {
+            BLOCKS => Ok(()),
+            blocks => Err(format!("the NASNet space has {BLOCKS} blocks, not {blocks}")),
         }
-        Ok(())
-    }
-
-    fn canonical(&self) -> Self {
-        self.canonical()
-    }
-
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
-        self.drawn(NasnetOp::name)
     }
 }
 
-/// Paper notation to ours: the papers count the newer input first.
-fn block(left: (NasnetOp, usize), right: (NasnetOp, usize)) -> [Edge<NasnetOp>; 2] {
+/// A cell in the papers' notation, which counts the newer input first.
+fn noted(blocks: [[(NasnetOp, usize); 2]; BLOCKS], concat: &[usize]) -> Cell<NasnetOp> {
     let ours = |state: usize| if state < 2 { 1 - state } else { state };
-    [left, right].map(|(op, from)| Edge { op, from: ours(from) })
+    let nodes = blocks.iter().map(|sides| sides.map(|(op, from)| Edge { op, from: ours(from) })).collect();
+    Cell::new(nodes, concat.to_vec())
 }
 
 /// As released; the normal cell also concatenates the older input, the reduction cell also a block that is read.
 fn nasnet_a() -> Architecture {
     use NasnetOp::{AvgPool3 as Avg3, Identity as Id, MaxPool3 as Max3, SepConv3 as Sep3, SepConv5 as Sep5, SepConv7 as Sep7};
-    let normal = vec![
-        block((Sep5, 0), (Sep3, 1)),
-        block((Sep5, 1), (Sep3, 1)),
-        block((Avg3, 0), (Id, 1)),
-        block((Avg3, 1), (Avg3, 1)),
-        block((Sep3, 0), (Id, 0)),
-    ];
-    let reduce = vec![
-        block((Sep5, 0), (Sep7, 1)),
-        block((Max3, 0), (Sep7, 1)),
-        block((Avg3, 0), (Sep5, 1)),
-        block((Id, 3), (Avg3, 2)),
-        block((Sep3, 2), (Max3, 0)),
-    ];
-    Architecture::from(CellPair { normal: Cell::new(normal, vec![0, 2, 3, 4, 5, 6]), reduce: Cell::new(reduce, vec![3, 4, 5, 6]) })
+    let normal = [[(Sep5, 0), (Sep3, 1)], [(Sep5, 1), (Sep3, 1)], [(Avg3, 0), (Id, 1)], [(Avg3, 1), (Avg3, 1)], [(Sep3, 0), (Id, 0)]];
+    let reduce = [[(Sep5, 0), (Sep7, 1)], [(Max3, 0), (Sep7, 1)], [(Avg3, 0), (Sep5, 1)], [(Id, 3), (Avg3, 2)], [(Sep3, 2), (Max3, 0)]];
+    CellPair { normal: noted(normal, &[0, 2, 3, 4, 5, 6]), reduce: noted(reduce, &[3, 4, 5, 6]) }.into()
 }
 
 /// As released, which is the figure of arXiv version 7.
 fn amoebanet_a() -> Architecture {
     use NasnetOp::{AvgPool3 as Avg3, Conv1x7, Identity as Id, MaxPool3 as Max3, SepConv3 as Sep3, SepConv5 as Sep5, SepConv7 as Sep7};
-    let normal = vec![
-        block((Avg3, 0), (Max3, 0)),
-        block((Sep3, 1), (Id, 1)),
-        block((Id, 0), (Avg3, 1)),
-        block((Sep3, 0), (Sep5, 2)),
-        block((Avg3, 5), (Sep3, 0)),
-    ];
-    let reduce = vec![
-        block((Sep3, 1), (Avg3, 0)),
-        block((Max3, 0), (Sep7, 2)),
-        block((Max3, 1), (Max3, 0)),
-        block((Sep3, 4), (Conv1x7, 0)),
-        block((Avg3, 1), (Sep7, 0)),
-    ];
-    Architecture::from(CellPair { normal: Cell::new(normal, vec![0, 3, 4, 6]), reduce: Cell::new(reduce, vec![2, 3, 4, 5, 6]) })
+    let normal = [[(Avg3, 0), (Max3, 0)], [(Sep3, 1), (Id, 1)], [(Id, 0), (Avg3, 1)], [(Sep3, 0), (Sep5, 2)], [(Avg3, 5), (Sep3, 0)]];
+    let reduce =
+        [[(Sep3, 1), (Avg3, 0)], [(Max3, 0), (Sep7, 2)], [(Max3, 1), (Max3, 0)], [(Sep3, 4), (Conv1x7, 0)], [(Avg3, 1), (Sep7, 0)]];
+    CellPair { normal: noted(normal, &[0, 3, 4, 6]), reduce: noted(reduce, &[2, 3, 4, 5, 6]) }.into()
 }
 
 /// Checks a list of operations to search over.
 pub fn check_operations(ops: &[NasnetOp]) -> Result<()> {
     if ops.is_empty() || (1..ops.len()).any(|i| ops[..i].contains(&ops[i])) {
-        return Err(Error::Usage("search.operations: name at least one operation, and each once".into()));
+        return Err(usage!("search.operations: name at least one operation, and each once"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The spaces by name.
 
-use super::{Architecture, darts, enas_macro, enas_micro, ghn, nas_unet, nasnet, unet};
-use crate::error::{Error, Result};
+use super::{Architecture, Genotype, darts, enas_macro, enas_micro, ghn, nas_unet, nasnet, read, unet};
+use crate::error::{Result, usage};
 use crate::seed::Rng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use std::sync::{PoisonError, RwLock};
 
 /// A name and the architecture that it stands for.
 pub type Named = (&'static str, fn() -> Architecture);
+
+/// Draws an architecture uniformly, given the parameters of the draw.
+pub type Sample = fn(&Value, &mut Rng) -> Result<Architecture>;
 
 /// A space of architectures.
 #[derive(Debug)]
@@ -22,8 +25,8 @@ pub struct Space {
     pub pixels: bool,
     /// Reads an architecture from the fields of a file; see [`super::read`].
     pub read: fn(Value) -> serde_json::Result<Architecture>,
-    /// Draws an architecture uniformly, given the parameters of the draw; see [`Space::draw`].
-    pub sample: fn(&Value, &mut Rng) -> Result<Architecture>,
+    /// Draws an architecture; see [`Space::draw`].
+    pub sample: Sample,
     /// Architectures that the authors released.
     pub published: &'static [Named],
 }
@@ -36,13 +39,18 @@ static BUILT_IN: [&Space; 7] =
 static ADDED: RwLock<Vec<&'static Space>> = RwLock::new(Vec::new());
 
 impl Space {
+    /// The space of the genotypes of type `G`, whose networks classify the whole image and of which none is published.
+    pub const fn of<G: Genotype>(name: &'static str, home: &'static str, sample: Sample) -> Self {
+        Self { name, home, pixels: false, read: read::<G>, sample, published: &[] }
+    }
+
     /// Draws an architecture uniformly; `parameters` is an object such as `{"nodes": 4}`.
     ///
     /// # Errors
-    /// [`Error::Usage`] that names a parameter that the space does not have, lacks, or that no architecture has.
+    /// [`Error::Usage`](crate::error::Error::Usage) that names a parameter that the space does not have, lacks, or that no architecture has.
     pub fn draw(&self, parameters: &Value, rng: &mut Rng) -> Result<Architecture> {
         let drawn = (self.sample)(parameters, rng)?;
-        drawn.check().map_err(|e| Error::Usage(format!("{parameters} for the space '{}': {e}", self.name)))?;
+        drawn.check().map_err(|e| usage!("{parameters} for the space '{}': {e}", self.name))?;
         Ok(drawn)
     }
 }
@@ -56,23 +64,23 @@ pub fn all() -> impl Iterator<Item = &'static Space> {
 /// The space of this name.
 ///
 /// # Errors
-/// [`Error::Usage`] that lists the known ones.
+/// [`Error::Usage`](crate::error::Error::Usage) that lists the known ones.
 pub fn named(name: &str) -> Result<&'static Space> {
     all().find(|s| s.name == name).ok_or_else(|| {
         let known: Vec<&str> = all().map(|s| s.name).collect();
-        Error::Usage(format!("unknown space '{name}'; the known ones are {}", known.join(", ")))
+        usage!("unknown space '{name}'; the known ones are {}", known.join(", "))
     })
 }
 
 /// Adds a space, so that files can name it. To add one twice changes nothing.
 ///
 /// # Errors
-/// [`Error::Usage`] if another space has its name.
+/// [`Error::Usage`](crate::error::Error::Usage) if another space has its name.
 pub fn register(space: &'static Space) -> Result<()> {
     let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
     match BUILT_IN.iter().chain(added.iter()).find(|s| s.name == space.name) {
         Some(known) if std::ptr::eq(*known, space) => Ok(()),
-        Some(_) => Err(Error::Usage(format!("there is a space '{}' already", space.name))),
+        Some(_) => Err(usage!("there is a space '{}' already", space.name)),
         None => {
             added.push(space);
             Ok(())
@@ -93,9 +101,9 @@ pub fn published(name: &str) -> Option<Architecture> {
 /// The parameters of a draw from `space`.
 ///
 /// # Errors
-/// [`Error::Usage`] that names the parameter at fault.
+/// [`Error::Usage`](crate::error::Error::Usage) that names the parameter at fault.
 pub fn parameters<P: DeserializeOwned>(space: &Space, given: &Value) -> Result<P> {
-    P::deserialize(given).map_err(|e| Error::Usage(format!("{given} for the space '{}': {e}", space.name)))
+    P::deserialize(given).map_err(|e| usage!("{given} for the space '{}': {e}", space.name))
 }
 
 /// No parameters.

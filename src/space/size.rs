@@ -1,6 +1,6 @@
 //! What the data demand of a network, and how large it is built.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use serde::{Deserialize, Serialize};
 
 /// What the data demand of a network.
@@ -41,10 +41,8 @@ impl UnetSize {
     /// Refuses what is no U.
     pub fn check(self) -> Result<()> {
         if !(1..=4096).contains(&self.channels) || !(2..=8).contains(&self.depth) {
-            return Err(Error::Usage(format!(
-                "a U-shaped network has 1 to 4096 channels and a depth of 2 to 8, not {} and {}",
-                self.channels, self.depth
-            )));
+            let Self { channels, depth } = self;
+            return Err(usage!("a U-shaped network has 1 to 4096 channels and a depth of 2 to 8, not {channels} and {depth}"));
         }
         Ok(())
     }
@@ -56,11 +54,8 @@ impl TryFrom<NetSize> for UnetSize {
     /// A U of `depth` has `2 depth + 1` cells and no auxiliary head.
     fn try_from(size: NetSize) -> Result<Self> {
         if size.auxiliary || size.cells < 5 || size.cells.is_multiple_of(2) {
-            return Err(Error::Usage(format!(
-                "a NAS-Unet has 2 depth + 1 cells, 5 at the least, and no auxiliary head; these are {} cells{}",
-                size.cells,
-                if size.auxiliary { " with one" } else { "" }
-            )));
+            let (cells, head) = (size.cells, if size.auxiliary { " with one" } else { "" });
+            return Err(usage!("a NAS-Unet has 2 depth + 1 cells, 5 at the least, and no auxiliary head; these are {cells} cells{head}"));
         }
         Ok(Self { channels: size.channels, depth: size.cells / 2 })
     }

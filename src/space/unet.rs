@@ -1,16 +1,13 @@
 //! The U-Net that NAS-Unet is compared with (Ronneberger et al. 2015): no cells, but a size.
 
-use super::{Architecture, Genotype, Space, UnetSize, parameters, read};
+use super::{Architecture, Genotype, Space, UnetSize, parameters};
 use crate::error::Result;
 
 /// The space of all U-Nets; each has one, so a draw takes the size from its parameters.
 pub static SPACE: Space = Space {
-    name: "unet",
-    home: "nas_unet",
     pixels: true,
-    read: read::<UnetSize>,
-    sample: |given, _| Ok(parameters::<UnetSize>(&SPACE, given)?.into()),
     published: &[("unet", || UnetSize::ORIGINAL_UNET.into()), ("unet-16", || narrow(16)), ("unet-8", || narrow(8))],
+    ..Space::of::<UnetSize>("unet", "nas_unet", |given, _| Ok(parameters::<UnetSize>(&SPACE, given)?.into()))
 };
 
 impl Genotype for UnetSize {
