@@ -22,20 +22,10 @@ const TEST: &str = "test_batch.bin";
 const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// Other versions that people have, and how they show.
-const OTHERS: [(&str, &str); 10] = [
-    ("cifar-100-binary", CIFAR_100),
-    ("cifar-100-binary.tar.gz", CIFAR_100),
-    ("cifar-100-python", CIFAR_100),
-    ("cifar-100-python.tar.gz", CIFAR_100),
-    ("fine_label_names.txt", CIFAR_100),
-    ("train.bin", CIFAR_100),
-    ("cifar-10-batches-py", PYTHON),
-    ("cifar-10-python.tar.gz", PYTHON),
-    ("data_batch_1", PYTHON),
-    ("batches.meta", PYTHON),
-];
-const CIFAR_100: &str = "CIFAR-100";
-const PYTHON: &str = "the Python version of CIFAR-10";
+const OTHERS: [(&str, &[&str]); 2] = [("CIFAR-100", &CIFAR_100), ("the Python version of CIFAR-10", &PYTHON)];
+const CIFAR_100: [&str; 6] =
+    ["cifar-100-binary", "cifar-100-binary.tar.gz", "cifar-100-python", "cifar-100-python.tar.gz", "fine_label_names.txt", "train.bin"];
+const PYTHON: [&str; 4] = ["cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1", "batches.meta"];
 /// A record of CIFAR-100 has two labels.
 const RECORD_100: usize = RECORD + 1;
 /// Class names, one a line; without the file the built-in ones serve.
@@ -43,7 +33,7 @@ const META: &str = "batches.meta.txt";
 
 /// What a file or folder of this name, in the folder or an archive, is instead.
 fn other(name: &std::ffi::OsStr) -> Option<&'static str> {
-    OTHERS.iter().find(|(n, _)| name == *n).map(|(_, what)| *what)
+    OTHERS.iter().find(|(_, names)| names.iter().any(|n| name == *n)).map(|(what, _)| *what)
 }
 
 fn foreign(path: &Path, what: &str) -> Error {
@@ -63,7 +53,7 @@ fn find(folders: &[PathBuf]) -> Result<PathBuf> {
     }
     for folder in folders {
         let named = folder.file_name().and_then(other).map(|what| (folder.clone(), what));
-        let inside = OTHERS.iter().map(|(name, what)| (folder.join(name), *what));
+        let inside = OTHERS.iter().flat_map(|(what, names)| names.iter().map(|name| (folder.join(name), *what)));
         if let Some((path, what)) = named.into_iter().chain(inside).find(|(path, _)| path.exists()) {
             return Err(foreign(&path, what));
         }

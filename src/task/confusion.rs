@@ -41,11 +41,6 @@ impl Confusion {
         self.counts[truth * self.classes + predicted]
     }
 
-    /// Number of classes.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
     /// All pixels.
     pub fn pixels(&self) -> u64 {
         self.counts.iter().sum()

@@ -29,11 +29,8 @@ impl Sgd {
     /// One step on `flat` in place with learning rate `eta`.
     pub fn step(&mut self, flat: &Tensor, gradient: &Tensor, eta: f64) {
         no_grad(|| {
-            let decay = match &self.decays {
-                Some(mask) => flat * mask * self.weight_decay,
-                None => flat * self.weight_decay,
-            };
-            let decayed = gradient + decay;
+            let decaying = self.decays.as_ref().map(|mask| flat * mask);
+            let decayed = gradient + decaying.as_ref().unwrap_or(flat) * self.weight_decay;
             let _ = self.velocity.g_mul_scalar_(self.momentum).g_add_(&decayed);
             let step = if self.nesterov { decayed + &self.velocity * self.momentum } else { self.velocity.shallow_clone() };
             let _ = flat.shallow_clone().g_sub_(&(step * eta));
@@ -74,8 +71,7 @@ impl Adam {
     pub fn step(&mut self, flat: &Tensor, gradient: &Tensor) {
         self.steps += 1;
         let (b1, b2) = self.betas;
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let (c1, c2) = (correction(b1), correction(b2));
+        let [c1, c2] = [b1, b2].map(|beta| 1.0 - beta.powf(self.steps as f64));
         no_grad(|| {
             let g = gradient + flat * self.weight_decay;
             let _ = self.mean.g_mul_scalar_(b1).g_add_(&(&g * (1.0 - b1)));
@@ -151,10 +147,7 @@ pub fn clip(gradient: Tensor, limit: f64) -> Tensor {
     if limit <= 0.0 {
         return gradient;
     }
-    no_grad(|| {
-        let scale = ((gradient.norm() + 1e-6).reciprocal() * limit).clamp_max(1.0);
-        gradient * scale
-    })
+    no_grad(|| &gradient * ((gradient.norm() + 1e-6).reciprocal() * limit).clamp_max(1.0))
 }
 
 /// Cosine from `start` to `end` after `done` of `all`: end + (start − end)(1 + cos(π done / all)) / 2.

@@ -55,26 +55,29 @@ pub struct Recipe {
 impl Recipe {
     /// Refuses values that cannot train, naming the key under `section`.
     pub fn check(&self, section: &str) -> Result<()> {
-        let at_least = |key: &str, value: f64, least: f64| {
-            if value.is_finite() && value >= least {
-                return Ok(());
-            }
-            Err(usage!("{section}.{key} = {value}: must be at least {least}"))
-        };
-        at_least("epochs", self.epochs as f64, 1.0)?;
         if self.epochs > MOST_EPOCHS {
             return Err(usage!("{section}.epochs = {}: must be at most {MOST_EPOCHS}", self.epochs));
         }
-        at_least("batch", self.batch as f64, 2.0)?;
-        at_least("learning_rate", self.learning_rate, 0.0)?;
-        at_least("learning_rate_end", self.learning_rate_end, 0.0)?;
-        at_least("momentum", self.momentum, 0.0)?;
-        at_least("weight_decay", self.weight_decay, 0.0)?;
-        at_least("clip", self.clip, 0.0)?;
-        at_least("restart_factor", self.restart_factor as f64, 1.0)?;
-        at_least("dropout", self.dropout, 0.0)?;
-        if self.dropout >= 1.0 {
-            return Err(usage!("{section}.dropout = {}: must be below 1", self.dropout));
+        let (any, fraction) = (f64::INFINITY, 1.0);
+        for (key, value, least, below) in [
+            ("epochs", self.epochs as f64, 1.0, any),
+            ("batch", self.batch as f64, 2.0, any),
+            ("learning_rate", self.learning_rate, 0.0, any),
+            ("learning_rate_end", self.learning_rate_end, 0.0, any),
+            ("momentum", self.momentum, 0.0, any),
+            ("weight_decay", self.weight_decay, 0.0, any),
+            ("clip", self.clip, 0.0, any),
+            ("restart_factor", self.restart_factor as f64, 1.0, any),
+            ("dropout", self.dropout, 0.0, fraction),
+            ("auxiliary_weight", self.auxiliary_weight, 0.0, any),
+            ("drop_path", self.drop_path, 0.0, fraction),
+        ] {
+            if !(value.is_finite() && value >= least) {
+                return Err(usage!("{section}.{key} = {value}: must be at least {least}"));
+            }
+            if value >= below {
+                return Err(usage!("{section}.{key} = {value}: must be below {below}"));
+            }
         }
         if self.restart > 0 && self.by_step {
             return Err(usage!("{section}: a cosine that restarts changes by epoch; set by_step to false"));
@@ -84,12 +87,6 @@ impl Recipe {
                 "{section}: Adam takes momentum as its first beta, below 1, decays all weights and does not look ahead (nesterov)"
             ));
         }
-        self.loss.check(&format!("{section}.loss"))?;
-        at_least("auxiliary_weight", self.auxiliary_weight, 0.0)?;
-        at_least("drop_path", self.drop_path, 0.0)?;
-        if self.drop_path >= 1.0 {
-            return Err(usage!("{section}.drop_path = {}: must be below 1", self.drop_path));
-        }
-        Ok(())
+        self.loss.check(&format!("{section}.loss"))
     }
 }

@@ -32,11 +32,9 @@ impl Saved {
 
     /// Copies the tensor `name` into `target`, which must have its shape.
     pub fn copy_to(&self, name: &str, target: &Tensor) -> Result<()> {
-        let (_, source) = self
-            .tensors
-            .iter()
-            .find(|(n, _)| n == name)
-            .ok_or_else(|| input!("checkpoint", "no tensor '{name}'; it was written by another version"))?;
+        let Some((_, source)) = self.tensors.iter().find(|(n, _)| n == name) else {
+            return Err(input!("checkpoint", "no tensor '{name}'; it was written by another version"));
+        };
         if source.size() != target.size() {
             return Err(input!("checkpoint", "tensor '{name}' is {:?}, expected {:?}", source.size(), target.size()));
         }

@@ -3,7 +3,7 @@
 use super::optim::{Optimizer, clip, cosine, restarted};
 use super::recipe::Recipe;
 use super::saved::Saved;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::{Network, Pass, Weights};
 use crate::seed::Streams;
 use serde::{Deserialize, Serialize};
@@ -78,11 +78,8 @@ impl Trainer {
 
     /// How far the schedules are: (done, all), in steps or epochs.
     fn schedule(&self) -> (u64, u64) {
-        if self.recipe.by_step {
-            (self.progress.step, self.recipe.epochs * self.steps_per_epoch)
-        } else {
-            (self.epoch(), self.recipe.epochs)
-        }
+        let unit = if self.recipe.by_step { 1 } else { self.steps_per_epoch };
+        (self.progress.step / unit, self.recipe.epochs * self.steps_per_epoch / unit)
     }
 
     /// Learning rate of the next step.
@@ -135,7 +132,7 @@ impl Trainer {
 
     /// Goes on from what [`Trainer::save`] returned.
     pub fn restore(&mut self, saved: &Saved) -> Result<()> {
-        self.progress = serde_json::from_value(saved.state.clone()).map_err(|e| Error::input("checkpoint", e.to_string()))?;
+        self.progress = saved.progress()?;
         saved.copy_to("weights", self.weights.flat())?;
         saved.copy_to("statistics", self.weights.flat_stats())?;
         self.optimizer.memory().iter().try_for_each(|(name, memory)| saved.copy_to(name, memory))?;

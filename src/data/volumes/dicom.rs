@@ -15,7 +15,7 @@ const MAGIC: &[u8; 4] = b"DICM";
 /// The length of an element that ends with a delimiter.
 const UNDEFINED: u32 = u32::MAX;
 /// Types with a length of 32 bits.
-const LONG: [&[u8; 2]; 13] = [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+const LONG: [&[u8]; 13] = [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
 const IMPLICIT: &str = "1.2.840.10008.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
@@ -68,10 +68,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Slice> {
     }
     let elements = Elements::walk(path, bytes)?;
     let size = [elements.need(ROWS, "the number of rows")?, elements.need(COLUMNS, "the number of columns")?].map(usize::from);
-    let only = [(SAMPLES, "samples a pixel"), (FRAMES, "frames")];
-    for (tag, name) in only {
-        let found = if tag == FRAMES { elements.number(tag)?.unwrap_or(1.0) } else { f64::from(elements.short(tag)?.unwrap_or(1)) };
-        if found != 1.0 {
+    let samples = elements.short(SAMPLES)?.map(f64::from);
+    for (tag, name, found) in [(SAMPLES, "samples a pixel", samples), (FRAMES, "frames", elements.number(FRAMES)?)] {
+        if let Some(found) = found.filter(|f| *f != 1.0) {
             return elements.bad(tag, &format!("expected 1 of {name}, found {found}; one grey slice a file is read"));
         }
     }
@@ -90,35 +89,31 @@ impl<'a> Elements<'a> {
         let mut out = Self { path, values: BTreeMap::new() };
         let mut at = PREAMBLE + MAGIC.len();
         // Group 2 always has explicit types; it names the coding of what follows.
-        let mut implicit = None;
+        let mut base = None;
         // For each open sequence, whether its types are implicit.
         let mut open: Vec<bool> = Vec::new();
         while at < bytes.len() {
             let start = at;
-            let coding = match implicit {
+            let implicit = match base {
                 None if bytes[at..].starts_with(&[2, 0]) => false,
-                None => *implicit.insert(out.implicit()?),
+                None => *base.insert(out.implicit()?),
                 Some(base) => open.last().copied().unwrap_or(base),
             };
-            let (tag, kind, length) = header(bytes, &mut at, coding).ok_or_else(|| out.truncated(start, "an element", bytes.len()))?;
-            if tag == ITEM_END {
-                continue;
-            }
-            if tag == SEQUENCE_END {
-                open.pop();
-                continue;
-            }
-            if length == UNDEFINED {
-                match (tag, kind) {
-                    (ITEM, _) => (),
-                    (PIXELS, _) => {
-                        return out
-                            .bad(PIXELS, "expected uncompressed pixels, found compressed ones; decompress the file (gdcmconv --raw)");
-                    }
-                    (_, Some(b"UN")) => open.push(true),
-                    _ => open.push(coding),
+            let (tag, kind, length) = header(bytes, &mut at, implicit).ok_or_else(|| out.truncated(start, "an element", bytes.len()))?;
+            match (tag, length) {
+                (ITEM_END, _) | (ITEM, UNDEFINED) => continue,
+                (SEQUENCE_END, _) => {
+                    open.pop();
+                    continue;
                 }
-                continue;
+                (PIXELS, UNDEFINED) => {
+                    return out.bad(PIXELS, "expected uncompressed pixels, found compressed ones; decompress the file (gdcmconv --raw)");
+                }
+                (_, UNDEFINED) => {
+                    open.push(implicit || kind == b"UN");
+                    continue;
+                }
+                _ => (),
             }
             let end = at.checked_add(length as usize).filter(|e| *e <= bytes.len());
             let end = end.ok_or_else(|| out.truncated(start, &format!("{} of {length} bytes", name(tag)), bytes.len()))?;
@@ -136,12 +131,9 @@ impl<'a> Elements<'a> {
             Some(IMPLICIT) => Ok(true),
             Some(EXPLICIT) => Ok(false),
             found => {
-                let what = format!(
-                    "expected the transfer syntax {IMPLICIT} or {EXPLICIT} (uncompressed, little-endian), \
-                     found {}; convert the file (gdcmconv --raw)",
-                    found.unwrap_or("none")
-                );
-                self.bad(TRANSFER_SYNTAX, &what)
+                let expected = format!("expected the transfer syntax {IMPLICIT} or {EXPLICIT} (uncompressed, little-endian)");
+                let found = found.unwrap_or("none");
+                self.bad(TRANSFER_SYNTAX, &format!("{expected}, found {found}; convert the file (gdcmconv --raw)"))
             }
         }
     }
@@ -211,26 +203,22 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// Tag, type if it is written, and length of the element at `at`, which moves to its value. Nothing at the end of the file.
-fn header<'a>(bytes: &'a [u8], at: &mut usize, implicit: bool) -> Option<(u32, Option<&'a [u8; 2]>, u32)> {
-    let mut take = |n: usize| {
-        let part = bytes.get(*at..*at + n);
-        *at += n;
-        part
-    };
-    let short = |b: &[u8]| u32::from(u16::from_le_bytes([b[0], b[1]]));
-    let tag = take(4)?;
-    let tag = short(tag) << 16 | short(&tag[2..]);
+/// Tag, type (nothing where it is not written), and length of the element at `at`, which moves to its value. Nothing at the end of the file.
+fn header<'a>(bytes: &'a [u8], at: &mut usize, implicit: bool) -> Option<(u32, &'a [u8], u32)> {
+    let head = bytes.get(*at..*at + 8)?;
+    *at += 8;
+    let short = |i: usize| u32::from(u16::from_le_bytes([head[i], head[i + 1]]));
+    let tag = short(0) << 16 | short(2);
     // Items and delimiters never have a type.
     if implicit || tag >> 16 == ITEM >> 16 {
-        return Some((tag, None, u32::from_le_bytes(take(4)?.try_into().ok()?)));
+        return Some((tag, b"", short(6) << 16 | short(4)));
     }
-    let kind: &[u8; 2] = take(2)?.try_into().ok()?;
-    if LONG.contains(&kind) {
-        take(2)?;
-        return Some((tag, Some(kind), u32::from_le_bytes(take(4)?.try_into().ok()?)));
+    if !LONG.contains(&&head[4..6]) {
+        return Some((tag, &head[4..6], short(6)));
     }
-    Some((tag, Some(kind), short(take(2)?)))
+    let length = bytes.get(*at..)?.first_chunk()?;
+    *at += 4;
+    Some((tag, &head[4..6], u32::from_le_bytes(*length)))
 }
 
 /// A tag as it is printed in the standard.

@@ -1,8 +1,9 @@
 //! One grey image a file, PNG or TIFF, as a volume of depth 1.
 
-use super::grid::{Grid, needed};
+use super::grid::{Grid, decode, needed};
 use crate::data::files::stored;
 use crate::error::{Error, Result, input};
+use nifti::{Endianness, NiftiType};
 use std::io::Cursor;
 use std::path::Path;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
@@ -20,16 +21,11 @@ pub fn read_png(path: &Path) -> Result<Grid> {
         return Err(input!(path, "expected a grey image, found {color:?}; save it with one channel"));
     }
     let shape = [1, reader.info().height as usize, reader.info().width as usize];
-    let size = if depth == png::BitDepth::Sixteen { 2 } else { 1 };
-    let mut pixels = vec![0; needed(path, shape, size, bytes.len(), true)?];
+    let kind = if depth == png::BitDepth::Sixteen { NiftiType::Uint16 } else { NiftiType::Uint8 };
+    let mut pixels = vec![0; needed(path, shape, kind.size_of(), bytes.len(), true)?];
     reader.next_frame(&mut pixels).map_err(damaged)?;
     reader.finish().map_err(damaged)?;
-    let values = if size == 1 {
-        pixels.into_iter().map(f32::from).collect()
-    } else {
-        pixels.chunks_exact(2).map(|p| f32::from(u16::from_be_bytes([p[0], p[1]]))).collect()
-    };
-    Ok(Grid { shape, values })
+    Ok(Grid { shape, values: decode(&pixels, kind, Endianness::Big, (0.0, 0.0)) })
 }
 
 /// Reads the first image of a grey TIFF: whole numbers or floats, as they are.
@@ -38,12 +34,11 @@ pub fn read_tiff(path: &Path) -> Result<Grid> {
     let damaged = |e: tiff::TiffError| input!(path, "not a whole TIFF image ({e}); get the file again");
     let mut decoder = Decoder::new(Cursor::new(&bytes)).map_err(damaged)?;
     let (width, height) = decoder.dimensions().map_err(damaged)?;
-    let (depth, inverted) = match decoder.colortype().map_err(damaged)? {
-        tiff::ColorType::Gray(bits) => {
-            (bits, decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(damaged)? == Some(0))
-        }
-        other => return Err(input!(path, "expected a grey image, found {other:?}; save it with one channel")),
+    let color = decoder.colortype().map_err(damaged)?;
+    let tiff::ColorType::Gray(depth) = color else {
+        return Err(input!(path, "expected a grey image, found {color:?}; save it with one channel"));
     };
+    let inverted = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(damaged)? == Some(0);
     if inverted || depth < 8 {
         let what = format!("expected at least 8 bits with black as 0, found {depth} bits{}", if inverted { ", white is 0" } else { "" });
         return Err(Error::input(path, what));

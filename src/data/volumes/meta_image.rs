@@ -112,34 +112,25 @@ impl<'a> Header<'a> {
         let msb = self.flag("BinaryDataByteOrderMSB")? || self.flag("ElementByteOrderMSB")?;
         let order = if msb { Endianness::Big } else { Endianness::Little };
         let compressed = self.flag("CompressedData")?;
-        let bytes = self.skip(file, bytes)?;
+        // A foreign header that a file of voxels may begin with; at -1 they are its last bytes, whatever is before them.
+        let foreign = self.get("HeaderSize").unwrap_or("0");
+        let at_end = foreign == "-1";
+        let Ok(skip) = (if at_end { "0" } else { foreign }).parse::<usize>() else {
+            return self.bad("HeaderSize", "a number of bytes, or -1", foreign);
+        };
+        let found = bytes.len();
+        let bytes = bytes.get(skip..).ok_or_else(|| input!(file, "truncated: HeaderSize is {skip}, found {found} bytes"))?;
         let length = needed(file, shape, kind.size_of(), bytes.len(), compressed)?;
         let bytes = match bytes.len() - length.min(bytes.len()) {
             _ if compressed => &unpack(file, ZlibDecoder::new(bytes), length)?,
             0 => bytes,
-            more if self.at_end() => &bytes[more..],
+            more if at_end => &bytes[more..],
             _ => {
                 let (voxels, found) = (format!("{shape:?} voxels (depth, height, width) of {name}"), bytes.len());
                 return Err(input!(file, "too long: {voxels} need {length} bytes, found {found}; is it the file of this header?"));
             }
         };
         Ok(Grid { shape, values: decode(bytes, *kind, order, (0.0, 0.0)) })
-    }
-
-    /// True if the voxels are the last bytes of their file, whatever is before them.
-    fn at_end(&self) -> bool {
-        self.get("HeaderSize") == Some("-1")
-    }
-
-    /// Leaves out the foreign header that a file of voxels may begin with.
-    fn skip<'b>(&self, file: &Path, bytes: &'b [u8]) -> Result<&'b [u8]> {
-        let Some(text) = self.get("HeaderSize").filter(|_| !self.at_end()) else {
-            return Ok(bytes);
-        };
-        let Ok(skip) = text.parse::<usize>() else {
-            return self.bad("HeaderSize", "a number of bytes, or -1", text);
-        };
-        bytes.get(skip..).ok_or_else(|| input!(file, "truncated: HeaderSize is {skip}, found {} bytes", bytes.len()))
     }
 }
 
