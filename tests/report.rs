@@ -543,7 +543,7 @@ fn a_zero_cost_has_a_place_before_the_scale_and_a_missing_score_is_named() {
     let (_, out) = report(&root);
     let svg = read(out.join("accuracy-cost.svg"));
     assert!(svg.contains("a measured search cost of exactly 0 was recorded."), "{svg}");
-    assert!(svg.contains("Not shown, no final score between 0 and 1: darts (first-order) on digits (1 of 2 runs)."), "{svg}");
+    assert!(svg.contains("Not shown, no final score between 0 and 1: darts (first-order) on digits (1 of 2)."), "{svg}");
     assert!(svg.contains("darts (first-order), n = 1"), "{svg}");
 }
 

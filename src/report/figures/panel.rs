@@ -172,6 +172,10 @@ pub fn page<T>(title: &str, columns: usize, items: &[T], draw: impl Fn(&T) -> Pa
     panels.iter_mut().for_each(legend);
     let column = panels.first().map_or(WIDE[..3].iter().sum(), |p| p.scene.width);
     let mut page = Scene::new(title, column * columns as f64 + 2.0 * MARGIN, MARGIN);
+    if panels.is_empty() {
+        page.bold(title, (2.0 * MARGIN, HEAD), TEXT + 0.5, Align::Left, INK);
+        page.height += HEAD + LINE;
+    }
     let mut top = page.height;
     for (i, panel) in panels.into_iter().enumerate() {
         if i % columns == 0 {
