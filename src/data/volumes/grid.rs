@@ -121,17 +121,12 @@ pub fn mask(path: &Path, grid: &Grid, classes: Option<Values>) -> Result<Vec<u8>
 }
 
 /// Refuses a mask that has another shape than its image.
-pub fn same_shape(mask: (&Path, [usize; 3]), image: (&Path, [usize; 3])) -> Result<()> {
-    if mask.1 == image.1 {
+pub fn same_shape((path, mask): (&Path, [usize; 3]), (image_path, image): (&Path, [usize; 3])) -> Result<()> {
+    if mask == image {
         return Ok(());
     }
-    let what = format!(
-        "the mask has {:?} voxels (depth, height, width), its image {} has {:?}; expected the same. Do both belong to one scan?",
-        mask.1,
-        image.0.display(),
-        image.1
-    );
-    Err(Error::input(mask.0, what))
+    let (unit, image_path) = ("voxels (depth, height, width)", image_path.display());
+    Err(input!(path, "the mask has {mask:?} {unit}, its image {image_path} has {image:?}; expected the same. Do both belong to one scan?"))
 }
 
 #[cfg(test)]
