@@ -169,7 +169,8 @@ pub struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
     /// What does the arithmetic on a processor, in this order; each in a process of its own.
-    #[arg(long = "kernels", value_delimiter = ',', default_values = Kernels::ALL.map(Kernels::name), value_parser = named(Kernels::ALL.map(|k| (k.name(), k))))]
+    #[arg(long = "kernels", value_delimiter = ',', default_values = Kernels::ALL.map(Kernels::name))]
+    #[arg(value_parser = named(Kernels::ALL.map(|k| (k.name(), k))))]
     pub forms: Vec<Kernels>,
     /// Also writes what was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
