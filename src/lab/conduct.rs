@@ -74,7 +74,7 @@ pub struct Found {
 fn decide(prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
     let mut decided = match lab.session.recorder.carried.clone() {
         Value::Null => find(prepared, lab)?,
-        carried => serde_json::from_value(carried).map_err(|e| foreign(lab.session.recorder.run.path(), &e))?,
+        carried => serde_json::from_value(carried).map_err(|e| foreign(lab.session.recorder.run.path(), &e.to_string()))?,
     };
     if decided.chosen.is_none() {
         select(prepared, lab, &mut decided)?;

@@ -4,7 +4,7 @@ use super::blobs::{to_blob, to_tensor};
 use super::history;
 use super::mirror::Mirror;
 use crate::error::{Error, Result, input};
-use crate::record::{Blob, Checkpoint, Event, EventLog, LedgerRow, Phase, RunDir, RunResult, TrialRecord};
+use crate::record::{Blob, Checkpoint, Event, EventLog, FORMAT, LedgerRow, Phase, RunDir, RunResult, TrialRecord};
 use crate::train::Saved;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use tch::Device;
 /// What a checkpoint holds: whose state it is, the conductor's own state, the inner state.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
+    format: u32,
     stage: String,
     carried: Value,
     inner: Value,
@@ -104,7 +105,7 @@ impl Recorder {
 
     /// Writes a checkpoint of `stage`.
     pub fn checkpoint(&mut self, stage: &str, saved: &Saved) -> Result<()> {
-        let stored = Stored { stage: stage.to_string(), carried: self.carried.clone(), inner: saved.state.clone() };
+        let stored = Stored { format: FORMAT, stage: stage.to_string(), carried: self.carried.clone(), inner: saved.state.clone() };
         let blobs = saved.tensors.iter().map(|(name, t)| to_blob(name, t)).collect::<Result<Vec<Blob>>>()?;
         self.events.sync()?;
         self.run.checkpoints().save(&Checkpoint { state: serde_json::to_value(&stored).expect("plain data"), blobs })?;
@@ -114,12 +115,15 @@ impl Recorder {
 
 /// The conductor's state, and the stage with its own.
 fn opened(run: &RunDir, checkpoint: Checkpoint, device: Device) -> Result<(Value, Option<(String, Saved)>)> {
-    let stored: Stored = serde_json::from_value(checkpoint.state).map_err(|e| foreign(run.path(), &e))?;
+    let stored: Stored = serde_json::from_value(checkpoint.state).map_err(|e| foreign(run.path(), &e.to_string()))?;
+    if stored.format != FORMAT {
+        return Err(foreign(run.path(), &format!("its format is {}, this one reads {FORMAT}", stored.format)));
+    }
     let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
     Ok((stored.carried, Some((stored.stage, Saved { state: stored.inner, tensors }))))
 }
 
 /// A checkpoint that cannot be read.
-pub fn foreign(path: &Path, why: &serde_json::Error) -> Error {
+pub fn foreign(path: &Path, why: &str) -> Error {
     input!(path, "the checkpoint was written by another version of naslab: {why}")
 }
