@@ -24,7 +24,7 @@ const EPSILON: f64 = 1e-3;
 /// The shared weights of either space.
 pub enum Bank {
     /// Cells.
-    Micro(MicroBank),
+    Micro(Box<MicroBank>),
     /// Layers with skips.
     Macro(MacroBank),
 }
@@ -33,7 +33,9 @@ impl Bank {
     /// Declares the search network.
     pub fn declare(s: &Enas, space: Space, input: InputShape) -> Result<Self> {
         Ok(match space {
-            Space::Micro { nodes } => Self::Micro(MicroBank::declare(input, s.channels, s.cells, nodes, s.weights.auxiliary_weight > 0.0)?),
+            Space::Micro { nodes } => {
+                Self::Micro(Box::new(MicroBank::declare(input, s.channels, s.cells, nodes, s.weights.auxiliary_weight > 0.0)?))
+            }
             Space::Macro { layers } => Self::Macro(MacroBank::declare(input, s.channels, layers)?),
         })
     }

@@ -107,12 +107,15 @@ impl Alternation {
     }
 }
 
+/// Settings whose section `search` is read apart.
+pub type Around = Settings<Map<String, Value>>;
+
 /// Complete settings of a method by gradients: the sections around its search, and of section `search` what all have and what is its own, the keys `own`.
 ///
 /// # Errors
 /// [`crate::error::Error::Usage`]
-pub fn read<S: DeserializeOwned>(method: &str, values: &Value, own: &[&str]) -> Result<(Settings<Map<String, Value>>, Alternation, S)> {
-    let mut settings: Settings<Map<String, Value>> = read_settings(method, values)?;
+pub fn read<S: DeserializeOwned>(method: &str, values: &Value, own: &[&str]) -> Result<(Around, Alternation, S)> {
+    let mut settings: Around = read_settings(method, values)?;
     let (own, common) = std::mem::take(&mut settings.search).into_iter().partition(|(key, _)| own.contains(&key.as_str()));
     let wrong = |e| usage!("settings of {method}: {e}");
     let how: Alternation = serde_json::from_value(Value::Object(common)).map_err(wrong)?;

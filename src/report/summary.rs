@@ -90,8 +90,13 @@ pub struct SummaryRow {
 /// Column with the places of a group's runs in the list of all.
 const PLACE: &str = "place";
 
+/// A column, and where it goes in a row.
+type Column<T> = (&'static str, fn(&mut SummaryRow) -> &mut T);
+/// A column, and what of a row is written there.
+type Written = (&'static str, fn(&SummaryRow) -> String);
+
 /// Columns of words, and where they go.
-const WORDS: [(&str, fn(&mut SummaryRow) -> &mut String); 8] = [
+const WORDS: [Column<String>; 8] = [
     ("dataset", |r| &mut r.dataset),
     ("preset", |r| &mut r.preset),
     ("method", |r| &mut r.method),
@@ -103,7 +108,7 @@ const WORDS: [(&str, fn(&mut SummaryRow) -> &mut String); 8] = [
 ];
 
 /// Columns that are summarised, and where that goes.
-const FIGURES: [(&str, fn(&mut SummaryRow) -> &mut Spread); 9] = [
+const FIGURES: [Column<Spread>; 9] = [
     ("final_score", |r| &mut r.final_score),
     ("search_score", |r| &mut r.search_score),
     ("select_score", |r| &mut r.select_score),
@@ -239,7 +244,7 @@ impl SummaryRow {
 }
 
 /// Columns of the CSV file behind words, number of seeds and spreads.
-const LAST: [(&str, fn(&SummaryRow) -> String); 10] = [
+const LAST: [Written; 10] = [
     ("peak_bytes", |r| field(r.peak_bytes)),
     ("claim_variant", |r| of_claim(r, |c| Some(c.variant.clone()))),
     ("claim_dataset", |r| of_claim(r, |c| Some(c.dataset.clone()))),

@@ -107,7 +107,7 @@ fn row(scene: &mut Scene, example: &Example, lefts: [f64; 3], top: f64) -> f64 {
         let grey = Colour(example.image[i], example.image[i], example.image[i]);
         match mask {
             // What is predicted outside of the slice is of no interest.
-            _ if truth[i] == PADDING => HATCH[usize::from((x + y) / STRIPE % 2 == 0)],
+            _ if truth[i] == PADDING => HATCH[usize::from(((x + y) / STRIPE).is_multiple_of(2))],
             None => grey,
             Some(_) if near(truth, x, y, &DARK) => INK,
             Some(_) if near(truth, x, y, &COLOURED) => class_colour(usize::from(truth[i])),

@@ -88,7 +88,7 @@ impl Panel {
         let (right, up) = (self.x.place(x)?, self.y.place(y)?);
         let inside = [right, up].iter().all(|share| (-1e-6..=1.000_001).contains(share));
         let f = self.frame;
-        inside.then(|| (f.x0 + right * (f.x1 - f.x0), f.y1 - up * (f.y1 - f.y0)))
+        inside.then_some((f.x0 + right * (f.x1 - f.x0), f.y1 - up * (f.y1 - f.y0)))
     }
 
     /// Says in the middle of the area why nothing is in it.

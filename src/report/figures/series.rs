@@ -3,7 +3,7 @@
 use super::panel::TEXT;
 use super::style::Look;
 use super::words::fitted;
-use crate::record::{Declaration, Manifest, Role};
+use crate::record::{Declaration, Manifest, Mark, Role};
 use crate::report::frame::{metric_name, unit_and_device};
 use crate::report::load::Run;
 use crate::report::summary::{SummaryRow, full_name};
@@ -20,6 +20,7 @@ pub struct Series<'a> {
     protocol: &'a str,
     /// What its runs are, in the words of its method.
     declaration: &'a Declaration,
+    mark: Mark,
     /// How many before it in its experiment would look the same.
     nth: usize,
     /// One a seed, by seed.
@@ -27,13 +28,13 @@ pub struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// The look that its method declares; further groups that would look the same have another.
+    /// The look that its method declares, a control in the shape of the method that it belongs to; further groups that would look the same have another.
     pub fn look(&self) -> Look {
         self.base().other(self.nth)
     }
 
     fn base(&self) -> Look {
-        self.declaration.mark.into()
+        self.mark.into()
     }
 
     /// What its runs are for.
@@ -128,14 +129,20 @@ pub fn experiments(rows: &[Run]) -> Vec<Experiment<'_>> {
 /// Told apart by name and look.
 fn series(groups: Groups) -> Vec<Series> {
     let names: Vec<String> = groups.keys().map(|(name, _)| name.clone()).collect();
+    let declarations: Vec<&Declaration> = groups.values().map(|runs| &runs[0].1.declaration).collect();
+    let mark = |m: &Manifest| {
+        let is_control_of = |d: &&&Declaration| d.control.as_ref().is_some_and(|c| c.method == m.method && c.variant == m.variant);
+        let of = declarations.iter().find(is_control_of).map_or(m.declaration.mark, |d| d.mark);
+        Mark { shape: of.shape, ..m.declaration.mark }
+    };
     let mut out: Vec<Series> = Vec::new();
     for ((name, protocol), mut runs) in groups {
         runs.sort_by_key(|(r, _)| (r.seed(), r.name.as_str()));
-        let Manifest { method, variant, declaration, .. } = runs[0].1;
-        let nth = out.iter().filter(|s| s.base() == declaration.mark.into()).count();
+        let (Manifest { method, variant, declaration, .. }, mark) = (runs[0].1, mark(runs[0].1));
+        let nth = out.iter().filter(|s| s.mark == mark).count();
         let shared = names.iter().filter(|n| **n == name).count() > 1;
         let name = if shared { format!("{name} [{protocol}]") } else { name };
-        out.push(Series { method, variant, name, protocol, declaration, nth, rows: runs.into_iter().map(|(r, _)| r).collect() });
+        out.push(Series { method, variant, name, protocol, declaration, mark, nth, rows: runs.into_iter().map(|(r, _)| r).collect() });
     }
     out
 }
