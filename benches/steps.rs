@@ -4,30 +4,17 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use naslab::lab::{Order, SessionOptions, Signals, prepare};
 use naslab::nn::{Kernels, use_kernels};
-use naslab::record::Limits;
 use naslab::reproductions::METHODS;
 use std::time::Duration;
-use tch::Device;
 
 fn steps(c: &mut Criterion) {
     tch::set_num_threads(1);
     let signals = Signals::install().expect("signals can be caught");
-    let options =
-        || SessionOptions { checkpoint_seconds: 1e9, jobs: 1, tensorboard: false, watch: Box::new(|_| ()), signals: signals.clone() };
+    let options = || SessionOptions::quiet(1, signals.clone());
     for method in METHODS {
         let name = method.card().name;
         let resolved = method.resolve("smoke", &[]).expect("every method has the preset");
-        let order = Order {
-            preset: "smoke".into(),
-            settings: resolved.settings,
-            shrunk: resolved.shrunk,
-            dataset: resolved.dataset,
-            data_dir: None,
-            seed: 0,
-            limits: Limits::default(),
-            device: Device::Cpu,
-            jobs: 1,
-        };
+        let order = Order::new("smoke", resolved);
         let ready = prepare(*method, &order).expect("the data are part of the program");
         let kinds = ready.measure(options(), 1).expect("it can be measured").timings;
         let mut group = c.benchmark_group(name);

@@ -1,24 +1,12 @@
 //! The control of a method is random search in its own space with its own data, training of children, selection and retraining, at every preset.
 
 use naslab::lab::{CONTROL, Method, Order, Prepared, control_order, resolve_control};
-use naslab::record::{Limits, Role, settings_digest};
+use naslab::record::{Role, settings_digest};
 use naslab::reproductions::{METHODS, method};
 use serde_json::{Value, json};
-use tch::Device;
 
 fn order(method: &dyn Method, preset: &str, set: &[String]) -> Order {
-    let resolved = method.resolve(preset, set).unwrap();
-    Order {
-        preset: preset.into(),
-        settings: resolved.settings,
-        shrunk: resolved.shrunk,
-        dataset: resolved.dataset,
-        data_dir: None,
-        seed: 0,
-        limits: Limits::default(),
-        device: Device::Cpu,
-        jobs: 1,
-    }
+    Order::new(preset, method.resolve(preset, set).unwrap())
 }
 
 fn searches() -> impl Iterator<Item = &'static dyn Method> {
@@ -113,7 +101,7 @@ fn random_search_on_its_own_is_the_control_of_the_method_whose_space_it_searches
     assert_eq!(random.card().name, "random");
     for (m, preset, space, _) in everything() {
         let chosen = random.resolve(&preset, &[format!("search.space=\"{space}\"")]).unwrap();
-        let control = resolve_control(m, space, &preset).unwrap();
+        let control = resolve_control(m, space, &preset, &[]).unwrap();
         assert_eq!((chosen.settings, chosen.dataset), (control.settings, control.dataset), "{} {preset} {space}", m.card().name);
     }
     let unknown = random.resolve("smoke", &["search.space=\"nowhere\"".into()]).unwrap_err().to_string();

@@ -10,7 +10,7 @@ use naslab::lab::{
     control_order, prepare, read_settings,
 };
 use naslab::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Table, Weights, global_average};
-use naslab::record::{Limits, Mark, Role, Shape, TrialRecord, read_events};
+use naslab::record::{Mark, Role, Shape, TrialRecord, read_events};
 use naslab::reproductions::random::Random;
 use naslab::seed::{Rng, Streams};
 use naslab::space::{Architecture, Genotype, InputShape, NetSize, Nothing, Space, parameters, read};
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// Kernel sizes of three convolutions, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -169,24 +169,12 @@ fn change(stack: &mut Stack, rng: &mut Rng) {
 }
 
 fn order() -> Order {
-    let resolved = Climb.resolve("paper", &[]).unwrap();
-    Order {
-        preset: "paper".into(),
-        settings: resolved.settings,
-        shrunk: resolved.shrunk,
-        dataset: resolved.dataset,
-        data_dir: None,
-        seed: 0,
-        limits: Limits::default(),
-        device: Device::Cpu,
-        jobs: 1,
-    }
+    Order::new("paper", Climb.resolve("paper", &[]).unwrap())
 }
 
 fn run(method: &dyn Method, order: &Order, out: &Path) -> PathBuf {
     tch::set_num_threads(1);
-    let options =
-        SessionOptions { checkpoint_seconds: 0.0, jobs: 1, tensorboard: false, watch: Box::new(|_| ()), signals: Signals::default() };
+    let options = SessionOptions { checkpoint_seconds: 0.0, ..SessionOptions::quiet(1, Signals::default()) };
     let ready = prepare(method, order).unwrap();
     let directory = ready.directory(out);
     ready.run(&directory, options).unwrap();

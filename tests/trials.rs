@@ -9,7 +9,7 @@ use naslab::lab::{
     read_settings,
 };
 use naslab::nn::{Network, Output, Pass, Table, Weights};
-use naslab::record::{EndReason, Limits, Mark, Role, RunResult, Shape, TrialRecord};
+use naslab::record::{EndReason, Mark, Role, RunResult, Shape, TrialRecord};
 use naslab::reproductions::method;
 use naslab::seed::{Rng, Streams};
 use naslab::space::{Genotype, Space, published, read};
@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 #[test]
 fn any_number_of_jobs_gives_the_same_history() {
@@ -212,19 +212,8 @@ impl Network for Broken {
 fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
     let changes: Vec<String> = common::tiny("random").iter().map(|s| (*s).to_string()).collect();
     let resolved = method("random").unwrap().resolve("smoke", &changes).unwrap();
-    let order = Order {
-        preset: "smoke".into(),
-        settings: resolved.settings,
-        shrunk: resolved.shrunk,
-        dataset: "digits".into(),
-        data_dir: None,
-        seed: 0,
-        limits: Limits::default(),
-        device: Device::Cpu,
-        jobs: 2,
-    };
-    let options =
-        SessionOptions { checkpoint_seconds: 1e9, jobs: 2, tensorboard: false, watch: Box::new(|_| ()), signals: Signals::default() };
+    let order = Order { dataset: "digits".into(), jobs: 2, ..Order::new("smoke", resolved) };
+    let options = SessionOptions::quiet(2, Signals::default());
     let result = prepare(toy, &order).unwrap().run(&out.join("run"), options).unwrap();
     (result, history(&out.join("run")).into_iter().filter(|t| t.phase == naslab::record::Phase::Search).collect())
 }

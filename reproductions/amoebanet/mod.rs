@@ -6,7 +6,7 @@
 pub mod mutation;
 pub mod population;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, usage};
 use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings};
 use crate::record::{Mark, Role, Shape, TrialRecord};
 use crate::seed::Streams;
@@ -69,16 +69,16 @@ impl Method for AmoebaNet {
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
         let settings: Settings<Evolution> = read_settings(CARD.name, settings)?;
         let (protocol, search) = (settings.protocol(), settings.search);
-        let refuse = |what: String| Err(Error::Usage(what));
         let (p, s, c) = (search.population, search.sample, search.trials);
         if p == 0 || s == 0 || search.keep == 0 || search.in_flight == 0 || c < p as u64 {
-            return refuse(format!(
+            return Err(usage!(
                 "search: population {p}, sample {s}, keep {}, in_flight {} must be at least 1, and trials {c} at least the population",
-                search.keep, search.in_flight
+                search.keep,
+                search.in_flight
             ));
         }
         if !(0.0..=1.0).contains(&search.identity) {
-            return refuse(format!("search.identity = {}: must be a probability", search.identity));
+            return Err(usage!("search.identity = {}: must be a probability", search.identity));
         }
         nasnet::check_operations(&search.operations)?;
         // The best of the history, not of the last population.

@@ -5,7 +5,7 @@
 
 use crate::error::{Result, usage};
 use crate::lab::{
-    CONTROL, Card, Control, Method, PAPER, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least, preset_names,
+    CONTROL, Card, Control, Method, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least, preset_names,
     read_settings, resolve_control,
 };
 use crate::record::{Mark, Role, Shape, TrialRecord};
@@ -57,9 +57,7 @@ impl Method for Random {
 
     fn resolve(&self, preset: &str, overrides: &[String]) -> Result<Resolved> {
         let space = space(overrides);
-        let method = home(space)?;
-        let paper = resolve_control(method, space, PAPER)?.settings;
-        resolve_control(method, space, preset)?.with(overrides, &paper)
+        resolve_control(home(space)?, space, preset, overrides)
     }
 
     fn prepare(&self, settings: &Value) -> Result<Prepared> {

@@ -9,7 +9,6 @@ use crate::error::{Error, Result, resource, usage};
 use crate::lab::{CONTROL, Fixed, Method, Order, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
 use crate::record::{Role, RunDir};
 use crate::reproductions::{METHODS, method};
-use crate::units::SECONDS_PER_DAY;
 use std::path::PathBuf;
 
 /// A method, and what it is to do.
@@ -148,25 +147,16 @@ pub fn conduct(
 
 /// A session that measures: without checkpoints or a word.
 pub fn quietly(jobs: u64) -> Result<SessionOptions> {
-    let checkpoint_seconds = SECONDS_PER_DAY;
-    Ok(SessionOptions { checkpoint_seconds, jobs, tensorboard: false, watch: Box::new(|_| ()), signals: catch_signals()? })
+    Ok(SessionOptions::quiet(jobs, catch_signals()?))
 }
 
 /// Everything resolved but the data.
 pub fn order(method: &dyn Method, settings: &RunSettingsArgs, seed: u64, device: tch::Device) -> Result<Order> {
     let (choice, preset) = (&settings.choice, settings.choice.preset.as_deref().unwrap_or("smoke"));
     let resolved = method.resolve(preset, &choice.set)?;
-    Ok(Order {
-        preset: preset.into(),
-        settings: resolved.settings,
-        shrunk: resolved.shrunk,
-        dataset: choice.dataset.clone().unwrap_or(resolved.dataset),
-        data_dir: choice.data_dir.clone(),
-        seed,
-        limits: settings.limits(),
-        device,
-        jobs: jobs(settings.jobs, device)?,
-    })
+    let dataset = choice.dataset.clone().unwrap_or_else(|| resolved.dataset.clone());
+    let (data_dir, limits, jobs) = (choice.data_dir.clone(), settings.limits(), jobs(settings.jobs, device)?);
+    Ok(Order { dataset, data_dir, seed, limits, device, jobs, ..Order::new(preset, resolved) })
 }
 
 /// The device that was asked for, with the number of threads that was asked for.

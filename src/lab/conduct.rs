@@ -26,7 +26,12 @@ use std::collections::BTreeMap;
 pub(super) const RETRAIN: &str = "retrain";
 
 /// Does what is left of a run and returns its result. With the test come the names of the classes.
-pub fn conduct(manifest: &Manifest, prepared: &Prepared, (test, classes): (Box<dyn Test>, &[String]), lab: &mut Lab) -> Result<RunResult> {
+pub(super) fn conduct(
+    manifest: &Manifest,
+    prepared: &Prepared,
+    (test, classes): (Box<dyn Test>, &[String]),
+    lab: &mut Lab,
+) -> Result<RunResult> {
     let Decided { found, chosen } = decide(prepared, lab)?;
     let chosen = chosen.expect("the selection is over");
     lab.session.recorder.run.write_finding(&FindingRecord {
@@ -60,7 +65,7 @@ struct Decided {
 
 /// What a search returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     /// Best search score first, where there is one.
     pub candidates: Vec<Candidate>,
     /// What the search score means.

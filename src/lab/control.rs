@@ -87,29 +87,25 @@ impl Control {
     }
 }
 
-/// Settings of the control of `method` with these settings of its own.
-///
-/// # Errors
-/// [`crate::error::Error::Usage`], also where the method has no control.
-pub fn control_settings(method: &dyn Method, settings: &Value) -> Result<Value> {
-    let prepared = method.prepare(settings)?;
-    let none = || usage!("{} has no control", method.card().name);
-    Ok(prepared.control.ok_or_else(none)?.settings(&prepared.protocol))
+/// Settings of the control of `method` in one of its spaces by a preset, and the data set of that preset.
+fn at_preset(method: &dyn Method, space: &str, preset: &str) -> Result<(Value, String)> {
+    let (name, spaces) = (method.card().name, method.card().spaces);
+    let choose = spaces.iter().find(|(name, _)| *name == space).map(|(_, set)| *set);
+    let choose = choose.ok_or_else(|| usage!("{name} does not search the space '{space}'"))?;
+    let choose: Vec<String> = choose.iter().map(|set| (*set).to_string()).collect();
+    let Resolved { settings, dataset, .. } = method.resolve(preset, &choose)?;
+    let prepared = method.prepare(&settings)?;
+    let control = prepared.control.ok_or_else(|| usage!("{name} has no control"))?;
+    Ok((control.settings(&prepared.protocol), dataset))
 }
 
-/// The control of `method` in one of its spaces by a preset, with what differs from the paper's.
+/// The control of `method` in one of its spaces by a preset and `overrides` of its own, with what differs from the paper's.
 ///
 /// # Errors
 /// [`crate::error::Error::Usage`], also where the method has no such space.
-pub fn resolve_control(method: &dyn Method, space: &str, preset: &str) -> Result<Resolved> {
-    let spaces = method.card().spaces;
-    let choose = spaces.iter().find(|(name, _)| *name == space).map(|(_, set)| *set);
-    let choose = choose.ok_or_else(|| usage!("{} does not search the space '{space}'", method.card().name))?;
-    let choose: Vec<String> = choose.iter().map(|set| (*set).to_string()).collect();
-    let here = method.resolve(preset, &choose)?;
-    let paper = method.resolve(PAPER, &choose)?;
-    let (settings, paper) = (control_settings(method, &here.settings)?, control_settings(method, &paper.settings)?);
-    Ok(Resolved { shrunk: differences(&paper, &settings), settings, dataset: here.dataset })
+pub fn resolve_control(method: &dyn Method, space: &str, preset: &str, overrides: &[String]) -> Result<Resolved> {
+    let ((settings, dataset), (paper, _)) = (at_preset(method, space, preset)?, at_preset(method, space, PAPER)?);
+    Resolved { settings, dataset, shrunk: Vec::new() }.with(overrides, &paper)
 }
 
 /// The order of the control of what `order` asks of `method`; none for a method without one.
@@ -120,6 +116,6 @@ pub fn control_order(method: &dyn Method, order: &Order) -> Result<Option<Order>
     let prepared = method.prepare(&order.settings)?;
     let Some(control) = prepared.control else { return Ok(None) };
     let settings = control.settings(&prepared.protocol);
-    let paper = resolve_control(method, &control.space, PAPER)?.settings;
+    let (paper, _) = at_preset(method, &control.space, PAPER)?;
     Ok(Some(Order { shrunk: differences(&paper, &settings), settings, ..order.clone() }))
 }

@@ -7,7 +7,7 @@ use super::memory::guard;
 use super::method::{Engine, Method, Prepared};
 use super::open::{Opened, open};
 use super::session::{Session, SessionOptions, Start};
-use super::settings::differences;
+use super::settings::{Resolved, differences};
 use super::steps;
 use super::stopwatch::{Stopwatch, Timing};
 use super::trials::{self, TrialPlan};
@@ -46,6 +46,15 @@ pub struct Order {
     pub device: Device,
     /// Children to train side by side.
     pub jobs: u64,
+}
+
+impl Order {
+    /// Settings by the preset `preset`: seed 0, no limits, one child after the other on the CPU, the data where they usually are.
+    pub fn new(preset: &str, resolved: Resolved) -> Self {
+        let Resolved { settings, dataset, shrunk } = resolved;
+        let (data_dir, limits) = (None, Limits::default());
+        Self { preset: preset.into(), settings, shrunk, dataset, data_dir, seed: 0, limits, device: Device::Cpu, jobs: 1 }
+    }
 }
 
 /// A run that is ready to start: data read, sizes checked, nothing spent.

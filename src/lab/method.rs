@@ -195,9 +195,9 @@ impl Prepared {
         for (section, value) in [("data", json!(data)), ("select", json!(select)), ("retrain", json!(retrain))] {
             all[section] = value;
         }
-        let plan = self.engine.trials();
-        let section = plan.map_or_else(String::new, |plan| plan.section.replace('.', "/"));
-        if let Some((plan, child)) = plan.zip(all.pointer_mut(&format!("/{section}"))) {
+        if let Some(plan) = self.engine.trials()
+            && let Some(child) = all.pointer_mut(&format!("/{}", plan.section.replace('.', "/")))
+        {
             *child = json!(plan.child);
         }
         all

@@ -1,7 +1,7 @@
 //! The engine that all methods share, and the conduct of a run.
 //!
 //! A [`Method`] is a [`Card`] and settings that become [`Prepared`]: a declaration and an [`Engine`], which is a search by steps ([`Stepwise`]) or by trials ([`Proposals`]).
-//! [`conduct()`] takes a run from its search to its test; everything that is charged, limited or recorded goes through the [`Session`].
+//! [`Ready::run`] takes a run from its search to its test; everything that is charged, limited or recorded goes through the [`Session`].
 
 mod blobs;
 mod built;
@@ -29,7 +29,7 @@ mod stopwatch;
 mod trials;
 
 pub use built::{Built, blobs, build, metadata};
-pub use conduct::{Found, conduct};
+
 pub use control::{CONTROL, Control, Region, control_order, resolve_control};
 pub use evaluate::{Evaluator, News, Outcome};
 pub use fixed::Fixed;
@@ -45,4 +45,4 @@ pub use settings::{PAPER, Resolved, preset_names, resolve};
 pub use signals::Signals;
 pub use steps::{Rehearsal, Stepwise};
 pub use stopwatch::{Stopwatch, Timing};
-pub use trials::{Policy, Proposals, Trial, TrialPlan, best, tally};
+pub use trials::{Policy, Proposals, Trial, TrialPlan};

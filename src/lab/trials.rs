@@ -183,7 +183,7 @@ pub(super) fn report(lab: &mut Lab, history: &[TrialRecord], planned: u64, figur
 }
 
 /// The `keep` best architectures, each with its best score, the earlier trial first among equals.
-pub fn best(history: &[TrialRecord], keep: u64) -> Vec<Candidate> {
+fn best(history: &[TrialRecord], keep: u64) -> Vec<Candidate> {
     let mut scored: Vec<&TrialRecord> = history.iter().filter(|t| t.score.is_some()).collect();
     scored.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)));
     let candidate = |t: &&TrialRecord| Candidate {
@@ -196,7 +196,7 @@ pub fn best(history: &[TrialRecord], keep: u64) -> Vec<Candidate> {
 }
 
 /// Figures about the trials that were scored: how many, of how many different architectures, how many took an earlier score.
-pub fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
+fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
     let scored = || history.iter().filter(|t| t.score.is_some());
     let distinct: HashSet<&str> = scored().map(|t| t.hash.as_str()).collect();
     BTreeMap::from([

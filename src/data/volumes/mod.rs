@@ -102,6 +102,7 @@ fn hash(set: &SegmentationSet) -> String {
     for (split, volumes) in [("train", &set.train), ("test", &set.test)] {
         hash.update(format!("{split} {}", volumes.len()).as_bytes());
         for volume in volumes {
+            // `None` stands for the spacing, which is no longer kept: sets that the program makes never had one, and keep their hash.
             hash.update(format!("{volume:?}None").as_bytes());
             let bytes: Vec<u8> = volume.intensities.iter().flat_map(|v| v.to_le_bytes()).collect();
             hash.update(&bytes);
