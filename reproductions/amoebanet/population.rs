@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub struct Member {
     /// Number of the trial; the order of birth.
     pub id: u64,
-    /// Validation score; 0 for a child that failed.
+    /// Validation score; `search.failed_score` for a child that failed.
     pub score: f64,
 }
 

@@ -17,6 +17,7 @@ use crate::space::Architecture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use supernet::Supernet;
 use tch::{Kind, Tensor};
 
@@ -86,6 +87,6 @@ impl Method for Darts {
             let alpha = alpha::initial(&mut streams.rng("alpha", 0), lab.device, Kind::Float);
             Ok(Box::new(MixedCells { net, alpha }))
         };
-        gradient::prepared(("darts", Region::new("darts", json!({}))), &settings, how, Box::new(make))
+        gradient::prepared(("darts", Region::new("darts", json!({}))), &settings, how, Arc::new(make))
     }
 }

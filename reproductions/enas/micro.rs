@@ -2,7 +2,7 @@
 //! (authors' released code, search mode). A child computes with its own rows only.
 
 use crate::error::{Result, usage};
-use crate::network::{Adapter, Auxiliary, Map};
+use crate::network::{Auxiliary, Candidate, Map, adapted};
 use crate::nn::{
     ConvBn, ConvShape, FactorizedReduce, Init, Linear, Output, ParamId, Pass, PoolKind, Rule, Table, Weights, global_average, pool, stage,
 };
@@ -46,8 +46,8 @@ type Side = [[Stack; 2]; 2];
 struct Layer {
     /// Halves the newer input first, in a reduction layer.
     reduce: Option<FactorizedReduce>,
-    older: Adapter,
-    newer: Adapter,
+    older: Candidate,
+    newer: Candidate,
     nodes: Vec<[Side; 2]>,
     /// [states, F out, F in]
     loose: ParamId,
@@ -118,8 +118,8 @@ impl Layer {
         // In a reduction layer the older input is the output before it, at full size.
         let before = if reduction { newer } else { older };
         let here = Map { channels: width, ..read };
-        let older = Adapter::declare(t, "older", before, here);
-        let newer = Adapter::declare(t, "newer", read, here);
+        let older = adapted(t, "older", before, here);
+        let newer = adapted(t, "newer", read, here);
         let side = |t: &mut Table, i: usize, side: usize| -> Side {
             [3, 5].map(|kernel| {
                 [0, 1].map(|stack| Stack::declare(t, &format!("node{i}.{side}.{kernel}.{stack}"), i as i64 + 2, width, kernel))

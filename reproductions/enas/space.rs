@@ -1,6 +1,6 @@
 //! The two spaces, and how decisions become architectures.
 
-use crate::space::{Architecture, CellPair, MacroLayer, MacroNet, MacroOp, MicroOp, enas_micro};
+use crate::space::{Architecture, CellPair, MacroOp, MicroOp, enas_macro, enas_micro};
 
 /// Which space is searched, and how large its architectures are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +47,7 @@ impl Space {
                 let (normal, reduce) = arc.split_at(arc.len() / 2);
                 CellPair { normal: enas_micro::cell(normal), reduce: enas_micro::cell(reduce) }.into()
             }
-            Self::Macro { layers } => {
-                let mut rest = decisions.iter();
-                let layers = (0..layers)
-                    .map(|l| {
-                        let op = MacroOp::ALL[*rest.next().expect("counted")];
-                        let skips = rest.by_ref().take(l).enumerate().filter(|(_, bit)| **bit == 1).map(|(j, _)| j).collect();
-                        MacroLayer { op, skips }
-                    })
-                    .collect();
-                MacroNet { layers }.into()
-            }
+            Self::Macro { .. } => enas_macro::net(decisions).into(),
         }
     }
 }

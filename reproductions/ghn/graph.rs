@@ -1,6 +1,6 @@
 //! The computation graph of a module, as the hypernetwork reads it (paper, section 3.1).
 
-use crate::space::{Cell, GhnOp};
+use crate::space::{Cell, GhnOp, ghn};
 
 /// What a vertex stands for; it decides the embedding that the vertex starts with and the branch that gives its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +19,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds; the place in this list is the row of the embedding.
-    pub fn all() -> Vec<Self> {
-        use GhnOp::{AvgPool3, Conv1, Conv1x7, DilConv3, Identity, MaxPool3, SepConv3, SepConv5};
-        let nodes = [Identity, Conv1, SepConv3, SepConv5, DilConv3, Conv1x7, MaxPool3, AvgPool3].map(Self::Node);
-        [&nodes[..], &[Self::Input, Self::Output, Self::Stem, Self::Head]].concat()
+    pub fn all() -> impl Iterator<Item = Self> {
+        ghn::OPS.into_iter().map(Self::Node).chain([Self::Input, Self::Output, Self::Stem, Self::Head])
     }
 
     /// Place in [`Kind::all`].
     pub fn index(self) -> usize {
-        Self::all().iter().position(|k| *k == self).expect("every operation of the space is a kind")
+        Self::all().position(|k| k == self).expect("every operation of the space is a kind")
     }
 }
 

@@ -4,7 +4,7 @@ use super::GhnSettings;
 use super::graph::{Graph, Kind};
 use super::propagation::{Prepared, Propagation};
 use crate::error::{Result, usage};
-use crate::network::GhnNetwork;
+use crate::network::{CellNetwork, ghn_network};
 use crate::nn::{Init, Linear, Network, ParamId, Table, Weights};
 use crate::seed::Rng;
 use crate::space::{Cell, GhnOp, InputShape, NetSize};
@@ -93,8 +93,8 @@ impl Hypernetwork {
     }
 
     /// The network of a block without its weights.
-    pub fn network(&self, cell: &Cell<GhnOp>) -> Result<GhnNetwork> {
-        GhnNetwork::declare(cell, self.input, self.size, false)
+    pub fn network(&self, cell: &Cell<GhnOp>) -> Result<CellNetwork> {
+        ghn_network(cell, self.input, self.size, false)
     }
 
     /// Hidden features of all vertices, [V, hidden]: stem, block after block, head.
@@ -109,7 +109,7 @@ impl Hypernetwork {
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] naming a weight of the network that no branch gives.
-    pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &GhnNetwork) -> Result<Weights> {
+    pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &CellNetwork) -> Result<Weights> {
         let features = self.features(w, cell);
         let kinds = Graph::of_block(cell).kinds;
         let vertices: Vec<(String, Kind)> = [("stem".to_string(), Kind::Stem)]

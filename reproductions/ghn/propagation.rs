@@ -48,7 +48,7 @@ impl Propagation {
         let d = settings.embedding;
         let bound = Init::fan_in(d);
         Self {
-            embedding: t.param("embedding", &[Kind::all().len() as i64, d], Init::Normal(1.0)),
+            embedding: t.param("embedding", &[Kind::all().count() as i64, d], Init::Normal(1.0)),
             message: [Linear::declare(t, "message.0", d, d), Linear::declare(t, "message.1", d, d)],
             gates: [("input.weight", &[3 * d, d][..]), ("hidden.weight", &[3 * d, d]), ("input.bias", &[3 * d]), ("hidden.bias", &[3 * d])]
                 .map(|(name, shape)| t.scope("update", |t| t.param(name, shape, bound))),

@@ -4,7 +4,7 @@ use super::graph::{Graph, Kind};
 use super::hypernetwork::{Hypernetwork, tiled};
 use super::propagation::Schedule;
 use super::{Ghn, GhnSettings};
-use crate::network::GhnNetwork;
+use crate::network::ghn_network;
 use crate::nn::{Network, Pass, Table, Weights, cross_entropy};
 use crate::seed::Streams;
 use crate::space::{Cell, GhnOp, InputShape, NetSize, ghn};
@@ -171,7 +171,7 @@ fn a_thousand_random_blocks_get_weights_of_the_right_shapes() {
 fn a_weight_without_a_branch_is_an_error_with_its_name() {
     let (hyper, w) = hyper(&settings());
     let cell = block(3, 0);
-    let affine = GhnNetwork::declare(&cell, INPUT, SIZE, true).unwrap();
+    let affine = ghn_network(&cell, INPUT, SIZE, true).unwrap();
     let text = hyper.predict(&w, &cell, &affine).unwrap_err().to_string();
     assert!(text.contains("stem.norm.weight"), "{text}");
 }

@@ -20,6 +20,7 @@ use alpha::Alpha;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use supernet::NasUnetSupernet;
 use tch::{Kind, Tensor};
 
@@ -93,6 +94,6 @@ impl Method for NasUnet {
             Ok(Box::new(MixedUnet { net, alpha }))
         };
         let region = Region::new("nas_unet", json!({ "nodes": nodes }));
-        gradient::prepared(("nas-unet", region), &settings, how, Box::new(make))
+        gradient::prepared(("nas-unet", region), &settings, how, Arc::new(make))
     }
 }

@@ -39,7 +39,7 @@ impl NasUnetSupernet {
     pub fn forward(&self, w: &Weights, probabilities: &[Tensor; 3], x: &Tensor, pass: &mut Pass) -> Tensor {
         // One scalar an edge and operation.
         let p = probabilities.each_ref().map(|p| p.reshape([-1]).unbind(0));
-        self.backbone.forward(w, x, pass, |cell, _, older, newer| cell.forward(w, &p, older, newer))
+        self.backbone.forward(w, x, pass, |cell, older, newer| cell.forward(w, &p, older, newer))
     }
 }
 

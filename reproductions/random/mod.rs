@@ -32,9 +32,8 @@ const USUAL: &str = "nasnet";
 
 /// The space that the settings choose.
 fn space(overrides: &[String]) -> &str {
-    let named = |text: &'_ String| text.split_once('=').is_some_and(|(key, _)| key.trim() == "search.space");
-    let chosen = overrides.iter().rfind(|text| named(text)).and_then(|text| text.split_once('='));
-    chosen.map_or(USUAL, |(_, value)| value.trim().trim_matches('"'))
+    let mut pairs = overrides.iter().rev().filter_map(|text| text.split_once('='));
+    pairs.find(|(key, _)| key.trim() == "search.space").map_or(USUAL, |(_, value)| value.trim().trim_matches('"'))
 }
 
 /// The method that searches a space.

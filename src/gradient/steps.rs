@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// From the lab and the random streams of a search to its network.
-pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Send + Sync>;
+pub type MakeMixed = Arc<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Send + Sync>;
 
 /// A method whose search is the alternation of steps on a mixed network, in a region that reports call by the name beside it.
 ///
@@ -23,7 +23,7 @@ pub type MakeMixed = Box<dyn Fn(&Lab, Streams) -> Result<Box<dyn Mixed>> + Send 
 pub fn prepared<S>(space: (&str, Region), settings: &Settings<S>, how: Alternation, make: MakeMixed) -> Result<Prepared> {
     how.check()?;
     let (variant, augment, searches) = (how.order.name().into(), how.augment.clone(), how.searches);
-    let (how, make) = (Arc::new(how), Arc::new(make));
+    let how = Arc::new(how);
     let engine = Engine::by_steps(move |lab| GradientSearch::new(Arc::clone(&how), Arc::clone(&make), lab, Progress::default()));
     let check = move |input: InputShape| augment.check("search.augment", input.height, input.width);
     Ok(Prepared { variant, check: Box::new(check), ..Prepared::by_steps(space, settings, searches, engine)? })
@@ -51,7 +51,7 @@ struct Progress {
 /// Some searches one after the other, each from random streams of its own.
 pub struct GradientSearch {
     how: Arc<Alternation>,
-    make: Arc<MakeMixed>,
+    make: MakeMixed,
     net: Box<dyn Mixed>,
     weights: Weights,
     weight_steps: Sgd,
@@ -64,7 +64,7 @@ pub struct GradientSearch {
 
 impl GradientSearch {
     /// Before the first step of search number `progress.part`.
-    fn new(how: Arc<Alternation>, make: Arc<MakeMixed>, lab: &Lab, progress: Progress) -> Result<Self> {
+    fn new(how: Arc<Alternation>, make: MakeMixed, lab: &Lab, progress: Progress) -> Result<Self> {
         let streams = lab.streams.child("search", progress.part);
         let net = make(lab, streams)?;
         let steps_per_epoch = lab.task.steps(Part::Train, how.batch);
@@ -73,7 +73,7 @@ impl GradientSearch {
 
     fn with(
         how: Arc<Alternation>,
-        make: Arc<MakeMixed>,
+        make: MakeMixed,
         net: Box<dyn Mixed>,
         streams: Streams,
         device: Device,

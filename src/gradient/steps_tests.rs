@@ -64,8 +64,8 @@ fn how() -> Alternation {
 }
 
 fn state(how: &Alternation) -> GradientSearch {
-    let make: MakeMixed = Box::new(|_, _| Ok(Box::new(Toy::new())));
-    GradientSearch::with(Arc::new(how.clone()), Arc::new(make), Box::new(Toy::new()), Streams::new(5), Device::Cpu, 3, Progress::default())
+    let make: MakeMixed = Arc::new(|_, _| Ok(Box::new(Toy::new())));
+    GradientSearch::with(Arc::new(how.clone()), make, Box::new(Toy::new()), Streams::new(5), Device::Cpu, 3, Progress::default())
 }
 
 fn batch(seed: f64) -> Batch {

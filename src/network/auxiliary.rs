@@ -11,7 +11,7 @@ use tch::Tensor;
 pub struct Auxiliary {
     stride: [i64; 2],
     squeeze: ConvBn,
-    /// The squeezing convolution and its norm are never one stage of our own kernels.
+    /// Whether the squeezing convolution and its norm run one after the other, never as one stage of our own kernels (DARTS).
     in_steps: bool,
     wide: ConvBn,
     classifier: Linear,

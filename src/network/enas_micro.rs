@@ -2,7 +2,7 @@
 
 use super::auxiliary::Auxiliary;
 use super::candidate::Candidate;
-use super::map::{Adapter, Map, halving, pointwise};
+use super::map::{Map, adapted, halving, pointwise};
 use super::space_op::{Ends, space_op};
 use super::stack::{BuiltCell, CellNetwork, Head, Manner, Node, Side, Stack};
 use crate::error::{Result, usage};
@@ -12,8 +12,8 @@ use crate::space::{Cell, CellPair, InputShape, MicroOp, NasnetOp, NetSize, enas_
 fn cell(t: &mut Table, cell: &Cell<MicroOp>, [older, newer]: [Map; 2], width: i64, reduction: bool) -> (BuiltCell, Map) {
     let here = Map { channels: width, ..newer };
     let out = if reduction { here.halved() } else { here };
-    let older = Adapter::declare(t, "older", older, here).0;
-    let newer = Adapter::declare(t, "newer", newer, here).0;
+    let older = adapted(t, "older", older, here);
+    let newer = adapted(t, "newer", newer, here);
     // On the newer input once more, always.
     let again = pointwise(t, "again", width, width).into();
     let mut side = |i: usize, side: usize| {

@@ -6,9 +6,8 @@ use super::is_reduction;
 use super::map::{Map, change};
 use super::stack::{BuiltCell, CellNetwork, Head, Manner, Node, Side, Stack};
 use crate::error::{Result, usage};
-use crate::nn::{BatchNorm, ConvBn, ConvShape, Linear, Network, Output, Pass, PoolKind, ReluConvBn, Table, Weights};
+use crate::nn::{BatchNorm, ConvBn, ConvShape, Linear, PoolKind, ReluConvBn, Table};
 use crate::space::{Cell, Edge, GhnOp, InputShape, NetSize};
-use tch::Tensor;
 
 /// One operation for both inputs of a node: the convolutions are shared, each input has its own norm.
 fn operations(t: &mut Table, op: GhnOp, width: i64, affine: bool) -> [Candidate; 2] {
@@ -55,46 +54,31 @@ fn block(t: &mut Table, cell: &Cell<GhnOp>, sources: [Map; 2], here: Map, affine
 
 /// A stack of one block between a 3x3 convolution and a linear classifier of the averaged maps. The parameters of module m stand under `stem`,
 /// `block{i}.in{0,1}`, `block{i}.node{state}` and `head`.
-#[derive(Debug)]
-pub struct GhnNetwork(CellNetwork);
-
-impl GhnNetwork {
-    /// Declares it; without `affine` the norms neither scale nor shift, as where a hypernetwork gives all the weights.
-    pub fn declare(cell: &Cell<GhnOp>, input: InputShape, size: NetSize, affine: bool) -> Result<Self> {
-        if size.channels % 2 != 0 {
-            return Err(usage!("a GHN network has an even width, not {}", size.channels));
-        }
-        let mut t = Table::default();
-        let stem = ConvBn::with_norm(&mut t, "stem", &[ConvShape::square(input.channels, size.channels, 3, 1)], affine);
-        let head = size.auxiliary.then_some(Head { at: 2 * size.cells / 3, declare: Auxiliary::enas, classes: input.classes });
-        let stack = Stack::declare(&mut t, ("block", size.cells), Map::of(input, size.channels), head, |t, i, [older, newer]| {
-            let halves = is_reduction(i, size.cells);
-            let here = if halves { Map { channels: 2 * newer.channels, ..newer.halved() } } else { newer };
-            (block(t, cell, [older, newer], here, affine), here)
-        })?;
-        let classifier = Linear::declare(&mut t, "head", stack.channels(), input.classes);
-        Ok(Self(CellNetwork { table: t, stem, stack, classifier, manner: Manner { by_depth: true, ..Manner::default() } }))
+///
+/// Without `affine` the norms neither scale nor shift, as where a hypernetwork gives all the weights.
+pub fn network(cell: &Cell<GhnOp>, input: InputShape, size: NetSize, affine: bool) -> Result<CellNetwork> {
+    if size.channels % 2 != 0 {
+        return Err(usage!("a GHN network has an even width, not {}", size.channels));
     }
+    let mut t = Table::default();
+    let stem = ConvBn::with_norm(&mut t, "stem", &[ConvShape::square(input.channels, size.channels, 3, 1)], affine);
+    let head = size.auxiliary.then_some(Head { at: 2 * size.cells / 3, declare: Auxiliary::enas, classes: input.classes });
+    let stack = Stack::declare(&mut t, ("block", size.cells), Map::of(input, size.channels), head, |t, i, [older, newer]| {
+        let halves = is_reduction(i, size.cells);
+        let here = if halves { Map { channels: 2 * newer.channels, ..newer.halved() } } else { newer };
+        (block(t, cell, [older, newer], here, affine), here)
+    })?;
+    let classifier = Linear::declare(&mut t, "head", stack.channels(), input.classes);
+    Ok(CellNetwork { table: t, stem, stack, classifier, manner: Manner { by_depth: true, ..Manner::default() } })
 }
-
-impl Network for GhnNetwork {
-    fn table(&self) -> &Table {
-        self.0.table()
-    }
-
-    fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
-        self.0.forward(w, x, pass)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::network::build;
-    use crate::nn::count;
+    use crate::nn::{Network, Pass, Weights, count};
     use crate::seed::Streams;
     use crate::space::ghn;
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn any_number_of_nodes_runs_at_any_size() {
@@ -120,7 +104,7 @@ mod tests {
         let counts: Vec<f64> = (0..200)
             .map(|i| {
                 let cell = ghn::sample(15, &mut Streams::new(7).rng("sample", i));
-                count(&GhnNetwork::declare(&cell, input, size, true).unwrap()).0 as f64 / 1e6
+                count(&network(&cell, input, size, true).unwrap()).0 as f64 / 1e6
             })
             .collect();
         let mean = counts.iter().sum::<f64>() / 200.0;
@@ -132,13 +116,13 @@ mod tests {
         let cell = ghn::sample(1, &mut Streams::new(0).rng("sample", 0));
         let cell = Cell { nodes: cell.nodes.iter().map(|e| e.map(|e| Edge { op: GhnOp::SepConv3, ..e })).collect(), ..cell };
         let input = InputShape { channels: 3, height: 8, width: 8, classes: 10 };
-        let net = GhnNetwork::declare(&cell, input, NetSize { channels: 4, cells: 3, auxiliary: false }, false).unwrap();
+        let net = network(&cell, input, NetSize { channels: 4, cells: 3, auxiliary: false }, false).unwrap();
         let names: Vec<&str> = net.table().names().filter(|n| n.starts_with("block0.node2")).collect();
         assert_eq!(names, ["block0.node2.first.conv0.weight", "block0.node2.first.conv1.weight"]);
         let w = Weights::init(net.table(), &mut Streams::new(0).rng("init", 0), Device::Cpu, Kind::Double);
         let x = Tensor::rand([3, 4, 8, 8], (Kind::Double, Device::Cpu));
         let y = x.flip([2]);
-        let sides = &net.0.stack.cells[0].nodes[0].sides;
+        let sides = &net.stack.cells[0].nodes[0].sides;
         let sum = |x: &Tensor, y: &Tensor| sides[0].op.forward(&w, x, true) + sides[1].op.forward(&w, y, true);
         let (both, swapped) = (sum(&x, &y), sum(&y, &x));
         assert!(both.allclose(&swapped, 1e-12, 1e-12, false));

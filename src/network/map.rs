@@ -1,9 +1,8 @@
 //! Maps between cells: their shapes, and how one is brought to the shape that a cell needs.
 
 use super::candidate::Candidate;
-use crate::nn::{ConvShape, FactorizedReduce, ReluConvBn, Table, Weights};
+use crate::nn::{ConvShape, FactorizedReduce, ReluConvBn, Table};
 use crate::space::InputShape;
-use tch::Tensor;
 
 /// Width and size of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +32,9 @@ impl Map {
     }
 }
 
-/// How a map is brought to the cell's width and size.
-#[derive(Clone, Debug)]
-pub struct Adapter(pub(super) Candidate);
-
-impl Adapter {
-    /// Changes no more than `from` and `to` differ in.
-    pub fn declare(t: &mut Table, name: &str, from: Map, to: Map) -> Self {
-        let changes = from.channels != to.channels || !from.same_size(to);
-        Self(if changes { change(t, name, from, to, true) } else { Candidate::Identity })
-    }
-
-    /// [N, C, H, W] → [N, C', H', W'].
-    pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        self.0.forward(w, x, training)
-    }
+/// Brings a map to the cell's width and size; changes no more than the two differ in.
+pub fn adapted(t: &mut Table, name: &str, from: Map, to: Map) -> Candidate {
+    if from == to { Candidate::Identity } else { change(t, name, from, to, true) }
 }
 
 /// To another width: a factorised reduction where the sizes differ, else ReLU, 1x1 convolution, batch norm.

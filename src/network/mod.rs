@@ -18,8 +18,8 @@ mod unet;
 pub use auxiliary::Auxiliary;
 pub use candidate::{Candidate, Form, PoolOf};
 pub use darts::{Preprocess, Stem, is_reduction};
-pub use ghn::GhnNetwork;
-pub use map::{Adapter, Map};
+pub use ghn::network as ghn_network;
+pub use map::{Map, adapted};
 pub use nas_unet_backbone::{NasUnetBackbone, NasUnetPreprocess};
 pub use segment_block::SegmentBlock;
 pub use stack::CellNetwork;
@@ -39,7 +39,7 @@ static BUILT_IN: [(&str, Builder); 7] = [
     (space::nasnet::SPACE.name, |a, input, size| boxed(nasnet::network(of(a), input, size))),
     (space::enas_micro::SPACE.name, |a, input, size| boxed(enas_micro::network(of(a), input, size))),
     (space::enas_macro::SPACE.name, |a, input, size| boxed(enas_macro::MacroNetwork::declare(of(a), input, size))),
-    (space::ghn::SPACE.name, |a, input, size| boxed(GhnNetwork::declare(of(a), input, size, true))),
+    (space::ghn::SPACE.name, |a, input, size| boxed(ghn_network(of(a), input, size, true))),
     (space::nas_unet::SPACE.name, |a, input, size| boxed(nas_unet::NasUnetNetwork::declare(of(a), input, size.try_into()?))),
     // A U-Net has a size of its own.
     (space::unet::SPACE.name, |a, input, _| boxed(UnetNetwork::declare(input, *of(a)))),

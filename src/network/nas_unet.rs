@@ -66,7 +66,7 @@ impl Network for NasUnetNetwork {
 
     /// Logits [N, classes, H, W].
     fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass) -> Output {
-        let logits = self.backbone.forward(w, x, pass, |cell, _, older, newer| cell.forward(w, older, newer));
+        let logits = self.backbone.forward(w, x, pass, |cell, older, newer| cell.forward(w, older, newer));
         Output { logits, auxiliary: None }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         let w = weights(&net);
         let mut sides = Vec::new();
         let x = Tensor::rand([1, 1, 256, 256], (Kind::Double, Device::Cpu));
-        let out = net.backbone.forward(&w, &x, &mut Pass::evaluation(), |cell, _, older, newer| {
+        let out = net.backbone.forward(&w, &x, &mut Pass::evaluation(), |cell, older, newer| {
             let out = cell.forward(&w, older, newer);
             sides.push(out.size()[2]);
             out

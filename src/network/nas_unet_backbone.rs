@@ -43,25 +43,19 @@ impl<C> NasUnetBackbone<C> {
 
     /// Class scores of every pixel, [N, C, H, W] → [N, classes, H, W] for any H and W: the images are padded at the bottom and at the
     /// right to multiples of 2^(depth+1) by repeating their border, and the scores are cropped. `cell` runs a cell on its two inputs.
-    pub fn forward(
-        &self,
-        w: &Weights,
-        x: &Tensor,
-        pass: &mut Pass,
-        mut cell: impl FnMut(&C, Direction, &Tensor, &Tensor) -> Tensor,
-    ) -> Tensor {
+    pub fn forward(&self, w: &Weights, x: &Tensor, pass: &mut Pass, mut cell: impl FnMut(&C, &Tensor, &Tensor) -> Tensor) -> Tensor {
         let (_, _, height, width) = x.size4().expect("images have four dimensions");
         let x = pad_to_multiple(x, 2 << self.down.len());
         let [mut older, mut newer] = [0, 1].map(|i| self.stems[i].forward(w, &x));
         let mut skips = Vec::new();
         for down in &self.down {
-            let out = cell(down, Direction::Down, &older, &newer);
+            let out = cell(down, &older, &newer);
             skips.push(older);
             (older, newer) = (newer, out);
         }
         skips.push(older);
         for (up, skip) in self.up.iter().zip(skips.iter().rev()) {
-            newer = cell(up, Direction::Up, skip, &newer);
+            newer = cell(up, skip, &newer);
         }
         self.head.forward(w, &pass.dropout_channels(crop(&newer, height, width)))
     }

@@ -2,7 +2,7 @@
 
 use super::auxiliary::Auxiliary;
 use super::candidate::Candidate;
-use super::map::{Adapter, Map, halving, pointwise};
+use super::map::{Map, adapted, halving, pointwise};
 use super::space_op::{Ends, space_op};
 use super::stack::{BuiltCell, CellNetwork, Head, Manner, Node, Side, Stack};
 use crate::error::{Result, usage};
@@ -16,7 +16,7 @@ fn cell(t: &mut Table, cell: &Cell<NasnetOp>, older: Option<Map>, newer: Map, wi
     let newer_adapter = pointwise(t, "newer", newer.channels, width).into();
     let (older_adapter, first) = match older {
         None => (Candidate::Identity, newer),
-        Some(map) => (Adapter::declare(t, "older", map, here).0, here),
+        Some(map) => (adapted(t, "older", map, here), here),
     };
     let mut states = vec![first, here];
     let mut nodes = Vec::new();

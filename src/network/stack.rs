@@ -24,7 +24,7 @@ impl Side {
     }
 }
 
-/// A node of a cell: the sum of its sides.
+/// A node of a cell: its two sides, added or stacked.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub sides: [Side; 2],
@@ -32,7 +32,7 @@ pub(super) struct Node {
     pub join: Option<ReluConvBn>,
 }
 
-/// A cell of a stack; its output concatenates states.
+/// A cell of a stack; its output joins states.
 #[derive(Clone, Debug)]
 pub(super) struct BuiltCell {
     /// What the older and the newer input go through, in a row.

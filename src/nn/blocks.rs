@@ -1,4 +1,4 @@
-//! The convolution blocks that cells are made of. The order is always ReLU → convolution → batch norm, without bias.
+//! The convolution blocks that cells are made of. The order is (ReLU →) convolution → batch norm; convolutions have no bias.
 
 use super::blocked::BlockedStage;
 use super::kernels::{self, laid_out};
@@ -97,7 +97,7 @@ impl Conv {
     }
 }
 
-/// A linear layer, initialised by the table's rule.
+/// A linear layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     weight: ParamId,
@@ -105,13 +105,13 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Declares the weight [output, input] and the bias `[output]`.
+    /// Declares the weight [output, input] and the bias `[output]`, initialised by the table's rule.
     pub fn declare(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
         let (weight, bias) = t.layer_init(input, output);
         Self::with_init(t, name, [output, input], weight, Some(bias))
     }
 
-    /// Declares the weight [output, input] alone.
+    /// Declares the weight [output, input] alone, initialised by the table's rule.
     pub fn without_bias(t: &mut Table, name: &str, input: i64, output: i64) -> Self {
         let (weight, _) = t.layer_init(input, output);
         Self::with_init(t, name, [output, input], weight, None)

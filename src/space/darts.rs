@@ -8,8 +8,6 @@ use crate::seed::Rng;
 pub const NODES: usize = 4;
 /// Edges of a search cell: 2 + 3 + 4 + 5.
 pub const EDGES: usize = 14;
-/// Sources a node keeps.
-pub const KEPT: usize = 2;
 
 operations! {
     /// An operation of a DARTS cell; its place is the column of alpha.

@@ -29,7 +29,7 @@ operations! {
     }
 }
 
-/// The operations in the order of a draw.
+/// The operations in the order of a draw, which is that of the rows of GHN's embedding too.
 pub const OPS: [GhnOp; 8] = {
     use GhnOp::*;
     [Identity, Conv1, SepConv3, SepConv5, DilConv3, Conv1x7, MaxPool3, AvgPool3]
