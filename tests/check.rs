@@ -61,13 +61,14 @@ impl Fixture {
             "manifest.json",
             json!({
                 "format": 2, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
-                "settings": {"search": {"epochs": self.epochs}}, "shrunk": [],
+                "settings": {"search": {"epochs": self.epochs}}, "shrunk": [], "jobs": 1,
                 "declaration": {"title": "DARTS", "role": "search", "space": "darts", "keep": 1, "predictions": {}, "control": null,
                     "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
                 "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": identity,
                 "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
                 "device": {"kind": self.kind, "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": self.threads},
-                "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10},
+                "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
                 "clock": "monotonic", "started": "2026-01-31T12:00:00Z"
             }),
         );

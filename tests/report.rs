@@ -114,8 +114,9 @@ impl Fixture {
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
             "identity": self.identity(), "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
             "device": {"kind": device.0, "name": device.1, "memory_bytes": null, "processor": "Example CPU", "cores": 2, "threads": 2},
-            "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {"train": 600}, "channels": 1, "height": 8, "width": 8, "classes": 10},
-            "clock": "monotonic", "started": "2026-01-31T12:00:00Z"
+            "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {"train": 600}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
+            "clock": "monotonic", "jobs": 1, "started": "2026-01-31T12:00:00Z"
         })
     }
 

@@ -125,10 +125,6 @@ impl Source {
             }
             _ => (),
         }
-        if self.manifest.data.normalisation.is_none() {
-            let lacks = "does not say how its images were normalised; export.json has null there";
-            eprintln!("the run was recorded by an earlier version and {lacks}");
-        }
     }
 }
 

@@ -45,7 +45,7 @@ pub fn facts(
         // On the test split.
         "final_score": result.and_then(|r| r.final_score),
         "metric": result.map(|r| &r.metric),
-        // The number of images is free. Without normalisation, the run did not record it.
+        // The number of images is free.
         "input": {"name": IMAGES, "shape": ["batch", size.channels, size.height, size.width], "normalisation": normalisation},
         // Unnormalised scores, of the whole image or of every pixel.
         "output": {"name": LOGITS, "classes": size.classes, "every_pixel": architecture.architecture.classifies_pixels()},

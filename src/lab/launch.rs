@@ -284,7 +284,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
             height: shape.height as u32,
             width: shape.width as u32,
             classes: shape.classes as u32,
-            normalisation: Some(data.task.normalisation()),
+            normalisation: data.task.normalisation(),
         },
         started: jiff::Timestamp::now().to_string(),
     };

@@ -81,7 +81,6 @@ pub struct TrialRecord {
     /// How it came to be, such as `sampled` or `op mutation`.
     pub origin: String,
     /// Earlier trial with an equal architecture, whose outcome was taken instead of training again.
-    #[serde(default)]
     pub reused: Option<u64>,
     /// How it ended; one that a signal cut off is recorded as interrupted and run again.
     pub end: EndReason,

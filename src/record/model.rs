@@ -50,14 +50,9 @@ pub struct Manifest {
     /// How device time is measured, in words.
     pub clock: String,
     /// Children trained side by side in the first attempt; without a limit of time or memory the outcome does not depend on it.
-    #[serde(default = "one")]
     pub jobs: u64,
     /// Start of the first attempt, RFC 3339.
     pub started: String,
-}
-
-fn one() -> u64 {
-    1
 }
 
 /// A setting that differs from the paper's.
@@ -106,7 +101,6 @@ pub struct DeviceRecord {
     /// `cpu` or `cuda`.
     pub kind: String,
     /// Number of the CUDA device.
-    #[serde(default)]
     pub index: Option<u32>,
     /// Model of the card, or of the processor.
     pub name: String,
@@ -139,9 +133,8 @@ pub struct DataRecord {
     pub width: u32,
     /// Number of classes.
     pub classes: u32,
-    /// How pixels become what a network is given; runs of earlier versions do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub normalisation: Option<Normalisation>,
+    /// How pixels become what a network is given.
+    pub normalisation: Normalisation,
 }
 
 /// What a network is given of a pixel: (pixel - mean) / deviation, channel by channel.

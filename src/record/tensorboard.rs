@@ -171,11 +171,12 @@ mod tests {
     fn manifest() -> Manifest {
         serde_json::from_value(serde_json::json!({
             "format": 2, "method": "darts", "variant": "", "declaration": crate::record::Declaration::default(), "dataset": "digits", "preset": "smoke", "seed": 3, "settings": {"rate": 0.025},
-            "shrunk": [], "identity": "1f", "libtorch": "2.11.0", "clock": "monotonic", "started": "2026-01-31T12:00:00Z",
+            "shrunk": [], "jobs": 1, "identity": "1f", "libtorch": "2.11.0", "clock": "monotonic", "started": "2026-01-31T12:00:00Z",
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
             "program": {"version": "0.1.0", "commit": "unknown", "dirty": false},
             "device": {"kind": "cpu", "name": "a", "memory_bytes": null, "processor": "a", "cores": 2, "threads": 2},
-            "data": {"folder": null, "hash": "2a", "split_hash": "3b", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10},
+            "data": {"folder": null, "hash": "2a", "split_hash": "3b", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
         }))
         .unwrap()
     }

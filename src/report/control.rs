@@ -126,13 +126,14 @@ mod tests {
 
     fn manifest(method: &str, settings: Value, control: Option<ControlRecord>) -> Manifest {
         let manifest = json!({
-            "format": 2, "method": method, "variant": "", "dataset": "digits", "preset": "smoke", "seed": 0, "settings": settings, "shrunk": [],
+            "format": 2, "method": method, "variant": "", "dataset": "digits", "preset": "smoke", "seed": 0, "settings": settings, "shrunk": [], "jobs": 1,
             "declaration": {"title": "", "role": "search", "space": "", "keep": 1, "predictions": {}, "control": control,
                 "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
             "program": {"version": "0", "commit": "0", "dirty": false}, "libtorch": "",
             "device": {"kind": "cpu", "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": 2},
-            "data": {"folder": null, "hash": "h", "split_hash": "", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10},
+            "data": {"folder": null, "hash": "h", "split_hash": "", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
             "clock": "", "started": ""
         });
         serde_json::from_value(manifest).unwrap()

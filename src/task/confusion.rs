@@ -65,23 +65,18 @@ impl Confusion {
 
     /// Mean Dice of the foreground classes, all but class 0.
     pub fn foreground_dice(&self) -> f64 {
-        self.mean(1..self.classes, |class| self.dice(class))
+        mean(1..self.classes, |class| self.dice(class))
     }
 
     /// Mean intersection over union of the foreground classes, all but class 0.
     pub fn foreground_iou(&self) -> f64 {
-        self.mean(1..self.classes, |class| self.iou(class))
+        mean(1..self.classes, |class| self.iou(class))
     }
 
     /// What the public code of NAS-Unet reports as "mIoU": it leaves out the last class, so that with two classes only the background
     /// counts. A class without pixels has 0 there.
     pub fn legacy_background_iou(&self) -> f64 {
-        self.mean(0..self.classes - 1, |class| if self.sizes(class) == (0, 0, 0) { 0.0 } else { self.iou(class) })
-    }
-
-    /// Over all classes but one.
-    fn mean(&self, classes: Range<usize>, of: impl Fn(usize) -> f64) -> f64 {
-        classes.map(of).sum::<f64>() / (self.classes - 1) as f64
+        mean(0..self.classes - 1, |class| if self.sizes(class) == (0, 0, 0) { 0.0 } else { self.iou(class) })
     }
 
     /// Pixels that are of a class and predicted so, that are of it, that are predicted so.
@@ -90,6 +85,12 @@ impl Confusion {
         let predicted = (0..self.classes).map(|c| self.count(c, class)).sum();
         (self.count(class, class), truth, predicted)
     }
+}
+
+/// Mean of a figure over some classes.
+fn mean(classes: Range<usize>, of: impl Fn(usize) -> f64) -> f64 {
+    let n = classes.len() as f64;
+    classes.map(of).sum::<f64>() / n
 }
 
 /// One confusion for every owner from 0 to the last of `owners`, which rise: `owners[i]` has the pixels of truth `[i, ...]` and predicted

@@ -34,9 +34,9 @@ pub struct Items<L> {
     pub images: Tensor,
     /// `[N]` or [N, H, W].
     pub labels: Tensor,
-    /// Of all pixels, or [1, C, 1, 1].
+    /// Mean that is subtracted: one number for all pixels, or one a channel, [1, C, 1, 1].
     pub mean: Tensor,
-    /// The same.
+    /// Deviation that is divided by, of the same shape.
     pub std: Tensor,
     /// What is known of the labels.
     pub kind: L,
@@ -53,7 +53,7 @@ impl<L: Labels> Items<L> {
         (images.to_kind(Kind::Float) - &self.mean) / &self.std
     }
 
-    /// Gives `each` the first item of every batch, its labels and its logits; false as soon as `go_on` says no.
+    /// Gives `each` the index of every batch's first item, its labels and its logits; false as soon as `go_on` says no.
     pub fn each_batch(
         &self,
         range: Range<usize>,
@@ -80,7 +80,10 @@ impl<L: Labels> Test for Items<L> {
 
     fn score(self: Box<Self>, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<(Score, Vec<Example>)>> {
         let score = L::score(&self, 0..self.items(), batch, logits, go_on)?;
-        Ok(score.map(|score| (score.clone(), L::examples(&self, &score, logits))))
+        Ok(score.map(|score| {
+            let examples = L::examples(&self, &score, logits);
+            (score, examples)
+        }))
     }
 }
 

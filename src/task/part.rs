@@ -65,7 +65,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// How many of so many for a search, and of all, are searched with, trained with in the end, and validate.
+    /// Items of the search, items of the retraining, and how many of the search's items validate, where `search` items are there for a search and `all` for the retraining.
     pub(super) fn counts(&self, search: usize, all: usize) -> [usize; 3] {
         let cut = |available: usize, limit: usize| if limit == 0 { available } else { available.min(limit) };
         let search = cut(search, self.search);

@@ -50,7 +50,7 @@ pub fn find(_folders: &[PathBuf]) -> Result<Option<Listing>> {
             let name = format!("{split}-{i:02}");
             let grid = Grid { shape: [DEPTH as usize, SIDE, SIDE], values: pixels };
             let parts = (PathBuf::from(&name), grid, PathBuf::from(&name), mask);
-            cases.push(Case { subject: name.clone(), name, files: Vec::new(), parts: Box::new(move || Ok(parts.clone())) });
+            cases.push(Case { subject: name.clone(), name, files: Vec::new(), parts: Box::new(move |_| Ok(parts.clone())) });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));

@@ -54,8 +54,9 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
             let (subject, part, values) = (name(&patient), patient.join(sequence), kind.values);
             let (images, masks) = (files(&part.join(IMAGES).join(phase), ".dcm")?, numbered(&part.join(MASKS))?);
             let volume = format!("{subject}/{sequence}/{phase}").trim_end_matches('/').to_string();
-            let files = [&images[..], &masks].concat();
-            cases.push(Case { name: volume, subject, files, parts: Box::new(move || slices(&images, &masks, values)) });
+            let (n, files) = (images.len(), [images, masks].concat());
+            let parts = move |files: &[PathBuf]| slices(&files[..n], &files[n..], values);
+            cases.push(Case { name: volume, subject, files, parts: Box::new(parts) });
         }
     }
     if cases.is_empty() {

@@ -34,7 +34,7 @@ pub struct Case {
     /// The files that it is read from.
     pub files: Vec<PathBuf>,
     /// Reads them.
-    pub parts: Box<dyn Fn() -> Result<Parts>>,
+    pub parts: ReadParts,
 }
 
 /// The values of every class in a mask, and what they are in words.
@@ -45,10 +45,13 @@ pub const BLACK_AND_WHITE: &[RangeInclusive<u32>] = &[0..=0, 255..=255];
 /// A volume of masks as large as the image, its classes not yet compared with those of the set; and where both come from.
 pub type Parts = (PathBuf, Grid, PathBuf, Vec<u8>);
 
+/// Reads the parts of a volume from its files.
+pub type ReadParts = Box<dyn Fn(&[PathBuf]) -> Result<Parts>>;
+
 impl Case {
     /// Reads the volume; its mask has only `classes` if these are known.
     pub fn read(&self, classes: Option<&[String]>) -> Result<Volume> {
-        let (image_path, image, mask_path, mask) = (self.parts)()?;
+        let (image_path, image, mask_path, mask) = (self.parts)(&self.files)?;
         let names = classes.unwrap_or_default();
         if let Some(at) = mask.iter().position(|c| classes.is_some() && usize::from(*c) >= names.len()) {
             let (place, last) = (place(image.shape, at), names.len() - 1);
@@ -219,7 +222,7 @@ pub fn pairs(
     for (key, image) in images {
         let Key { name, subject, .. } = key.clone();
         let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {name}{}", rest[1]))?;
-        cases.push(Case { name, subject, files: vec![image.clone(), mask.clone()], parts: Box::new(move || pair(&image, &mask, values)) });
+        cases.push(Case { name, subject, files: vec![image, mask], parts: Box::new(move |files| pair(&files[0], &files[1], values)) });
     }
     match masks.pop_first() {
         Some((key, mask)) => Err(input!(mask, "label without image: expected {}{}", key.name, rest[0])),
@@ -251,7 +254,7 @@ mod tests {
     use super::*;
 
     fn listing(subjects: impl IntoIterator<Item = u32>, test: Option<Vec<String>>) -> Listing {
-        let parts = || -> Result<Parts> { unreachable!("nothing is read") };
+        let parts = |_: &[PathBuf]| -> Result<Parts> { unreachable!("nothing is read") };
         let cases = subjects.into_iter().flat_map(|s| {
             ["a", "b"].map(|scan| Case { name: format!("{s}{scan}"), subject: format!("{s}"), files: Vec::new(), parts: Box::new(parts) })
         });

@@ -121,14 +121,14 @@ impl<'a> Header<'a> {
         let found = bytes.len();
         let bytes = bytes.get(skip..).ok_or_else(|| input!(file, "truncated: HeaderSize is {skip}, found {found} bytes"))?;
         let length = needed(file, shape, kind.size_of(), bytes.len(), compressed)?;
-        let bytes = match bytes.len() - length.min(bytes.len()) {
-            _ if compressed => &unpack(file, ZlibDecoder::new(bytes), length)?,
-            0 => bytes,
-            more if at_end => &bytes[more..],
-            _ => {
-                let (voxels, found) = (format!("{shape:?} voxels (depth, height, width) of {name}"), bytes.len());
-                return Err(input!(file, "too long: {voxels} need {length} bytes, found {found}; is it the file of this header?"));
-            }
+        let more = bytes.len().saturating_sub(length);
+        let bytes = if compressed {
+            &unpack(file, ZlibDecoder::new(bytes), length)?
+        } else if more == 0 || at_end {
+            &bytes[more..]
+        } else {
+            let (voxels, found) = (format!("{shape:?} voxels (depth, height, width) of {name}"), bytes.len());
+            return Err(input!(file, "too long: {voxels} need {length} bytes, found {found}; is it the file of this header?"));
         };
         Ok(Grid { shape, values: decode(bytes, *kind, order, (0.0, 0.0)) })
     }

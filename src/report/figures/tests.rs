@@ -52,13 +52,14 @@ fn search_of(run: &mut Run, seconds: f64) {
 /// A finished run with something for every figure.
 fn run(method: &str, variant: &str, dataset: &str, seed: u64) -> Run {
     let manifest = json!({
-        "format": 2, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "settings": {}, "shrunk": [],
+        "format": 2, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "settings": {}, "shrunk": [], "jobs": 1,
         "declaration": {"title": method, "role": "search", "space": "", "keep": 1, "predictions": {"ghn": "predicted score"}, "control": null,
             "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": method == "random"}},
         "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
         "program": {"version": "0", "commit": "0", "dirty": false}, "libtorch": "",
         "device": {"kind": "cpu", "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": 2},
-        "data": {"folder": null, "hash": "", "split_hash": "", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10},
+        "data": {"folder": null, "hash": "", "split_hash": "", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
         "clock": "", "started": ""
     });
     let result = json!({
