@@ -27,7 +27,7 @@ build: setup
 	$(CARGO) build --locked
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
-# 28 s for each of 21 runs: about ten minutes.
+# At most 28 s of search and selection for each of 21 runs: five to six minutes in all.
 DEMO = runs/demo
 DEMO_RUNS = --preset smoke --seeds 0..3 --budget-per-run 28s --threads 1 --out $(DEMO)
 demo: build

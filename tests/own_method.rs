@@ -13,7 +13,7 @@ use naslab::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, T
 use naslab::record::{Mark, Role, Shape, TrialRecord, read_events};
 use naslab::reproductions::random::Random;
 use naslab::seed::{Rng, Streams};
-use naslab::space::{Architecture, Genotype, InputShape, NetSize, Nothing, Space, parameters, read};
+use naslab::space::{Architecture, Genotype, InputShape, NetSize, Nothing, Space, parameters};
 use naslab::{network, space};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -33,17 +33,10 @@ struct Stack {
 
 const KERNELS: [i64; 3] = [1, 3, 5];
 
-static STACK: Space = Space {
-    name: "stack",
-    home: "climb",
-    pixels: false,
-    read: read::<Stack>,
-    sample: |given, rng| {
-        parameters::<Nothing>(&STACK, given)?;
-        Ok(Stack { kernels: [0; 3].map(|_| KERNELS[rng.random_range(0..3)]) }.into())
-    },
-    published: &[],
-};
+static STACK: Space = Space::of::<Stack>("stack", "climb", |given, rng| {
+    parameters::<Nothing>(&STACK, given)?;
+    Ok(Stack { kernels: [0; 3].map(|_| KERNELS[rng.random_range(0..3)]) }.into())
+});
 
 impl Genotype for Stack {
     const SPACE: &'static Space = &STACK;

@@ -377,12 +377,27 @@ fn processor_time_is_never_called_gpu_days_and_devices_are_not_mixed() {
     let folder = runs(&root);
     Fixture::default().write(&folder);
     Fixture { cuda: true, search_seconds: 2.0, ..Fixture::default() }.write(&folder);
-    let (summary, _) = report(&root);
+    let (summary, out) = report(&root);
     let units: Vec<&str> = summary.rows.iter().map(|r| r.cost_unit.as_str()).collect();
     assert_eq!(units, ["CPU-days (2 cores, Example CPU)", "GPU-days (NVIDIA H100)"]);
     assert_eq!(summary.rows[1].peak_bytes, Some(3 << 30));
     assert_eq!(summary.rows[1].energy_joules.mean, Some(1500.0 * 14.6));
     assert_eq!(summary.rows[0].energy_joules.mean, None);
+    let tables = read(out.join("results.md"));
+    let of_cpu = tables.lines().find(|line| line.contains("| 2 cores, Example CPU |") && line.trim_end().ends_with("| not measured |"));
+    assert!(of_cpu.is_some(), "energy on a processor is not measured, never 0:\n{tables}");
+}
+
+#[test]
+fn a_control_stands_beside_no_number_of_another_space() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    for (seed, variant) in [(0, "darts-space"), (1, "nasnet-space")] {
+        Fixture { variant, ..random(seed, 0.96) }.write(&folder);
+    }
+    let (summary, _) = report(&root);
+    let claimed: Vec<_> = summary.rows.iter().map(|r| (r.variant.as_str(), r.claim.as_ref().map(|c| c.variant.as_str()))).collect();
+    assert_eq!(claimed, [("darts-space", Some("darts-space")), ("nasnet-space", None)]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use naslab::nn::{Network, Output, Pass, Table, Weights};
 use naslab::record::{EndReason, Mark, Role, RunResult, Shape, TrialRecord};
 use naslab::reproductions::method;
 use naslab::seed::{Rng, Streams};
-use naslab::space::{Genotype, Space, published, read};
+use naslab::space::{Genotype, Space, published};
 use naslab::{network, space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -108,14 +108,7 @@ struct Two {
     fault: Fault,
 }
 
-static TWO: Space = Space {
-    name: "two",
-    home: "toy",
-    pixels: false,
-    read: read::<Two>,
-    sample: |_: &Value, _: &mut Rng| Ok(Two { second: false, fault: Fault::None }.into()),
-    published: &[],
-};
+static TWO: Space = Space::of::<Two>("two", "toy", |_: &Value, _: &mut Rng| Ok(Two { second: false, fault: Fault::None }.into()));
 
 impl Genotype for Two {
     const SPACE: &'static Space = &TWO;

@@ -33,11 +33,12 @@ pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
         add_controls(&mut arms)?;
     }
     let limits = settings.shared_by(arms.len() * seeds.len()).limits();
-    let planned = |seed: u64, (method, order): &Arm| {
+    let names = arms.iter().map(|(method, order)| name(*method, order)).collect::<Result<Vec<String>>>()?;
+    let planned = |seed: u64, (name, (method, order)): (&String, &Arm)| {
         let order = Order { seed, limits: limits.clone(), ..order.clone() };
-        Ok(Planned { method: *method, name: name(*method, &order)?, order })
+        Planned { method: *method, name: name.clone(), order }
     };
-    let all = seeds.iter().flat_map(|seed| arms.iter().map(|arm| planned(*seed, arm))).collect::<Result<Vec<Planned>>>()?;
+    let all: Vec<Planned> = seeds.iter().flat_map(|seed| names.iter().zip(&arms).map(|arm| planned(*seed, arm))).collect();
     run_all(&all, runs)
 }
 

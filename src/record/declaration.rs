@@ -1,5 +1,6 @@
 //! What a method says of a run before it begins: all that a report needs to know of a method, so that it knows none by name.
 
+use super::model::Manifest;
 use crate::units::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,6 +49,13 @@ pub struct ControlRecord {
     pub variant: String,
     /// [`settings_digest`] of its manifest's settings.
     pub settings_digest: String,
+}
+
+impl ControlRecord {
+    /// Whether a run is one of this control.
+    pub fn is(&self, run: &Manifest) -> bool {
+        run.method == self.method && settings_digest(&run.settings) == self.settings_digest
+    }
 }
 
 /// Colour and shape in figures.

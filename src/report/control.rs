@@ -4,7 +4,7 @@ use super::frame::metric_name;
 use super::grid::Grid;
 use super::statistics::{Difference, Interval, difference_interval, holm, mann_whitney, mean};
 use super::summary::{NONE, SummaryRow};
-use crate::record::{Limits, settings_digest};
+use crate::record::Limits;
 
 /// Scores that differ by less count as equally good: one percentage point.
 pub const MARGIN: f64 = 0.01;
@@ -38,8 +38,7 @@ fn place(row: &SummaryRow) -> (&str, Option<(&str, &Limits)>, &str, &str) {
 /// Whether a row is the control that the method's own runs name: the same method, with the very settings.
 fn is_control(row: &SummaryRow, of: &SummaryRow) -> bool {
     let named = of.manifest.as_ref().and_then(|m| m.declaration.control.as_ref());
-    let Some((named, here)) = named.zip(row.manifest.as_ref()) else { return false };
-    row.method == named.method && place(row) == place(of) && settings_digest(&here.settings) == named.settings_digest
+    named.zip(row.manifest.as_ref()).is_some_and(|(named, here)| place(row) == place(of) && named.is(here))
 }
 
 /// Compares each row of the summary with its control, where there is one.
@@ -65,11 +64,7 @@ fn compare<'a>(method: &'a SummaryRow, control: &'a SummaryRow) -> Comparison<'a
 
 /// Fills in the corrected probabilities, family by family.
 fn correct(all: &mut [Comparison]) {
-    let family = |c: &Comparison| {
-        let m = c.method;
-        (m.dataset.clone(), m.metric.clone(), m.plain_preset().to_string(), m.cost_unit.clone())
-    };
-    let families: Vec<_> = all.iter().map(family).collect();
+    let families: Vec<[&str; 4]> = all.iter().map(|c| c.method.family()).collect();
     for of in families.iter().collect::<std::collections::BTreeSet<_>>() {
         let members: Vec<usize> = (0..all.len()).filter(|i| families[*i] == *of && all[*i].differs.is_some()).collect();
         let p: Vec<f64> = members.iter().filter_map(|i| all[*i].differs).collect();
@@ -121,7 +116,7 @@ pub(super) const READING: &str = "Against random search: difference of the mean 
 mod tests {
     use super::super::spread::Spread;
     use super::*;
-    use crate::record::{ControlRecord, Manifest};
+    use crate::record::{ControlRecord, Manifest, settings_digest};
     use serde_json::{Value, json};
 
     fn manifest(method: &str, settings: Value, control: Option<ControlRecord>) -> Manifest {

@@ -105,19 +105,18 @@ pub(super) const READING: &str = "Outcome: “here” is the mean over seeds ± 
 
 /// The spread of whole searches beside that of trainings of one architecture that such a search found. Empty where nobody trained a finding again.
 pub(super) fn two_spreads(runs: &[Run], summary: &[SummaryRow]) -> Grid {
-    let place = |r: &SummaryRow| (r.dataset.clone(), r.metric.clone(), r.plain_preset().to_string(), r.cost_unit.clone());
     let trainings = |found: &SummaryRow| {
-        let (hashes, found) = (architectures(runs, found), place(found));
-        let comparable = move |t: &&SummaryRow| {
-            t.role() == Role::Training && place(t) == found && architectures(runs, t).intersection(&hashes).next().is_some()
+        let (hashes, family) = (architectures(runs, found), found.family());
+        let comparable = |t: &&SummaryRow| {
+            t.role() == Role::Training && t.family() == family && architectures(runs, t).intersection(&hashes).next().is_some()
         };
-        summary.iter().filter(comparable)
+        summary.iter().filter(comparable).collect::<Vec<_>>()
     };
     let searches = summary.iter().filter(|r| r.role() != Role::Training);
     Grid::of(
         "Two spreads: of search seeds and of training seeds",
         4,
-        searches.flat_map(|found| trainings(found).map(move |trained| (found, trained))),
+        searches.flat_map(|found| trainings(found).into_iter().map(move |trained| (found, trained))),
         &[
             ("method", &|(found, _)| found.name()),
             ("data set", &|(found, _)| found.dataset.clone()),

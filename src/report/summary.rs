@@ -171,7 +171,8 @@ fn complete(row: &mut SummaryRow, runs: &[Run], claims: &[Claim]) {
     row.peak_bytes = members.iter().filter_map(|r| r.peak()).max();
     row.manifest = members.first().and_then(|r| r.manifest.clone());
     let claim = if row.metric == DICE { beside_dice(claims, &row.method, &row.dataset) } else { beside(claims, &row.method, &row.variant) };
-    row.claim = claim.cloned();
+    // What was reported of random search in another space is nothing to compare a control with.
+    row.claim = claim.filter(|c| row.role() != Role::Control || c.variant == row.variant).cloned();
 }
 
 /// Runs of one preset with other settings, limits or data are another experiment; the table must show that.
@@ -196,9 +197,10 @@ impl SummaryRow {
         self.manifest.as_ref().map_or(Role::Search, |m| m.declaration.role)
     }
 
-    /// The preset's own name, without the digits of a protocol.
-    pub fn plain_preset(&self) -> &str {
-        self.preset.split(" [").next().unwrap_or_default()
+    /// What rows of one family share: data set, metric, the preset by its own name, without the digits of a protocol, and unit of cost.
+    pub fn family(&self) -> [&str; 4] {
+        let preset = self.manifest.as_ref().map_or(&self.preset, |m| &m.preset);
+        [&self.dataset, &self.metric, preset, &self.cost_unit]
     }
 
     /// Number of seeds; says so where some have no final score.

@@ -42,7 +42,8 @@ const COST: Across = Across {
     claim_label: "search cost as reported, GPU-days of the papers' own cards, log scale",
     less: "cheaper",
     notes: [
-        "Cost is that of the search alone, without selection and retraining.",
+        "Cost is that of the search alone, without selection and retraining; the control of a search by steps has no selection: its search trains children as the method's \
+         selection trains candidates.",
         "Areas do not share axes: a GPU-day of a paper is a day of its own card, and a day of the device used here is another quantity.",
     ],
 };

@@ -131,7 +131,7 @@ fn series(groups: Groups) -> Vec<Series> {
     let names: Vec<String> = groups.keys().map(|(name, _)| name.clone()).collect();
     let declarations: Vec<&Declaration> = groups.values().map(|runs| &runs[0].1.declaration).collect();
     let mark = |m: &Manifest| {
-        let is_control_of = |d: &&&Declaration| d.control.as_ref().is_some_and(|c| c.method == m.method && c.variant == m.variant);
+        let is_control_of = |d: &&&Declaration| d.control.as_ref().is_some_and(|c| c.is(m));
         let of = declarations.iter().find(is_control_of).map_or(m.declaration.mark, |d| d.mark);
         Mark { shape: of.shape, ..m.declaration.mark }
     };

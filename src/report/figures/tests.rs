@@ -30,12 +30,8 @@ fn ledger(seconds: [Option<f64>; 5]) -> Option<LedgerRecord> {
             "trials": 0, "peak_device_allocated": null, "peak_device_reserved": null, "peak_host_bytes": 500 << 20, "energy_joules": null,
             "end_reason": "completed"})
     };
-    let rows: Vec<serde_json::Value> = [Phase::Search, Phase::Select, Phase::Retrain, Phase::Test, Phase::Overhead]
-        .into_iter()
-        .zip(seconds)
-        .filter(|(_, s)| s.is_some())
-        .map(|(phase, _)| row(phase))
-        .collect();
+    let rows: Vec<serde_json::Value> =
+        Phase::ALL.into_iter().zip(seconds).filter(|(_, s)| s.is_some()).map(|(phase, _)| row(phase)).collect();
     let ledger = json!({"format": 2, "rows": rows, "wall_seconds": 1.0, "spent_seconds": 1.0, "budget_seconds": null, "overshoot_seconds": null,
         "finished": ""});
     let mut ledger: LedgerRecord = serde_json::from_value(ledger).unwrap();

@@ -126,6 +126,7 @@ fn bytes_in(bytes: u64) -> (f64, &'static str) {
 mod tests {
     use super::*;
 
+    // 0 is black, 255 the paper: five greys between them, none of which is lost on either, cannot be much further apart.
     #[test]
     fn phases_differ_in_grey_print() {
         let grey = |Colour(r, g, b): Colour| 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);

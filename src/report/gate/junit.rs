@@ -55,8 +55,8 @@ mod tests {
             "failures=\"1\"",
             "errors=\"0\"",
             "<testcase name=\"one\" classname=\"a&lt;b&gt; &amp; &quot;c&quot; &apos;d&apos;\"/>",
-            "type=\"regression\">baseline: 12; here: x",
-            "<skipped message=\"baseline: 12; here: x",
+            "<failure message=\"baseline: 12; here: x\ny; limit: –\" type=\"regression\">baseline: 12; here: x\ny; limit: –</failure>",
+            "<skipped message=\"baseline: 12; here: x\ny; limit: –\"/>",
             "<system-out>n &lt; 3</system-out>",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
