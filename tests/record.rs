@@ -330,6 +330,7 @@ fn result() -> RunResult {
         retrain_end: EndReason::Diverged,
         trials: BTreeMap::new(),
         extra: BTreeMap::new(),
+        cut_selection: Some(CutSelection { planned: 4, compared: 1, limit: EndReason::BudgetReached }),
         segmentation: None,
     }
 }

@@ -15,6 +15,7 @@ use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Instant;
 use tch::{Kind, Tensor, no_grad};
 
 /// Adam of the controller, as released.
@@ -74,8 +75,11 @@ struct Progress {
     loss_sum: f64,
     scores: Vec<f64>,
     entropy_sum: f64,
-    /// Best children of the last controller phase, for a search that is cut off.
+    /// Best children of the present controller phase, and of the last complete one, for a search that is cut off.
+    rewarded: Vec<Scored>,
     best: Vec<Scored>,
+    /// The budget leaves only time to draw children.
+    cut: bool,
     /// Children that were drawn and scored at the end.
     derived: Vec<Scored>,
 }
@@ -92,6 +96,8 @@ pub struct SharedSearch {
     adam: Adam,
     progress: Progress,
     steps: u64,
+    /// Device-seconds of scoring a child, as last measured; until then (false) of a step of the shared weights, which takes longer.
+    seconds: (bool, f64),
 }
 
 impl SharedSearch {
@@ -104,7 +110,12 @@ impl SharedSearch {
         let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
         let adam = Adam { epsilon: EPSILON, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
         let steps = lab.task.steps(Part::Train, s.batch);
-        Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps })
+        Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps, seconds: (false, 0.0) })
+    }
+
+    /// Whether the epochs are over and children are drawn.
+    fn is_drawing(&self) -> bool {
+        self.progress.cut || self.progress.epoch >= self.s.epochs
     }
 
     /// Steps of an epoch, of both kinds.
@@ -164,27 +175,34 @@ impl SharedSearch {
             gradient = no_grad(|| gradient + one);
             self.progress.entropy_sum += sample.entropy / sample.decisions.len() as f64;
             self.progress.scores.push(score);
-            self.progress.best.push(Scored { decisions: sample.decisions, score });
+            self.progress.rewarded.push(Scored { decisions: sample.decisions, score });
         }
         self.adam.step(self.theta.flat(), &gradient);
-        self.progress.best.sort_by(|a, b| b.score.total_cmp(&a.score));
-        self.progress.best.truncate(self.s.keep);
+        self.progress.rewarded.sort_by(|a, b| b.score.total_cmp(&a.score));
+        self.progress.rewarded.truncate(self.s.keep);
     }
 
     /// The next step of an epoch, of either kind: images trained on, or `None` if the loss is not finite.
     fn step_of_epoch(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
+        let start = Instant::now();
         let images = if self.progress.position < self.steps {
-            if self.progress.position == 0 {
-                self.progress.best.clear();
-            }
             let Some(images) = self.weight_step(lab) else { return Ok(None) };
             images
         } else {
             self.controller_update(lab);
             0
         };
+        let seconds = start.elapsed().as_secs_f64();
+        self.seconds = if images == 0 {
+            (true, seconds / self.s.controller.aggregate as f64)
+        } else if self.seconds.0 {
+            self.seconds
+        } else {
+            (false, seconds)
+        };
         self.progress.position += 1;
         if self.progress.position == self.length() {
+            self.progress.best = std::mem::take(&mut self.progress.rewarded);
             self.progress.epoch += 1;
             self.progress.position = 0;
             self.report(lab)?;
@@ -237,8 +255,12 @@ impl Stepwise for SharedSearch {
         self.progress.epoch * self.length() + self.progress.position + self.progress.derived.len() as u64
     }
 
+    fn is_over(&self) -> bool {
+        self.is_drawing() && self.progress.derived.len() as u64 >= self.s.derive
+    }
+
     fn step(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
-        if self.progress.epoch < self.s.epochs {
+        if !self.is_drawing() {
             return self.step_of_epoch(lab);
         }
         let child = self.derive(self.progress.derived.len() as u64, lab);
@@ -256,10 +278,10 @@ impl Stepwise for SharedSearch {
         self.tensors().into_iter().try_for_each(|(name, tensor)| saved.copy_to(name, tensor))
     }
 
-    /// The children that were drawn at the end; of a search that was cut off the best of the last controller phase, or else one draw.
+    /// The children that were drawn at the end; of a search that ended before that the best of the last complete controller phase, or else one draw.
     fn candidates(&mut self, lab: &mut Lab, end: EndReason) -> Result<Vec<Candidate>> {
         let p = &self.progress;
-        let mut scored = if p.derived.is_empty() { p.best.clone() } else { p.derived.clone() };
+        let mut scored = [&p.derived, &p.best, &p.rewarded].into_iter().find(|children| !children.is_empty()).cloned().unwrap_or_default();
         if scored.is_empty() && end != EndReason::Diverged {
             scored.push(self.derive(0, lab));
         }
@@ -272,6 +294,18 @@ impl Stepwise for SharedSearch {
             select_score: None,
         };
         Ok(scored.iter().enumerate().map(candidate).collect())
+    }
+
+    fn follow_up(&self) -> f64 {
+        if self.is_drawing() { 0.0 } else { self.s.derive as f64 * self.seconds.1 }
+    }
+
+    fn cut_short(&mut self) {
+        self.progress.cut |= self.progress.epoch < self.s.epochs;
+    }
+
+    fn ended_early(&self) -> Option<EndReason> {
+        self.progress.cut.then_some(EndReason::BudgetReached)
     }
 
     fn score_kind(&self, _: &str) -> String {

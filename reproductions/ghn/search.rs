@@ -139,7 +139,7 @@ impl GraphSearch {
         Ok(())
     }
 
-    /// A step of the training; it ends with the last epoch, where it diverges, or where the budget leaves only time to rank.
+    /// A step of the training; it ends with the last epoch or where it diverges.
     fn training_step(&mut self, lab: &mut Lab) -> Result<u64> {
         if self.done() == 0 {
             self.report_epoch(lab)?;
@@ -153,12 +153,8 @@ impl GraphSearch {
             (self.progress.epoch, self.progress.position) = (self.progress.epoch + 1, 0);
             self.report_epoch(lab)?;
         }
-        // At most half of a budget is kept for the ranking.
-        let ranking = self.candidates_to_rank() as f64 * self.seconds;
         if self.progress.epoch == self.s.epochs {
             self.progress.trained = Some(EndReason::Completed);
-        } else if lab.budget().is_some_and(|(spent, budget)| budget - spent <= ranking.min(budget / 2.0)) {
-            self.progress.trained = Some(EndReason::BudgetReached);
         }
         Ok(images)
     }
@@ -248,6 +244,14 @@ impl Stepwise for GraphSearch {
 
     fn ended_early(&self) -> Option<EndReason> {
         self.progress.trained.filter(|end| *end != EndReason::Completed)
+    }
+
+    fn follow_up(&self) -> f64 {
+        if self.progress.trained.is_none() { self.candidates_to_rank() as f64 * self.seconds } else { 0.0 }
+    }
+
+    fn cut_short(&mut self) {
+        self.progress.trained.get_or_insert(EndReason::BudgetReached);
     }
 
     fn rehearsals(&self, _: &Lab) -> Vec<Rehearsal> {

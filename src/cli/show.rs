@@ -79,10 +79,11 @@ pub fn results(rows: &[Row]) -> Result<()> {
 }
 
 fn end(result: &RunResult, ledger: &LedgerRecord) -> String {
-    let reason = result.search_end.words();
+    let cut = result.cut_selection.map_or_else(String::new, |cut| format!("; {}", cut.words()));
+    let reason = format!("{}{cut}", result.search_end.words());
     match (ledger.budget_seconds, ledger.overshoot_seconds) {
         (Some(budget), Some(over)) if over > 0.0 => format!("{reason} ({}, overshot by {})", show_seconds(budget), show_seconds(over)),
-        _ => reason.to_string(),
+        _ => reason,
     }
 }
 

@@ -46,6 +46,12 @@ struct Progress {
     settled: Option<(Architecture, u64)>,
     /// What finished searches returned.
     candidates: Vec<Candidate>,
+    /// Device-seconds of the run when this one began.
+    began: f64,
+    /// Its share of the budget is used up.
+    cut: bool,
+    /// So was that of an earlier one.
+    earlier_cut: bool,
 }
 
 /// Some searches one after the other, each from random streams of its own.
@@ -116,7 +122,7 @@ impl GradientSearch {
 
     fn part_is_over(&self) -> bool {
         let settled = |(_, epochs): &(Architecture, u64)| self.how.patience > 0 && *epochs >= self.how.patience;
-        self.progress.step == self.planned_part() || self.progress.settled.as_ref().is_some_and(settled)
+        self.progress.cut || self.progress.step == self.planned_part() || self.progress.settled.as_ref().is_some_and(settled)
     }
 
     fn is_last_part(&self) -> bool {
@@ -124,9 +130,10 @@ impl GradientSearch {
     }
 
     /// Begins the next search; `candidate` is what this one found.
-    fn next_part(&mut self, lab: &Lab, candidate: Option<Candidate>) -> Result<()> {
+    fn next_part(&mut self, lab: &mut Lab, candidate: Option<Candidate>) -> Result<()> {
         let candidates = self.progress.candidates.drain(..).chain(candidate).collect();
-        let progress = Progress { part: self.progress.part + 1, candidates, ..Progress::default() };
+        let (part, earlier_cut) = (self.progress.part + 1, self.progress.cut || self.progress.earlier_cut);
+        let progress = Progress { part, candidates, began: lab.spent(), earlier_cut, ..Progress::default() };
         *self = Self::new(Arc::clone(&self.how), Arc::clone(&self.make), lab, progress)?;
         Ok(())
     }
@@ -307,6 +314,18 @@ impl Stepwise for GradientSearch {
 
     fn score_kind(&self, metric: &str) -> String {
         format!("supernet validation {metric}")
+    }
+
+    fn part(&self) -> (f64, u64) {
+        (self.progress.began, self.how.searches - self.progress.part)
+    }
+
+    fn cut_short(&mut self) {
+        self.progress.cut = true;
+    }
+
+    fn ended_early(&self) -> Option<EndReason> {
+        (self.progress.cut || self.progress.earlier_cut).then_some(EndReason::BudgetReached)
     }
 
     fn rehearsals(&self, lab: &Lab) -> Vec<Rehearsal> {

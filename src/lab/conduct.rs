@@ -12,7 +12,7 @@ use super::trials::{self, Trial};
 use crate::error::{Error, Result, resource};
 use crate::nn::count;
 use crate::record::{
-    Candidate, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
+    Candidate, CutSelection, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
 };
 use crate::seed::Streams;
 use crate::space::Architecture;
@@ -32,8 +32,9 @@ pub(super) fn conduct(
     (test, classes): (Box<dyn Test>, &[String]),
     lab: &mut Lab,
 ) -> Result<RunResult> {
-    let Decided { found, chosen } = decide(prepared, lab)?;
-    let chosen = chosen.expect("the selection is over");
+    let decided = decide(prepared, lab)?;
+    let (cut, chosen) = (cut_selection(prepared.keep, &decided), decided.chosen.expect("the selection is over"));
+    let found = decided.found;
     lab.session.recorder.run.write_finding(&FindingRecord {
         format: FORMAT,
         method: manifest.method.clone(),
@@ -47,7 +48,7 @@ pub(super) fn conduct(
     let overlaps = score.as_ref().and_then(|score| score.overlaps.as_ref());
     let segmentation = overlaps.map(|o| segmentation::record(o, classes, lab.input())).transpose()?;
     let trained = (&trainer, prepared.protocol.retrain.recipe.epochs, end);
-    let result = result(manifest, found, chosen, trained, (score, segmentation), lab);
+    let result = RunResult { cut_selection: cut, ..result(manifest, found, chosen, trained, (score, segmentation), lab) };
     let (network, weights) = trainer.parts();
     let blobs = super::built::blobs(network.table(), weights)?;
     lab.session.recorder.run.write_weights(&blobs, &super::built::metadata(&result.architecture))?;
@@ -61,6 +62,9 @@ struct Decided {
     found: Found,
     /// Index of the chosen candidate; `None` before the selection.
     chosen: Option<usize>,
+    /// The limit that ended the selection, if one did.
+    #[serde(default)]
+    stopped: Option<EndReason>,
 }
 
 /// What a search returns.
@@ -95,7 +99,7 @@ fn find(prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
         return Err(nothing_found(&found, &lab.session.recorder.trial_ends(Phase::Search)));
     }
     let end = found.end;
-    let decided = Decided { found, chosen: None };
+    let decided = Decided { found, chosen: None, stopped: None };
     keep(lab, &decided)?;
     lab.session.end(end)?;
     Ok(decided)
@@ -149,9 +153,19 @@ fn select(prepared: &Prepared, lab: &mut Lab, decided: &mut Decided) -> Result<(
         candidates[outcome.id as usize].select_score = outcome.score;
     }
     decided.chosen = Some(best(&decided.found));
+    decided.stopped = stop;
     keep(lab, decided)?;
     lab.session.end(stop.unwrap_or(EndReason::Completed))?;
     Ok(())
+}
+
+/// Where a limit left fewer candidates to compare than the `planned` ones of the protocol.
+fn cut_selection(planned: u64, decided: &Decided) -> Option<CutSelection> {
+    let candidates = &decided.found.candidates;
+    let compared = candidates.iter().filter(|c| c.select_score.is_some()).count() as u64;
+    let of_search = Some(decided.found.end).filter(|end| end.is_limit() && (candidates.len() as u64) < planned);
+    let limit = decided.stopped.or(of_search)?;
+    Some(CutSelection { planned, compared, limit })
 }
 
 /// Best selection score; where none was measured, the best search score. Ties go to the earlier candidate.
@@ -244,6 +258,7 @@ fn result(
         retrain_end,
         trials: lab.session.recorder.trial_ends(Phase::Search),
         extra: found.extra,
+        cut_selection: None,
         segmentation,
     }
 }

@@ -49,9 +49,9 @@ impl Lab<'_> {
         input(self.task)
     }
 
-    /// Device-seconds spent of the budget, and the budget, if there is one.
-    pub fn budget(&mut self) -> Option<(f64, f64)> {
-        self.session.budget()
+    /// Device-seconds that search and selection have used so far.
+    pub fn spent(&mut self) -> f64 {
+        self.session.ledger.spent()
     }
 
     /// Records and shows something that a reader should know.

@@ -6,7 +6,7 @@ use super::lab::Lab;
 use super::memory::guard;
 use super::method::{Engine, Method, Prepared};
 use super::open::{Opened, open};
-use super::session::{Session, SessionOptions, Start};
+use super::session::{KeptBack, Session, SessionOptions, Start};
 use super::settings::{Resolved, differences};
 use super::steps;
 use super::stopwatch::{Stopwatch, Timing};
@@ -152,7 +152,7 @@ impl Ready {
         }
         let stopwatch = Stopwatch::brief();
         let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &*task, session: &mut session, stopwatch: &stopwatch };
-        warn_of_budget(&prepared, &manifest, &mut lab)?;
+        share_budget(&prepared, &mut lab)?;
         let result = conduct(&manifest, &prepared, (test, &classes), &mut lab);
         if result.is_err() {
             // The error is what matters; the account of what led to it is written if it can be.
@@ -164,15 +164,14 @@ impl Ready {
 
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
     pub fn forecast(&self, options: SessionOptions) -> Result<Forecast> {
-        let Prepared { keep, example, protocol, .. } = &self.prepared;
+        let Prepared { example, protocol, .. } = &self.prepared;
         self.in_a_lab(options, &Stopwatch::brief(), |lab| {
-            let search_seconds = forecast_search(&self.prepared, lab)?;
-            let selection = (*keep > 1).then(|| TrialPlan::of_selection(*keep, &protocol.select));
-            let select_seconds = selection.map_or(Ok(0.0), |plan| trials::forecast(lab, example, &plan))?;
+            let Parts { steps, trials, selection } = forecast_parts(&self.prepared, lab)?;
             let retraining = lab.child(&protocol.retrain, Part::Retrain, lab.streams.child("forecast", 0));
             let retrain_seconds = retraining.forecast(example, lab.stopwatch)?;
             lab.session.ledger.settle();
-            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: lab.session.ledger.peak_bytes() })
+            let (search_seconds, peak_bytes) = (steps + trials, lab.session.ledger.peak_bytes());
+            Ok(Forecast { search_seconds, select_seconds: selection, retrain_seconds, peak_bytes })
         })
     }
 
@@ -181,7 +180,8 @@ impl Ready {
         let stopwatch = Stopwatch::thorough(steps);
         let peak_bytes = self.in_a_lab(options, &stopwatch, |lab| {
             lab.session.ledger.reset_peaks();
-            forecast_search(&self.prepared, lab)?;
+            forecast_steps(&self.prepared, lab)?;
+            forecast_trials(&self.prepared, lab)?;
             lab.session.ledger.settle();
             Ok(lab.session.ledger.peak_bytes())
         })?;
@@ -208,32 +208,56 @@ impl Ready {
     }
 }
 
-/// Device-seconds of the whole search, from a few measured steps that change nothing.
-fn forecast_search(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
-    let of_steps = match &prepared.engine {
-        Engine::Steps { begin, .. } => begin(lab).and_then(|search| steps::forecast(lab, search))?,
-        _ => 0.0,
-    };
-    let of_trials = prepared.engine.trials().map(|plan| trials::forecast(lab, &prepared.example, plan)).transpose()?;
-    Ok(of_steps + of_trials.unwrap_or(0.0))
+/// Device-seconds of the parts of search and selection, from a few measured steps that change nothing.
+struct Parts {
+    steps: f64,
+    trials: f64,
+    selection: f64,
 }
 
-/// Before anything is spent: a search that cannot end within the budget is announced.
-fn warn_of_budget(prepared: &Prepared, manifest: &Manifest, lab: &mut Lab) -> Result<()> {
-    let Some(budget) = manifest.limits.budget_seconds.filter(|_| lab.session.ledger.spent() == 0.0) else {
-        return Ok(());
-    };
+fn forecast_parts(prepared: &Prepared, lab: &mut Lab) -> Result<Parts> {
+    let (steps, trials) = (forecast_steps(prepared, lab)?, forecast_trials(prepared, lab)?);
+    let plan = TrialPlan::of_selection(prepared.keep, &prepared.protocol.select);
+    let selection = if prepared.keep > 1 { trials::forecast(lab, &prepared.example, &plan)? } else { 0.0 };
+    Ok(Parts { steps, trials, selection })
+}
+
+fn forecast_steps(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
+    match &prepared.engine {
+        Engine::Steps { begin, .. } => begin(lab).and_then(|search| steps::forecast(lab, search)),
+        _ => Ok(0.0),
+    }
+}
+
+fn forecast_trials(prepared: &Prepared, lab: &Lab) -> Result<f64> {
+    prepared.engine.trials().map_or(Ok(0.0), |plan| trials::forecast(lab, &prepared.example, plan))
+}
+
+/// Candidates may be larger than the example that the forecast was made with.
+const MARGIN: f64 = 1.25;
+
+/// Before a limited run spends anything: what the search leaves to the selection, at most half of the budget, and whether the search can end within the rest.
+fn share_budget(prepared: &Prepared, lab: &mut Lab) -> Result<()> {
+    let Some(budget) = lab.session.limits.budget_seconds else { return Ok(()) };
     // Memory that runs out here may still suffice for other trials; the search will tell.
-    let seconds = match guard(|| forecast_search(prepared, lab)) {
-        Ok(seconds) => seconds?,
+    let Parts { steps, trials, selection } = match guard(|| forecast_parts(prepared, lab)) {
+        Ok(parts) => parts?,
         Err(message) => return lab.session.notice(&format!("no forecast: {message}")),
     };
-    if seconds <= budget {
+    let selection = (selection * MARGIN).min(budget / 2.0);
+    let follows = if steps > 0.0 { trials * MARGIN } else { 0.0 };
+    lab.session.kept = KeptBack { selection, trials: follows };
+    if lab.session.ledger.spent() > 0.0 || steps + trials <= budget - selection {
         return Ok(());
     }
-    let (needed, given) = (crate::units::show_seconds(seconds), crate::units::show_seconds(budget));
+    let [needed, given, left] = [steps + trials, budget, budget - selection].map(crate::units::show_seconds);
+    let share = if selection > 0.0 {
+        format!(", of which the search may use {left} so that its candidates can be compared,")
+    } else {
+        String::new()
+    };
     lab.session.notice(&format!(
-        "the whole search would take about {needed} on this machine; the budget of {given} will end it early, with the best so far"
+        "the whole search would take about {needed} on this machine; the budget of {given}{share} will end it early, with the best so far"
     ))
 }
 

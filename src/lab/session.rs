@@ -66,6 +66,15 @@ impl SessionOptions {
     }
 }
 
+/// Device-seconds of the budget that a search leaves to what must still follow it, by a forecast.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct KeptBack {
+    /// For the selection among its candidates.
+    pub selection: f64,
+    /// For trials that follow the steps of a search.
+    pub trials: f64,
+}
+
 /// One attempt at a run.
 pub struct Session {
     /// What is and was recorded.
@@ -76,6 +85,8 @@ pub struct Session {
     pub(super) limits: Limits,
     /// Children that are trained side by side.
     pub(super) jobs: u64,
+    /// What of the budget is for work that follows.
+    pub(super) kept: KeptBack,
     began: Instant,
     /// Wall seconds of earlier attempts.
     earlier_wall: f64,
@@ -99,6 +110,7 @@ impl Session {
             ledger: Ledger::new(start.clock, start.reading, past.attempt, past.rows),
             limits,
             jobs: options.jobs.max(1),
+            kept: KeptBack::default(),
             began: start.began,
             earlier_wall: past.wall_seconds,
             checkpoint_seconds,
@@ -175,7 +187,8 @@ impl Session {
         self.limit()
     }
 
-    /// The limit that is reached, if one is; accounts are written on the way. The budget limits search and selection alone.
+    /// The limit that is reached, if one is; accounts are written on the way. The budget limits search and selection alone, and the search leaves to the selection what it
+    /// is forecast to need.
     pub fn limit(&mut self) -> Result<Option<EndReason>> {
         // An account is due a second after the last at first, then after a half per cent of the time so far, so that the log of a long run stays short, and after a minute at most.
         // It is what a killed process may leave uncharged.
@@ -190,19 +203,22 @@ impl Session {
                 return Ok(Some(EndReason::OutOfMemory));
             }
         }
-        let limited = matches!(self.ledger.phase(), Phase::Search | Phase::Select);
-        let budget = self.limits.budget_seconds.filter(|_| limited);
+        let budget = match self.ledger.phase() {
+            Phase::Search => self.search_budget(),
+            Phase::Select => self.limits.budget_seconds,
+            _ => None,
+        };
         Ok(budget.filter(|budget| self.ledger.spent() >= *budget).map(|_| EndReason::BudgetReached))
+    }
+
+    /// Device-seconds that the search may use, if they are limited.
+    pub fn search_budget(&self) -> Option<f64> {
+        self.limits.budget_seconds.map(|budget| budget - self.kept.selection)
     }
 
     /// An error if a signal came.
     pub fn check_signal(&mut self) -> Result<()> {
         self.signals.caught().map_or(Ok(()), |signal| Err(self.interrupted(signal)))
-    }
-
-    /// Device-seconds spent of the budget, and the budget, if there is one.
-    pub fn budget(&mut self) -> Option<(f64, f64)> {
-        self.limits.budget_seconds.map(|budget| (self.ledger.spent(), budget))
     }
 
     /// Saves the state of `stage`, and before it what it has cost; the time is overhead.

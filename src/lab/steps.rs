@@ -58,6 +58,19 @@ pub trait Stepwise {
         None
     }
 
+    /// Of several searches one after the other: device-seconds of the run when the present one began, and how many are left with it. Those left share what is left of a budget.
+    fn part(&self) -> (f64, u64) {
+        (0.0, 1)
+    }
+
+    /// Device-seconds of what follows the steps that a budget may cut short, such as a ranking, as they were measured; 0 once that has begun.
+    fn follow_up(&self) -> f64 {
+        0.0
+    }
+
+    /// The budget of the present part is used up but for what follows these steps: no more of them.
+    fn cut_short(&mut self) {}
+
     /// The kinds of steps, for a forecast.
     fn rehearsals(&self, lab: &Lab) -> Vec<Rehearsal>;
 
@@ -115,12 +128,24 @@ fn steps(lab: &mut Lab, search: &mut dyn Stepwise) -> Result<EndReason> {
     }
     while !search.is_over() {
         let Some(images) = search.step(lab)? else { return Ok(EndReason::Diverged) };
+        cut_short(lab, search);
         let (done, planned) = (search.done(), search.planned());
         if let Some(reason) = lab.session.step(images, done, planned, STAGE, &|| search.save())? {
             return Ok(reason);
         }
     }
     Ok(EndReason::Completed)
+}
+
+/// Ends the steps of a search, or of one of several searches, where the budget leaves only time for what must follow; at most half is left to that.
+fn cut_short(lab: &mut Lab, search: &mut dyn Stepwise) {
+    let Some(budget) = lab.session.search_budget() else { return };
+    let (began, left) = search.part();
+    let share = (budget - began) / left as f64;
+    let follows = search.follow_up() + lab.session.kept.trials;
+    if lab.spent() >= began + share - follows.min(share / 2.0) {
+        search.cut_short();
+    }
 }
 
 /// The first `keep` of different architectures.

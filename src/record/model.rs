@@ -215,6 +215,13 @@ worded! {
     }
 }
 
+impl EndReason {
+    /// Whether a limit of the run ended it.
+    pub fn is_limit(self) -> bool {
+        matches!(self, Self::BudgetReached | Self::TrialLimit | Self::OutOfMemory)
+    }
+}
+
 /// One phase in one attempt (an attempt is one process working on the run).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LedgerRow {
@@ -342,9 +349,33 @@ pub struct RunResult {
     pub trials: BTreeMap<String, u64>,
     /// Figures of the method's own, such as the skip connections in the normal cell.
     pub extra: BTreeMap<String, f64>,
+    /// Where a limit left fewer candidates to compare than the protocol wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_selection: Option<CutSelection>,
     /// Overlaps by class, where every pixel was classified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<SegmentationRecord>,
+}
+
+/// A selection that a limit kept from comparing all candidates that the protocol wants to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CutSelection {
+    /// Candidates that the protocol compares.
+    pub planned: u64,
+    /// Those that have a score of the selection; with none, the best search score decided.
+    pub compared: u64,
+    /// The limit.
+    pub limit: EndReason,
+}
+
+impl CutSelection {
+    /// For a reader.
+    pub fn words(&self) -> String {
+        let Self { planned, compared, limit } = self;
+        let decided = if *compared == 0 { "; the search score decided" } else { "" };
+        format!("{compared} of {planned} candidates were compared in the selection ({}){decided}", limit.words())
+    }
 }
 
 /// `architecture.json`: an architecture on its own, as `naslab export` writes it and every command that takes an architecture reads it.

@@ -80,6 +80,7 @@ fn columns(rows: &[Run]) -> Vec<Column> {
         whole("trials", rows, of_result(|r| r.trials.values().sum())),
         whole("trials_completed", rows, of_result(|r| r.trials.get("completed").copied().unwrap_or(0))),
         text("search_end", rows, of_result(|r| r.search_end.words())),
+        text("cut_selection", rows, |r| Some(r.result.as_ref()?.cut_selection?.words())),
         text("retrain_end", rows, of_result(|r| r.retrain_end.words())),
         text("cost_unit", rows, |r| r.cost_unit.as_deref()),
         real("search_cost_days", rows, |r| r.days(Phase::Search)),

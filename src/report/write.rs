@@ -40,6 +40,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
     let mut warnings = loaded.notices.clone();
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{} is {}: {}", r.name, r.status.word(), r.status.note()?))));
+    warnings.extend(runs.iter().filter_map(|r| Some(format!("{}: {}", r.name, r.result.as_ref()?.cut_selection?.words()))));
     let collapsed = tables.get("collapsed").rows.iter();
     warnings.extend(
         collapsed.map(|r| format!("{}: {} of {} edges of its {} cell are skip connections; the search collapsed", r[0], r[2], r[3], r[1])),
