@@ -3,7 +3,7 @@
 use super::Order;
 use crate::error::{Result, usage};
 use crate::lab::{Settings, at_least, at_most, read_settings};
-use crate::nn::Loss;
+use crate::nn::{Initialisation, Loss};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use serde::de::DeserializeOwned;
@@ -70,6 +70,9 @@ pub struct Alternation {
     /// A search ends when its architecture has stayed the same for so many epochs after the warm-up; 0 for never.
     #[serde(default)]
     pub patience: u64,
+    /// How kernels and scales of the mixed network start.
+    #[serde(default)]
+    pub initialisation: Initialisation,
 }
 
 impl Alternation {

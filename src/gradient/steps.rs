@@ -86,7 +86,7 @@ impl GradientSearch {
         steps_per_epoch: u64,
         progress: Progress,
     ) -> Self {
-        let weights = Weights::init(net.table(), &mut streams.rng("init", 0), device, Kind::Float);
+        let weights = Weights::initialised(net.table(), how.initialisation, &mut streams.rng("init", 0), device, Kind::Float);
         let a = &how.alpha;
         let adam = |alpha: &Tensor| Adam::new(alpha, a.learning_rate, (a.beta1, a.beta2), a.weight_decay);
         Self {

@@ -2,7 +2,7 @@
 
 use super::super::{AlphaSteps, Order, WeightSteps};
 use super::*;
-use crate::nn::{Init, Loss, ParamId, Table};
+use crate::nn::{Init, Initialisation, Loss, ParamId, Table};
 use crate::space::darts;
 use crate::task::Augment;
 use std::collections::BTreeMap;
@@ -60,6 +60,7 @@ fn how() -> Alternation {
         dropout: 0.0,
         warm_up: 2,
         patience: 2,
+        initialisation: Initialisation::Current,
     }
 }
 

@@ -16,7 +16,7 @@ struct BiasedConv {
 impl BiasedConv {
     fn declare(t: &mut Table, name: &str, input: i64, output: i64, kernel: i64) -> Self {
         let taps = kernel * kernel;
-        let init = t.conv_init(input * taps, output * taps);
+        let init = t.conv_init(input * taps, output * taps, 1);
         Self::of(t, name, [output, input, kernel, kernel], output, [init, Init::fan_in(input * taps)])
     }
 

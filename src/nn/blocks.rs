@@ -1,9 +1,10 @@
 //! The convolution blocks that cells are made of. The order is (ReLU →) convolution → batch norm; convolutions have no bias.
 
 use super::blocked::BlockedStage;
+use super::init::Init;
 use super::kernels::{self, laid_out};
 use super::norm::{BatchNorm, norm_by_batch};
-use super::weights::{Init, ParamId, Table, Weights};
+use super::weights::{ParamId, Table, Weights};
 use tch::Tensor;
 
 /// Shape of a convolution. Pairs are (vertical, horizontal).
@@ -62,7 +63,7 @@ impl Conv {
     pub fn declare(t: &mut Table, name: &str, shape: ConvShape) -> Self {
         let inputs = shape.input / shape.groups;
         let taps = shape.kernel.0 * shape.kernel.1;
-        let init = t.conv_init(inputs * taps, shape.output / shape.groups * taps);
+        let init = t.conv_init(inputs * taps, shape.output / shape.groups * taps, shape.groups);
         let weight = t.scope(name, |t| t.param("weight", &[shape.output, inputs, shape.kernel.0, shape.kernel.1], init));
         Self { weight, shape, transposed: false }
     }

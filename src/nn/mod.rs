@@ -2,6 +2,7 @@
 
 mod blocked;
 mod blocks;
+mod init;
 mod kernels;
 mod loss;
 mod network;
@@ -14,10 +15,11 @@ mod weights;
 
 pub use blocked::{Blocked, BlockedStage, BlockedTerm};
 pub use blocks::{Conv, ConvBlock, ConvBn, ConvShape, FactorizedReduce, Linear, ReluConvBn, stage};
+pub use init::{Init, Initialisation, Rule};
 pub use kernels::{Kernels, PoolKind, depthwise, plainly, pool, use_kernels};
 pub use loss::{Loss, dice_loss, legacy_soft_dice};
 pub use network::{AUXILIARY, Network, Output, Pass, count, cross_entropy};
 pub use norm::BatchNorm;
 pub use resize::{crop, global_average, pad_to_multiple, resize_nearest, sum_resized};
 pub use segment_block::{ChannelGate, ConvNorm, GroupNorm, Relu};
-pub use weights::{Init, ParamId, Rule, StatId, Table, Weights};
+pub use weights::{ParamId, StatId, Table, Weights};

@@ -1,8 +1,9 @@
 //! What the operations of segmentation cells are made of, as functions of explicit weights. The order is convolution → group norm → ReLU.
 
 use super::blocks::{Conv, ConvShape, Linear};
+use super::init::Init;
 use super::resize::global_average;
-use super::weights::{Init, ParamId, Table, Weights};
+use super::weights::{ParamId, Table, Weights};
 use tch::Tensor;
 
 /// Channels that are normalised together.

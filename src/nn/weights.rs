@@ -4,8 +4,8 @@
 //! are handed to every forward pass. So a network can be counted without memory, and the same network can run on
 //! other weights (a step ahead, shared, predicted).
 
+use super::init::{Init, Initialisation, Rule};
 use crate::seed::{Rng, Streams};
-use rand_distr::{Distribution, StandardNormal, Uniform};
 use std::ops::Index;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -16,40 +16,6 @@ pub struct ParamId(usize);
 /// Where a running statistic stands in its [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatId(usize);
-
-/// How a tensor is filled at the start.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Uniform in [-bound, bound].
-    Uniform(f64),
-    /// Normal with mean 0 and this standard deviation.
-    Normal(f64),
-    /// All equal to this value.
-    Constant(f64),
-}
-
-impl Init {
-    /// Uniform in ±1/√fan_in, as PyTorch initialises convolutions and linear layers (Kaiming uniform with a = √5).
-    pub fn fan_in(fan_in: i64) -> Self {
-        Self::Uniform(1.0 / (fan_in as f64).sqrt())
-    }
-
-    /// Normal with standard deviation √(2/fan_out), as NASNet's authors initialise convolutions and linear layers (He et al. 2015), but without cutting off the tails.
-    pub fn he(fan_out: i64) -> Self {
-        Self::Normal((2.0 / fan_out as f64).sqrt())
-    }
-
-    fn fill(self, count: usize, rng: &mut Rng, out: &mut Vec<f64>) {
-        match self {
-            Self::Uniform(bound) => {
-                let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound is finite and not negative");
-                out.extend(uniform.sample_iter(rng).take(count));
-            }
-            Self::Normal(std) => out.extend(StandardNormal.sample_iter(rng).take(count).map(|z: f64| std * z)),
-            Self::Constant(value) => out.extend(std::iter::repeat_n(value, count)),
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Declared {
@@ -62,18 +28,6 @@ impl Declared {
     fn len(&self) -> usize {
         self.shape.iter().product::<i64>() as usize
     }
-}
-
-/// How a table's convolutions and linear layers are filled at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rule {
-    /// [`Init::fan_in`], biases alike.
-    #[default]
-    FanIn,
-    /// [`Init::he`], biases 0.
-    He,
-    /// Convolutions normal with standard deviation √(2/fan_in) (PyTorch's `kaiming_normal_`), everything else as [`Rule::FanIn`].
-    Kaiming,
 }
 
 /// The parameters and running statistics that a network declares, in order.
@@ -93,18 +47,12 @@ impl Table {
 
     /// How the weights of a layer and its bias are filled.
     pub fn layer_init(&self, fan_in: i64, fan_out: i64) -> (Init, Init) {
-        match self.rule {
-            Rule::FanIn | Rule::Kaiming => (Init::fan_in(fan_in), Init::fan_in(fan_in)),
-            Rule::He => (Init::he(fan_out), Init::Constant(0.0)),
-        }
+        self.rule.layer(fan_in, fan_out)
     }
 
-    /// How the kernel of a convolution is filled.
-    pub fn conv_init(&self, fan_in: i64, fan_out: i64) -> Init {
-        match self.rule {
-            Rule::Kaiming => Init::Normal((2.0 / fan_in as f64).sqrt()),
-            Rule::FanIn | Rule::He => self.layer_init(fan_in, fan_out).0,
-        }
+    /// How the kernel of a convolution is filled; both fans are of one of so many groups.
+    pub fn conv_init(&self, fan_in: i64, fan_out: i64, groups: i64) -> Init {
+        self.rule.kernel(fan_in, fan_out, groups)
     }
 
     /// Declares everything inside `f` under `name.`
@@ -129,9 +77,9 @@ impl Table {
         StatId(self.stats.len() - 1)
     }
 
-    /// Declares a scale (1 at the start) and a shift (0) for so many channels.
+    /// Declares a scale ([`Init::Scale`]) and a shift (0 at the start) for so many channels.
     pub fn scale_and_shift(&mut self, channels: i64) -> [ParamId; 2] {
-        [("weight", 1.0), ("bias", 0.0)].map(|(name, value)| self.param(name, &[channels], Init::Constant(value)))
+        [("weight", Init::Scale), ("bias", Init::Constant(0.0))].map(|(name, init)| self.param(name, &[channels], init))
     }
 
     /// Number of trainable scalars.
@@ -184,8 +132,13 @@ pub struct Weights {
 impl Weights {
     /// Fresh weights: every parameter by its initialiser, in declaration order from `rng`.
     pub fn init(table: &Table, rng: &mut Rng, device: Device, kind: Kind) -> Self {
-        let flat = flat_tensor(&table.params, rng, device, kind);
-        let flat_stats = flat_tensor(&table.stats, rng, device, kind);
+        Self::initialised(table, Initialisation::Current, rng, device, kind)
+    }
+
+    /// The same, in one of the two ways in which PyTorch fills kernels and scales.
+    pub fn initialised(table: &Table, how: Initialisation, rng: &mut Rng, device: Device, kind: Kind) -> Self {
+        let flat = flat_tensor(&table.params, how, rng, device, kind);
+        let flat_stats = flat_tensor(&table.stats, how, rng, device, kind);
         Self::over(table, flat, flat_stats)
     }
 
@@ -211,7 +164,7 @@ impl Weights {
         }
         let (device, kind) = params.first().map_or((Device::Cpu, Kind::Float), |p| (p.device(), p.kind()));
         // Statistics start with constants, so nothing is drawn.
-        let flat_stats = flat_tensor(&table.stats, &mut Streams::new(0).rng("statistics", 0), device, kind);
+        let flat_stats = flat_tensor(&table.stats, Initialisation::Current, &mut Streams::new(0).rng("statistics", 0), device, kind);
         let stats = views(&table.stats, &flat_stats);
         Self { flat: Tensor::zeros([0i64], (kind, device)), params, flat_stats, stats }
     }
@@ -291,10 +244,10 @@ impl Index<StatId> for Weights {
     }
 }
 
-fn flat_tensor(declared: &[Declared], rng: &mut Rng, device: Device, kind: Kind) -> Tensor {
+fn flat_tensor(declared: &[Declared], how: Initialisation, rng: &mut Rng, device: Device, kind: Kind) -> Tensor {
     let mut values = Vec::with_capacity(declared.iter().map(Declared::len).sum());
     for d in declared {
-        d.init.fill(d.len(), rng, &mut values);
+        d.init.fill(how, d.len(), rng, &mut values);
     }
     Tensor::from_slice(&values).to_kind(kind).to_device(device)
 }
@@ -339,15 +292,6 @@ mod tests {
         assert!(!a.flat().equal(c.flat()));
         assert!(a.params()[0].abs().max().double_value(&[]) <= 1.0 / 3.0);
         assert_eq!(a.params()[1].sum(Kind::Double).double_value(&[]), 4.0);
-    }
-
-    #[test]
-    fn a_rule_fills_convolutions_and_linear_layers() {
-        let table = Table::with_rule(Rule::Kaiming);
-        assert_eq!(table.conv_init(18, 5), Init::Normal(1.0 / 3.0));
-        assert_eq!(table.layer_init(16, 5), (Init::Uniform(0.25), Init::Uniform(0.25)));
-        assert_eq!(Table::with_rule(Rule::He).conv_init(18, 8), Init::Normal(0.5));
-        assert_eq!(Table::default().conv_init(16, 8), Init::Uniform(0.25));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::optim::OptimizerKind;
 use crate::error::{Result, usage};
-use crate::nn::Loss;
+use crate::nn::{Initialisation, Loss};
 use serde::{Deserialize, Serialize};
 
 /// Far more than anyone trains, and few enough that steps can be counted.
@@ -50,6 +50,9 @@ pub struct Recipe {
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
+    /// How kernels and scales start in networks that PyTorch's defaults fill.
+    #[serde(default)]
+    pub initialisation: Initialisation,
 }
 
 impl Recipe {

@@ -43,7 +43,7 @@ pub struct Progress {
 impl Trainer {
     /// Fresh weights from the stream `init`.
     pub fn new(network: Box<dyn Network>, recipe: &Recipe, steps_per_epoch: u64, streams: Streams, device: Device) -> Self {
-        let weights = Weights::init(network.table(), &mut streams.rng("init", 0), device, Kind::Float);
+        let weights = Weights::initialised(network.table(), recipe.initialisation, &mut streams.rng("init", 0), device, Kind::Float);
         let decays = (!recipe.decay_all).then(|| network.table().matrices(device, Kind::Float));
         let optimizer = Optimizer::new(recipe, weights.flat(), decays);
         Self { network, weights, optimizer, recipe: recipe.clone(), streams, steps_per_epoch, progress: Progress::default() }
