@@ -43,7 +43,7 @@ impl MacroBank {
         if layers < 3 || channels % 2 != 0 {
             return Err(usage!("search.layers = {layers} and search.channels = {channels}: at least 3 layers, and an even width"));
         }
-        let mut t = Table::with_rule(Rule::He);
+        let mut t = Table::with_rule(Rule::HeIn);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, channels, 3, 1));
         let reductions = enas_macro::reductions(layers);
         let layers = (0..layers)

@@ -24,8 +24,8 @@ struct Stack {
 
 impl Stack {
     fn declare(t: &mut Table, name: &str, inputs: i64, width: i64, kernel: i64) -> Self {
-        let (depthwise, _) = t.layer_init(kernel * kernel, kernel * kernel);
-        let (pointwise, _) = t.layer_init(width, width);
+        // Of one row of the bank, which is the kernel that a child has.
+        let (depthwise, pointwise) = (t.conv_init(kernel * kernel, kernel * kernel, width), t.conv_init(width, width, 1));
         t.scope(name, |t| Self {
             depthwise: t.param("depthwise", &[inputs, width, 1, kernel, kernel], depthwise),
             pointwise: t.param("pointwise", &[inputs, width, width, 1, 1], pointwise),
@@ -73,7 +73,7 @@ impl MicroBank {
                 "search.cells = {cells} and search.channels = {channels}: N + 2 layers with N a multiple of 3, and an even width"
             ));
         };
-        let mut t = Table::with_rule(Rule::He);
+        let mut t = Table::with_rule(Rule::HeIn);
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, 3 * channels, 3, 1));
         let first = Map { channels: 3 * channels, height: input.height, width: input.width };
         let (mut older, mut newer, mut width) = (first, first, channels);

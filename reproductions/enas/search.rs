@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Kind, Tensor, no_grad};
 
-/// Adam of the controller, as released.
+/// Adam of the controller, as released: TensorFlow adds its epsilon before the correction of the second moment.
 const BETAS: (f64, f64) = (0.0, 0.999);
 const EPSILON: f64 = 1e-3;
 
@@ -84,6 +84,19 @@ struct Progress {
     derived: Vec<Scored>,
 }
 
+impl Progress {
+    /// The epoch is over, and with it a complete controller phase.
+    fn next_epoch(&mut self) {
+        self.best = std::mem::take(&mut self.rewarded);
+        (self.epoch, self.position) = (self.epoch + 1, 0);
+    }
+
+    /// What was drawn at the end; else the best of the last complete controller phase; else of the present one, if it is the first.
+    fn children(&self) -> &[Scored] {
+        [&self.derived, &self.best, &self.rewarded].into_iter().find(|children| !children.is_empty()).map_or(&[], |children| children)
+    }
+}
+
 /// The whole search: epochs of shared weights and controller, then the drawing of children.
 pub struct SharedSearch {
     s: Enas,
@@ -108,7 +121,7 @@ impl SharedSearch {
         let controller = Controller::declare(space, &s.controller);
         let theta = controller.weights(&mut lab.streams.rng("controller", 0));
         let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
-        let adam = Adam { epsilon: EPSILON, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
+        let adam = Adam { epsilon: EPSILON, epsilon_hat: true, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
         let steps = lab.task.steps(Part::Train, s.batch);
         Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps, seconds: (false, 0.0) })
     }
@@ -202,9 +215,7 @@ impl SharedSearch {
         };
         self.progress.position += 1;
         if self.progress.position == self.length() {
-            self.progress.best = std::mem::take(&mut self.progress.rewarded);
-            self.progress.epoch += 1;
-            self.progress.position = 0;
+            self.progress.next_epoch();
             self.report(lab)?;
         }
         Ok(Some(images as u64))
@@ -280,8 +291,7 @@ impl Stepwise for SharedSearch {
 
     /// The children that were drawn at the end; of a search that ended before that the best of the last complete controller phase, or else one draw.
     fn candidates(&mut self, lab: &mut Lab, end: EndReason) -> Result<Vec<Candidate>> {
-        let p = &self.progress;
-        let mut scored = [&p.derived, &p.best, &p.rewarded].into_iter().find(|children| !children.is_empty()).cloned().unwrap_or_default();
+        let mut scored = self.progress.children().to_vec();
         if scored.is_empty() && end != EndReason::Diverged {
             scored.push(self.derive(0, lab));
         }
@@ -348,6 +358,19 @@ fn reinforce(sample: &Sample, score: f64, baseline: &mut f64, c: &super::Control
 mod tests {
     use super::*;
     use crate::seed::Streams;
+
+    #[test]
+    fn a_search_that_ends_in_an_epoch_has_the_children_of_the_last_complete_one() {
+        let child = |score| Scored { decisions: Vec::new(), score };
+        let mut progress = Progress { rewarded: vec![child(0.1)], ..Progress::default() };
+        assert_eq!(progress.children(), [child(0.1)], "nothing better in the first epoch");
+        progress.next_epoch();
+        assert_eq!((progress.children(), progress.epoch), (&[child(0.1)][..], 1), "in the weight phase");
+        progress.rewarded.push(child(0.9));
+        assert_eq!(progress.children(), [child(0.1)], "in the controller phase");
+        progress.derived.push(child(0.2));
+        assert_eq!(progress.children(), [child(0.2)], "at the end");
+    }
 
     #[test]
     fn a_constant_reward_leaves_no_gradient_once_the_baseline_has_settled() {

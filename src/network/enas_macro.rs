@@ -36,7 +36,7 @@ impl MacroNetwork {
         if size.channels % 2 != 0 || size.auxiliary {
             return Err(usage!("an ENAS macro network has an even width and no auxiliary head; set auxiliary_weight to 0"));
         }
-        let mut t = Table::with_rule(Rule::He);
+        let mut t = Table::with_rule(Rule::HeIn);
         let mut width = size.channels;
         let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, width, 3, 1));
         let reductions = net.reductions();

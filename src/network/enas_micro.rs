@@ -53,7 +53,7 @@ pub(super) fn network(pair: &CellPair<MicroOp>, input: InputShape, size: NetSize
         let rule = "N + 2 layers, N a multiple of 3, and an even width";
         return Err(usage!("an ENAS micro network has {rule}, not {cells} layers and width {channels}"));
     };
-    let mut t = Table::with_rule(Rule::He);
+    let mut t = Table::with_rule(Rule::HeIn);
     let mut width = size.channels;
     let first = Map::of(input, 3 * width);
     let stem = ConvBn::declare(&mut t, "stem", ConvShape::square(input.channels, first.channels, 3, 1));
@@ -71,16 +71,29 @@ pub(super) fn network(pair: &CellPair<MicroOp>, input: InputShape, size: NetSize
 mod tests {
     use super::*;
     use crate::network::build;
-    use crate::nn::{Pass, Weights, count};
+    use crate::nn::{Pass, Weights, count, cross_entropy};
     use crate::seed::Streams;
     use crate::space::{Architecture, enas_macro, published};
-    use tch::{Device, Kind, Tensor};
+    use tch::{Device, Kind, Tensor, no_grad};
 
     #[test]
     fn the_released_cells_have_the_derived_number_of_weights() {
         let cifar = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
         let micro = build(&published("enas-micro").unwrap(), cifar, NetSize { channels: 36, cells: 17, auxiliary: true }).unwrap();
         assert_eq!(count(&*micro), (3_894_372, 494_848));
+    }
+
+    #[test]
+    fn the_first_logits_deviate_by_about_one_and_the_first_loss_is_near_that_of_guessing() {
+        let input = InputShape { channels: 3, height: 16, width: 16, classes: 10 };
+        let net = build(&published("enas-micro").unwrap(), input, NetSize { channels: 32, cells: 5, auxiliary: false }).unwrap();
+        let w = Weights::init(net.table(), &mut Streams::new(3).rng("init", 0), Device::Cpu, Kind::Float);
+        let x = (Tensor::arange(16 * 3 * 256, (Kind::Float, Device::Cpu)) * 12.9898).sin().view([16, 3, 16, 16]);
+        let logits = no_grad(|| net.forward(&w, &x, &mut Pass::training(0.0, Streams::new(0).rng("drop path", 0))).logits);
+        let labels = Tensor::arange(16, (Kind::Int64, Device::Cpu)).remainder(10);
+        // Features f of batch norm and ReLU have a mean square near 1/2, so logits have the deviation √(2/C · C/2) = 1 and the loss is ln 10 + 1/2.
+        let (deviation, loss) = (logits.std(false).double_value(&[]), cross_entropy(&logits, &labels).double_value(&[]));
+        assert!((0.6..1.5).contains(&deviation) && (2.1..3.4).contains(&loss), "{deviation} {loss}");
     }
 
     #[test]

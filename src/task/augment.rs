@@ -7,12 +7,15 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-/// Zero-padded random crop, flips, elastic deformation, cutout (DeVries and Taylor 2017), in this order.
+/// Padded random crop, flips, elastic deformation, cutout (DeVries and Taylor 2017), in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Zero padding on each side before a crop of the original size, pixels; 0 for no crop.
+    /// Padding on each side before a crop of the original size, pixels; 0 for no crop.
     pub crop_padding: u32,
+    /// Of what colour the padding is.
+    #[serde(default)]
+    pub pad_with: Padding,
     /// Mirror left and right with probability 1/2.
     pub flip: bool,
     /// Side of the square set to the mean colour, pixels, clipped at the borders; 0 for none.
@@ -25,9 +28,20 @@ pub struct Augment {
     pub elastic: f64,
 }
 
+/// The colour of what a crop shows beyond an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// Black: images are padded before they are normalised.
+    #[default]
+    Black,
+    /// The mean colour: they are padded after that.
+    Mean,
+}
+
 impl Augment {
     /// No change.
-    pub const NONE: Self = Self { crop_padding: 0, flip: false, cutout: 0, flip_vertical: false, elastic: 0.0 };
+    pub const NONE: Self = Self { crop_padding: 0, pad_with: Padding::Black, flip: false, cutout: 0, flip_vertical: false, elastic: 0.0 };
 
     /// Refuses what makes no sense for images of this size.
     pub fn check(&self, section: &str, height: i64, width: i64) -> Result<()> {
@@ -205,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_same_stream_gives_the_same_images() {
-        let augment = Augment { crop_padding: 1, flip: true, cutout: 2, flip_vertical: true, elastic: 0.5 };
+        let augment = Augment { crop_padding: 1, flip: true, cutout: 2, flip_vertical: true, elastic: 0.5, ..Augment::NONE };
         let run = |step| augment.cut(&augment.moved(&picture(), None, &mut rng(step)).0, &mut rng(step));
         assert!(run(3).equal(&run(3)));
         assert!(!run(3).equal(&run(4)));

@@ -99,7 +99,7 @@ fn statistics(images: &Images) -> (Vec<f64>, Vec<f64>) {
 mod tests {
     use super::*;
     use crate::seed::Streams;
-    use crate::task::{Batch, Part, Task, Test};
+    use crate::task::{Batch, Padding, Part, Task, Test};
 
     /// `n` training images whose first pixel is their number, and three test images.
     fn task(n: usize) -> (Classification, Items<Whole>) {
@@ -168,6 +168,22 @@ mod tests {
         assert!((0..20).flat_map(draw).all(|n| (20..40).contains(&n)));
         assert_ne!(draw(0), draw(1));
         assert_eq!(draw(5), draw(5));
+    }
+
+    #[test]
+    fn a_crop_shows_black_or_the_mean_colour_beyond_the_image() {
+        let (task, _) = task(40);
+        let beyond = |pad_with| {
+            let augment = Augment { crop_padding: 1, pad_with, ..Augment::NONE };
+            let batch = task.batch(Part::Train, 0, 0, 20, &augment, Streams::new(1));
+            let black = (Tensor::from(0.0) - &task.items.mean) / &task.items.std;
+            let share =
+                |colour: &Tensor| (&batch.images - colour).abs().lt(1e-5).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
+            (share(&black), share(&Tensor::from(0.0)))
+        };
+        // Of nine windows one has no border, four have two pixels of it, four have three of four: 5/9 of the pixels on average. One image's first pixel is black itself.
+        let ((black, none), (little, mean)) = (beyond(Padding::Black), beyond(Padding::Mean));
+        assert!(black > 0.4 && none == 0.0 && little < 0.05 && mean > 0.4, "{black} {none} {little} {mean}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The items of a data set on the device, as tasks: what is the same for classes of images and of pixels.
 
-use super::augment::Augment;
+use super::augment::{Augment, Padding};
 use super::part::{Batch, GoOn, Logits, Part, Score, Shape, Task, Test};
 use crate::error::Result;
 use crate::record::{Example, Normalisation};
@@ -137,8 +137,15 @@ impl<L: Labels> Task for Loaded<L> {
     fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
         let index = Tensor::from_slice(items).to_device(self.items.images.device());
         let [images, labels] = [&self.items.images, &self.items.labels].map(|x| x.index_select(0, &index));
-        let (images, labels) = L::moved(&images, &labels, augment, rng);
-        Batch { images: augment.cut(&self.items.normalised(&images), rng), labels }
+        let normalised = |images: &Tensor| self.items.normalised(images);
+        let (images, labels) = match augment.pad_with {
+            Padding::Mean => L::moved(&normalised(&images), &labels, augment, rng),
+            Padding::Black => {
+                let (images, labels) = L::moved(&images, &labels, augment, rng);
+                (normalised(&images), labels)
+            }
+        };
+        Batch { images: augment.cut(&images, rng), labels }
     }
 
     fn score(&self, part: Part, batch: usize, logits: Logits, go_on: GoOn) -> Result<Option<Score>> {

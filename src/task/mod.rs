@@ -8,7 +8,7 @@ mod items;
 mod part;
 mod segmentation;
 
-pub use augment::Augment;
+pub use augment::{Augment, Padding};
 pub use classification::Classification;
 pub use confusion::{Confusion, confusions};
 pub use part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};

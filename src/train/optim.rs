@@ -49,6 +49,8 @@ pub struct Adam {
     pub weight_decay: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
+    /// Whether it is added before the second moment is corrected for its start, as TensorFlow does ("epsilon hat" in section 2 of Kingma and Ba 2015): early steps are smaller then.
+    pub epsilon_hat: bool,
     /// First moment.
     pub mean: Tensor,
     /// Second moment.
@@ -64,7 +66,7 @@ impl Adam {
     /// For weights in the layout of `flat`.
     pub fn new(flat: &Tensor, learning_rate: f64, betas: (f64, f64), weight_decay: f64) -> Self {
         let (mean, square) = no_grad(|| (flat.zeros_like(), flat.zeros_like()));
-        Self { learning_rate, betas, weight_decay, epsilon: ADAM_EPSILON, mean, square, steps: 0 }
+        Self { learning_rate, betas, weight_decay, epsilon: ADAM_EPSILON, epsilon_hat: false, mean, square, steps: 0 }
     }
 
     /// One step on `flat` in place.
@@ -76,7 +78,8 @@ impl Adam {
             let g = gradient + flat * self.weight_decay;
             let _ = self.mean.g_mul_scalar_(b1).g_add_(&(&g * (1.0 - b1)));
             let _ = self.square.g_mul_scalar_(b2).g_add_(&(g.square() * (1.0 - b2)));
-            let denominator = (&self.square / c2).sqrt() + self.epsilon;
+            let epsilon = if self.epsilon_hat { self.epsilon / c2.sqrt() } else { self.epsilon };
+            let denominator = (&self.square / c2).sqrt() + epsilon;
             let _ = flat.shallow_clone().g_sub_(&(&self.mean / denominator * (self.learning_rate / c1)));
         });
     }
@@ -237,6 +240,19 @@ mod tests {
             adam.step(&ours, &gradient);
         }
         assert!(ours.allclose(&theirs.detach(), 1e-12, 1e-14, false), "{ours:?}");
+    }
+
+    #[test]
+    fn two_steps_with_epsilon_hat_by_hand() {
+        let w = Tensor::from_slice(&[1.0]);
+        let mut adam = Adam { epsilon: 1e-3, epsilon_hat: true, ..Adam::new(&w, 0.1, (0.0, 0.999), 0.0) };
+        // η √(1 − β₂ᵗ) m / (√v + ε̂); m = g.
+        adam.step(&w, &Tensor::from_slice(&[0.02]));
+        let first = 0.1 * 0.001f64.sqrt() * 0.02 / ((0.001 * 0.0004f64).sqrt() + 1e-3);
+        adam.step(&w, &Tensor::from_slice(&[-0.01]));
+        let square = 0.999 * 0.001 * 0.0004 + 0.001 * 0.0001;
+        let second = 0.1 * (1.0 - 0.999f64.powi(2)).sqrt() * -0.01 / (f64::sqrt(square) + 1e-3);
+        assert!((values(&w)[0] - (1.0 - first - second)).abs() < 1e-12, "{w:?}");
     }
 
     #[test]
