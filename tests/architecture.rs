@@ -174,6 +174,32 @@ fn the_papers_numbers_are_of_methods_that_exist() {
     }
 }
 
+/// Settings that choose the variants of a method beside those of its presets and spaces.
+const FORMS: [&str; 4] =
+    ["search.order=\"second\"", "search.order=\"first\"", "search.experiment=\"correlation\"", "search.removal=\"worst_of_sample\""];
+
+/// Method and variant of all that can be run, with the settings of preset `paper`.
+fn variants() -> BTreeSet<(&'static str, String)> {
+    let methods = naslab::reproductions::METHODS;
+    let variant = |m: &dyn naslab::lab::Method, set: &[String]| Some(m.prepare(&m.resolve("paper", set).ok()?.settings).ok()?.variant);
+    let spaces = || methods.iter().flat_map(|m| m.card().spaces.iter().map(|(space, set)| (space, set)));
+    let of_spaces =
+        spaces().flat_map(|(space, set)| [vec![format!("search.space=\"{space}\"")], set.iter().map(ToString::to_string).collect()]);
+    let sets: Vec<Vec<String>> = of_spaces.chain(FORMS.map(|form| vec![form.to_string()])).collect();
+    methods.iter().flat_map(|m| sets.iter().filter_map(|set| Some((m.card().name, variant(*m, set)?)))).collect()
+}
+
+#[test]
+fn the_papers_numbers_stand_beside_variants_that_exist() {
+    let all = variants();
+    let rows = naslab::report::claims().unwrap();
+    let named: Vec<_> = rows.iter().filter_map(|c| Some((c.method.as_str(), c.naslab_variant.clone()?))).collect();
+    assert!(named.len() > 20);
+    for pair in named {
+        assert!(all.contains(&pair), "data/claims.csv: nothing that can be run is {pair:?}; there are {all:?}");
+    }
+}
+
 #[test]
 fn reproductions_do_not_use_each_other() {
     let folders: Vec<PathBuf> =

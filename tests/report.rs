@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+#[path = "report/claims.rs"]
+mod beside;
 #[path = "report/page.rs"]
 mod page;
 #[path = "report/segmentation.rs"]
@@ -389,18 +391,6 @@ fn processor_time_is_never_called_gpu_days_and_devices_are_not_mixed() {
 }
 
 #[test]
-fn a_control_stands_beside_no_number_of_another_space() {
-    let root = TempDir::new().unwrap();
-    let folder = runs(&root);
-    for (seed, variant) in [(0, "darts-space"), (1, "nasnet-space")] {
-        Fixture { variant, ..random(seed, 0.96) }.write(&folder);
-    }
-    let (summary, _) = report(&root);
-    let claimed: Vec<_> = summary.rows.iter().map(|r| (r.variant.as_str(), r.claim.as_ref().map(|c| c.variant.as_str()))).collect();
-    assert_eq!(claimed, [("darts-space", Some("darts-space")), ("nasnet-space", None)]);
-}
-
-#[test]
 fn runs_with_other_settings_are_not_averaged() {
     let root = TempDir::new().unwrap();
     let folder = runs(&root);
@@ -643,7 +633,7 @@ fn claims_cover_the_six_papers_and_the_control() {
     for method in ["amoebanet", "nasnet", "enas", "ghn", "darts", "nas_unet", "random"] {
         assert_eq!(all.iter().filter(|c| c.method == method && c.headline).count(), 1, "{method}");
     }
-    assert!(all.len() > 60);
+    assert!(all.len() > 80);
 }
 
 #[test]

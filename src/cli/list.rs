@@ -18,7 +18,14 @@ pub fn list() -> Result<()> {
     let sets = SETS.iter().map(|set| format!("  {:14} {}: {}\n", set.name, set.title, set.summary));
     let published: Vec<&str> = published_names().collect();
     #[cfg(feature = "report")]
-    let claims = format!("\nclaims: {} results that papers reported, in data/claims.csv\n", crate::report::claims().map_or(0, |c| c.len()));
+    let claims = {
+        let all = crate::report::claims()?;
+        let recalled = all.iter().filter(|c| c.recalled()).count();
+        format!(
+            "\nclaims: {} reported results in data/claims.csv; {recalled} of them are recalled, not read again in their source\n",
+            all.len()
+        )
+    };
     #[cfg(not(feature = "report"))]
     let claims = "";
     print_out(format!(

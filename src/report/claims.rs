@@ -7,6 +7,8 @@ use serde::Deserialize;
 const CSV: &str = include_str!("../../data/claims.csv");
 /// How messages name it.
 const NAME: &str = "data/claims.csv";
+/// What is said of a number from memory.
+const RECALLED: &str = "recalled: not read again in its source";
 
 /// What a claim's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -89,6 +91,45 @@ pub enum Cutout {
     Unknown,
 }
 
+impl Cutout {
+    /// Of a training that is known.
+    pub fn of(with: bool) -> Self {
+        if with { Self::Yes } else { Self::No }
+    }
+
+    /// For a reader.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Yes => "with cutout",
+            Self::No => "without cutout",
+            Self::Unknown => "cutout not stated",
+        }
+    }
+}
+
+/// What confirms the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirmation {
+    /// It was read in the source itself.
+    Confirmed,
+    /// It was read where the source says that it is quoted.
+    Quoted,
+    /// It is from memory: the source was not read again.
+    Recalled,
+}
+
+impl Confirmation {
+    /// As in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Quoted => "quoted",
+            Self::Recalled => "recalled",
+        }
+    }
+}
+
 /// One reported number. `None` is unknown.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +138,8 @@ pub struct Claim {
     pub method: String,
     /// Form of the method, or network of the paper.
     pub variant: String,
+    /// The variant of this program's runs that it may stand beside; `None` is none.
+    pub naslab_variant: Option<String>,
     /// Data set.
     pub dataset: String,
     /// What `value` is.
@@ -120,6 +163,8 @@ pub struct Claim {
     /// The one row a survey would cite for the method.
     #[serde(deserialize_with = "yes_or_no")]
     pub headline: bool,
+    /// What confirms `value`; where there is none, the other numbers.
+    pub status: Confirmation,
     /// Where the number was read.
     pub source: String,
     /// What is doubtful or corrected.
@@ -131,6 +176,18 @@ impl Claim {
     pub fn value_text(&self) -> Option<String> {
         let value = self.value?;
         Some(self.spread.map_or_else(|| format!("{value:.2}"), |s| format!("{value:.2} ± {s:.2}")))
+    }
+
+    /// Whether it is from memory.
+    pub fn recalled(&self) -> bool {
+        self.status == Confirmation::Recalled
+    }
+
+    /// What a table says of it in a footnote: that it is recalled, and the erratum.
+    pub fn note(&self) -> Option<String> {
+        let recalled = self.recalled().then_some(RECALLED);
+        let parts: Vec<&str> = recalled.into_iter().chain(self.erratum.as_deref()).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     fn check(&self) -> std::result::Result<(), String> {
@@ -147,6 +204,9 @@ impl Claim {
         }
         if [&self.method, &self.source, &self.dataset].iter().any(|text| text.is_empty()) {
             return Err("method, source and dataset must not be empty".into());
+        }
+        if self.headline && self.naslab_variant.is_none() {
+            return Err("a headline needs a naslab_variant".into());
         }
         Ok(())
     }
@@ -194,90 +254,36 @@ pub fn methods(claims: &[Claim], of_segmentation: bool) -> Vec<&str> {
     names
 }
 
-/// The claim to set beside a segmentation: the method's Dice on the same data set, else its headline if that is a Dice. An accuracy is
-/// never set beside a Dice.
-pub fn beside_dice<'a>(claims: &'a [Claim], method: &str, dataset: &str) -> Option<&'a Claim> {
-    let of_method = || claims.iter().filter(|c| c.method == method && c.metric == Metric::Dice);
-    of_method().find(|c| c.dataset == dataset).or_else(|| of_method().find(|c| c.headline))
+/// What of a run decides which claim stands beside it. For random search the variant names the space.
+pub struct Beside<'a> {
+    /// Method.
+    pub method: &'a str,
+    /// Its variant.
+    pub variant: &'a str,
+    /// Data set.
+    pub dataset: &'a str,
+    /// [`Metric::TestAccuracy`] or [`Metric::Dice`].
+    pub metric: Metric,
+    /// Whether the retraining used cutout.
+    pub cutout: bool,
 }
 
-/// The claim to set beside a run: that of the same variant on CIFAR-10, with cutout before without; else the method's headline.
-pub fn beside<'a>(claims: &'a [Claim], method: &str, variant: &str) -> Option<&'a Claim> {
-    let comparable = |c: &&Claim| c.method == method && c.metric == Metric::TestAccuracy && c.dataset == "cifar10";
-    let of_variant = || claims.iter().filter(comparable).filter(|c| !variant.is_empty() && c.variant == variant);
-    of_variant()
-        .find(|c| c.headline)
-        .or_else(|| of_variant().find(|c| c.cutout == Cutout::Yes))
-        .or_else(|| of_variant().next())
-        .or_else(|| claims.iter().find(|c| c.headline && c.method == method))
+/// The claim to set beside a run: of its method, variant and metric, or none. A claim about the same data comes first, then one with the run's cutout,
+/// then the headline, then one that is not recalled. Whether the two can be compared is another question: see [`apart`].
+pub fn beside<'a>(claims: &'a [Claim], run: &Beside) -> Option<&'a Claim> {
+    let fits = |c: &&Claim| c.method == run.method && c.naslab_variant.as_deref() == Some(run.variant) && c.metric == run.metric;
+    let farther = |c: &&Claim| (c.dataset != run.dataset, c.cutout != Cutout::of(run.cutout), !c.headline, c.recalled());
+    claims.iter().filter(fits).min_by_key(farther)
+}
+
+/// Why a claim cannot be compared with a run on a data set, with or without cutout; `None` if it can.
+pub fn apart(claim: &Claim, dataset: &str, cutout: bool) -> Option<&'static str> {
+    match claim.cutout {
+        _ if claim.dataset != dataset => Some("other data"),
+        Cutout::Unknown => Some("cutout not stated"),
+        of_claim => (of_claim != Cutout::of(cutout)).then_some("other cutout"),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headline(method: &str) -> Claim {
-        claims().unwrap().into_iter().find(|c| c.headline && c.method == method).unwrap()
-    }
-
-    #[test]
-    fn every_method_has_the_headline_of_its_specification() {
-        let expected = [
-            ("amoebanet", 96.66, Some(0.06), 3.2, 3150.0),
-            ("nasnet", 97.35, None, 3.3, 2000.0),
-            ("enas", 97.11, None, 4.6, 0.45),
-            ("ghn", 97.16, Some(0.07), 5.7, 0.84),
-            ("darts", 97.24, Some(0.09), 3.3, 4.0),
-            ("random", 96.71, Some(0.15), 3.2, 4.0),
-        ];
-        for (method, value, spread, params, days) in expected {
-            let claim = headline(method);
-            assert_eq!(claim.dataset, "cifar10", "{method}");
-            assert_eq!((claim.value, claim.spread), (Some(value), spread), "{method}");
-            assert_eq!((claim.params, claim.gpu_days), (Some(params), Some(days)), "{method}");
-        }
-        let unet = headline("nas_unet");
-        assert_eq!((unet.dataset.as_str(), unet.value, unet.params, unet.gpu_days), ("promise12", None, Some(0.8), Some(1.5)));
-    }
-
-    #[test]
-    fn a_variant_has_its_own_claim_and_else_the_headline() {
-        let all = claims().unwrap();
-        assert_eq!(beside(&all, "darts", "first-order").unwrap().value, Some(97.00));
-        assert_eq!(beside(&all, "darts", "second-order").unwrap().value, Some(97.24));
-        assert_eq!(beside(&all, "enas", "micro").unwrap().value, Some(97.11));
-        assert_eq!(beside(&all, "ghn", "").unwrap().value, Some(97.16));
-        assert_eq!(beside(&all, "train", "darts-v2"), None);
-        let dataset = |method, dataset| beside_dice(&all, method, dataset).map(|c| c.dataset.as_str());
-        assert_eq!([dataset("nas_unet", "nerve"), dataset("nas_unet", "digits")], [Some("nerve"), Some("promise12")]);
-        assert_eq!(dataset("random", "promise12"), None, "an accuracy is never set beside a Dice");
-    }
-
-    #[test]
-    fn a_bad_row_names_its_line() {
-        let header = CSV.lines().next().unwrap();
-        let good = "darts,x,cifar10,test_accuracy,97,,,,,,,yes,no,paper,";
-        let cases = [
-            (",x,cifar10,test_accuracy,97,,,,,,,yes,no,paper,", "method, source and dataset must not be empty"),
-            ("darts,x,cifar10,test_accuracy,2.76,0,unknown,,,,,yes,no,paper,", "spread must be a number above 0"),
-            ("darts,x,cifar10,test_accuracy,197,,,,,,,yes,no,paper,", "not between 0 and 100"),
-            ("darts,x,cifar10,test_accuracy,97,0.1,,,,,,yes,no,paper,", "go together"),
-            ("darts,x,cifar10,test_accuracy,97,,,,,,,maybe,no,paper,", "maybe"),
-            ("darts,x,cifar10,test_accuracy,97,,,,,,,yes,perhaps,paper,", "perhaps"),
-            ("darts,x,cifar10,test_accuracy,97,,,,,,,yes,no,,", "source"),
-            ("darts,x,cifar10,test_accuracy,97", "line: 3"),
-        ];
-        for (row, expected) in cases {
-            let text = parse(&format!("{header}\n{good}\n{row}\n")).unwrap_err().to_string();
-            assert!(text.contains(expected) && text.contains("3"), "{row}: {text}");
-        }
-    }
-
-    #[test]
-    fn two_headlines_of_a_method_are_refused() {
-        let header = CSV.lines().next().unwrap();
-        let row = "darts,x,cifar10,test_accuracy,97,,,,,,,yes,yes,paper,";
-        let text = parse(&format!("{header}\n{row}\n{row}\n")).unwrap_err().to_string();
-        assert!(text.contains("line 3") && text.contains("second headline"), "{text}");
-    }
-}
+mod tests;

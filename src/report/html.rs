@@ -1,6 +1,6 @@
 //! `report.html`: one file with all tables and figures in it; it works offline, in light and dark, and printed.
 
-use super::claims::{Claim, Cutout, Metric};
+use super::claims::{Claim, Metric};
 use super::drawings::Drawing;
 use super::grid::{Grid, field, unmark};
 use super::load::Run;
@@ -176,14 +176,9 @@ fn runs(rows: &[Run]) -> Grid {
 /// Every claim on CIFAR-10 accuracy and on segmentation, with its source.
 fn reported(claims: &[Claim]) -> Grid {
     let of_cifar = |c: &Claim| c.dataset == "cifar10" && c.metric == Metric::TestAccuracy;
-    let cutout = |c: &Claim| match c.cutout {
-        Cutout::Yes => "yes",
-        Cutout::No => "no",
-        Cutout::Unknown => "unknown",
-    };
     Grid::of(
         "Reported by papers (CIFAR-10 test accuracy, segmentation, and each method's headline)",
-        7,
+        8,
         claims.iter().filter(|c| c.headline || c.metric.of_segmentation() || of_cifar(c)),
         &[
             ("method", &|c| c.method.clone()),
@@ -191,8 +186,9 @@ fn reported(claims: &[Claim]) -> Grid {
             ("data set", &|c| c.dataset.clone()),
             ("value is", &|c| c.metric.words().into()),
             ("source", &|c| c.source.clone()),
-            ("note", &|c| c.erratum.clone().unwrap_or_default()),
-            ("cutout", &|c| cutout(c).into()),
+            ("status", &|c| c.status.word().into()),
+            ("note", &|c| c.note().unwrap_or_default()),
+            ("cutout", &|c| c.cutout.words().into()),
             ("value (%)", &|c| c.value_text().unwrap_or_default()),
             ("runs", &|c| field(c.runs)),
             ("parameters (M)", &|c| field(c.params)),

@@ -1,6 +1,6 @@
 //! The summary: one row per method, variant, data set, preset, protocol and device, with means over search seeds.
 
-use super::claims::{Claim, beside, beside_dice};
+use super::claims::{Beside, Claim, Metric, apart, beside};
 use super::frame::{DICE, trouble};
 use super::grid::{Grid, field};
 use super::load::Run;
@@ -83,7 +83,9 @@ pub struct SummaryRow {
     pub members: Vec<usize>,
     /// Manifest of its first run; settings, limits, data and declaration are those of all.
     pub manifest: Option<Manifest>,
-    /// What a paper reported for this, if it did.
+    /// Whether its retraining cut squares out of the training images (cutout).
+    pub cutout: bool,
+    /// What a paper reported for this method and variant, if it did; [`SummaryRow::apart`] says whether the two can be compared.
     pub claim: Option<Claim>,
 }
 
@@ -170,9 +172,11 @@ fn complete(row: &mut SummaryRow, runs: &[Run], claims: &[Claim]) {
     row.final_scores = scores;
     row.peak_bytes = members.iter().filter_map(|r| r.peak()).max();
     row.manifest = members.first().and_then(|r| r.manifest.clone());
-    let claim = if row.metric == DICE { beside_dice(claims, &row.method, &row.dataset) } else { beside(claims, &row.method, &row.variant) };
-    // What was reported of random search in another space is nothing to compare a control with.
-    row.claim = claim.filter(|c| row.role() != Role::Control || c.variant == row.variant).cloned();
+    let cutout = |m: &Manifest| m.settings.pointer("/retrain/augment/cutout").and_then(serde_json::Value::as_u64);
+    row.cutout = row.manifest.as_ref().and_then(cutout).is_some_and(|side| side > 0);
+    let metric = if row.metric == DICE { Metric::Dice } else { Metric::TestAccuracy };
+    let run = Beside { method: &row.method, variant: &row.variant, dataset: &row.dataset, metric, cutout: row.cutout };
+    row.claim = beside(claims, &run).cloned();
 }
 
 /// Runs of one preset with other settings, limits or data are another experiment; the table must show that.
@@ -237,16 +241,24 @@ impl SummaryRow {
         }
     }
 
-    /// The claim beside it, with variant and data set, since they may differ.
+    /// Why its claim cannot be compared with it; `None` if it can, or if there is no claim.
+    pub fn apart(&self) -> Option<&'static str> {
+        self.claim.as_ref().and_then(|claim| apart(claim, &self.dataset, self.cutout))
+    }
+
+    /// The claim beside it, with the paper's name of the variant, data set and cutout, since they may differ. No mask is trained with cutout.
     pub fn claim_text(&self) -> String {
         let Some(claim) = &self.claim else { return NONE.into() };
-        let about = format!("{} on {}", if claim.variant.is_empty() { &claim.method } else { &claim.variant }, claim.dataset);
+        let mut about = format!("{} on {}", if claim.variant.is_empty() { &claim.method } else { &claim.variant }, claim.dataset);
+        if !claim.metric.of_segmentation() {
+            about = format!("{about}, {}", claim.cutout.words());
+        }
         claim.value_text().map_or_else(|| format!("not known ({about})"), |v| format!("{v} ({about})"))
     }
 }
 
 /// Columns of the CSV file behind words, number of seeds and spreads.
-const LAST: [Written; 10] = [
+const LAST: [Written; 13] = [
     ("peak_bytes", |r| field(r.peak_bytes)),
     ("claim_variant", |r| of_claim(r, |c| Some(c.variant.clone()))),
     ("claim_dataset", |r| of_claim(r, |c| Some(c.dataset.clone()))),
@@ -257,6 +269,9 @@ const LAST: [Written; 10] = [
     ("claim_gpu_model", |r| of_claim(r, |c| c.gpu_model.clone())),
     ("final_score_mean_ci95_low", |r| field(r.final_interval.map(|i| i.0))),
     ("final_score_mean_ci95_high", |r| field(r.final_interval.map(|i| i.1))),
+    ("retrained_with_cutout", |r| if r.cutout { "yes" } else { "no" }.into()),
+    ("claim_status", |r| of_claim(r, |c| Some(c.status.word()))),
+    ("claim_not_comparable", |r| field(r.apart())),
 ];
 
 fn of_claim<T: ToString>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> String {

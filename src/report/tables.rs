@@ -205,6 +205,7 @@ fn expected<'a>(e: &Experiment, experiments: &'a [Experiment], claims: &'a [Clai
 pub(super) fn reading(tables: &Tables) -> Vec<String> {
     let mut lines: Vec<String> = vec![
         outcome::READING.into(),
+        outcome::NO_RANKING.into(),
         "The test score is that of the retrained network on the test split; where there is none the field is empty, \
          and a search-time score never stands in for it. \
          A run with several candidates tests the one that is best on validation images after a short training (“selected as”); no test score chooses."

@@ -1,5 +1,6 @@
 //! The tables as Markdown, LaTeX and plain text.
 
+use super::claims::Claim;
 use super::frame::metric_name;
 use super::grid::{Grid, mark, unmark};
 use super::spread::percent;
@@ -100,7 +101,10 @@ pub(super) fn terminal(summary: &[SummaryRow]) -> String {
         return "no finished run\n".into();
     }
     let seconds = |r: &SummaryRow| r.search_days.mean.map(|d| show_seconds(d * SECONDS_PER_DAY));
-    let paper = |r: &SummaryRow| r.claim.as_ref().and_then(|c| Some(format!("{} on {}", c.value_text()?, c.dataset)));
+    // That the data are others can be seen.
+    let apart =
+        |r: &SummaryRow, c: &Claim| r.apart().filter(|_| c.dataset == r.dataset).map_or_else(String::new, |why| format!(" ({why})"));
+    let paper = |r: &SummaryRow| r.claim.as_ref().and_then(|c| Some(format!("{} on {}{}", c.value_text()?, c.dataset, apart(r, c))));
     let grid = Grid::of(
         "Summary",
         4,
