@@ -9,10 +9,11 @@ use crate::nn::count;
 use crate::record::EndReason;
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape};
-use crate::task::{Batch, Part, Shape, Task};
+use crate::task::{Batch, Logits, Part, Shape, Task};
 use crate::train::{Step, Trainer};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// What the data demand of a network.
 pub fn input(task: &dyn Task) -> InputShape {
@@ -66,7 +67,7 @@ impl Child<'_> {
         let (mut loss, mut early) = (None, BTreeMap::new());
         let end = loop {
             if trainer.is_finished() {
-                break self.score(&trainer, &go_on)?;
+                break self.score(&|x| trainer.score(x), &go_on)?;
             }
             let batch = self.next_batch(&trainer);
             if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
@@ -80,7 +81,7 @@ impl Child<'_> {
             }
             let step = trainer.progress().step;
             if self.training.early.contains(&step) {
-                match self.score(&trainer, &go_on)? {
+                match self.score(&by_batch(&trainer, self.training.recipe.batch), &go_on)? {
                     Ok(score) => early.insert(format!("step {step}"), score),
                     stopped => break stopped,
                 };
@@ -90,13 +91,105 @@ impl Child<'_> {
     }
 
     /// Score on the validation part, or why there is none.
-    fn score(&self, trainer: &Trainer, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<std::result::Result<f64, EndReason>> {
+    fn score(&self, logits: Logits, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<std::result::Result<f64, EndReason>> {
         let mut reason = None;
         let mut ask = || {
             reason = go_on(None);
             Ok(reason.is_none())
         };
-        let score = self.task.score(Part::Valid, self.training.recipe.batch, &|x| trainer.score(x), &mut ask)?;
+        let score = self.task.score(Part::Valid, self.training.recipe.batch, logits, &mut ask)?;
         Ok(score.map(|score| score.value).ok_or(reason.unwrap_or(EndReason::BudgetReached)))
+    }
+}
+
+/// Scores by the statistics of batches of `batch` images: after few steps the running ones are mostly what they started with (0.9^k of it after k steps). Images that
+/// fill no batch are joined by some of the one before them.
+fn by_batch(trainer: &Trainer, batch: usize) -> impl Fn(&Tensor) -> Tensor {
+    let last = RefCell::new(None);
+    move |x: &Tensor| {
+        let (n, before) = (x.size()[0], last.replace(Some(x.shallow_clone())));
+        let missing = batch as i64 - n;
+        match before.filter(|b: &Tensor| (1..=b.size()[0]).contains(&missing)) {
+            Some(before) => trainer.score_by_batch(&Tensor::cat(&[x, &before.narrow(0, 0, missing)], 0)).narrow(0, 0, n),
+            None => trainer.score_by_batch(x),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Pass, Weights};
+    use crate::space::ghn;
+    use crate::task::{Augment, Classification, Limit};
+    use serde_json::json;
+    use tch::{Kind, no_grad};
+
+    /// 64 images that train and 27 that validate, which are three batches and three images.
+    fn task() -> Classification {
+        let data = crate::data::open("digits", None).unwrap();
+        Classification::open(&data, Limit { search: 91, valid: 27, retrain: 8 }, Device::Cpu).unwrap().0
+    }
+
+    fn training(early: &[u64]) -> ChildTraining {
+        let recipe = json!({"epochs": 1, "batch": 8, "learning_rate": 0.1, "learning_rate_end": 0.0, "momentum": 0.9, "weight_decay": 3e-4, "decay_all": true,
+            "by_step": false, "clip": 5.0, "nesterov": false, "restart": 0, "restart_factor": 1, "dropout": 0.0, "auxiliary_weight": 0.0, "drop_path": 0.2,
+            "drop_by_depth": false});
+        ChildTraining {
+            channels: 2,
+            cells: 3,
+            recipe: serde_json::from_value(recipe).unwrap(),
+            augment: Augment::NONE,
+            early: early.to_vec(),
+        }
+    }
+
+    #[test]
+    fn scores_after_some_steps_are_by_the_batch_and_the_training_does_not_know_of_them() {
+        let (task, early, none) = (task(), training(&[3, 5]), training(&[]));
+        let architecture: Architecture = ghn::sample(3, &mut Streams::new(2).rng("sample", 0)).into();
+        let child = |training| Child { task: &task, training, part: Part::Train, streams: Streams::new(7), device: Device::Cpu };
+        let scored = child(&early).train_and_score(&architecture, |_| None).unwrap();
+        // The same steps by hand, and the images of the validation part with the statistics of eight: those that are left over have five of the batch before them.
+        let (by_hand, images) = (child(&none), task.range(Part::Valid));
+        let mut trainer = by_hand.trainer(&architecture).unwrap();
+        for step in 1..=5 {
+            let batch = by_hand.next_batch(&trainer);
+            trainer.step(&batch.images, &batch.labels);
+            if ![3, 5].contains(&step) {
+                continue;
+            }
+            let (network, weights) = trainer.parts();
+            let right: f64 = [(0, 0), (8, 0), (16, 0), (24, 5)]
+                .into_iter()
+                .map(|(first, others)| {
+                    let mut items: Vec<i64> = (images.start..images.end).map(|i| i as i64).collect();
+                    items = [&items[first..27.min(first + 8)], &items[16..16 + others]].concat();
+                    let batch = task.take(&items, &Augment::NONE, &mut Streams::new(0).rng("augment", 0));
+                    let fresh = Weights::given(network.table(), weights.params().iter().map(Tensor::detach).collect());
+                    let logits = no_grad(|| network.forward(&fresh, &batch.images, &mut Pass::by_batch()).logits);
+                    let right = logits.argmax(1, false).eq_tensor(&batch.labels).to_kind(Kind::Double);
+                    right.narrow(0, 0, (8 - others) as i64).sum(Kind::Double).double_value(&[])
+                })
+                .sum();
+            assert_eq!(scored.early[&format!("step {step}")], right / 27.0);
+        }
+        let plain = by_hand.train_and_score(&architecture, |_| None).unwrap();
+        assert_eq!((scored.score, scored.loss), (plain.score, plain.loss));
+        assert!(plain.early.is_empty() && plain.score.is_some());
+    }
+
+    #[test]
+    fn the_statistics_of_a_batch_leave_the_running_ones_alone() {
+        let (task, none) = (task(), training(&[]));
+        let architecture: Architecture = ghn::sample(3, &mut Streams::new(2).rng("sample", 0)).into();
+        let child = Child { task: &task, training: &none, part: Part::Train, streams: Streams::new(7), device: Device::Cpu };
+        let mut trainer = child.trainer(&architecture).unwrap();
+        let batch = child.next_batch(&trainer);
+        trainer.step(&batch.images, &batch.labels);
+        let before = trainer.parts().1.flat_stats().copy();
+        let (by_batch, running) = (trainer.score_by_batch(&batch.images), trainer.score(&batch.images));
+        assert!(trainer.parts().1.flat_stats().equal(&before));
+        assert!((by_batch - running).abs().max().double_value(&[]) > 1e-3, "after one step they are far apart");
     }
 }

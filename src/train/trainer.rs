@@ -119,6 +119,13 @@ impl Trainer {
         no_grad(|| self.network.forward(&self.weights, images, &mut Pass::evaluation()).logits)
     }
 
+    /// The same with the statistics of these images in place of the running ones, which stay as they are.
+    pub fn score_by_batch(&self, images: &Tensor) -> Tensor {
+        let statistics = self.weights.flat_stats().copy();
+        let weights = Weights::over(self.network.table(), self.weights.flat().shallow_clone(), statistics);
+        no_grad(|| self.network.forward(&weights, images, &mut Pass::by_batch()).logits)
+    }
+
     /// The network and its weights.
     pub fn parts(&self) -> (&dyn Network, &Weights) {
         (&*self.network, &self.weights)
