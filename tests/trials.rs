@@ -167,6 +167,7 @@ impl Method for Toy {
             example: Two { second: false, fault }.into(),
             space: TWO.name.into(),
             predictions: BTreeMap::new(),
+            claims: BTreeMap::new(),
             control: None,
             check: Box::new(|_| Ok(())),
             engine: Engine::by_trials(plan, move |_| Draws(fault)),

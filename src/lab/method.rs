@@ -76,6 +76,8 @@ pub struct Prepared {
     pub space: String,
     /// Scores that it predicts for a trial before it is trained: names among its proxies, and words.
     pub predictions: BTreeMap<String, String>,
+    /// What a paper reported of how well such scores predict: names among the proxies, and variants among the claims.
+    pub claims: BTreeMap<String, String>,
     /// The random search that it is to be compared with.
     pub control: Option<Control>,
     /// Refuses images that the search's own settings cannot take.
@@ -142,6 +144,7 @@ impl Prepared {
             example,
             space: space.into(),
             predictions: BTreeMap::new(),
+            claims: BTreeMap::new(),
             control: None,
             check: Box::new(|_| Ok(())),
             engine,
@@ -211,6 +214,7 @@ impl Prepared {
             space: self.space.clone(),
             keep: self.keep,
             predictions: self.predictions.clone(),
+            claims: self.claims.clone(),
             mark: card.mark,
             control: self.control.as_ref().map(|control| control.record(&self.protocol)),
         }
@@ -255,7 +259,7 @@ pub struct ChildTraining {
     pub recipe: Recipe,
     /// Changes of the training images.
     pub augment: Augment,
-    /// Steps after which the child is scored too, in rising order; these scores decide nothing.
+    /// Steps after which the child is scored too, in rising order, with the statistics of the batch; these scores decide nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub early: Vec<u64>,
 }

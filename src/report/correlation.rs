@@ -37,6 +37,14 @@ pub fn correlate(pairs: &[(f64, f64)]) -> Correlation {
     Correlation { n: pairs.len(), pearson: of(pearson), spearman: of(spearman), kendall: of(kendall) }
 }
 
+/// The half of the pairs whose second number is largest, the earlier among equals; of an odd number the middle one is left out.
+pub fn top_half(pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut sorted = pairs.to_vec();
+    sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+    sorted.truncate(pairs.len() / 2);
+    sorted
+}
+
 /// Product-moment correlation.
 fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
     // Compared as they are: the mean of equal numbers may be another number.
@@ -120,6 +128,17 @@ mod tests {
         assert_eq!(correlate(&[]).pearson.value, None);
         let uneven: Vec<(f64, f64)> = (0..8).map(|i| (0.1, f64::from(i))).collect();
         assert_eq!(correlate(&uneven).pearson.value, None, "the mean of eight times 0.1 is not 0.1");
+    }
+
+    #[test]
+    fn the_top_half_is_the_half_that_came_out_best() {
+        // The four best are those of `known_vectors`, turned round; the worst have the best predictions.
+        let best = [(1.0, 14.0), (2.0, 12.0), (3.0, 13.0), (4.0, 11.0)];
+        let pairs: Vec<(f64, f64)> = [(9.0, 1.0), (8.0, 2.0), (7.0, 3.0), (6.0, 4.0), (5.0, 5.0)].into_iter().chain(best).collect();
+        assert_eq!(top_half(&pairs), [best[0], best[2], best[1], best[3]]);
+        assert!((correlate(&top_half(&pairs)).pearson.value.unwrap() + 0.8).abs() < 1e-12);
+        assert_eq!(top_half(&[(1.0, 5.0), (2.0, 5.0), (3.0, 5.0), (4.0, 5.0)]), [(1.0, 5.0), (2.0, 5.0)], "ties");
+        assert_eq!(top_half(&[(1.0, 1.0)]), []);
     }
 
     /// Tau-b by its definition, pair against pair.

@@ -28,6 +28,16 @@ impl Grid {
         Self { title: title.into(), head, rows: items.into_iter().map(row).collect(), left, notes: Vec::new() }
     }
 
+    /// Without those of the columns from `first` on in which every cell is `empty`.
+    pub fn without_empty(mut self, first: usize, empty: &str) -> Self {
+        let kept: Vec<bool> = (0..self.head.len()).map(|c| c < first || self.rows.iter().any(|row| row[c] != empty)).collect();
+        for cells in self.rows.iter_mut().chain([&mut self.head]) {
+            let mut column = kept.iter();
+            cells.retain(|_| column.next().is_none_or(|kept| *kept));
+        }
+        self
+    }
+
     /// As a CSV file; the title is its name.
     ///
     /// # Errors
@@ -73,6 +83,16 @@ pub(super) fn unmark(cell: &str) -> (&str, Option<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_without_content_are_left_out() {
+        let rows = [["a", "–", "–", "1"], ["b", "–", "–", "–"]];
+        let columns: &[Column<[&str; 4]>] =
+            &[("x", &|r| r[0].into()), ("y", &|r| r[1].into()), ("z", &|r| r[2].into()), ("n", &|r| r[3].into())];
+        let grid = Grid::of("", 1, rows, columns).without_empty(2, "–");
+        assert_eq!(grid.head, ["x", "y", "n"]);
+        assert_eq!(grid.rows, [["a", "–", "1"], ["b", "–", "–"]]);
+    }
 
     #[test]
     fn footnotes_are_numbered_once() {

@@ -1,14 +1,20 @@
 //! How well scores that come early predict scores that come late: pairs of them from trials and runs, and their correlation.
+//!
+//! Each run has another search, and so other predictions of other networks: its pairs are correlated on their own, and over seeds there is a mean of coefficients,
+//! never a coefficient of all pairs. Where a run is one pair, the runs are correlated.
 
-use super::correlation::{Coefficient, Correlation, correlate};
+use super::claims::{Claim, Metric};
+use super::correlation::{Coefficient, Correlation, correlate, top_half};
 use super::figures::{Experiment, Series};
 use super::grid::{Grid, field};
-use super::summary::NONE;
+use super::load::Run;
+use super::statistics::{mean, mean_interval};
+use super::summary::{NONE, or_none};
 use crate::error::Result;
 use crate::record::{Phase, TrialRecord};
 use std::collections::BTreeSet;
 
-/// Pairs of one kind from all seeds of a group.
+/// Pairs of one kind of all runs of a group.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     /// The group's plot area.
@@ -19,44 +25,106 @@ pub struct Pairs<'a> {
     pub proxy: String,
     /// What it should predict.
     pub target: &'static str,
-    /// (proxy, target), finite.
-    pub values: Vec<(f64, f64)>,
-    /// Of these.
-    pub correlation: Correlation,
+    /// What is correlated on its own: the pairs of a run, or of all runs. Never empty.
+    pub samples: Vec<Sample>,
+    /// What a paper reported: of 100 random networks, and of the 50 best of them.
+    pub reported: [Option<&'a Claim>; 2],
     /// Both are fractions, to be shown in percent.
     pub scores: bool,
 }
 
-/// Correlates everything that was recorded twice, group after group.
-pub fn pairs<'a>(groups: &'a [Experiment<'a>]) -> Vec<Pairs<'a>> {
-    let mut out = Vec::new();
-    for experiment in groups {
-        for series in &experiment.series {
-            let mut put = |proxy: String, target, scores, values: Vec<(f64, f64)>| {
-                let values: Vec<(f64, f64)> = values.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-                if values.len() > 1 {
-                    let correlation = correlate(&values);
-                    out.push(Pairs { experiment, series, proxy, target, values, correlation, scores });
-                }
-            };
-            let trials = |phase| series.rows.iter().flat_map(|r| r.all_trials()).filter(move |t: &&TrialRecord| t.phase == phase);
-            let predicted = || trials(Phase::Search).filter(|t| !t.proxies.is_empty());
-            let names: BTreeSet<&str> = predicted().flat_map(|t| t.proxies.keys()).map(String::as_str).collect();
-            let mut names: Vec<&str> = names.into_iter().collect();
-            names.sort_by_key(|name| (name.strip_prefix("step ").and_then(|n| n.parse::<u64>().ok()), name.to_string()));
-            for name in names {
-                let values = predicted().filter_map(|t| Some((*t.proxies.get(name)?, t.score?))).collect();
-                put(words(name, series), "trained score", true, values);
-            }
-            put("parameters".into(), "trained score", false, predicted().filter_map(|t| Some((t.parameters? as f64, t.score?))).collect());
-            let selected = trials(Phase::Select).filter_map(|t| Some((*t.proxies.get("search")?, t.score?))).collect();
-            put("search score".into(), "selection score", true, selected);
-            let ends = series.rows.iter().filter_map(|r| r.result.as_ref());
-            put("search score".into(), "test score", true, ends.clone().filter_map(|r| Some((r.search_score?, r.final_score?))).collect());
-            put("selection score".into(), "test score", true, ends.filter_map(|r| Some((r.select_score?, r.final_score?))).collect());
+/// Pairs that are correlated.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Seed of the run; `None` for pairs of several runs.
+    pub seed: Option<u64>,
+    /// (proxy, target), finite; two or more.
+    pub values: Vec<(f64, f64)>,
+    /// Of all.
+    pub all: Correlation,
+    /// Of the half that came out best; of nothing where the pairs are those of several runs.
+    pub top: Correlation,
+}
+
+impl Sample {
+    /// `None` of fewer than two finite pairs.
+    fn new(seed: Option<u64>, values: Vec<(f64, f64)>) -> Option<Self> {
+        let values: Vec<(f64, f64)> = values.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        let top = if seed.is_some() { top_half(&values) } else { Vec::new() };
+        (values.len() > 1).then(|| Self { seed, all: correlate(&values), top: correlate(&top), values })
+    }
+}
+
+impl Pairs<'_> {
+    /// A coefficient: with the interval of its pairs where there is one sample, else the mean over seeds with the interval of that mean. There is none where a seed has none.
+    pub fn coefficient(&self, of: fn(&Sample) -> Coefficient) -> Coefficient {
+        let [several @ .., last] = &self.samples[..] else { return Coefficient::default() };
+        if several.is_empty() {
+            return of(last);
+        }
+        let values: Option<Vec<f64>> = self.samples.iter().map(|s| of(s).value).collect();
+        values.map_or_else(Coefficient::default, |v| Coefficient { value: mean(&v), interval: mean_interval(&v) })
+    }
+
+    /// Runs behind it.
+    fn seeds(&self) -> usize {
+        match &self.samples[..] {
+            [Sample { seed: None, values, .. }] => values.len(),
+            samples => samples.len(),
         }
     }
+}
+
+/// Correlates everything that was recorded twice, group after group.
+pub fn pairs<'a>(groups: &'a [Experiment<'a>], claims: &'a [Claim]) -> Vec<Pairs<'a>> {
+    groups.iter().flat_map(move |e| e.series.iter().flat_map(move |series| of_series(e, series, claims))).collect()
+}
+
+/// The kinds of pairs of a group.
+fn of_series<'a>(experiment: &'a Experiment<'a>, series: &'a Series<'a>, claims: &'a [Claim]) -> Vec<Pairs<'a>> {
+    let mut out = Vec::new();
+    let mut put = |proxy: String, target, scores, samples: Vec<Sample>, reported| {
+        if !samples.is_empty() {
+            out.push(Pairs { experiment, series, proxy, target, samples, reported, scores });
+        }
+    };
+    for name in names(series) {
+        let samples = by_run(series, |r| predicted(r).filter_map(|t| Some((*t.proxies.get(name)?, t.score?))).collect());
+        put(words(name, series), "trained score", true, samples, reported(series, name, claims));
+    }
+    let sizes = by_run(series, |r| predicted(r).filter_map(|t| Some((t.parameters? as f64, t.score?))).collect());
+    put("parameters".into(), "trained score", false, sizes, [None; 2]);
+    let selected = by_run(series, |r| trials(r, Phase::Select).filter_map(|t| Some((*t.proxies.get("search")?, t.score?))).collect());
+    put("search score".into(), "selection score", true, selected, [None; 2]);
+    let ends = || series.rows.iter().filter_map(|r| r.result.as_ref());
+    let over_runs = |values: Vec<(f64, f64)>| Sample::new(None, values).into_iter().collect::<Vec<_>>();
+    let searched = over_runs(ends().filter_map(|r| Some((r.search_score?, r.final_score?))).collect());
+    put("search score".into(), "test score", true, searched, [None; 2]);
+    let chosen = over_runs(ends().filter_map(|r| Some((r.select_score?, r.final_score?))).collect());
+    put("selection score".into(), "test score", true, chosen, [None; 2]);
     out
+}
+
+/// The pairs of each run.
+fn by_run(series: &Series, values: impl Fn(&Run) -> Vec<(f64, f64)>) -> Vec<Sample> {
+    series.rows.iter().filter_map(|r| Sample::new(Some(r.seed()?), values(r))).collect()
+}
+
+fn trials(run: &Run, phase: Phase) -> impl Iterator<Item = &TrialRecord> {
+    run.all_trials().filter(move |t| t.phase == phase)
+}
+
+/// Trials of a run for whose scores there are predictions.
+fn predicted(run: &Run) -> impl Iterator<Item = &TrialRecord> {
+    trials(run, Phase::Search).filter(|t| !t.proxies.is_empty())
+}
+
+/// Names of what predicts the scores of the trials; those after so many steps by their number.
+fn names<'a>(series: &Series<'a>) -> Vec<&'a str> {
+    let names: BTreeSet<&str> = series.rows.iter().flat_map(|r| predicted(r)).flat_map(|t| t.proxies.keys()).map(String::as_str).collect();
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_by_key(|name| (name.strip_prefix("step ").and_then(|n| n.parse::<u64>().ok()), name.to_string()));
+    names
 }
 
 /// A score in words: after so many steps, or what the method says of it.
@@ -67,9 +135,22 @@ fn words(name: &str, series: &Series) -> String {
     }
 }
 
+/// What a paper reported of such predictions, as the method declares it.
+fn reported<'a>(series: &Series, name: &str, claims: &'a [Claim]) -> [Option<&'a Claim>; 2] {
+    let variant = series.claim(name);
+    let of = |metric| claims.iter().find(|c| c.method == series.method && c.metric == metric && Some(c.variant.as_str()) == variant);
+    [Metric::PearsonRandom100, Metric::PearsonTop50].map(of)
+}
+
+/// How to read the table.
+const READING: &str = "The pairs of a seed are the networks that its run trained, and each seed is correlated on its own: of one seed the brackets are a bootstrap 95 % interval over its \
+     pairs, of several the coefficient is the mean over seeds and the brackets are a bootstrap 95 % interval of that mean (three seeds or more). Where the late score is a test score, a \
+     seed is one pair. The top half is the half of a seed's networks with the best late scores: the Top-50 of a paper that has 100 networks.";
+
 /// The table of the correlations.
 pub(super) fn table(pairs: &[Pairs]) -> Grid {
-    Grid::of(
+    let claim = |p: &Pairs, i: usize| or_none(p.reported[i].and_then(|c| Some(format!("{} ({} on {})", c.value?, c.variant, c.dataset))));
+    let grid = Grid::of(
         "What early scores say about late ones",
         5,
         pairs,
@@ -79,12 +160,29 @@ pub(super) fn table(pairs: &[Pairs]) -> Grid {
             ("preset", &|p| p.experiment.preset.into()),
             ("early", &|p| p.proxy.clone()),
             ("late", &|p| p.target.into()),
-            ("n", &|p| p.correlation.n.to_string()),
-            ("Pearson", &|p| coefficient(p.correlation.pearson)),
-            ("Spearman", &|p| coefficient(p.correlation.spearman)),
-            ("Kendall", &|p| coefficient(p.correlation.kendall)),
+            ("seeds", &|p| p.seeds().to_string()),
+            ("pairs", &|p| sizes(p, |s| s.all.n)),
+            ("Pearson", &|p| coefficient(p.coefficient(|s| s.all.pearson))),
+            ("Spearman", &|p| coefficient(p.coefficient(|s| s.all.spearman))),
+            ("Kendall", &|p| coefficient(p.coefficient(|s| s.all.kendall))),
+            ("pairs of the top half", &|p| sizes(p, |s| s.top.n)),
+            ("Pearson of the top half", &|p| coefficient(p.coefficient(|s| s.top.pearson))),
+            ("paper, 100 random networks", &|p| claim(p, 0)),
+            ("paper, 50 best of them", &|p| claim(p, 1)),
         ],
-    )
+    );
+    // Most searches have none of what follows the coefficients.
+    Grid { notes: vec![READING.to_string()], ..grid.without_empty(10, NONE) }
+}
+
+/// How many pairs a sample has; two numbers where the samples differ.
+fn sizes(pairs: &Pairs, of: fn(&Sample) -> usize) -> String {
+    let sizes = || pairs.samples.iter().map(of);
+    match (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0)) {
+        (_, 0) => NONE.into(),
+        (least, most) if least == most => most.to_string(),
+        (least, most) => format!("{least}–{most}"),
+    }
 }
 
 /// A coefficient and its interval.
@@ -96,30 +194,61 @@ pub fn coefficient(c: Coefficient) -> String {
     }
 }
 
-/// `correlations.csv`: one row a group and kind of pair; an empty field is a coefficient or interval that does not exist.
+/// A row of `correlations.csv`.
+struct Row<'a> {
+    pairs: &'a Pairs<'a>,
+    /// `None` for the mean over seeds.
+    sample: Option<&'a Sample>,
+}
+
+impl Row<'_> {
+    fn of(&self, of: fn(&Sample) -> Coefficient) -> Coefficient {
+        self.sample.map_or_else(|| self.pairs.coefficient(of), of)
+    }
+
+    fn n(&self, of: fn(&Sample) -> usize) -> Option<usize> {
+        self.sample.map(of).filter(|n| *n > 0)
+    }
+}
+
+/// `correlations.csv`: one row a seed and kind of pair, and one for the mean over several seeds, which has neither seed nor number of pairs. An empty field is a coefficient or
+/// interval that does not exist.
 pub(super) fn correlations_csv(pairs: &[Pairs]) -> Result<Vec<u8>> {
     let low = |c: Coefficient| field(c.interval.map(|i| i.0));
     let high = |c: Coefficient| field(c.interval.map(|i| i.1));
+    let claim = |r: &Row, i: usize| field(r.pairs.reported[i].and_then(|c| c.value));
+    let rows = pairs.iter().flat_map(|pairs| {
+        let mean = (pairs.samples.len() > 1).then_some(Row { pairs, sample: None });
+        pairs.samples.iter().map(move |s| Row { pairs, sample: Some(s) }).chain(mean)
+    });
     Grid::of(
         "correlations.csv",
         5,
-        pairs,
+        rows,
         &[
-            ("method", &|p| p.series.name.clone()),
-            ("dataset", &|p| p.experiment.dataset.into()),
-            ("preset", &|p| p.experiment.preset.into()),
-            ("proxy", &|p| p.proxy.clone()),
-            ("target", &|p| p.target.into()),
-            ("n", &|p| p.correlation.n.to_string()),
-            ("pearson", &|p| field(p.correlation.pearson.value)),
-            ("pearson_low", &|p| low(p.correlation.pearson)),
-            ("pearson_high", &|p| high(p.correlation.pearson)),
-            ("spearman", &|p| field(p.correlation.spearman.value)),
-            ("spearman_low", &|p| low(p.correlation.spearman)),
-            ("spearman_high", &|p| high(p.correlation.spearman)),
-            ("kendall", &|p| field(p.correlation.kendall.value)),
-            ("kendall_low", &|p| low(p.correlation.kendall)),
-            ("kendall_high", &|p| high(p.correlation.kendall)),
+            ("method", &|r| r.pairs.series.name.clone()),
+            ("dataset", &|r| r.pairs.experiment.dataset.into()),
+            ("preset", &|r| r.pairs.experiment.preset.into()),
+            ("proxy", &|r| r.pairs.proxy.clone()),
+            ("target", &|r| r.pairs.target.into()),
+            ("seed", &|r| field(r.sample.and_then(|s| s.seed))),
+            ("seeds", &|r| r.sample.and_then(|s| s.seed).map_or_else(|| r.pairs.seeds(), |_| 1).to_string()),
+            ("n", &|r| field(r.n(|s| s.all.n))),
+            ("pearson", &|r| field(r.of(|s| s.all.pearson).value)),
+            ("pearson_low", &|r| low(r.of(|s| s.all.pearson))),
+            ("pearson_high", &|r| high(r.of(|s| s.all.pearson))),
+            ("spearman", &|r| field(r.of(|s| s.all.spearman).value)),
+            ("spearman_low", &|r| low(r.of(|s| s.all.spearman))),
+            ("spearman_high", &|r| high(r.of(|s| s.all.spearman))),
+            ("kendall", &|r| field(r.of(|s| s.all.kendall).value)),
+            ("kendall_low", &|r| low(r.of(|s| s.all.kendall))),
+            ("kendall_high", &|r| high(r.of(|s| s.all.kendall))),
+            ("top_half_n", &|r| field(r.n(|s| s.top.n))),
+            ("top_half_pearson", &|r| field(r.of(|s| s.top.pearson).value)),
+            ("top_half_pearson_low", &|r| low(r.of(|s| s.top.pearson))),
+            ("top_half_pearson_high", &|r| high(r.of(|s| s.top.pearson))),
+            ("paper_pearson_random_100", &|r| claim(r, 0)),
+            ("paper_pearson_top_50", &|r| claim(r, 1)),
         ],
     )
     .csv()

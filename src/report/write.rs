@@ -36,7 +36,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let mut table = frame(runs)?;
     let summary = summarise(runs, &table, &claims)?;
     let groups = figures::experiments(runs);
-    let pairs = proxies::pairs(&groups);
+    let pairs = proxies::pairs(&groups, &claims);
     let tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
     let mut warnings = loaded.notices.clone();
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{} is {}: {}", r.name, r.status.word(), r.status.note()?))));

@@ -5,8 +5,9 @@ use super::few::Few;
 use super::panel::{Entry, Panel, SQUARE, WIDE, page};
 use super::scene::{Point, Scene};
 use super::series::{Experiment, Series};
+use crate::report::correlation::Coefficient;
 use crate::report::load::Run;
-use crate::report::proxies::{Pairs, coefficient};
+use crate::report::proxies::{Pairs, Sample, coefficient};
 use crate::units::show_count;
 use std::collections::BTreeSet;
 
@@ -14,6 +15,8 @@ use std::collections::BTreeSet;
 const CURVES: usize = 12;
 /// Pairs below which nothing is drawn: fewer show nothing.
 const LEAST: usize = 5;
+/// Seeds whose pairs are drawn in an area: as many as there are shapes.
+const SEEDS: usize = 8;
 
 /// Figures that have an area of their own, with the label of their axis.
 const KNOWN: [(&str, &str); 7] = [
@@ -117,20 +120,42 @@ fn parts(row: &Run, key: &str, panel: &Panel) -> Vec<Vec<Point>> {
     numbers.into_iter().map(of).filter(|c: &Vec<Point>| !c.is_empty()).collect()
 }
 
-/// One area for each kind of pair; `None` if no group has five of them.
+/// One area for each kind of pair; `None` if no seed has five of them.
 pub fn predicted(pairs: &[Pairs]) -> Option<Scene> {
-    let drawn: Vec<&Pairs> = pairs.iter().filter(|p| p.scores && p.values.len() >= LEAST).collect();
-    let note = "All seeds together. The numbers in brackets are the 95 % bootstrap interval of Pearson's coefficient.";
+    let drawn: Vec<&Pairs> = pairs.iter().filter(|p| p.scores && p.samples.iter().any(|s| s.values.len() >= LEAST)).collect();
+    let note = "Each seed has marks and a coefficient of its own. The numbers in brackets are the 95 % bootstrap interval of Pearson's coefficient, over the pairs of one seed or, of a \
+                mean, over three seeds or more. The top half is the half of a seed's networks with the best late scores.";
     (!drawn.is_empty()).then(|| page("Early against late scores", 2, &drawn, |p| pairs_area(p), vec![note.into()]))
 }
 
 fn pairs_area(p: &Pairs) -> Panel {
-    let values = || p.values.iter().map(|(x, y)| (100.0 * x, 100.0 * y));
+    let percent = |s: &Sample| s.values.iter().map(|(x, y)| (100.0 * x, 100.0 * y)).collect::<Vec<_>>();
+    let all: Vec<(f64, f64)> = p.samples.iter().take(SEEDS).flat_map(percent).collect();
     let [across, up] = [p.proxy.as_str(), p.target].map(|score| format!("{score} ({})", p.experiment.unit()));
     let title = p.experiment.title(&p.series.name);
-    let mut panel = Panel::new(SQUARE, Axis::percent(values().map(|v| v.0)), Axis::percent(values().map(|v| v.1)), [&title, &across, &up]);
-    panel.marks(p.series.look(), values(), 3.0, false);
-    let words = format!("n = {}, Pearson {}", p.values.len(), coefficient(p.correlation.pearson));
-    panel.entries.push(Entry { look: p.series.look(), radius: 4.0, filled: false, lined: false, words });
+    let axes = (Axis::percent(all.iter().map(|v| v.0)), Axis::percent(all.iter().map(|v| v.1)));
+    let mut panel = Panel::new(SQUARE, axes.0, axes.1, [&title, &across, &up]);
+    let base = p.series.look();
+    let entry = |look, radius, words| Entry { look, radius, filled: false, lined: false, words };
+    for (i, sample) in p.samples.iter().take(SEEDS).enumerate() {
+        panel.marks(base.other(i), percent(sample).into_iter(), 3.0, false);
+        let seed = sample.seed.map_or_else(String::new, |seed| format!("seed {seed}: "));
+        let words = format!("{seed}n = {}, {}", sample.values.len(), pearson(sample.all.pearson, sample.top.pearson));
+        panel.entries.push(entry(base.other(i), 4.0, words));
+    }
+    if p.samples.len() > 1 {
+        let more = if p.samples.len() > SEEDS { format!(" (the first {SEEDS} drawn)") } else { String::new() };
+        let mean = pearson(p.coefficient(|s| s.all.pearson), p.coefficient(|s| s.top.pearson));
+        panel.entries.push(entry(base, 0.0, format!("mean over {} seeds{more}: {mean}", p.samples.len())));
+    }
+    if let [Some(all), Some(top)] = p.reported.map(|c| c?.value) {
+        panel.entries.push(entry(base, 0.0, format!("paper: Pearson {all:.2}, of the 50 best of 100 {top:.2}")));
+    }
     panel
+}
+
+/// Pearson's coefficient, and that of the top half, if there is one.
+fn pearson(all: Coefficient, top: Coefficient) -> String {
+    let half = if top.value.is_some() { format!(", of the top half {}", coefficient(top)) } else { String::new() };
+    format!("Pearson {}{half}", coefficient(all))
 }

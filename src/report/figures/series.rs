@@ -47,6 +47,11 @@ impl Series<'_> {
         self.declaration.predictions.get(name).map(String::as_str)
     }
 
+    /// The variant of the claims about what the score of this name predicts.
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        self.declaration.claims.get(name).map(String::as_str)
+    }
+
     /// Whether the runs are those of a row of the summary, whatever the experiment.
     pub fn is_of(&self, row: &SummaryRow) -> bool {
         (self.method, self.variant, self.protocol) == (&*row.method, &*row.variant, &*row.protocol)

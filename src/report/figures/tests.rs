@@ -111,7 +111,7 @@ fn figures_of(rows: &[Run]) -> Vec<(&'static str, Scene)> {
     let claims = claims().unwrap();
     let groups = experiments(rows);
     // Resampling is the work of the statistics, which are tested on their own; with many runs it takes longer than all drawing.
-    let pairs = if rows.len() < 100 { proxies::pairs(&groups) } else { Vec::new() };
+    let pairs = if rows.len() < 100 { proxies::pairs(&groups, &claims) } else { Vec::new() };
     let always = [
         ("cost", accuracy_cost(rows, &claims)),
         ("parameters", accuracy_parameters(rows, &claims)),
@@ -236,9 +236,9 @@ fn a_thousand_groups_and_data_sets_are_drawn_in_bounds_and_the_rest_is_told() {
 fn many_pairs_are_drawn_in_bounds() {
     let rows = [searched(run("darts", "first-order", "digits", 0), 6)];
     let groups = experiments(&rows);
-    let mut pairs = proxies::pairs(&groups);
+    let mut pairs = proxies::pairs(&groups, &[]);
     assert_eq!(predicted(&[]), None);
-    pairs[0].values = (0..100_000).map(|i| (f64::from(i % 997) / 997.0, f64::from(i % 1009) / 1009.0)).collect();
+    pairs[0].samples[0].values = (0..100_000).map(|i| (f64::from(i % 997) / 997.0, f64::from(i % 1009) / 1009.0)).collect();
     draw_and_check("predicted", &predicted(&pairs).unwrap());
     let many = vec![pairs[0].clone(); 60];
     let scene = predicted(&many).unwrap();
