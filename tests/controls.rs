@@ -96,6 +96,22 @@ fn what_a_user_sets_for_a_method_holds_for_its_control() {
 }
 
 #[test]
+fn one_of_the_best_is_compared_with_one_random_block_and_neither_is_selected() {
+    let ghn = method("ghn").unwrap();
+    let form = |experiment: &str| {
+        let order = order(ghn, "paper", &[format!("search.experiment=\"{experiment}\"")]);
+        let prepared = ghn.prepare(&order.settings).unwrap();
+        let record = prepared.declaration(ghn.card()).control.unwrap();
+        let control = control_order(ghn, &order).unwrap().unwrap();
+        assert_eq!(record.settings_digest, settings_digest(&control.settings));
+        assert_eq!(method(CONTROL).unwrap().prepare(&control.settings).unwrap().variant, record.variant);
+        (prepared.variant, prepared.keep, record.variant, control.settings["search"]["trials"].as_u64().unwrap())
+    };
+    assert_eq!(form("search"), ("top-best".into(), 10, "ghn-space".into(), 10));
+    assert_eq!(form("top"), ("top".into(), 1, "ghn-space-unselected".into(), 1));
+}
+
+#[test]
 fn random_search_on_its_own_is_the_control_of_the_method_whose_space_it_searches() {
     let random = method(CONTROL).unwrap();
     assert_eq!(random.card().name, "random");

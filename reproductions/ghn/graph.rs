@@ -2,7 +2,7 @@
 
 use crate::space::{Cell, GhnOp, ghn};
 
-/// What a vertex stands for; it decides the embedding that the vertex starts with and the branch that gives its weights.
+/// What a vertex stands for; it decides the state that the vertex starts with and the branch that gives its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A node of a block.
@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds; the place in this list is the row of the embedding.
+    /// All kinds; the place in this list is that of the 1 in a one-hot start, or the row of the embedding.
     pub fn all() -> impl Iterator<Item = Self> {
         ghn::OPS.into_iter().map(Self::Node).chain([Self::Input, Self::Output, Self::Stem, Self::Head])
     }

@@ -12,16 +12,20 @@ pub mod search;
 mod tests;
 
 use crate::error::{Result, usage};
-use crate::lab::{Card, ChildTraining, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, at_most, read_settings};
+use crate::lab::{
+    Card, ChildTraining, ControlSize, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, at_most, read_settings,
+};
 use crate::network;
 use crate::record::{Mark, Role, Shape};
 use crate::space::{InputShape, NetSize};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
-use propagation::Schedule;
+use graph::Kind;
+use propagation::{Schedule, Start};
 use search::GraphSearch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The method's entry in the table.
 pub struct GhnMethod;
@@ -41,8 +45,10 @@ const CARD: Card = Card {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Experiment {
-    /// It ranks random blocks, and the best go on (paper, section 5.1).
+    /// It ranks random blocks, the best are trained for a short time, and the best of these goes on: Top-Best (paper, table 2).
     Search,
+    /// It ranks random blocks, and one of the best goes on, whichever: over seeds the mean is that of the best blocks, none of them selected further: Top (paper, table 1).
+    Top,
     /// Random blocks are trained, and what predicts their scores is recorded: the hypernetwork, and a few steps of training (paper, section 5.3).
     Correlation,
 }
@@ -51,7 +57,7 @@ pub enum Experiment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ghn {
-    /// `search` or `correlation`.
+    /// `search`, `top` or `correlation`.
     pub experiment: Experiment,
     /// Width of the first blocks of the networks whose weights are predicted.
     pub channels: i64,
@@ -75,7 +81,7 @@ pub struct Ghn {
     pub probes: u64,
     /// Random blocks that are ranked.
     pub candidates: u64,
-    /// How many of the best go to the selection phase.
+    /// How many of the best go to the selection phase, or are those that one is drawn of.
     pub keep: usize,
     /// The hypernetwork.
     pub network: GhnSettings,
@@ -91,6 +97,8 @@ pub struct Ghn {
 pub struct GhnSettings {
     /// D: numbers in the state of a vertex.
     pub embedding: i64,
+    /// What the states start with.
+    pub start: Start,
     /// T: passes over each module.
     pub passes: u64,
     /// Hidden features between a state and the weights.
@@ -111,42 +119,70 @@ pub struct Control {
     pub child: ChildTraining,
 }
 
+impl Ghn {
+    fn check(&self) -> Result<()> {
+        // A one-hot start has a place for every kind of vertex.
+        let places = if self.network.start == Start::OneHot { Kind::all().count() as u64 } else { 1 };
+        for (key, value, least) in [
+            ("search.epochs", self.epochs, 1),
+            ("search.batch", self.batch as u64, 2),
+            ("search.cells", self.cells as u64, 3),
+            ("search.channels", self.channels.max(0) as u64, 2),
+            ("search.train_nodes", self.train_nodes as u64, 1),
+            ("search.nodes", self.nodes as u64, 1),
+            ("search.candidates", self.candidates, 1),
+            ("search.keep", self.keep as u64, 1),
+            ("search.network.embedding", self.network.embedding.max(0) as u64, places),
+            ("search.network.passes", self.network.passes, 1),
+            ("search.network.hidden", self.network.hidden.max(0) as u64, 1),
+            ("search.control.nets", self.control.nets, 1),
+        ] {
+            at_least(key, value, least)?;
+        }
+        at_most("search.epochs", self.epochs, MOST_EPOCHS)?;
+        match self.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
+            Some(share) => Err(usage!("search.halve_at names {share}: shares of the epochs lie between 0 and 1")),
+            None => Ok(()),
+        }
+    }
+
+    /// The variant, and how many candidates the search returns.
+    fn form(&self) -> (&'static str, u64) {
+        match self.experiment {
+            Experiment::Search => ("top-best", self.keep as u64),
+            Experiment::Top => ("top", 1),
+            Experiment::Correlation => ("correlation", self.keep as u64),
+        }
+    }
+
+    /// What the paper's tables 4 and 5 say of the scores that predict, by their names: of the hypernetwork as the paper settles on it, and of some steps of training.
+    fn claims(&self) -> BTreeMap<String, String> {
+        let settled = self.network.schedule == Schedule::ForwardBackward && self.network.pass_embeddings;
+        let predicted = settled.then(|| (search::PREDICTED.to_string(), "GHN, N=7, T=5".to_string()));
+        let steps = self.control.child.early.iter().map(|n| (format!("step {n}"), format!("SGD {n} steps")));
+        steps.chain(predicted).collect()
+    }
+}
+
 impl Method for GhnMethod {
     fn card(&self) -> &'static Card {
         &CARD
     }
 
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
-        let settings: Settings<Ghn> = read_settings(CARD.name, settings)?;
+        let mut settings: Settings<Ghn> = read_settings(CARD.name, settings)?;
         let search = settings.search.clone();
-        for (key, value, least) in [
-            ("search.epochs", search.epochs, 1),
-            ("search.batch", search.batch as u64, 2),
-            ("search.cells", search.cells as u64, 3),
-            ("search.channels", search.channels.max(0) as u64, 2),
-            ("search.train_nodes", search.train_nodes as u64, 1),
-            ("search.nodes", search.nodes as u64, 1),
-            ("search.candidates", search.candidates, 1),
-            ("search.keep", search.keep as u64, 1),
-            ("search.network.embedding", search.network.embedding.max(0) as u64, 1),
-            ("search.network.passes", search.network.passes, 1),
-            ("search.network.hidden", search.network.hidden.max(0) as u64, 1),
-            ("search.control.nets", search.control.nets, 1),
-        ] {
-            at_least(key, value, least)?;
-        }
-        at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
-        if let Some(share) = search.halve_at.iter().find(|s| !(0.0..=1.0).contains(*s)) {
-            return Err(usage!("search.halve_at names {share}: shares of the epochs lie between 0 and 1"));
+        search.check()?;
+        if search.experiment == Experiment::Top {
+            // Its control is as unselected as it: one random block a seed.
+            settings.control = Some(ControlSize { trials: 1 });
         }
         let trials = TrialPlan::of_children(search.control.nets, &search.control.child, Policy::Train, u64::MAX);
         let trials = TrialPlan { section: "search.control.child", ..trials };
-        let (variant, then) = match search.experiment {
-            Experiment::Search => ("top-best", None),
-            Experiment::Correlation => ("correlation", Some(trials)),
-        };
+        let then = (search.experiment == Experiment::Correlation).then_some(trials);
+        let ((variant, keep), claims) = (search.form(), search.claims());
         let size = NetSize { channels: search.channels, cells: search.cells, auxiliary: false };
-        let (augment, keep) = (search.augment.clone(), search.keep as u64);
+        let augment = search.augment.clone();
         let region = Region::new("ghn", json!({ "nodes": search.nodes }));
         let engine = Engine::Steps { begin: Box::new(move |lab| Ok(Box::new(GraphSearch::new(search.clone(), lab)?))), then };
         let prepared = Prepared::by_steps(("ghn", region), &settings, keep, engine)?;
@@ -156,6 +192,6 @@ impl Method for GhnMethod {
             network::build(&example, input, size).map(drop)
         };
         let predictions = [(search::PREDICTED.to_string(), "score with predicted weights".to_string())].into();
-        Ok(Prepared { variant: variant.into(), predictions, check: Box::new(check), ..prepared })
+        Ok(Prepared { variant: variant.into(), predictions, claims, check: Box::new(check), ..prepared })
     }
 }

@@ -15,9 +15,19 @@ pub enum Schedule {
     Synchronous,
 }
 
+/// What the state of a vertex starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// 1 at the place of its kind, 0 elsewhere (paper, section 4.2).
+    OneHot,
+    /// A learned row for each kind, N(0, 1) at first.
+    Embedding,
+}
+
 /// What a graph's sweeps need, as tensors.
 pub struct Prepared {
-    /// Rows of the embedding, `[V]`.
+    /// Places in the list of kinds, `[V]`.
     kinds: Tensor,
     forward: Vec<Sweep>,
     backward: Vec<Sweep>,
@@ -33,9 +43,10 @@ struct Sweep {
     inputs: Tensor,
 }
 
-/// The declared network: embedding, message M, update U. All vertices, directions, passes and modules share them.
+/// The declared network: message M, update U and, where the start is learned, an embedding. All vertices, directions, passes and modules share them.
 pub struct Propagation {
-    embedding: ParamId,
+    /// None where the start is one-hot.
+    embedding: Option<ParamId>,
     message: [Linear; 2],
     /// Of the gated unit: input and hidden weights, input and hidden biases; reset, update, new.
     gates: [ParamId; 4],
@@ -43,12 +54,13 @@ pub struct Propagation {
 }
 
 impl Propagation {
-    /// Declares E [12, D], M (D → D → D) and a gated recurrent unit (D → D).
+    /// Declares E [12, D] where the start is learned, M (D → D → D) and a gated recurrent unit (D → D).
     pub fn declare(t: &mut Table, settings: &GhnSettings) -> Self {
         let d = settings.embedding;
-        let bound = Init::fan_in(d);
+        let (bound, kinds) = (Init::fan_in(d), Kind::all().count() as i64);
+        let learned = settings.start == Start::Embedding;
         Self {
-            embedding: t.param("embedding", &[Kind::all().count() as i64, d], Init::Normal(1.0)),
+            embedding: learned.then(|| t.param("embedding", &[kinds, d], Init::Normal(1.0))),
             message: [Linear::declare(t, "message.0", d, d), Linear::declare(t, "message.1", d, d)],
             gates: [("input.weight", &[3 * d, d][..]), ("hidden.weight", &[3 * d, d]), ("input.bias", &[3 * d]), ("hidden.bias", &[3 * d])]
                 .map(|(name, shape)| t.scope("update", |t| t.param(name, shape, bound))),
@@ -90,7 +102,7 @@ impl Propagation {
         let mut sent: Option<Tensor> = None;
         let mut all = Vec::new();
         for module in modules {
-            let mut states = w[self.embedding].index_select(0, &module.kinds);
+            let mut states = self.start(w, module);
             for _ in 0..self.settings.passes {
                 for sweep in &module.forward {
                     states = self.update(w, &states, sweep, sent.as_ref());
@@ -105,6 +117,14 @@ impl Propagation {
             all.push(states);
         }
         all
+    }
+
+    /// The states before the first pass, [V, D].
+    fn start(&self, w: &Weights, module: &Prepared) -> Tensor {
+        match self.embedding {
+            Some(embedding) => w[embedding].index_select(0, &module.kinds),
+            None => module.kinds.one_hot(self.settings.embedding).to_kind(w.flat().kind()),
+        }
     }
 
     fn update(&self, w: &Weights, states: &Tensor, sweep: &Sweep, sent: Option<&Tensor>) -> Tensor {

@@ -11,6 +11,7 @@ use crate::seed::{Rng, Streams};
 use crate::space::{Architecture, Cell, GhnOp, NetSize, ghn};
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, clip};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -42,6 +43,11 @@ fn cell(architecture: &Architecture) -> &Cell<GhnOp> {
 
 fn draw(nodes: usize, mut rng: Rng) -> Architecture {
     ghn::sample(nodes, &mut rng).into()
+}
+
+/// One of the first `keep`, each as likely as the others.
+pub(super) fn one_of_the_best(order: &[usize], keep: usize, rng: &mut Rng) -> usize {
+    order[rng.random_range(0..keep.min(order.len()))]
 }
 
 /// The whole experiment, but for the trials of [`Experiment::Correlation`], which follow it.
@@ -80,7 +86,7 @@ impl GraphSearch {
 
     /// Blocks to rank.
     fn candidates_to_rank(&self) -> u64 {
-        if self.s.experiment == Experiment::Search { self.s.candidates } else { 0 }
+        if self.s.experiment == Experiment::Correlation { 0 } else { self.s.candidates }
     }
 
     /// One step of the hypernetwork: a fresh block, its predicted weights, a batch of images. `None` if the loss is not finite.
@@ -216,7 +222,7 @@ impl Stepwise for GraphSearch {
         saved.copy_to("square", &self.adam.square)
     }
 
-    /// The ranked blocks, the first among equals; at least one, whatever ended the search.
+    /// The ranked blocks, the first among equals, or one of the best; at least one, whatever ended the search.
     fn candidates(&mut self, lab: &mut Lab, _: EndReason) -> Result<Vec<Candidate>> {
         if self.progress.scores.is_empty() {
             self.ranking_step(lab)?;
@@ -224,6 +230,9 @@ impl Stepwise for GraphSearch {
         let scores = &self.progress.scores;
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        if self.s.experiment == Experiment::Top {
+            order = vec![one_of_the_best(&order, self.s.keep, &mut self.streams.rng("one of the best", 0))];
+        }
         let candidate = |number: usize| Candidate {
             origin: format!("ranked {number}"),
             architecture: self.candidate(number),
@@ -238,7 +247,7 @@ impl Stepwise for GraphSearch {
     }
 
     fn figures(&self) -> BTreeMap<String, f64> {
-        let ranked = (self.s.experiment == Experiment::Search).then(|| ("ranked".to_string(), self.progress.scores.len() as f64));
+        let ranked = (self.s.experiment != Experiment::Correlation).then(|| ("ranked".to_string(), self.progress.scores.len() as f64));
         [("hypernetwork_epochs".to_string(), self.progress.epoch as f64)].into_iter().chain(ranked).collect()
     }
 

@@ -2,7 +2,8 @@
 
 use super::graph::{Graph, Kind};
 use super::hypernetwork::{Hypernetwork, tiled};
-use super::propagation::Schedule;
+use super::propagation::{Schedule, Start};
+use super::search::one_of_the_best;
 use super::{Ghn, GhnSettings};
 use crate::network::ghn_network;
 use crate::nn::{Network, Pass, Table, Weights, cross_entropy};
@@ -15,7 +16,8 @@ const INPUT: InputShape = InputShape { channels: 1, height: 8, width: 8, classes
 const SIZE: NetSize = NetSize { channels: 4, cells: 3, auxiliary: false };
 
 fn settings() -> GhnSettings {
-    GhnSettings { embedding: 32, passes: 2, hidden: 64, schedule: Schedule::ForwardBackward, pass_embeddings: true }
+    let start = Start::OneHot;
+    GhnSettings { embedding: 32, start, passes: 2, hidden: 64, schedule: Schedule::ForwardBackward, pass_embeddings: true }
 }
 
 fn block(nodes: usize, i: u64) -> Cell<GhnOp> {
@@ -54,7 +56,9 @@ fn plain(w: &Weights, table: &Table, graph: &Graph, topological: &[usize], passe
         (1.0 - &z) * n + z * h
     };
     let succs = graph.succs();
-    let mut h: Vec<Tensor> = graph.kinds.iter().map(|k| named("embedding").narrow(0, k.index() as i64, 1)).collect();
+    let learned = table.names().any(|n| n == "embedding");
+    let start = |k: &Kind| if learned { named("embedding").narrow(0, k.index() as i64, 1) } else { one_hot(*k) };
+    let mut h: Vec<Tensor> = graph.kinds.iter().map(start).collect();
     let mut updates = 0;
     let mut update = |h: &mut Vec<Tensor>, v: usize, from: &[usize]| {
         let sum = from.iter().fold(h[v].zeros_like(), |sum, u| sum + message(&h[*u]));
@@ -66,6 +70,13 @@ fn plain(w: &Weights, table: &Table, graph: &Graph, topological: &[usize], passe
         topological.iter().rev().skip(1).for_each(|v| update(&mut h, *v, &succs[*v]));
     }
     (Tensor::cat(&h, 0), updates)
+}
+
+/// 1 at the place of the kind, zeros up to the width of a state. [1, 32]
+fn one_hot(kind: Kind) -> Tensor {
+    let mut row = [0.0; 32];
+    row[kind.index()] = 1.0;
+    Tensor::from_slice(&row).view([1, 32])
 }
 
 fn far(a: &Tensor, b: &Tensor) -> f64 {
@@ -90,7 +101,14 @@ fn it_has_the_derived_number_of_weights() {
     let input = InputShape { channels: 3, height: 32, width: 32, classes: 10 };
     let hyper = Hypernetwork::declare(&settings(), input, NetSize { channels: 32, cells: 18, auxiliary: false });
     let count = |prefix: &str| hyper.table.count_if(|n| n.starts_with(prefix));
-    assert_eq!([count("update."), count("message."), count("embedding"), count("hidden.")], [6_336, 2_112, 384, 2_112]);
+    // A one-hot start has no weights; a learned one has twelve rows of 32.
+    assert_eq!([count("update."), count("message."), count("embedding"), count("hidden.")], [6_336, 2_112, 0, 2_112]);
+    let learned = Hypernetwork::declare(
+        &GhnSettings { start: Start::Embedding, ..settings() },
+        input,
+        NetSize { channels: 32, cells: 18, auxiliary: false },
+    );
+    assert_eq!(learned.table.count() - hyper.table.count(), 384);
     let branches = ["conv_1x1", "input", "sep_conv_3x3", "dil_conv_3x3", "sep_conv_5x5", "conv_1x7_7x1", "stem", "head"];
     let of = |name: &str| count(&format!("branch.{name}."));
     assert_eq!(branches.map(of), [66_560, 66_560, 85_280, 85_280, 118_560, 931_840, 56_160, 83_850]);
@@ -99,8 +117,8 @@ fn it_has_the_derived_number_of_weights() {
 
 #[test]
 fn sweeps_of_levels_are_the_papers_schedule_in_any_topological_order() {
-    let (hyper, w) = hyper(&settings());
-    for i in 0..40 {
+    for (i, start) in (0..40).map(|i| (i, if i % 2 == 0 { Start::OneHot } else { Start::Embedding })) {
+        let (hyper, w) = hyper_with(|s| s.start = start);
         let graph = Graph::of_block(&block(7, i));
         let ready = hyper.propagation.prepare(&graph, Device::Cpu, Number::Double);
         let states = &no_grad(|| hyper.propagation.run(&w, &[&ready]))[0];
@@ -112,6 +130,7 @@ fn sweeps_of_levels_are_the_papers_schedule_in_any_topological_order() {
             assert!(far(states, &expected) < 1e-12);
         }
     }
+    let (hyper, w) = hyper(&settings());
     let single = Graph::single(Kind::Stem);
     assert_eq!(hyper.propagation.prepare(&single, Device::Cpu, Number::Double).updates(), 1);
     // With two sinks the order matters: which of them is not updated twice?
@@ -200,8 +219,26 @@ fn equal_nodes_get_equal_weights_and_a_change_reaches_later_blocks_only() {
 }
 
 #[test]
+fn a_start_is_one_hot_in_the_order_of_the_kinds() {
+    // Without a pass over the graph a state would be its start; of one pass with all weights at zero it is half of it: z = 1/2, n = 0.
+    let (hyper, w) = hyper_with(|s| s.passes = 1);
+    let _ = no_grad(|| w.flat().shallow_clone().zero_());
+    let graph = Graph::single(Kind::Head);
+    let ready = hyper.propagation.prepare(&graph, Device::Cpu, Number::Double);
+    let states = &no_grad(|| hyper.propagation.run(&w, &[&ready]))[0];
+    assert!(states.equal(&(one_hot(Kind::Head) * 0.5)));
+    assert_eq!(Kind::Head.index(), 11, "all twelve kinds have a place");
+    let narrow = crate::lab::resolve(&super::CARD, "smoke", &["search.network.embedding=11".into()]).unwrap();
+    let message = |settings| crate::lab::Method::prepare(&super::GhnMethod, settings).err().map(|e| e.to_string());
+    assert_eq!(message(&narrow.settings).unwrap(), "search.network.embedding = 11: must be at least 12");
+    let learned =
+        crate::lab::resolve(&super::CARD, "smoke", &["search.network.embedding=11".into(), "search.network.start=\"embedding\"".into()]);
+    assert_eq!(message(&learned.unwrap().settings), None);
+}
+
+#[test]
 fn gradients_reach_what_was_used_and_nothing_else() {
-    let (hyper, w) = hyper(&settings());
+    let (hyper, w) = hyper_with(|s| s.start = Start::Embedding);
     let cell = ghn::block(&[(GhnOp::SepConv3, [0, 1]), (GhnOp::MaxPool3, [0, 2]), (GhnOp::Conv1, [2, 3])]);
     let network = hyper.network(&cell).unwrap();
     let given = hyper.predict(&w, &cell, &network).unwrap();
@@ -223,7 +260,7 @@ fn gradients_reach_what_was_used_and_nothing_else() {
 
 #[test]
 fn gradients_agree_with_central_differences() {
-    let s = GhnSettings { embedding: 6, hidden: 5, ..settings() };
+    let s = GhnSettings { embedding: 6, start: Start::Embedding, hidden: 5, ..settings() };
     let hyper = Hypernetwork::declare(&s, INPUT, NetSize { channels: 2, ..SIZE });
     let cell = ghn::block(&[(GhnOp::Conv1, [0, 1]), (GhnOp::AvgPool3, [0, 2]), (GhnOp::SepConv3, [2, 3])]);
     let w = hyper.weights(&mut Streams::new(0).rng("init", 0), &cell, Device::Cpu, Number::Double);
@@ -272,6 +309,17 @@ fn it_overfits_one_batch_of_one_block() {
         adam.step(w.flat(), &clip(w.gradient(&loss), 5.0));
     }
     panic!("the loss is still {value}");
+}
+
+#[test]
+fn over_seeds_the_experiment_top_trains_each_of_the_best_as_often() {
+    let order: Vec<usize> = (0..50).rev().collect();
+    let drawn = |keep, seed| one_of_the_best(&order, keep, &mut Streams::new(seed).rng("one of the best", 0));
+    let counts: Vec<usize> = (0..50).map(|number| (0..2000).filter(|seed| drawn(10, *seed) == number).count()).collect();
+    // 200 of each of the ten best, give or take five deviations of sqrt(2000 * 0.1 * 0.9).
+    assert!(counts[40..].iter().all(|n| (133..267).contains(n)) && counts[..40].iter().all(|n| *n == 0), "{counts:?}");
+    assert_eq!(drawn(1, 3), 49);
+    assert!(order.contains(&drawn(1000, 3)), "a budget may leave fewer than are kept");
 }
 
 #[test]

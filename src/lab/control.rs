@@ -69,9 +69,10 @@ impl Control {
         Self { space: space.into(), region, trials, duplicates: Policy::Redraw, keep, child: child.clone() }
     }
 
-    /// The variant of random search.
+    /// The variant of random search. Where it draws one architecture, nothing is selected: the mean over seeds is that of random architectures, not of the best of some.
     pub fn variant(&self) -> String {
-        format!("{}-space", self.space)
+        let selects = if self.trials == 1 { "-unselected" } else { "" };
+        format!("{}-space{selects}", self.space)
     }
 
     /// Complete settings of random search, with the protocol of the search that it is the control of.
