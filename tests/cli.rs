@@ -26,12 +26,12 @@ fn data_lists_and_checks_sets_of_both_kinds() {
     let listed = naslab().args(["data", "list"]).assert().success().get_output().stdout.clone();
     let listed = String::from_utf8(listed).unwrap();
     assert!(naslab::data::set_names().iter().all(|name| listed.contains(&format!("{name}: "))), "{listed}");
-    let check = naslab().args(["data", "check", "digits", "digit-canvas"]).assert().success();
+    let check = naslab().args(["data", "check", "digits", "hippocampus"]).assert().success();
     check.stdout(predicate::str::contains("1797 images").and(predicate::str::contains("50 volumes")));
     let folder = tempfile::tempdir().unwrap();
     let check = |set: &str| naslab().args(["data", "check", set, "--data-dir"]).arg(folder.path()).assert();
     check("msd").code(3).stderr(predicate::str::contains("missing; looked in"));
-    check("brats").code(2).stderr(predicate::str::contains("digits, fashion-mnist, cifar10, noise, digit-canvas, msd"));
+    check("brats").code(2).stderr(predicate::str::contains("digits, fashion-mnist, cifar10, noise, hippocampus, msd"));
 }
 
 #[test]
@@ -50,15 +50,16 @@ fn what_is_unknown_is_refused_with_exit_code_2() {
     refused(&["run", "darts", "--device", "gpu"], "gpu");
     refused(&["run", "darts", "--set", "retrain.recipe.auxiliary_weight=0.4"], "auxiliary head needs a map");
     refused(&["run", "darts", "--dataset", "msd"], "darts classifies whole images, and 'msd' has classes of every pixel");
-    refused(&["run", "nas_unet", "--dataset", "digits"], "choose --dataset digit-canvas, msd");
-    refused(&["run", "nas_unet", "--set", "data.window.height=0"], "a data.window, not 11 and 0x32 pixels");
+    refused(&["run", "nas_unet", "--dataset", "digits"], "choose --dataset hippocampus, msd");
+    refused(&["run", "nas_unet", "--set", "data.window.height=0"], "a data.window, not 3 and 0x32 pixels");
     refused(&["run", "nas_unet", "--set", "search.warm_up=4"], "no epoch would be left");
     refused(&["run", "nas_unet", "--set", "retrain.cells=6"], "2 depth + 1 cells");
     refused(&["run", "nas_unet", "--set", "search.nodes=9"], "at most 8");
     refused(&["run", "nas_unet", "--set", "search.channels=1000000"], "1 to 4096 channels");
     refused(&["run", "nas_unet", "--set", "retrain.recipe.drop_path=0.2"], "have no drop path");
     refused(&["run", "darts", "--set", "search.alpha.beta1=1.0"], "search.alpha.beta1 = 1");
-    refused(&["run", "nas_unet", "--set", "retrain.recipe.loss.cross_entropy=0.0"], "give one a positive weight");
+    let none = ["--set", "retrain.recipe.loss.cross_entropy=0.0", "--set", "retrain.recipe.loss.dice=0.0"];
+    refused(&[&["run", "nas_unet"], &none[..]].concat(), "give one a positive weight");
     refused(&["run", "nas_unet", "--set", "retrain.recipe.optimizer=\"lion\""], "sgd");
     refused(&["run", "random", "--set", "search.child.recipe.loss.dice=1.0"], "needs a class for every pixel");
     refused(&["run", "random", "--set", "data.window.height=8"], "for slices of volumes");
@@ -214,7 +215,7 @@ fn training_a_published_cell_needs_no_search() {
         naslab().args(["train", name]).args(sizes).arg(out.path()).assert().success();
         let run = only_run(out.path());
         let result: RunResult = read(&run, "result.json");
-        assert_eq!((result.metric.as_str(), result.segmentation.as_ref().map(|s| s.classes.len())), ("dice", Some(11)));
+        assert_eq!((result.metric.as_str(), result.segmentation.as_ref().map(|s| s.classes.len())), ("dice", Some(3)));
         assert_eq!(naslab::record::RunDir::open(&run).unwrap().examples().unwrap().len(), 3);
     }
     naslab().args(["train", "darts-v2"]).args(sizes).assert().success().stdout(predicate::str::contains("train darts-v2"));

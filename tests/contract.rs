@@ -25,8 +25,7 @@ fn presets_resolve_and_suit_their_data() {
             let window = prepared.protocol.data.window;
             let slices = |classes| InputShape { channels: 1, height: window.height as i64, width: window.width as i64, classes };
             let input = match resolved.dataset.as_str() {
-                "digit-canvas" => slices(11),
-                "msd" => slices(3),
+                "hippocampus" | "msd" => slices(3),
                 "promise12" => slices(2),
                 "digits" => InputShape { channels: 1, height: 8, width: 8, classes: 10 },
                 "fashion-mnist" => InputShape { channels: 1, height: 28, width: 28, classes: 10 },
@@ -81,7 +80,7 @@ fn a_run_killed_anywhere_and_resumed_ends_like_an_unbroken_one() {
 
 #[test]
 fn a_second_order_search_killed_anywhere_ends_like_an_unbroken_one() {
-    for (method, name) in [("darts", "darts-second-order-digits-smoke-s0"), ("nas_unet", "nas_unet-second-order-digit-canvas-smoke-s0")] {
+    for (method, name) in [("darts", "darts-second-order-digits-smoke-s0"), ("nas_unet", "nas_unet-second-order-hippocampus-smoke-s0")] {
         second_order(method, name);
     }
 }

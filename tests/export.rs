@@ -288,7 +288,7 @@ fn a_segmenter_is_exported_in_the_size_of_its_window() {
         .stdout(contains("classes of every pixel"));
     let facts: Value = serde_json::from_slice(&std::fs::read(out.join("export.json")).unwrap()).unwrap();
     assert_eq!(facts["input"]["shape"], json!(["batch", 1, 21, 34]));
-    assert_eq!((&facts["output"]["every_pixel"], &facts["output"]["classes"]), (&json!(true), &json!(11)));
+    assert_eq!((&facts["output"]["every_pixel"], &facts["output"]["classes"]), (&json!(true), &json!(3)));
     assert!(facts["input"]["normalisation"]["pixels"].as_str().unwrap().contains("percentile"));
 }
 

@@ -199,14 +199,16 @@ fn classes_have_names() {
 }
 
 #[test]
-fn digit_canvases_are_the_same_every_time() {
-    let set = open_segmentation("digit-canvas", None).unwrap();
-    assert_eq!((set.train.len(), set.test.len(), set.classes.len()), (40, 10, 11));
-    assert_eq!(set.hash, CANVAS_HASH);
-    assert!(check("digit-canvas", None).unwrap()[0].state.contains("50 volumes of 10 x 64 x 64 voxels, 10 of them for the test"));
+fn the_shipped_volumes_need_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = open_segmentation("hippocampus", Some(folder.path())).unwrap();
+    assert_eq!(
+        (set.train.len(), set.test.len(), set.classes.as_slice()),
+        (32, 8, ["background", "Anterior", "Posterior"].map(String::from).as_slice())
+    );
+    assert_eq!(set.hash, open_segmentation("hippocampus", None).unwrap().hash);
+    assert!(check("hippocampus", None).unwrap()[0].state.contains("ok, 40 volumes of"));
 }
-
-const CANVAS_HASH: &str = "ee7f2dd7322cadb0253dcf2e5d386db8e7b4b4d5fd211de861add98d901655b6";
 
 #[test]
 fn an_msd_folder_that_is_not_what_it_claims_is_named() {
@@ -334,7 +336,7 @@ fn missing_sets_say_where_they_were_looked_for() {
     refused("msd", Path::new("no/such/folder"), &["no such folder"]);
     let error = open_segmentation("brats", None).unwrap_err();
     assert_eq!(error.exit_code(), 2);
-    contains(&error.to_string(), &["brats", "digit-canvas, msd, promise12, nerve, chaos-ct, chaos-mr"]);
+    contains(&error.to_string(), &["brats", "hippocampus, msd, promise12, nerve, chaos-ct, chaos-mr"]);
 }
 
 #[test]

@@ -66,12 +66,12 @@ pub const SETS: &[SetInfo] = &[
         reader: Reader::Images { open: noise::open, check: noise::check },
     },
     SetInfo {
-        name: "digit-canvas",
-        title: "Digits on a cluttered canvas",
-        summary: "50 volumes of ten 64x64 canvases, 11 classes; made of the UCI optical digits, CC BY 4.0, Alpaydin and Kaynak",
-        needs: "nothing: it is made by the program",
+        name: "hippocampus",
+        title: "Hippocampus, the first 40 volumes of task 4 of the Medical Segmentation Decathlon",
+        summary: "40 MRI volumes of about 36 slices of 50x35 pixels, 3 classes; CC BY-SA 4.0, Antonelli et al. and Simpson et al.",
+        needs: "nothing: it is part of the program",
         folders: &[],
-        reader: Reader::Volumes { sign: "digit-canvas", find: volumes::canvas::find },
+        reader: Reader::Volumes { sign: "hippocampus", find: volumes::hippocampus::find },
     },
     SetInfo {
         name: "msd",

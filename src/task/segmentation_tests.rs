@@ -275,12 +275,14 @@ fn splits_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn the_shipped_canvases_make_a_task() {
-    let data = crate::data::open_segmentation("digit-canvas", None).unwrap();
-    let (task, test) = Segmentation::open(&data, crop(64, 64), Limit { search: 8, valid: 2, retrain: 5 }, Device::Cpu).unwrap();
-    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), [60, 20, 50]);
-    assert_eq!((task.shape().classes, test.kind.spans.len(), test.items()), (11, 10, 100));
+fn the_shipped_volumes_make_a_task() {
+    let data = crate::data::open_segmentation("hippocampus", None).unwrap();
+    let (task, test) = Segmentation::open(&data, crop(48, 40), Limit { search: 8, valid: 2, retrain: 5 }, Device::Cpu).unwrap();
+    let slices = |volumes: &[Volume]| volumes.iter().map(|v| v.depth).sum::<usize>();
+    let expected = [&data.train[..6], &data.train[6..8], &data.train[..5]].map(slices);
+    assert_eq!([Part::Train, Part::Valid, Part::Retrain].map(|p| task.len(p)), expected);
+    assert_eq!((task.shape().classes, test.kind.spans.len(), test.items()), (3, 8, slices(&data.test)));
     let batch = task.batch(Part::Train, 0, 0, 8, &Augment::NONE, Streams::new(1));
-    assert_eq!(batch.images.size(), [8, 1, 64, 64]);
+    assert_eq!(batch.images.size(), [8, 1, 48, 40]);
     assert!(batch.labels.max().int64_value(&[]) > 0);
 }

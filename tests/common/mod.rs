@@ -7,7 +7,7 @@ use std::process::Stdio;
 /// Settings that keep a method's steps and shrink its sizes until a run takes a few seconds.
 pub fn tiny(method: &str) -> Vec<&'static str> {
     let images = if method == "nas_unet" {
-        ["data.search_images=24", "data.valid_images=0", "data.retrain_images=40"]
+        ["data.search_images=4", "data.valid_images=0", "data.retrain_images=4"]
     } else {
         ["data.search_images=128", "data.valid_images=0", "data.retrain_images=160"]
     };

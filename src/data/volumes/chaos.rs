@@ -56,7 +56,7 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
             let volume = format!("{subject}/{sequence}/{phase}").trim_end_matches('/').to_string();
             let (n, files) = (images.len(), [images, masks].concat());
             let parts = move |files: &[PathBuf]| slices(&files[..n], &files[n..], values);
-            cases.push(Case { name: volume, subject, files, parts: Box::new(parts) });
+            cases.push(Case { name: volume, subject, files, shipped: 0, parts: Box::new(parts) });
         }
     }
     if cases.is_empty() {

@@ -33,6 +33,8 @@ pub struct Case {
     pub subject: String,
     /// The files that it is read from.
     pub files: Vec<PathBuf>,
+    /// Its bytes in the program, where it is part of it.
+    pub shipped: u64,
     /// Reads them.
     pub parts: ReadParts,
 }
@@ -63,11 +65,11 @@ impl Case {
     }
 }
 
-fn pair(image: &Path, mask_path: &Path, values: Option<Values>) -> Result<Parts> {
-    let (grid, labels) = (read_grid(image)?, read_grid(mask_path)?);
-    same_shape((mask_path, labels.shape), (image, grid.shape))?;
+/// An image with its mask, each with the path that names it in messages.
+pub fn paired((image_path, image): (&Path, Grid), (mask_path, labels): (&Path, Grid), values: Option<Values>) -> Result<Parts> {
+    same_shape((mask_path, labels.shape), (image_path, image.shape))?;
     let mask = mask(mask_path, &labels, values)?;
-    Ok((image.to_path_buf(), grid, mask_path.to_path_buf(), mask))
+    Ok((image_path.to_path_buf(), image, mask_path.to_path_buf(), mask))
 }
 
 /// Stacks slices in the order of the series. A mask of the same name belongs to its slice; if the names differ, the masks
@@ -148,7 +150,7 @@ impl Listing {
             let [low, high] = [BTreeSet::first, BTreeSet::last].map(|end| sizes.each_ref().map(|s| end(s).copied().unwrap_or(0)));
             let span = [0, 1, 2].map(|i| if low[i] == high[i] { low[i].to_string() } else { format!("{}..{}", low[i], high[i]) });
             let state = format!("ok, {} volumes of {} voxels, {test} of them for the test", self.cases.len(), span.join(" x "));
-            let bytes = self.cases.iter().flat_map(|c| &c.files).map(|f| size(f)).sum();
+            let bytes = self.cases.iter().map(|c| c.shipped + c.files.iter().map(|f| size(f)).sum::<u64>()).sum();
             out.push(Found { file: self.folder.clone(), bytes, state, ok: true });
         }
         out
@@ -222,7 +224,11 @@ pub fn pairs(
     for (key, image) in images {
         let Key { name, subject, .. } = key.clone();
         let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {name}{}", rest[1]))?;
-        cases.push(Case { name, subject, files: vec![image, mask], parts: Box::new(move |files| pair(&files[0], &files[1], values)) });
+        let parts = move |files: &[PathBuf]| {
+            let [image, mask] = [&files[0], &files[1]];
+            paired((image, read_grid(image)?), (mask, read_grid(mask)?), values)
+        };
+        cases.push(Case { name, subject, files: vec![image, mask], shipped: 0, parts: Box::new(parts) });
     }
     match masks.pop_first() {
         Some((key, mask)) => Err(input!(mask, "label without image: expected {}{}", key.name, rest[0])),
@@ -256,7 +262,13 @@ mod tests {
     fn listing(subjects: impl IntoIterator<Item = u32>, test: Option<Vec<String>>) -> Listing {
         let parts = |_: &[PathBuf]| -> Result<Parts> { unreachable!("nothing is read") };
         let cases = subjects.into_iter().flat_map(|s| {
-            ["a", "b"].map(|scan| Case { name: format!("{s}{scan}"), subject: format!("{s}"), files: Vec::new(), parts: Box::new(parts) })
+            ["a", "b"].map(|scan| Case {
+                name: format!("{s}{scan}"),
+                subject: format!("{s}"),
+                files: Vec::new(),
+                shipped: 0,
+                parts: Box::new(parts),
+            })
         });
         Listing { folder: "x".into(), classes: None, cases: cases.collect(), test }
     }

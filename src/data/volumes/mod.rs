@@ -1,12 +1,12 @@
-//! Images with a class for every voxel: medical volumes from their files, and the canvases of shipped digits.
+//! Images with a class for every voxel: medical volumes from their files, and some that are part of the program.
 //!
 //! Training and test never share a subject. Intensities are scaled volume by volume, see [`Volume::intensities`].
 
-pub mod canvas;
 pub mod chaos;
 mod dicom;
 mod flat;
 mod grid;
+pub mod hippocampus;
 mod listing;
 mod meta_image;
 pub mod msd;
@@ -102,8 +102,7 @@ fn hash(set: &SegmentationSet) -> String {
     for (split, volumes) in [("train", &set.train), ("test", &set.test)] {
         hash.update(format!("{split} {}", volumes.len()).as_bytes());
         for volume in volumes {
-            // `None` stands for the spacing, which is no longer kept: sets that the program makes never had one, and keep their hash.
-            hash.update(format!("{volume:?}None").as_bytes());
+            hash.update(format!("{volume:?}").as_bytes());
             let bytes: Vec<u8> = volume.intensities.iter().flat_map(|v| v.to_le_bytes()).collect();
             hash.update(&bytes);
             hash.update(&volume.mask);

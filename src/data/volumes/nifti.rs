@@ -20,11 +20,15 @@ const LARGEST: u16 = i16::MAX as u16;
 
 /// Reads a file; gzip is recognised by its content.
 pub fn read(path: &Path) -> Result<Grid> {
-    let bytes = stored(path)?;
+    unpacked(path, &stored(path)?)
+}
+
+/// Reads the bytes of a file, which `path` names in messages.
+pub fn unpacked(path: &Path, bytes: &[u8]) -> Result<Grid> {
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        return from_stream(path, MultiGzDecoder::new(&bytes[..]), bytes.len(), true);
+        return from_stream(path, MultiGzDecoder::new(bytes), bytes.len(), true);
     }
-    from_stream(path, &bytes[..], bytes.len(), false)
+    from_stream(path, bytes, bytes.len(), false)
 }
 
 fn from_stream(path: &Path, mut stream: impl Read, available: usize, compressed: bool) -> Result<Grid> {
