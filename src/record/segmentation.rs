@@ -12,13 +12,14 @@ pub const PADDING: u8 = 255;
 const LIST: &str = "examples";
 const KINDS: [&str; 3] = ["image", "truth", "predicted"];
 
-/// Overlaps of prediction and truth on the test volumes. Of two empty masks they are 1.
+/// Overlaps of prediction and truth on the test volumes. A class that neither has in a volume does not count there; a volume without any class of
+/// the foreground does not count at all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SegmentationRecord {
     /// Background first.
     pub classes: Vec<ClassScore>,
-    /// Mean over the volumes of their mean intersection over union of the foreground classes. The same mean of Dice is the final score.
-    pub iou: f64,
+    /// Mean over the volumes that count of their mean intersection over union of the foreground classes. The same mean of Dice is the final score.
+    pub iou: Option<f64>,
     /// Fraction of all pixels that were predicted right.
     pub pixel_accuracy: f64,
     /// What the public code of NAS-Unet calls DSC: Dice of probabilities, all classes, averaged over slices; `None` where they are no
@@ -28,6 +29,8 @@ pub struct SegmentationRecord {
     pub legacy_background_iou: f64,
     /// Test volumes.
     pub volumes: u64,
+    /// Those that count: truth or prediction has some foreground.
+    pub scored_volumes: u64,
     /// Weights of the original U-Net (64 to 1024 channels) for the same images and classes.
     pub unet_parameters: u64,
 }
@@ -37,16 +40,18 @@ pub struct SegmentationRecord {
 pub struct ClassScore {
     /// Name of the class.
     pub name: String,
-    /// Mean of the volumes' Dice.
-    pub dice: f64,
-    /// Sample standard deviation of the volumes' Dice; `None` for one volume.
+    /// Test volumes that have the class, in truth or prediction: those that its means are over. All figures are `None` where there is none.
+    pub volumes: u64,
+    /// Mean of their Dice.
+    pub dice: Option<f64>,
+    /// Sample standard deviation of their Dice; `None` for one volume.
     pub dice_deviation: Option<f64>,
-    /// Mean of the volumes' intersection over union.
-    pub iou: f64,
+    /// Mean of their intersection over union.
+    pub iou: Option<f64>,
     /// Dice of all pixels of all volumes together.
-    pub pooled_dice: f64,
+    pub pooled_dice: Option<f64>,
     /// Intersection over union of all pixels of all volumes together.
-    pub pooled_iou: f64,
+    pub pooled_iou: Option<f64>,
 }
 
 /// A test slice, its mask and what was predicted for it.

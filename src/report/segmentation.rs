@@ -25,8 +25,17 @@ impl Group<'_> {
     }
 
     /// Over the seeds that have the class.
-    fn of_class(&self, class: &str, get: fn(&ClassScore) -> f64) -> String {
-        percent(self.spread(|_, s| s.classes.iter().find(|c| c.name == class).map(get)))
+    fn of_class(&self, class: &str, get: fn(&ClassScore) -> Option<f64>) -> String {
+        percent(self.spread(|_, s| s.classes.iter().find(|c| c.name == class).and_then(get)))
+    }
+
+    /// Volumes behind a figure: one number, or the fewest and the most over the seeds, since a prediction may have a class that the truth lacks.
+    fn volumes(&self, get: impl Fn(&SegmentationRecord) -> Option<u64>) -> String {
+        let all = self.spread(|_, s| get(s).map(|n| n as f64));
+        match (all.low, all.high) {
+            (Some(low), Some(high)) if low < high => format!("{low}–{high}"),
+            (low, _) => field(low),
+        }
     }
 
     /// Mean of the weights, in those of a U-Net.
@@ -52,8 +61,9 @@ pub(super) fn whole(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("data set", &|g| g.row.dataset.clone()),
             ("preset", &|g| g.row.preset.clone()),
             ("seeds", &|g| g.runs.len().to_string()),
+            ("volumes", &|g| g.volumes(|s| Some(s.scored_volumes))),
             ("foreground Dice (%)", &|g| percent(g.spread(|result, _| result.final_score))),
-            ("foreground IoU (%)", &|g| percent(g.spread(|_, s| Some(s.iou)))),
+            ("foreground IoU (%)", &|g| percent(g.spread(|_, s| s.iou))),
             ("pixel accuracy (%)", &|g| percent(g.spread(|_, s| Some(s.pixel_accuracy)))),
             ("Dice as the public code counts it (%)", &|g| percent(g.spread(|_, s| s.legacy_soft_dice))),
             ("mIoU as the public code counts it (%)", &|g| percent(g.spread(|_, s| Some(s.legacy_background_iou)))),
@@ -77,6 +87,7 @@ pub(super) fn by_class(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("preset", &|(g, _)| g.row.preset.clone()),
             ("class", &|(_, class)| class.to_string()),
             ("seeds", &|(g, class)| g.runs_with(class).to_string()),
+            ("volumes", &|(g, class)| g.volumes(|s| s.classes.iter().find(|c| c.name == *class).map(|c| c.volumes))),
             ("Dice, mean over volumes (%)", &|(g, class)| g.of_class(class, |c| c.dice)),
             ("IoU, mean over volumes (%)", &|(g, class)| g.of_class(class, |c| c.iou)),
             ("Dice of all pixels together (%)", &|(g, class)| g.of_class(class, |c| c.pooled_dice)),
@@ -118,16 +129,18 @@ pub(super) fn segmentation_csv(runs: &[Run]) -> Result<Option<Vec<u8>>> {
             ("seed", &|s| s.1.seed.to_string()),
             ("class_index", &|s| s.3.to_string()),
             ("class", &|s| s.4.name.clone()),
-            ("dice", &|s| s.4.dice.to_string()),
+            ("class_volumes", &|s| s.4.volumes.to_string()),
+            ("dice", &|s| field(s.4.dice)),
             ("dice_sd_over_volumes", &|s| field(s.4.dice_deviation)),
-            ("iou", &|s| s.4.iou.to_string()),
-            ("pooled_dice", &|s| s.4.pooled_dice.to_string()),
-            ("pooled_iou", &|s| s.4.pooled_iou.to_string()),
-            ("foreground_iou", &|s| s.2.iou.to_string()),
+            ("iou", &|s| field(s.4.iou)),
+            ("pooled_dice", &|s| field(s.4.pooled_dice)),
+            ("pooled_iou", &|s| field(s.4.pooled_iou)),
+            ("foreground_iou", &|s| field(s.2.iou)),
             ("pixel_accuracy", &|s| s.2.pixel_accuracy.to_string()),
             ("legacy_soft_dice", &|s| field(s.2.legacy_soft_dice)),
             ("legacy_background_iou", &|s| s.2.legacy_background_iou.to_string()),
             ("test_volumes", &|s| s.2.volumes.to_string()),
+            ("scored_volumes", &|s| s.2.scored_volumes.to_string()),
             ("unet_parameters", &|s| s.2.unet_parameters.to_string()),
         ],
     );

@@ -223,8 +223,9 @@ pub(super) fn reading(tables: &Tables) -> Vec<String> {
     }
     if !tables.get("segmentation").rows.is_empty() {
         lines.push(
-            "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, foreground means \
-             all classes but the background, and of two empty masks both are 1. What the public code of NAS-Unet prints as Dice is computed from \
+            "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, and foreground means \
+             all classes but the background. A class that neither truth nor prediction has in a volume does not count there, and a volume without any class \
+             of the foreground does not count at all; “volumes” says how many do. What the public code of NAS-Unet prints as Dice is computed from \
              probabilities, for all classes, and averaged over slices; what it prints as mIoU leaves out the last class."
                 .into(),
         );

@@ -1,6 +1,5 @@
 //! Which classes were taken for which, and the overlaps that follow.
 
-use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// Pixels by their class and the class that was predicted.
@@ -51,32 +50,32 @@ impl Confusion {
         (0..self.classes).map(|c| self.count(c, c)).sum::<u64>() as f64 / self.pixels() as f64
     }
 
-    /// Dice of a class, 2 |A ∩ B| / (|A| + |B|); 1 where both masks are empty.
-    pub fn dice(&self, class: usize) -> f64 {
+    /// Dice of a class, 2 |A ∩ B| / (|A| + |B|); `None` where neither truth nor prediction has it.
+    pub fn dice(&self, class: usize) -> Option<f64> {
         let (common, truth, predicted) = self.sizes(class);
-        if truth + predicted == 0 { 1.0 } else { 2.0 * common as f64 / (truth + predicted) as f64 }
+        (truth + predicted > 0).then(|| 2.0 * common as f64 / (truth + predicted) as f64)
     }
 
-    /// Intersection over union of a class, |A ∩ B| / |A ∪ B|; 1 where both masks are empty.
-    pub fn iou(&self, class: usize) -> f64 {
+    /// Intersection over union of a class, |A ∩ B| / |A ∪ B|; `None` where neither truth nor prediction has it.
+    pub fn iou(&self, class: usize) -> Option<f64> {
         let (common, truth, predicted) = self.sizes(class);
-        if truth + predicted == 0 { 1.0 } else { common as f64 / (truth + predicted - common) as f64 }
+        (truth + predicted > 0).then(|| common as f64 / (truth + predicted - common) as f64)
     }
 
-    /// Mean Dice of the foreground classes, all but class 0.
-    pub fn foreground_dice(&self) -> f64 {
-        mean(1..self.classes, |class| self.dice(class))
+    /// Mean Dice of the foreground classes (all but class 0) that truth or prediction has; `None` where neither has any.
+    pub fn foreground_dice(&self) -> Option<f64> {
+        mean((1..self.classes).filter_map(|class| self.dice(class)))
     }
 
-    /// Mean intersection over union of the foreground classes, all but class 0.
-    pub fn foreground_iou(&self) -> f64 {
-        mean(1..self.classes, |class| self.iou(class))
+    /// Mean intersection over union of the same classes.
+    pub fn foreground_iou(&self) -> Option<f64> {
+        mean((1..self.classes).filter_map(|class| self.iou(class)))
     }
 
     /// What the public code of NAS-Unet reports as "mIoU": it leaves out the last class, so that with two classes only the background
     /// counts. A class without pixels has 0 there.
     pub fn legacy_background_iou(&self) -> f64 {
-        mean(0..self.classes - 1, |class| if self.sizes(class) == (0, 0, 0) { 0.0 } else { self.iou(class) })
+        mean((0..self.classes - 1).map(|class| self.iou(class).unwrap_or(0.0))).expect("the background is a class")
     }
 
     /// Pixels that are of a class and predicted so, that are of it, that are predicted so.
@@ -87,10 +86,10 @@ impl Confusion {
     }
 }
 
-/// Mean of a figure over some classes.
-fn mean(classes: Range<usize>, of: impl Fn(usize) -> f64) -> f64 {
-    let n = classes.len() as f64;
-    classes.map(of).sum::<f64>() / n
+/// Mean of some figures; `None` of none.
+pub fn mean(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (sum, n) = figures.into_iter().fold((0.0, 0u32), |(sum, n), figure| (sum + figure, n + 1));
+    (n > 0).then(|| sum / f64::from(n))
 }
 
 /// One confusion for every owner from 0 to the last of `owners`, which rise: `owners[i]` has the pixels of truth `[i, ...]` and predicted
@@ -125,11 +124,11 @@ mod tests {
         assert_eq!((c.count(0, 1), c.count(2, 0), c.pixels()), (1, 2, 10));
         close(c.accuracy(), 0.6);
         for (class, dice) in [(0, 6.0 / 9.0), (1, 4.0 / 6.0), (2, 2.0 / 5.0)] {
-            close(c.dice(class), dice);
-            close(c.iou(class), dice / (2.0 - dice));
+            close(c.dice(class).unwrap(), dice);
+            close(c.iou(class).unwrap(), dice / (2.0 - dice));
         }
-        close(c.foreground_dice(), (4.0 / 6.0 + 2.0 / 5.0) / 2.0);
-        close(c.foreground_iou(), (2.0 / 4.0 + 1.0 / 4.0) / 2.0);
+        close(c.foreground_dice().unwrap(), (4.0 / 6.0 + 2.0 / 5.0) / 2.0);
+        close(c.foreground_iou().unwrap(), (2.0 / 4.0 + 1.0 / 4.0) / 2.0);
         close(c.legacy_background_iou(), (3.0 / 6.0 + 2.0 / 4.0) / 2.0);
     }
 
@@ -137,18 +136,26 @@ mod tests {
     fn the_public_codes_mean_iou_is_that_of_the_background() {
         // Eight pixels of background and one of foreground are right, one is missed.
         let c = of(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1], &[0, 0, 0, 0, 0, 0, 0, 0, 1, 0], 2);
-        close(c.iou(0), 8.0 / 9.0);
-        close(c.iou(1), 0.5);
+        close(c.iou(0).unwrap(), 8.0 / 9.0);
+        close(c.iou(1).unwrap(), 0.5);
         assert_eq!(format!("{:.3}", c.legacy_background_iou()), "0.889");
-        close(c.foreground_iou(), 0.5);
+        close(c.foreground_iou().unwrap(), 0.5);
     }
 
     #[test]
-    fn two_empty_masks_agree_and_an_empty_and_a_full_one_do_not() {
-        let empty = of(&[0; 4], &[0; 4], 2);
-        assert_eq!([empty.dice(1), empty.iou(1), empty.foreground_dice()], [1.0; 3]);
-        let missed = of(&[0, 0, 0, 1], &[0; 4], 2);
-        assert_eq!([missed.dice(1), missed.iou(1)], [0.0; 2]);
+    fn a_class_that_neither_mask_has_does_not_count() {
+        let empty = of(&[0; 4], &[0; 4], 3);
+        assert_eq!([empty.dice(1), empty.iou(2), empty.foreground_dice(), empty.foreground_iou()], [None; 4]);
+        assert_eq!(empty.dice(0), Some(1.0));
+        // Class 1 is missed, class 2 is in neither mask: the mean is that of class 1 alone.
+        let missed = of(&[0, 0, 0, 1], &[0; 4], 3);
+        assert_eq!(
+            [missed.dice(1), missed.dice(2), missed.foreground_dice(), missed.foreground_iou()],
+            [Some(0.0), None, Some(0.0), Some(0.0)]
+        );
+        // What is predicted where nothing is counts: class 2 has a Dice of 0, class 1 one of 2 x 1 / (1 + 2).
+        let invented = of(&[0, 0, 0, 1], &[0, 2, 1, 1], 3);
+        assert_eq!([invented.dice(2), invented.foreground_dice()], [Some(0.0), Some((2.0 / 3.0) / 2.0)]);
         assert_eq!(of(&[1, 1], &[1, 1], 2).legacy_background_iou(), 0.0);
     }
 

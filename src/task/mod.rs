@@ -10,6 +10,6 @@ mod segmentation;
 
 pub use augment::{Augment, Padding};
 pub use classification::Classification;
-pub use confusion::{Confusion, confusions};
+pub use confusion::{Confusion, confusions, mean};
 pub use part::{Batch, GoOn, Limit, Logits, Part, Score, Shape, Task, Test};
 pub use segmentation::{Fit, Segmentation, SegmentationScore, Window};

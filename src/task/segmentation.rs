@@ -1,9 +1,9 @@
 //! Segmentation: the slices of volumes in a window of one size, parts, batches, score.
 
 use super::augment::Augment;
-use super::confusion::{Confusion, confusions};
+use super::confusion::{Confusion, confusions, mean};
 use super::items::{Items, Labels, Loaded};
-use super::part::{GoOn, Limit, Logits, Score};
+use super::part::{GoOn, Limit, Logits, Part, Score, Test};
 use crate::data::{SegmentationSet, Volume};
 use crate::error::{Result, usage};
 use crate::nn::legacy_soft_dice;
@@ -55,19 +55,19 @@ impl SegmentationScore {
         sum
     }
 
-    /// Mean over the volumes of their foreground Dice.
-    pub fn dice(&self) -> f64 {
-        self.mean(Confusion::foreground_dice)
+    /// Mean foreground Dice of the volumes that have one; `None` where none has.
+    pub fn dice(&self) -> Option<f64> {
+        mean(self.of_volumes(Confusion::foreground_dice))
     }
 
-    /// Mean over the volumes of their foreground intersection over union.
-    pub fn iou(&self) -> f64 {
-        self.mean(Confusion::foreground_iou)
+    /// Mean foreground intersection over union of the same volumes.
+    pub fn iou(&self) -> Option<f64> {
+        mean(self.of_volumes(Confusion::foreground_iou))
     }
 
-    /// Mean over the volumes of any figure.
-    pub fn mean(&self, of: impl Fn(&Confusion) -> f64) -> f64 {
-        self.volumes.iter().map(|(_, c)| of(c)).sum::<f64>() / self.volumes.len() as f64
+    /// A figure of every volume that has it.
+    pub fn of_volumes(&self, of: impl Fn(&Confusion) -> Option<f64>) -> Vec<f64> {
+        self.volumes.iter().filter_map(|(_, c)| of(c)).collect()
     }
 }
 
@@ -122,7 +122,13 @@ impl Segmentation {
         let items = slices(&volumes, window, classes, scale, device);
         let spans = &items.kind.spans;
         let parts = parts.map(|part| spans[part.start].slices.start..spans[part.end - 1].slices.end);
-        Ok((Self::new(items, classes, parts, &split), slices(&tested, window, classes, scale, device)))
+        let test = slices(&tested, window, classes, scale, device);
+        if !has_foreground(&items, &parts[Part::Valid as usize]) || !has_foreground(&test, &(0..test.items())) {
+            return refuse(
+                "neither the volumes that validate nor those of the test may be all background: there would be nothing to score".into(),
+            );
+        }
+        Ok((Self::new(items, classes, parts, &split), test))
     }
 }
 
@@ -154,22 +160,24 @@ impl Labels for Masks {
             soft += legacy_soft_dice(&scores, &classes_of(&masks)) * n as f64;
         })?;
         let overlaps = SegmentationScore { volumes, legacy_soft_dice: soft / slices };
-        Ok(whole.then(|| Score { value: overlaps.dice(), loss: loss / pixels as f64, overlaps: Some(overlaps) }))
+        let value = |overlaps: &SegmentationScore| overlaps.dice().expect("parts without foreground are refused");
+        Ok(whole.then(|| Score { value: value(&overlaps), loss: loss / pixels as f64, overlaps: Some(overlaps) }))
     }
 
     fn examples(items: &Items<Self>, score: &Score, logits: Logits) -> Vec<Example> {
         let overlaps = score.overlaps.as_ref().expect("slices have overlaps");
-        let one = |(volume, rank): (usize, &str)| example(items, &items.kind.spans[volume].slices, &overlaps.volumes[volume], rank, logits);
+        let one = |((volume, dice), rank): ((usize, f64), &str)| example(items, &items.kind.spans[volume], dice, rank, logits);
         ranked(overlaps).into_iter().map(one).collect()
     }
 }
 
-/// The volumes that are shown: worst, median and best by Dice, the earlier first among equals.
-fn ranked(overlaps: &SegmentationScore) -> Vec<(usize, &'static str)> {
-    let dice = |i: &usize| overlaps.volumes[*i].1.foreground_dice();
-    let mut order: Vec<usize> = (0..overlaps.volumes.len()).collect();
-    order.sort_by(|a, b| dice(a).total_cmp(&dice(b)));
+/// The volumes that are shown, with their Dice: worst, median and best, the earlier first among equals. A volume without Dice is not shown.
+fn ranked(overlaps: &SegmentationScore) -> Vec<((usize, f64), &'static str)> {
+    let of_volumes = overlaps.volumes.iter().enumerate();
+    let mut order: Vec<(usize, f64)> = of_volumes.filter_map(|(i, (_, c))| Some((i, c.foreground_dice()?))).collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1));
     match order[..] {
+        [] => Vec::new(),
         [only] => vec![(only, "only")],
         [worst, best] => vec![(worst, "worst"), (best, "best")],
         _ => vec![(order[0], "worst"), (order[order.len() / 2], "median"), (order[order.len() - 1], "best")],
@@ -177,7 +185,7 @@ fn ranked(overlaps: &SegmentationScore) -> Vec<(usize, &'static str)> {
 }
 
 /// The slice of a volume that has most foreground (the first of equals), with the answer to it.
-fn example(items: &Items<Masks>, slices: &Range<usize>, volume: &(String, Confusion), rank: &str, logits: Logits) -> Example {
+fn example(items: &Items<Masks>, Span { name, slices, .. }: &Span, dice: f64, rank: &str, logits: Logits) -> Example {
     let masks = items.labels.narrow(0, slices.start as i64, slices.len() as i64);
     let foreground = classes_of(&masks).ne(0).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Int64);
     let sizes = Vec::<i64>::try_from(&foreground).expect("a flat tensor of integers");
@@ -187,9 +195,8 @@ fn example(items: &Items<Masks>, slices: &Range<usize>, volume: &(String, Confus
     let image = at(&items.images);
     let predicted = logits(&items.normalised(&image)).argmax(1, false);
     let [height, width] = [2, 3].map(|axis| image.size()[axis] as usize);
-    let (volume, dice) = (volume.0.clone(), volume.1.foreground_dice());
     Example {
-        about: ExampleInfo { volume, slice: slice as u64, rank: rank.to_string(), dice, height, width },
+        about: ExampleInfo { volume: name.clone(), slice: slice as u64, rank: rank.to_string(), dice, height, width },
         image: bytes(&(image * 255.0).round()),
         truth: bytes(&at(&items.labels)),
         predicted: bytes(&predicted),
@@ -211,6 +218,13 @@ fn slices(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64
         std: Tensor::from(std),
         kind: Masks { spans, classes },
     }
+}
+
+/// Whether the slices of some whole volumes have foreground, in the window or outside of it.
+fn has_foreground(items: &Items<Masks>, range: &Range<usize>) -> bool {
+    let masks = items.labels.narrow(0, range.start as i64, range.len() as i64);
+    let spans = items.kind.spans.iter().filter(|s| range.contains(&s.slices.start));
+    spans.flat_map(|s| &s.outside[1..]).any(|n| *n > 0) || classes_of(&masks).any().int64_value(&[]) != 0
 }
 
 /// Class numbers of masks in bytes; padding is background.

@@ -169,9 +169,9 @@ fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
     let score = task.score(Part::Valid, 5, &perfect, &mut || Ok(true)).unwrap().unwrap();
     let (dice, loss) = (score.value, score.loss);
     let score = score.overlaps.unwrap();
-    assert_eq!(dice, score.dice());
+    assert_eq!(Some(dice), score.dice());
     assert_eq!(score.volumes.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["c1", "c2", "d1"]);
-    assert_eq!((score.dice(), score.iou(), score.pooled().accuracy()), (1.0, 1.0, 1.0));
+    assert_eq!((score.dice(), score.iou(), score.pooled().accuracy()), (Some(1.0), Some(1.0), 1.0));
     assert!(loss < 1e-6 && score.legacy_soft_dice > 0.999);
     assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [4 * 64, 4 * 7 * 16, 4 * 25]);
     // Always background: the foreground has no overlap, and no volume is without foreground.
@@ -187,10 +187,10 @@ fn a_perfect_answer_scores_1_and_what_the_window_cuts_off_counts() {
     let loss = score.loss;
     let score = score.overlaps.unwrap();
     assert_eq!(score.volumes.iter().map(|(_, c)| c.pixels()).collect::<Vec<_>>(), [3 * 64, 2 * 72]);
-    assert_eq!((score.dice(), score.iou()), (0.0, 0.0));
+    assert_eq!((score.dice(), score.iou()), (Some(0.0), Some(0.0)));
     let pooled = score.pooled();
     assert_eq!((pooled.count(1, 0), pooled.count(2, 0)), (9 * 3, 9 * 2));
-    assert!((pooled.legacy_background_iou() - pooled.iou(0) / 2.0).abs() < 1e-12);
+    assert!((pooled.legacy_background_iou() - pooled.iou(0).unwrap() / 2.0).abs() < 1e-12);
     // 45 of the 5 x 64 - 2 x 16 pixels in the windows are wrong and cost 20 each.
     assert!((loss - 20.0 * 45.0 / 288.0).abs() < 1e-4, "{loss}");
     assert_eq!(task.score(Part::Valid, 5, &background, &mut || Ok(false)).unwrap(), None);
@@ -210,7 +210,7 @@ fn foreground_outside_the_window_is_missed_however_good_the_answer() {
     for (_, confusion) in &score.volumes {
         // Two of the three rows of a square are in the window.
         assert_eq!([confusion.count(1, 1), confusion.count(1, 0), confusion.count(2, 2), confusion.count(2, 0)], [12, 6, 12, 6]);
-        assert!((confusion.foreground_dice() - 0.8).abs() < 1e-12);
+        assert!((confusion.foreground_dice().unwrap() - 0.8).abs() < 1e-12);
     }
 }
 
@@ -242,21 +242,62 @@ fn the_volumes_that_are_shown_are_the_worst_the_median_and_the_best() {
     };
     let shown = |hits: &[i64]| {
         let score = SegmentationScore { volumes: hits.iter().map(|h| volume(*h)).collect(), legacy_soft_dice: 0.0 };
-        ranked(&score)
+        ranked(&score).into_iter().map(|((volume, _), rank)| (volume, rank)).collect::<Vec<_>>()
     };
     assert_eq!(shown(&[3, 1, 4, 0, 2]), [(3, "worst"), (4, "median"), (2, "best")]);
     assert_eq!(shown(&[3, 1]), [(1, "worst"), (0, "best")]);
     assert_eq!(shown(&[3]), [(0, "only")]);
+    let empty = ("empty".to_string(), Confusion::missed(&[6, 0]));
+    let score = SegmentationScore { volumes: vec![empty, volume(4), volume(2)], legacy_soft_dice: 0.0 };
+    assert_eq!(ranked(&score), [((2, 2.0 * 2.0 / 6.0), "worst"), ((1, 1.0), "best")], "a volume without Dice is not shown");
+}
+
+/// A volume of class numbers and what was predicted.
+fn answered(name: &str, truth: &[i64], predicted: &[i64]) -> (String, Confusion) {
+    (name.into(), Confusion::of(&Tensor::from_slice(truth), &Tensor::from_slice(predicted), 3))
+}
+
+#[test]
+fn a_volume_counts_where_a_foreground_class_does_and_with_the_classes_that_do() {
+    let volumes = vec![
+        // Class 1: 2 x 1 / (2 + 1). Class 2 is nowhere.
+        answered("one class", &[0, 0, 1, 1], &[0, 0, 1, 0]),
+        // Neither class is anywhere: no Dice, not the 1 of two empty masks.
+        answered("empty", &[0, 0, 0, 0], &[0, 0, 0, 0]),
+        // Class 1: 1. Class 2 is predicted where it is not: 0.
+        answered("invented", &[0, 0, 0, 1], &[0, 0, 2, 1]),
+        // Class 1: 2 x 1 / (1 + 2). Class 2: 2 x 1 / (2 + 1).
+        answered("both", &[0, 1, 2, 2], &[0, 1, 1, 2]),
+    ];
+    let score = SegmentationScore { volumes, legacy_soft_dice: 0.0 };
+    let close = |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < 1e-12, "{a:?} and {b}");
+    close(score.dice(), (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0);
+    close(score.iou(), (0.5 + 0.5 + 0.5) / 3.0);
+    assert_eq!(score.of_volumes(|c| c.dice(1)).len(), 3);
+    assert_eq!(score.of_volumes(|c| c.dice(2)), [0.0, 2.0 / 3.0]);
+    let empty = SegmentationScore { volumes: score.volumes[1..2].to_vec(), legacy_soft_dice: 0.0 };
+    assert_eq!((empty.dice(), empty.iou()), (None, None));
+}
+
+#[test]
+fn an_answer_of_background_never_beats_one_that_finds_something() {
+    // Ten classes of which each volume has one: with empty masks counted as right, nothing but background would have a Dice of 0.9.
+    let truth: Vec<i64> = (1..=10).flat_map(|class| [0, 0, class, class]).collect();
+    let half: Vec<i64> = truth.chunks(4).flat_map(|t| [0, 0, t[2], 0]).collect();
+    let scored = |predicted: &[i64]| {
+        let of = |(t, p): (&[i64], &[i64])| (String::new(), Confusion::of(&Tensor::from_slice(t), &Tensor::from_slice(p), 11));
+        SegmentationScore { volumes: truth.chunks(4).zip(predicted.chunks(4)).map(of).collect(), legacy_soft_dice: 0.0 }.dice()
+    };
+    assert_eq!((scored(&[0; 40]), scored(&truth)), (Some(0.0), Some(1.0)));
+    assert!((scored(&half).unwrap() - 2.0 / 3.0).abs() < 1e-12);
 }
 
 #[test]
 fn the_mean_over_volumes_is_not_the_pooled_value() {
-    let score = SegmentationScore {
-        volumes: vec![("good".into(), Confusion::missed(&[90, 0])), ("bad".into(), Confusion::missed(&[0, 10]))],
-        legacy_soft_dice: 0.0,
-    };
-    assert_eq!((score.dice(), score.iou()), (0.5, 0.5), "two empty masks agree");
-    assert_eq!(score.pooled().foreground_dice(), 0.0);
+    let volumes = vec![answered("small", &[0, 0, 0, 1], &[0, 0, 0, 1]), answered("large", &[1, 1, 1, 1], &[0, 0, 0, 1])];
+    let score = SegmentationScore { volumes, legacy_soft_dice: 0.0 };
+    assert!((score.dice().unwrap() - f64::midpoint(1.0, 0.4)).abs() < 1e-12);
+    assert!((score.pooled().foreground_dice().unwrap() - 4.0 / 7.0).abs() < 1e-12);
 }
 
 #[test]
@@ -272,6 +313,15 @@ fn splits_that_cannot_be_are_refused() {
     refused(&set(), crop(8, 8), Limit { search: 2, valid: 1, ..all }, "none of another subject");
     refused(&SegmentationSet { test: Vec::new(), ..set() }, crop(8, 8), all, "1 for the test");
     refused(&SegmentationSet { classes: vec!["background".into()], ..set() }, crop(8, 8), all, "2 to 255 classes");
+    let blank = |volumes: Vec<Volume>| volumes.into_iter().map(|v| Volume { mask: vec![0; v.mask.len()], ..v }).collect::<Vec<_>>();
+    refused(&SegmentationSet { test: blank(set().test), ..set() }, crop(8, 8), all, "nothing to score");
+    refused(&SegmentationSet { train: blank(set().train), ..set() }, crop(8, 8), all, "nothing to score");
+    let mut cut = set();
+    cut.test[0].mask = vec![0; 3 * 64];
+    cut.test[0].mask[0] = 1;
+    cut.test[1].mask = vec![0; 2 * 72];
+    let (_, test) = Segmentation::open(&cut, crop(4, 4), all, Device::Cpu).unwrap();
+    assert!(has_foreground(&test, &(0..5)), "foreground outside the window is scored too");
 }
 
 #[test]

@@ -8,7 +8,15 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 fn class(name: &str, dice: f64, pooled: f64) -> ClassScore {
-    ClassScore { name: name.into(), dice, dice_deviation: Some(0.125), iou: dice / 2.0, pooled_dice: pooled, pooled_iou: pooled / 2.0 }
+    ClassScore {
+        name: name.into(),
+        volumes: 5,
+        dice: Some(dice),
+        dice_deviation: Some(0.125),
+        iou: Some(dice / 2.0),
+        pooled_dice: Some(pooled),
+        pooled_iou: Some(pooled / 2.0),
+    }
 }
 
 /// The cells of a U.
@@ -18,13 +26,13 @@ fn u() -> Value {
     json!({"space": "nas_unet", "down": down, "up": up})
 }
 
-/// A run of NAS-Unet on canvases of digits, with a Dice of `dice` in its first class and `dice + 0.2` in its second.
+/// A run of NAS-Unet on some organs, with a Dice of `dice` in its first class and `dice + 0.2` in its second.
 fn segmented(seed: u64, dice: f64) -> (Fixture, Value) {
     let fixture = Fixture {
         method: "nas_unet",
         variant: "",
         kind: "Dice of the mixed network on the validation volumes",
-        dataset: "digit_canvases",
+        dataset: "organs",
         seed,
         final_score: Some(dice + 0.1),
         search_score: Some(dice),
@@ -32,11 +40,12 @@ fn segmented(seed: u64, dice: f64) -> (Fixture, Value) {
     };
     let record = SegmentationRecord {
         classes: vec![class("background", 0.99, 0.98), class("even", dice, dice + 0.05), class("odd <1>", dice + 0.2, dice + 0.25)],
-        iou: dice - 0.1,
+        iou: Some(dice - 0.1),
         pixel_accuracy: 0.95,
         legacy_soft_dice: Some(0.75),
         legacy_background_iou: 0.875,
         volumes: 5,
+        scored_volumes: 5,
         unet_parameters: 1_829_300,
     };
     let mut result = fixture.result();
@@ -62,18 +71,18 @@ fn tables_and_the_long_file_hold_every_class_and_the_seeds_means() {
     let (summary, out) = report(&root);
     let markdown = read(out.join("results.md"));
     // 36,586 and 36,686 weights beside 1,829,300: 0.0200 and 0.02005.
-    let whole = "| nas_unet | digit_canvases | smoke | 2 | 65.00 ± 7.07 | 45.00 ± 7.07 | 95.00 ± 0.00 | 75.00 ± 0.00 | 87.50 ± 0.00 \
+    let whole = "| nas_unet | organs | smoke | 2 | 5 | 65.00 ± 7.07 | 45.00 ± 7.07 | 95.00 ± 0.00 | 75.00 ± 0.00 | 87.50 ± 0.00 \
                  | 36,636 (36,586–36,686) | 1,829,300 | 0.0200 |";
     assert!(markdown.contains(whole), "{markdown}");
     for line in [
-        "| nas_unet | digit_canvases | smoke | background | 2 | 99.00 ± 0.00 | 49.50 ± 0.00 | 98.00 ± 0.00 |",
-        "| nas_unet | digit_canvases | smoke | even | 2 | 55.00 ± 7.07 | 27.50 ± 3.54 | 60.00 ± 7.07 |",
-        "| nas_unet | digit_canvases | smoke | odd &lt;1> | 2 | 75.00 ± 7.07 | 37.50 ± 3.54 | 80.00 ± 7.07 |",
+        "| nas_unet | organs | smoke | background | 2 | 5 | 99.00 ± 0.00 | 49.50 ± 0.00 | 98.00 ± 0.00 |",
+        "| nas_unet | organs | smoke | even | 2 | 5 | 55.00 ± 7.07 | 27.50 ± 3.54 | 60.00 ± 7.07 |",
+        "| nas_unet | organs | smoke | odd &lt;1> | 2 | 5 | 75.00 ± 7.07 | 37.50 ± 3.54 | 80.00 ± 7.07 |",
     ] {
         assert!(markdown.contains(line), "{line} is not in\n{markdown}");
     }
     assert_eq!(markdown.matches("| background |").count(), 1, "a classification has no row");
-    assert!(markdown.contains("of two empty masks both are 1"));
+    assert!(markdown.contains("“volumes” says how many do"));
     let html = read(out.join("report.html"));
     assert!(html.contains("<h3>Segmentation, whole</h3>") && html.contains("<td>odd &lt;1&gt;</td><td class=\"n\">2</td>"));
     assert!(read(out.join("results.tex")).contains("\\caption{Segmentation by class}"));
@@ -86,6 +95,7 @@ fn tables_and_the_long_file_hold_every_class_and_the_seeds_means() {
     assert_eq!(of("seed"), ["0", "0", "0", "1", "1", "1"]);
     assert_eq!(of("dice"), ["0.99", "0.5", "0.7", "0.99", "0.6", "0.8"]);
     assert_eq!(of("dice_sd_over_volumes"), ["0.125"; 6]);
+    assert_eq!([of("class_volumes"), of("scored_volumes"), of("test_volumes")], [["5"; 6]; 3]);
     assert_eq!([listed[1]["iou"].as_str(), &listed[1]["pooled_dice"], &listed[1]["foreground_iou"]], ["0.25", "0.55", "0.4"]);
 }
 
@@ -96,8 +106,41 @@ fn one_seed_has_no_deviation_and_one_volume_leaves_a_field_empty() {
     result["segmentation"]["classes"][1]["dice_deviation"] = Value::Null;
     write(&runs(&root), &(fixture, result));
     let (_, out) = report(&root);
-    assert!(read(out.join("results.md")).contains("| even | 1 | 50.00 ± – | 25.00 ± – | 55.00 ± – |"));
+    assert!(read(out.join("results.md")).contains("| even | 1 | 5 | 50.00 ± – | 25.00 ± – | 55.00 ± – |"));
     assert_eq!(records(out.join("segmentation.csv"))[1]["dice_sd_over_volumes"], "");
+}
+
+#[test]
+fn a_class_counts_only_in_the_volumes_that_have_it_and_the_tables_say_in_how_many() {
+    let root = TempDir::new().unwrap();
+    let folder = runs(&root);
+    let with = |seed: u64, dice: f64, volumes: [u64; 2], scored: u64| {
+        let (fixture, mut result) = segmented(seed, dice);
+        let overlaps = &mut result["segmentation"];
+        (overlaps["classes"][1]["volumes"], overlaps["classes"][2]["volumes"]) = (json!(volumes[0]), json!(volumes[1]));
+        overlaps["scored_volumes"] = json!(scored);
+        if volumes[1] == 0 {
+            for figure in ["dice", "dice_deviation", "iou", "pooled_dice", "pooled_iou"] {
+                overlaps["classes"][2][figure] = Value::Null;
+            }
+        }
+        write(&folder, &(fixture, result));
+    };
+    with(0, 0.5, [3, 0], 3);
+    with(1, 0.6, [4, 2], 5);
+    let (_, out) = report(&root);
+    let markdown = read(out.join("results.md"));
+    for line in [
+        "| nas_unet | organs | smoke | 2 | 3–5 | 65.00 ± 7.07 |",
+        "| even | 2 | 3–4 | 55.00 ± 7.07 | 27.50 ± 3.54 | 60.00 ± 7.07 |",
+        "| odd &lt;1> | 2 | 0–2 | 80.00 ± – | 40.00 ± – | 85.00 ± – |",
+    ] {
+        assert!(markdown.contains(line), "{line} is not in\n{markdown}");
+    }
+    let listed = records(out.join("segmentation.csv"));
+    let of = |row: usize| ["class_volumes", "scored_volumes", "dice", "iou", "pooled_iou"].map(|name| listed[row][name].as_str());
+    assert_eq!(of(1), ["3", "3", "0.5", "0.25", "0.275"]);
+    assert_eq!(of(2), ["0", "3", "", "", ""]);
 }
 
 #[test]
@@ -144,7 +187,7 @@ fn the_cells_of_a_nas_unet_are_drawn_in_the_report() {
     write(&runs(&root), &segmented(0, 0.5));
     let (summary, out) = report(&root);
     assert!(!summary.warnings.iter().any(|w| w.contains("its cell cannot be drawn")), "{:?}", summary.warnings);
-    let svg = read(out.join("cell-nas_unet-digit_canvases-smoke-s0.svg"));
+    let svg = read(out.join("cell-nas_unet-organs-smoke-s0.svg"));
     assert_eq!([svg.matches("down_cweight").count(), svg.matches("up_cweight").count()], [2, 2], "{svg}");
     assert!(svg.contains("down cell") && svg.contains("up cell") && svg.contains("skip"));
 }
@@ -187,10 +230,10 @@ fn test_slices_are_drawn_into_the_page_and_the_same_every_time() {
     let overlays = || summary.files.iter().filter(|f| f.file_name().unwrap().to_string_lossy().starts_with("overlay-"));
     assert_eq!(overlays().count(), 3);
     // Three panels of 40 x 9 pixels of the PNG in a row, three rows of 48 x 9.
-    let (width, height) = png_size(out.join("overlay-nas_unet-digit_canvases-smoke-s0.png"));
+    let (width, height) = png_size(out.join("overlay-nas_unet-organs-smoke-s0.png"));
     assert!(width > 3 * 360 && width < 2000 && height > 3 * 432 && height < 2000, "{width} x {height}");
     let html = read(out.join("report.html"));
-    assert_eq!(html.matches("<img alt=\"nas_unet digit_canvases smoke, seed ").count(), 3);
+    assert_eq!(html.matches("<img alt=\"nas_unet organs smoke, seed ").count(), 3);
     assert_eq!(html.matches("src=\"data:image/png;base64,iVBORw0KGgo").count(), 3);
     assert!(html.contains("<h2>Test slices</h2>") && !html.contains("src=\"overlay"));
 
@@ -214,7 +257,7 @@ fn missing_and_damaged_test_slices_are_a_warning() {
     write_examples(&foreign, &slices(16, 16, 5)).unwrap();
     let (summary, out) = report(&root);
     let named = |seed: u64, what: &str| {
-        let run = format!("nas_unet-digit_canvases-s{seed}: its test slices cannot be drawn");
+        let run = format!("nas_unet-organs-s{seed}: its test slices cannot be drawn");
         summary.warnings.iter().any(|w| w.starts_with(&run) && w.contains(what))
     };
     assert!(named(0, "none was recorded") && named(1, "examples.safetensors") && named(2, "names class 4"), "{:?}", summary.warnings);
