@@ -97,3 +97,35 @@ impl Method for NasUnet {
         gradient::prepared(("nas-unet", region), &settings, how, Arc::new(make))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No release of the public code gives Adam betas; the rest is the first release for PROMISE12.
+    #[test]
+    fn the_optimisers_of_the_paper_preset_are_those_of_the_first_release() {
+        let search = &NasUnet.resolve("paper", &[]).unwrap().settings["search"];
+        assert_eq!(search["alpha"], json!({ "learning_rate": 3e-4, "beta1": 0.9, "beta2": 0.999, "weight_decay": 1e-3 }));
+        let weights = json!({ "learning_rate": 0.025, "learning_rate_end": 1e-3, "momentum": 0.9, "weight_decay": 3e-4, "clip": 5.0 });
+        assert_eq!((&search["weights"], &search["batch"]), (&weights, &json!(2)));
+    }
+
+    /// What the other presets name beside sizes: how fast, and which losses are summed.
+    #[test]
+    fn smoke_shrinks_sizes_and_keeps_the_steps() {
+        let resolved = NasUnet.resolve("smoke", &[]).unwrap();
+        assert_eq!(resolved.dataset, "hippocampus");
+        for key in ["order", "searches"] {
+            assert_eq!(resolved.settings["search"][key], NasUnet.resolve("paper", &[]).unwrap().settings["search"][key], "{key}");
+        }
+        for section in ["select", "retrain"] {
+            let (channels, cells) = (&resolved.settings[section]["channels"], &resolved.settings[section]["cells"]);
+            assert_eq!(
+                (channels, cells),
+                (&resolved.settings["search"]["channels"], &json!(5)),
+                "{section}: a U-Net of 8 channels stands beside it"
+            );
+        }
+    }
+}
