@@ -279,6 +279,10 @@ impl Stepwise for SharedSearch {
         Ok(Some(0))
     }
 
+    fn table(&self) -> Option<&Table> {
+        Some(self.bank.table())
+    }
+
     fn save(&self) -> Saved {
         Saved::new(&Progress { adam_steps: self.adam.steps, ..self.progress.clone() }, &self.tensors())
     }

@@ -5,7 +5,7 @@ use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
 use crate::error::{Result, usage};
 use crate::lab::{Lab, Point, Proposals, Rehearsal, Stepwise, Trial};
-use crate::nn::{Network, Pass, Weights, cross_entropy};
+use crate::nn::{Network, Pass, Table, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
 use crate::seed::{Rng, Streams};
 use crate::space::{Architecture, Cell, GhnOp, NetSize, ghn};
@@ -207,6 +207,10 @@ impl Stepwise for GraphSearch {
         }
         self.ranking_step(lab)?;
         Ok(Some(0))
+    }
+
+    fn table(&self) -> Option<&Table> {
+        Some(&self.hyper.table)
     }
 
     fn save(&self) -> Saved {

@@ -2,6 +2,7 @@
 
 use super::values::{Seeds, named};
 use crate::export::Written;
+use crate::lab::TraceTo;
 use crate::nn::Kernels;
 use crate::record::Limits;
 #[cfg(feature = "report")]
@@ -9,7 +10,7 @@ use crate::report::gate::Mode;
 use crate::units::{parse_bytes, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Re-runs neural-architecture searches under one measured budget.
 ///
@@ -154,6 +155,12 @@ pub struct OutputArgs {
     /// Writes what is recorded to an event file for TensorBoard too, as it happens: tensorboard/ in the run's folder.
     #[arg(long)]
     pub tensorboard: bool,
+    /// Also writes state, batches, gradients and outcome of every step of a search by steps, and of the retraining, below DIR, for scripts/replay.py; this is large.
+    #[arg(long, value_name = "DIR")]
+    pub trace: Option<PathBuf>,
+    /// Most room that the trace of a run takes, half for the search and half for the retraining.
+    #[arg(long = "trace-limit", value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    pub trace_bytes: u64,
 }
 
 /// `naslab bench`
@@ -281,6 +288,14 @@ pub enum DataAction {
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
+}
+
+impl OutputArgs {
+    /// Where the run in `directory` is traced: in a folder of its name.
+    pub fn trace_of(&self, directory: &Path) -> Option<TraceTo> {
+        let folder = self.trace.as_ref()?.join(directory.file_name().unwrap_or_default());
+        Some(TraceTo { folder, limit: self.trace_bytes })
+    }
 }
 
 impl RunSettingsArgs {

@@ -137,6 +137,7 @@ pub fn conduct(
             checkpoint_seconds: output.checkpoint_seconds,
             jobs: order.jobs,
             tensorboard: output.tensorboard,
+            trace: output.trace_of(&directory),
             watch: show::watch(label, output.quiet),
             signals,
         };

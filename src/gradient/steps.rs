@@ -2,14 +2,15 @@
 
 use super::{Ahead, Alternation, Mixed, RADIUS};
 use crate::error::Result;
-use crate::lab::{Engine, Lab, Point, Prepared, Region, Rehearsal, Settings, Stepwise};
-use crate::nn::{Pass, Weights};
+use crate::lab::{Engine, Lab, Point, Prepared, Region, Rehearsal, Settings, Stepwise, TracedStep};
+use crate::nn::{Pass, Table, Weights};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -66,6 +67,27 @@ pub struct GradientSearch {
     streams: Streams,
     steps_per_epoch: u64,
     progress: Progress,
+}
+
+/// What a turn of the loop computed.
+struct Turn {
+    loss: f64,
+    /// η
+    eta: f64,
+    /// ∇w L_train, clipped.
+    gradient: Tensor,
+    /// ∇α L_val, one for every tensor of alpha; none in the warm-up.
+    alpha_gradients: Vec<Tensor>,
+}
+
+impl Turn {
+    fn tell(self, step: &mut TracedStep, net: &dyn Mixed) -> Result<()> {
+        step.value("architecture", &json!(net.genotype()));
+        step.number("loss", self.loss)?;
+        step.number("learning_rate", self.eta)?;
+        step.tensor("gradient", &self.gradient)?;
+        self.alpha_gradients.iter().enumerate().try_for_each(|(i, gradient)| step.tensor(&format!("alpha_gradient.{i}"), gradient))
+    }
 }
 
 impl GradientSearch {
@@ -135,7 +157,8 @@ impl GradientSearch {
         let (part, earlier_cut) = (self.progress.part + 1, self.progress.cut || self.progress.earlier_cut);
         let progress = Progress { part, candidates, began: lab.spent(), earlier_cut, ..Progress::default() };
         *self = Self::new(Arc::clone(&self.how), Arc::clone(&self.make), lab, progress)?;
-        Ok(())
+        // The step that began with the end of the last search goes on with the start of this one.
+        lab.trace_from(self.done(), self.table(), || self.save())
     }
 
     /// What the present search has found; nothing before its first step.
@@ -176,13 +199,14 @@ impl GradientSearch {
         (self.epoch() >= self.how.warm_up).then(draw)
     }
 
-    /// One turn of algorithm 1's loop. False if a loss was NaN or infinite.
-    fn alternate(&mut self, train: &Batch, valid: Option<&Batch>) -> bool {
+    /// One turn of algorithm 1's loop. `None` if a loss was NaN or infinite.
+    fn alternate(&mut self, train: &Batch, valid: Option<&Batch>) -> Option<Turn> {
         let eta = self.learning_rate(self.epoch());
+        let mut alpha_gradients = Vec::new();
         if let Some(valid) = valid {
             // Algorithm 1, line 1: alpha descends ∇α L_val(w − η ∇w L_train(w, α), α); η = 0 in the first order.
-            let Some(gradients) = self.alpha_gradient(train, valid, eta) else { return false };
-            for ((adam, alpha), gradient) in self.alpha_steps.iter_mut().zip(self.net.alpha()).zip(&gradients) {
+            alpha_gradients = self.alpha_gradient(train, valid, eta)?;
+            for ((adam, alpha), gradient) in self.alpha_steps.iter_mut().zip(self.net.alpha()).zip(&alpha_gradients) {
                 adam.step(alpha, gradient);
             }
         }
@@ -190,7 +214,7 @@ impl GradientSearch {
         let loss = self.loss(&self.weights, train);
         let value = loss.double_value(&[]);
         if !value.is_finite() {
-            return false;
+            return None;
         }
         let gradient = clip(self.weights.gradient(&loss), self.how.weights.clip);
         self.weight_steps.step(self.weights.flat(), &gradient, eta);
@@ -198,7 +222,7 @@ impl GradientSearch {
         self.progress.alpha_steps = self.alpha_steps[0].steps;
         self.progress.loss_sum += value;
         self.progress.loss_steps += 1;
-        true
+        Some(Turn { loss: value, eta, gradient, alpha_gradients })
     }
 
     /// `None` if a loss was NaN or infinite.
@@ -275,7 +299,8 @@ impl Stepwise for GradientSearch {
                 self.report(lab, None)?;
             }
             let (train, valid) = (self.train_batch(lab), self.valid_batch(lab));
-            if self.alternate(&train, valid.as_ref()) {
+            if let Some(turn) = self.alternate(&train, valid.as_ref()) {
+                lab.trace(|step| turn.tell(step, &*self.net))?;
                 if self.progress.step.is_multiple_of(self.steps_per_epoch) {
                     self.end_epoch(lab)?;
                 }
@@ -287,6 +312,10 @@ impl Stepwise for GradientSearch {
             }
             self.next_part(lab, None)?;
         }
+    }
+
+    fn table(&self) -> Option<&Table> {
+        Some(self.net.table())
     }
 
     fn save(&self) -> Saved {

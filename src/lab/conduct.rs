@@ -16,10 +16,10 @@ use crate::record::{
 };
 use crate::seed::Streams;
 use crate::space::Architecture;
-use crate::task::{Part, Score, Test};
+use crate::task::{Batch, Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Stage name of the retraining's checkpoints.
@@ -182,20 +182,27 @@ fn retrain(prepared: &Prepared, lab: &mut Lab, architecture: &Architecture) -> R
         trainer.restore(&saved)?;
     }
     lab.session.begin(Phase::Retrain)?;
-    let end = guard(|| train_to_end(lab, training, &mut trainer, streams)).map_err(Error::Resource)??;
+    let end = guard(|| train_to_end(lab, (training, architecture), &mut trainer, streams)).map_err(Error::Resource)??;
     lab.session.end(end)?;
     Ok((trainer, end))
 }
 
-fn train_to_end(lab: &mut Lab, training: &ChildTraining, trainer: &mut Trainer, streams: Streams) -> Result<EndReason> {
+fn train_to_end(
+    lab: &mut Lab,
+    (training, architecture): (&ChildTraining, &Architecture),
+    trainer: &mut Trainer,
+    streams: Streams,
+) -> Result<EndReason> {
     let child = Child { task: lab.task, training, part: Part::Retrain, streams, device: lab.device };
     let planned = lab.task.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
     while !trainer.is_finished() {
+        lab.trace_from(trainer.progress().step, Some(trainer.parts().0.table()), || trainer.save())?;
         let batch = child.next_batch(trainer);
         let learning_rate = trainer.learning_rate();
-        if trainer.step(&batch.images, &batch.labels) == Step::Diverged {
+        if traced_step(lab, architecture, trainer, &batch)? == Step::Diverged {
             return Ok(EndReason::Diverged);
         }
+        lab.trace_to(|| trainer.save())?;
         let progress = trainer.progress();
         if trainer.batch_index() == 0 {
             let loss = trainer.take_loss();
@@ -208,6 +215,22 @@ fn train_to_end(lab: &mut Lab, training: &ChildTraining, trainer: &mut Trainer, 
     }
     lab.session.checkpoint(RETRAIN, &trainer.save())?;
     Ok(EndReason::Completed)
+}
+
+/// A step of the retraining, which a trace is told of.
+fn traced_step(lab: &mut Lab, architecture: &Architecture, trainer: &mut Trainer, batch: &Batch) -> Result<Step> {
+    let (learning_rate, drop_path) = (trainer.learning_rate(), trainer.drop_path());
+    let mut told = Ok(());
+    let step = trainer.step_showing(&batch.images, &batch.labels, |loss, gradient| {
+        told = lab.trace(|step| {
+            step.value("architecture", &json!(architecture));
+            step.number("loss", loss)?;
+            step.number("learning_rate", learning_rate)?;
+            step.number("drop_path", drop_path)?;
+            step.tensor("gradient", gradient)
+        });
+    });
+    told.map(|()| step)
 }
 
 /// The score on the test part; `None` if it was cut off.

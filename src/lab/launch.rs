@@ -10,6 +10,7 @@ use super::session::{KeptBack, Session, SessionOptions, Start};
 use super::settings::{Resolved, differences};
 use super::steps;
 use super::stopwatch::{Stopwatch, Timing};
+use super::trace::Trace;
 use super::trials::{self, TrialPlan};
 use crate::budget::Probes;
 use crate::device;
@@ -132,7 +133,7 @@ impl Ready {
     }
 
     /// Runs in `directory`: a new run, or the rest of an unfinished one with the same identity.
-    pub fn run(self, directory: &Path, options: SessionOptions) -> Result<RunResult> {
+    pub fn run(self, directory: &Path, mut options: SessionOptions) -> Result<RunResult> {
         let run = if directory.join("manifest.json").exists() {
             self.reopen(directory)?.lock()?
         } else {
@@ -141,7 +142,9 @@ impl Ready {
         let manifest = run.manifest()?;
         let Self { prepared, data, device, start, manifest: here } = self;
         let Opened { task, test, classes, notes, .. } = data;
+        let (trace, task) = Trace::open(options.trace.take(), &manifest, task)?;
         let mut session = Session::open(run, manifest.limits.clone(), options, start, device)?;
+        session.trace = trace;
         for note in &notes {
             session.notice(note)?;
         }

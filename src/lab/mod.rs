@@ -26,6 +26,7 @@ mod settings;
 mod signals;
 mod steps;
 mod stopwatch;
+mod trace;
 mod trials;
 
 pub use built::{Built, blobs, build, metadata};
@@ -45,4 +46,5 @@ pub use settings::{PAPER, Resolved, preset_names, resolve};
 pub use signals::Signals;
 pub use steps::{Rehearsal, Stepwise};
 pub use stopwatch::{Stopwatch, Timing};
+pub use trace::{TraceTo, TracedStep};
 pub use trials::{Policy, Proposals, Trial, TrialPlan};

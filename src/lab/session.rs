@@ -2,6 +2,7 @@
 
 use super::recorder::Recorder;
 use super::signals::Signals;
+use super::trace::{Trace, TraceTo};
 use crate::budget::{Clock, Ledger, Reading};
 use crate::error::{Error, Result};
 use crate::record::{EndReason, Event, LedgerRow, Limits, Phase, RunDir, RunResult, TrialRecord};
@@ -53,6 +54,8 @@ pub struct SessionOptions {
     pub jobs: u64,
     /// Whether TensorBoard's file is written.
     pub tensorboard: bool,
+    /// Where the steps are traced, if they are.
+    pub trace: Option<TraceTo>,
     /// Who is told.
     pub watch: Watch,
     /// SIGINT and SIGTERM, caught.
@@ -62,7 +65,7 @@ pub struct SessionOptions {
 impl SessionOptions {
     /// Without a word, TensorBoard's file or a checkpoint at an interval: those at the ends of phases remain.
     pub fn quiet(jobs: u64, signals: Signals) -> Self {
-        Self { checkpoint_seconds: f64::INFINITY, jobs, tensorboard: false, watch: Box::new(|_| ()), signals }
+        Self { checkpoint_seconds: f64::INFINITY, jobs, tensorboard: false, trace: None, watch: Box::new(|_| ()), signals }
     }
 }
 
@@ -87,6 +90,8 @@ pub struct Session {
     pub(super) jobs: u64,
     /// What of the budget is for work that follows.
     pub(super) kept: KeptBack,
+    /// What other code is to repeat.
+    pub(super) trace: Option<Trace>,
     began: Instant,
     /// Wall seconds of earlier attempts.
     earlier_wall: f64,
@@ -111,6 +116,7 @@ impl Session {
             limits,
             jobs: options.jobs.max(1),
             kept: KeptBack::default(),
+            trace: None,
             began: start.began,
             earlier_wall: past.wall_seconds,
             checkpoint_seconds,
@@ -260,7 +266,7 @@ impl Session {
     }
 
     /// Shows a line without recording it.
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         (self.watch)(Update::Line(text));
     }
 

@@ -4,6 +4,7 @@ use super::conduct::Found;
 use super::lab::Lab;
 use super::trials::{self, Proposals, TrialPlan};
 use crate::error::Result;
+use crate::nn::Table;
 use crate::record::{Candidate, EndReason};
 use crate::train::Saved;
 use std::collections::BTreeMap;
@@ -32,6 +33,11 @@ pub trait Stepwise {
 
     /// Everything that the next step depends on.
     fn save(&self) -> Saved;
+
+    /// The network whose parameters and statistics the tensors `weights` and `statistics` of [`Stepwise::save`] hold, one after the other.
+    fn table(&self) -> Option<&Table> {
+        None
+    }
 
     /// Goes on from what [`Stepwise::save`] saved.
     ///
@@ -127,7 +133,9 @@ fn steps(lab: &mut Lab, search: &mut dyn Stepwise) -> Result<EndReason> {
         return Ok(reason);
     }
     while !search.is_over() {
+        lab.trace_from(search.done(), search.table(), || search.save())?;
         let Some(images) = search.step(lab)? else { return Ok(EndReason::Diverged) };
+        lab.trace_to(|| search.save())?;
         cut_short(lab, search);
         let (done, planned) = (search.done(), search.planned());
         if let Some(reason) = lab.session.step(images, done, planned, STAGE, &|| search.save())? {

@@ -113,6 +113,11 @@ impl Table {
         self.stats.iter().map(|p| p.name.as_str())
     }
 
+    /// Shapes of all running statistics, in order.
+    pub fn stat_shapes(&self) -> impl Iterator<Item = &[i64]> {
+        self.stats.iter().map(|p| p.shape.as_slice())
+    }
+
     fn declared(&self, name: &str, shape: &[i64], init: Init) -> Declared {
         let name = self.scope.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
         Declared { name, shape: shape.to_vec(), init }

@@ -91,12 +91,21 @@ impl Trainer {
         cosine(self.recipe.learning_rate, self.recipe.learning_rate_end, done, all)
     }
 
+    /// Drop-path probability of the next step.
+    pub fn drop_path(&self) -> f64 {
+        let (done, all) = self.schedule();
+        self.recipe.drop_path * done as f64 / all as f64
+    }
+
     /// One step on images [N, C, H, W] with labels `[N]` or [N, H, W].
     pub fn step(&mut self, images: &Tensor, labels: &Tensor) -> Step {
-        let (done, all) = self.schedule();
-        let drop_path = self.recipe.drop_path * done as f64 / all as f64;
+        self.step_showing(images, labels, |_, _| ())
+    }
+
+    /// The same; `show` is told the loss and the gradient, clipped, in the layout of the weights.
+    pub fn step_showing(&mut self, images: &Tensor, labels: &Tensor, show: impl FnOnce(f64, &Tensor)) -> Step {
         let rng = self.streams.rng("drop path", self.progress.step);
-        let mut pass = Pass::training(drop_path, rng).by_depth(self.recipe.drop_by_depth).with_dropout(self.recipe.dropout);
+        let mut pass = Pass::training(self.drop_path(), rng).by_depth(self.recipe.drop_by_depth).with_dropout(self.recipe.dropout);
         let out = self.network.forward(&self.weights, images, &mut pass);
         let mut loss = self.recipe.loss.of(&out.logits, labels);
         if let Some(auxiliary) = out.auxiliary {
@@ -107,6 +116,7 @@ impl Trainer {
             return Step::Diverged;
         }
         let gradient = clip(self.weights.gradient(&loss), self.recipe.clip);
+        show(value, &gradient);
         self.optimizer.step(self.weights.flat(), &gradient, self.learning_rate());
         self.progress.step += 1;
         self.progress.loss_sum += value;

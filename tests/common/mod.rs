@@ -54,6 +54,7 @@ pub fn naslab() -> Command {
 }
 
 /// The binary as a child process that can be killed.
+#[allow(dead_code, reason = "not every test binary kills a run")]
 pub fn spawn(arguments: &[String]) -> std::process::Child {
     std::process::Command::new(assert_cmd::cargo::cargo_bin("naslab"))
         .args(arguments)
