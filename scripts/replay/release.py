@@ -1,0 +1,140 @@
+"""Released code of years ago under today's PyTorch: a temporary copy with a few changed places, and modules that it imports and does not use here."""
+
+import atexit
+import contextlib
+import importlib
+import io
+import logging
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+import warnings
+from unittest import mock
+
+import torch
+
+from . import stop
+
+
+def commit(folder):
+    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def copy(folder, changes):
+    """Copies `folder` and makes `changes`: {file: [(old, new), ...]}. Every old text must be there, so that another release is not mistaken for this one."""
+    if not pathlib.Path(folder).is_dir():
+        stop(f"{folder} is no folder; name a clone of the release that docs/fidelity.md names")
+    temporary = tempfile.mkdtemp(prefix="naslab-replay-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    copied = pathlib.Path(temporary) / "release"
+    shutil.copytree(folder, copied, ignore=shutil.ignore_patterns(".git", "3rd_tools", "img", "imgs"))
+    for name, pairs in changes.items():
+        path = copied / name
+        if not path.exists():
+            stop(f"{folder} has no {name}; is it a clone of the release that docs/fidelity.md names?")
+        text = path.read_text()
+        for old, new in pairs:
+            if old not in text:
+                stop(f"{path.name} has no '{old}'; is {folder} at the commit that docs/fidelity.md names?")
+            text = text.replace(old, new)
+        path.write_text(text)
+    return copied
+
+
+class Stub(types.ModuleType):
+    """A module that has whatever is asked for."""
+
+    __path__ = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return mock.MagicMock()
+
+
+@contextlib.contextmanager
+def imports(folder, stubs):
+    """In `folder`, with `stubs` in place of the packages of these names where they are not installed, without a word, on the processor."""
+    stubbed = []
+    for name in stubs:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            sys.modules[name] = Stub(name)
+            stubbed.append(name)
+    torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    here, arguments = os.getcwd(), sys.argv
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.argv = sys.argv[:1]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.chdir(here)
+        sys.argv = arguments
+        # What else looks for these packages is to find that they are not there.
+        for name in stubbed:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def precision(dtype):
+    """New tensors have this type; nothing is printed."""
+    torch.set_default_dtype(dtype)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def copy_into(target, source):
+    with torch.no_grad():
+        target.copy_(source.view(target.shape))
+
+
+def joined(tensors):
+    return torch.cat([t.detach().reshape(-1) for t in tensors])
+
+
+def statistics(model):
+    """Running means and variances in the order of the modules."""
+    return [buffer for name, buffer in model.named_buffers() if not name.endswith("num_batches_tracked")]
+
+
+def fill(names, targets, flat):
+    """Copies the parts of a flat vector, one after the other, over tensors of the same sizes; `names` says what they are in an error."""
+    start = 0
+    for (name, shape), target in zip(names, targets, strict=True):
+        if list(target.shape) != list(shape):
+            stop(f"{name} is {shape} here and {list(target.shape)} in the release")
+        copy_into(target, flat[start : start + target.numel()])
+        start += target.numel()
+
+
+def parts(targets, flat):
+    """A flat vector cut to the shapes of `targets`."""
+    return [part.view(target.shape).clone() for part, target in zip(flat.split([t.numel() for t in targets]), targets, strict=True)]
+
+
+def momentum(optimizer, parameters, velocity):
+    for parameter, buffer in zip(parameters, parts(parameters, velocity)):
+        optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+def moments(adam, parameters, steps, state, mean, square):
+    """Gives Adam what it had after so many steps; `state` has the moments as lists of tensors or as `name.0`, `name.1`, ..."""
+    if steps == 0:
+        return
+    of = lambda name, i: state[name][i] if name in state else state[f"{name}.{i}"]
+    for i, parameter in enumerate(parameters):
+        both = {"exp_avg": of(mean, i).clone(), "exp_avg_sq": of(square, i).clone()}
+        adam.state[parameter] = {"step": torch.tensor(float(steps)), **both}
