@@ -1,0 +1,1 @@
+"""Reference networks in PyTorch's operators, written from the authors' released code. See ../reference_logits.py."""
