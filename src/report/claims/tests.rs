@@ -78,7 +78,7 @@ fn a_mask_stands_beside_a_mask_of_the_same_data_first() {
         found.map(|c| (c.dataset.as_str(), apart(c, dataset, false)))
     };
     assert_eq!(dataset("nas_unet", "first-order", "nerve", Metric::Dice), Some(("nerve", None)));
-    assert_eq!(dataset("nas_unet", "first-order", "digit-canvas", Metric::Dice), Some(("promise12", Some("other data"))));
+    assert_eq!(dataset("nas_unet", "first-order", "hippocampus", Metric::Dice), Some(("promise12", Some("other data"))));
     assert_eq!(dataset("nas_unet", "second-order", "nerve", Metric::Dice), None);
     assert_eq!(dataset("random", "darts-space", "promise12", Metric::Dice), None, "an accuracy is never set beside a Dice");
     assert_eq!(dataset("nas_unet", "first-order", "cifar10", Metric::TestAccuracy), None);
