@@ -175,8 +175,13 @@ fn the_papers_numbers_are_of_methods_that_exist() {
 }
 
 /// Settings that choose the variants of a method beside those of its presets and spaces.
-const FORMS: [&str; 4] =
-    ["search.order=\"second\"", "search.order=\"first\"", "search.experiment=\"correlation\"", "search.removal=\"worst_of_sample\""];
+const FORMS: [&str; 5] = [
+    "search.order=\"second\"",
+    "search.order=\"first\"",
+    "search.experiment=\"correlation\"",
+    "search.experiment=\"top\"",
+    "search.removal=\"worst_of_sample\"",
+];
 
 /// Method and variant of all that can be run, with the settings of preset `paper`.
 fn variants() -> BTreeSet<(&'static str, String)> {
@@ -185,7 +190,8 @@ fn variants() -> BTreeSet<(&'static str, String)> {
     let spaces = || methods.iter().flat_map(|m| m.card().spaces.iter().map(|(space, set)| (space, set)));
     let of_spaces =
         spaces().flat_map(|(space, set)| [vec![format!("search.space=\"{space}\"")], set.iter().map(ToString::to_string).collect()]);
-    let sets: Vec<Vec<String>> = of_spaces.chain(FORMS.map(|form| vec![form.to_string()])).collect();
+    let unselected = vec!["search.space=\"ghn\"".to_string(), "search.trials=1".to_string()];
+    let sets: Vec<Vec<String>> = of_spaces.chain(FORMS.map(|form| vec![form.to_string()])).chain([unselected]).collect();
     methods.iter().flat_map(|m| sets.iter().filter_map(|set| Some((m.card().name, variant(*m, set)?)))).collect()
 }
 

@@ -74,7 +74,7 @@ fn a_variant_without_a_number_has_no_claim() {
 fn a_control_stands_beside_no_number_of_another_space() {
     let root = TempDir::new().unwrap();
     let folder = runs(&root);
-    for (preset, variant) in [("a", "darts-space"), ("b", "ghn-space"), ("c", "nasnet-space")] {
+    for (preset, variant) in [("a", "darts-space"), ("b", "ghn-space-unselected"), ("c", "nasnet-space")] {
         as_the_paper(&folder, Fixture { variant, preset, ..random(0, 0.96) }, 16);
     }
     let expected = [
