@@ -101,6 +101,7 @@ impl Method for NasUnet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::published;
 
     /// No release of the public code gives Adam betas; the rest is the first release for PROMISE12.
     #[test]
@@ -111,21 +112,17 @@ mod tests {
         assert_eq!((&search["weights"], &search["batch"]), (&weights, &json!(2)));
     }
 
-    /// What the other presets name beside sizes: how fast, and which losses are summed.
+    /// The demo sets `unet-8` beside it: the networks that are trained have the width of that U-Net.
     #[test]
-    fn smoke_shrinks_sizes_and_keeps_the_steps() {
-        let resolved = NasUnet.resolve("smoke", &[]).unwrap();
-        assert_eq!(resolved.dataset, "hippocampus");
-        for key in ["order", "searches"] {
-            assert_eq!(resolved.settings["search"][key], NasUnet.resolve("paper", &[]).unwrap().settings["search"][key], "{key}");
+    fn smoke_keeps_the_steps_and_trains_networks_as_wide_as_the_narrow_unet() {
+        let [smoke, paper] = ["smoke", "paper"].map(|preset| NasUnet.resolve(preset, &[]).unwrap());
+        assert_eq!(smoke.dataset, "hippocampus");
+        for key in ["order", "searches", "dropout"] {
+            assert_eq!(smoke.settings["search"][key], paper.settings["search"][key], "{key}");
         }
+        let unet = published("unet-8").unwrap();
         for section in ["select", "retrain"] {
-            let (channels, cells) = (&resolved.settings[section]["channels"], &resolved.settings[section]["cells"]);
-            assert_eq!(
-                (channels, cells),
-                (&resolved.settings["search"]["channels"], &json!(5)),
-                "{section}: a U-Net of 8 channels stands beside it"
-            );
+            assert_eq!(smoke.settings[section]["channels"], json!(unet.get::<UnetSize>().unwrap().channels), "{section}");
         }
     }
 }
