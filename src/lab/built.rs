@@ -34,7 +34,7 @@ pub fn build(manifest: &Manifest, protocol: &Protocol, architecture: &Architectu
     let input = InputShape { channels, height, width, classes };
     let network = network::build(architecture, input, protocol.retrain.size())?;
     let mut rng = Streams::new(manifest.seed).child(RETRAIN, 0).rng("init", 0);
-    let fresh = Weights::init(network.table(), &mut rng, Device::Cpu, Kind::Float);
+    let fresh = Weights::initialised(network.table(), protocol.retrain.recipe.initialisation, &mut rng, Device::Cpu, Kind::Float);
     if let Some(path) = weights {
         load(network.table(), &fresh, path)?;
     }

@@ -164,7 +164,8 @@ fn cut_selection(planned: u64, decided: &Decided) -> Option<CutSelection> {
     let candidates = &decided.found.candidates;
     let compared = candidates.iter().filter(|c| c.select_score.is_some()).count() as u64;
     let of_search = Some(decided.found.end).filter(|end| end.is_limit() && (candidates.len() as u64) < planned);
-    let limit = decided.stopped.or(of_search)?;
+    // The budget may end with the last candidate's training.
+    let limit = decided.stopped.or(of_search).filter(|_| compared < planned)?;
     Some(CutSelection { planned, compared, limit })
 }
 
