@@ -18,11 +18,10 @@ fn read<T: DeserializeOwned>(run: &Path, file: &str) -> T {
 /// Tiny settings whose search is long beside its selection.
 fn arguments(method: &str, out: &Path) -> Vec<String> {
     let longer: &[&str] = match method {
-        "darts" => &["search.epochs=8"],
-        "nas_unet" => &["search.epochs=5"],
-        "enas" => &["search.epochs=8", "search.derive=12", "search.keep=3"],
-        "ghn" => &["search.epochs=12", "search.candidates=12", "search.keep=3"],
-        _ => &["search.trials=24", "search.keep=3"],
+        "darts" | "nas_unet" => &["search.epochs=5"],
+        "enas" => &["search.epochs=5", "search.derive=12", "search.keep=3"],
+        "ghn" => &["search.epochs=8", "search.candidates=12", "search.keep=3"],
+        _ => &["search.trials=16", "search.keep=3"],
     };
     let mut all = run_arguments(method, out);
     all.retain(|a| a != "--checkpoint-every" && a != "0s");

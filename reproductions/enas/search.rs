@@ -109,8 +109,9 @@ pub struct SharedSearch {
     adam: Adam,
     progress: Progress,
     steps: u64,
-    /// Device-seconds of scoring a child, as last measured; until then (false) of a step of the shared weights, which takes longer.
-    seconds: (bool, f64),
+    /// Device-seconds of a step of the shared weights, as last measured, and of scoring a child.
+    step_seconds: f64,
+    scoring_seconds: Option<f64>,
 }
 
 impl SharedSearch {
@@ -123,7 +124,20 @@ impl SharedSearch {
         let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
         let adam = Adam { epsilon: EPSILON, epsilon_hat: true, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
         let steps = lab.task.steps(Part::Train, s.batch);
-        Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps, seconds: (false, 0.0) })
+        Ok(Self {
+            s,
+            space,
+            bank,
+            w,
+            sgd,
+            controller,
+            theta,
+            adam,
+            progress: Progress::default(),
+            steps,
+            step_seconds: 0.0,
+            scoring_seconds: None,
+        })
     }
 
     /// Whether the epochs are over and children are drawn.
@@ -200,18 +214,12 @@ impl SharedSearch {
         let start = Instant::now();
         let images = if self.progress.position < self.steps {
             let Some(images) = self.weight_step(lab) else { return Ok(None) };
+            self.step_seconds = start.elapsed().as_secs_f64();
             images
         } else {
             self.controller_update(lab);
+            self.scoring_seconds = Some(start.elapsed().as_secs_f64() / self.s.controller.aggregate as f64);
             0
-        };
-        let seconds = start.elapsed().as_secs_f64();
-        self.seconds = if images == 0 {
-            (true, seconds / self.s.controller.aggregate as f64)
-        } else if self.seconds.0 {
-            self.seconds
-        } else {
-            (false, seconds)
         };
         self.progress.position += 1;
         if self.progress.position == self.length() {
@@ -311,7 +319,9 @@ impl Stepwise for SharedSearch {
     }
 
     fn follow_up(&self) -> f64 {
-        if self.is_drawing() { 0.0 } else { self.s.derive as f64 * self.seconds.1 }
+        // Before any child was scored, a step of the shared weights stands for it; it takes longer.
+        let each = self.scoring_seconds.unwrap_or(self.step_seconds);
+        if self.is_drawing() { 0.0 } else { self.s.derive as f64 * each }
     }
 
     fn cut_short(&mut self) {

@@ -2,7 +2,7 @@
 
 use super::evaluate::Outcome;
 use super::method::ChildTraining;
-use super::stopwatch::Stopwatch;
+use super::stopwatch::{Pace, Stopwatch};
 use crate::error::Result;
 use crate::network;
 use crate::nn::count;
@@ -13,6 +13,7 @@ use crate::task::{Batch, Logits, Part, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Instant;
 use tch::{Device, Tensor};
 
 /// What the data demand of a network.
@@ -44,10 +45,12 @@ impl Child<'_> {
         self.task.batch(self.part, epoch, index, self.training.recipe.batch, &self.training.augment, self.streams)
     }
 
-    /// Seconds that training and scoring takes, from a few measured steps.
+    /// Seconds that building, training and scoring takes, from a few measured steps.
     pub fn forecast(&self, architecture: &Architecture, stopwatch: &Stopwatch) -> Result<f64> {
+        let start = Instant::now();
         let mut trainer = self.trainer(architecture)?;
-        let per_step = stopwatch.mean("training step of a child", self.device, || {
+        let built = start.elapsed().as_secs_f64();
+        let Pace { first, mean } = stopwatch.pace("training step of a child", self.device, || {
             let batch = self.next_batch(&trainer);
             // A loss that is not finite says nothing about the time.
             trainer.step(&batch.images, &batch.labels);
@@ -55,8 +58,8 @@ impl Child<'_> {
         })?;
         let steps = self.task.steps(self.part, self.training.recipe.batch) * self.training.recipe.epochs;
         // A forward pass is about a third of a training step.
-        let scored = self.task.steps(Part::Valid, self.training.recipe.batch) as f64 / 3.0;
-        Ok(per_step * (steps as f64 + scored))
+        let scored = self.task.steps(Part::Valid, self.training.recipe.batch) as f64 / 3.0 * (1 + self.training.early.len()) as f64;
+        Ok(built + first + mean * (steps.saturating_sub(1) as f64 + scored))
     }
 
     /// Trains to the end and scores on the validation part. `go_on` is told the images of every step, and asked before every scored

@@ -33,8 +33,9 @@ pub(super) fn conduct(
     lab: &mut Lab,
 ) -> Result<RunResult> {
     let decided = decide(prepared, lab)?;
-    let (cut, chosen) = (cut_selection(prepared.keep, &decided), decided.chosen.expect("the selection is over"));
-    let found = decided.found;
+    let cut_selection = cut_selection(prepared.keep, &decided);
+    let Decided { found, chosen, .. } = decided;
+    let chosen = chosen.expect("the selection is over");
     lab.session.recorder.run.write_finding(&FindingRecord {
         format: FORMAT,
         method: manifest.method.clone(),
@@ -48,7 +49,7 @@ pub(super) fn conduct(
     let overlaps = score.as_ref().and_then(|score| score.overlaps.as_ref());
     let segmentation = overlaps.map(|o| segmentation::record(o, classes, lab.input())).transpose()?;
     let trained = (&trainer, prepared.protocol.retrain.recipe.epochs, end);
-    let result = RunResult { cut_selection: cut, ..result(manifest, found, chosen, trained, (score, segmentation), lab) };
+    let result = result(manifest, (found, chosen, cut_selection), trained, (score, segmentation), lab);
     let (network, weights) = trainer.parts();
     let blobs = super::built::blobs(network.table(), weights)?;
     lab.session.recorder.run.write_weights(&blobs, &super::built::metadata(&result.architecture))?;
@@ -63,7 +64,6 @@ struct Decided {
     /// Index of the chosen candidate; `None` before the selection.
     chosen: Option<usize>,
     /// The limit that ended the selection, if one did.
-    #[serde(default)]
     stopped: Option<EndReason>,
 }
 
@@ -251,8 +251,7 @@ fn final_test(lab: &mut Lab, trainer: &Trainer, test: Box<dyn Test>, batch: usiz
 /// With the trainer come the epochs that were planned and why the retraining ended.
 fn result(
     manifest: &Manifest,
-    found: Found,
-    chosen: usize,
+    (found, chosen, cut_selection): (Found, usize, Option<CutSelection>),
     (trainer, retrain_epochs, retrain_end): (&Trainer, u64, EndReason),
     (score, segmentation): (Option<Score>, Option<SegmentationRecord>),
     lab: &Lab,
@@ -282,7 +281,7 @@ fn result(
         retrain_end,
         trials: lab.session.recorder.trial_ends(Phase::Search),
         extra: found.extra,
-        cut_selection: None,
+        cut_selection,
         segmentation,
     }
 }

@@ -169,12 +169,12 @@ impl Ready {
     pub fn forecast(&self, options: SessionOptions) -> Result<Forecast> {
         let Prepared { example, protocol, .. } = &self.prepared;
         self.in_a_lab(options, &Stopwatch::brief(), |lab| {
-            let Parts { steps, trials, selection } = forecast_parts(&self.prepared, lab)?;
+            let search_seconds = forecast_steps(&self.prepared, lab)? + forecast_trials(&self.prepared, lab)?;
+            let select_seconds = forecast_selection(&self.prepared, lab)?;
             let retraining = lab.child(&protocol.retrain, Part::Retrain, lab.streams.child("forecast", 0));
             let retrain_seconds = retraining.forecast(example, lab.stopwatch)?;
             lab.session.ledger.settle();
-            let (search_seconds, peak_bytes) = (steps + trials, lab.session.ledger.peak_bytes());
-            Ok(Forecast { search_seconds, select_seconds: selection, retrain_seconds, peak_bytes })
+            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: lab.session.ledger.peak_bytes() })
         })
     }
 
@@ -211,20 +211,7 @@ impl Ready {
     }
 }
 
-/// Device-seconds of the parts of search and selection, from a few measured steps that change nothing.
-struct Parts {
-    steps: f64,
-    trials: f64,
-    selection: f64,
-}
-
-fn forecast_parts(prepared: &Prepared, lab: &mut Lab) -> Result<Parts> {
-    let (steps, trials) = (forecast_steps(prepared, lab)?, forecast_trials(prepared, lab)?);
-    let plan = TrialPlan::of_selection(prepared.keep, &prepared.protocol.select);
-    let selection = if prepared.keep > 1 { trials::forecast(lab, &prepared.example, &plan)? } else { 0.0 };
-    Ok(Parts { steps, trials, selection })
-}
-
+/// Device-seconds of the steps of a search, from a few measured ones that change nothing.
 fn forecast_steps(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
     match &prepared.engine {
         Engine::Steps { begin, .. } => begin(lab).and_then(|search| steps::forecast(lab, search)),
@@ -232,25 +219,38 @@ fn forecast_steps(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
     }
 }
 
+/// Of the trials of a search, or of those that follow its steps.
 fn forecast_trials(prepared: &Prepared, lab: &Lab) -> Result<f64> {
     prepared.engine.trials().map_or(Ok(0.0), |plan| trials::forecast(lab, &prepared.example, plan))
+}
+
+/// Of the short trainings of the candidates.
+fn forecast_selection(prepared: &Prepared, lab: &Lab) -> Result<f64> {
+    let plan = TrialPlan::of_selection(prepared.keep, &prepared.protocol.select);
+    if prepared.keep > 1 { trials::forecast(lab, &prepared.example, &plan) } else { Ok(0.0) }
 }
 
 /// Candidates may be larger than the example that the forecast was made with.
 const MARGIN: f64 = 1.25;
 
-/// Before a limited run spends anything: what the search leaves to the selection, at most half of the budget, and whether the search can end within the rest.
+/// Before a limited search begins or goes on: what it leaves to the selection, at most half of the budget. Before anything is spent also whether it can end within the rest.
 fn share_budget(prepared: &Prepared, lab: &mut Lab) -> Result<()> {
-    let Some(budget) = lab.session.limits.budget_seconds else { return Ok(()) };
+    let searches = lab.session.recorder.carried.is_null();
+    let Some(budget) = lab.session.limits.budget_seconds.filter(|_| searches) else { return Ok(()) };
+    let begins = lab.session.ledger.spent() == 0.0;
+    let forecast = || -> Result<[f64; 3]> {
+        let steps = if begins { forecast_steps(prepared, lab)? } else { 0.0 };
+        Ok([steps, forecast_trials(prepared, lab)?, forecast_selection(prepared, lab)?])
+    };
     // Memory that runs out here may still suffice for other trials; the search will tell.
-    let Parts { steps, trials, selection } = match guard(|| forecast_parts(prepared, lab)) {
-        Ok(parts) => parts?,
+    let [steps, trials, selection] = match guard(forecast) {
+        Ok(seconds) => seconds?,
         Err(message) => return lab.session.notice(&format!("no forecast: {message}")),
     };
     let selection = (selection * MARGIN).min(budget / 2.0);
-    let follows = if steps > 0.0 { trials * MARGIN } else { 0.0 };
-    lab.session.kept = KeptBack { selection, trials: follows };
-    if lab.session.ledger.spent() > 0.0 || steps + trials <= budget - selection {
+    let follow = matches!(prepared.engine, Engine::Steps { .. });
+    lab.session.kept = KeptBack { selection, trials: if follow { trials * MARGIN } else { 0.0 } };
+    if !begins || steps + trials <= budget - selection {
         return Ok(());
     }
     let [needed, given, left] = [steps + trials, budget, budget - selection].map(crate::units::show_seconds);

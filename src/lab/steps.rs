@@ -166,7 +166,7 @@ pub(super) fn distinct(candidates: Vec<Candidate>, keep: u64) -> Vec<Candidate> 
 pub(super) fn forecast(lab: &mut Lab, mut search: Box<dyn Stepwise>) -> Result<f64> {
     let mut seconds = 0.0;
     for (kind, Rehearsal { what, times }) in search.rehearsals(lab).into_iter().enumerate() {
-        seconds += times * lab.stopwatch.mean(what, lab.device, || search.rehearse(kind, lab))?;
+        seconds += times * lab.stopwatch.pace(what, lab.device, || search.rehearse(kind, lab))?.mean;
     }
     Ok(seconds)
 }

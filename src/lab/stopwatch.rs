@@ -29,6 +29,15 @@ impl Timing {
     }
 }
 
+/// Seconds of steps of one kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Of the first, which is slower than the others.
+    pub first: f64,
+    /// Mean of those after it.
+    pub mean: f64,
+}
+
 /// Measures steps and remembers what they took.
 pub struct Stopwatch {
     steps: usize,
@@ -47,13 +56,15 @@ impl Stopwatch {
         Self { steps, counts: true, timings: Mutex::default() }
     }
 
-    /// Mean seconds of `step` on `device`, after one call that is not measured.
-    pub fn mean(&self, what: &str, device: Device, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
-        let (first, operators) = if self.counts { count_operators(&mut step) } else { (step(), None) };
-        first?;
+    /// How fast `step` is on `device`. Where operators are counted, that is done in the first call and slows it down.
+    pub fn pace(&self, what: &str, device: Device, mut step: impl FnMut() -> Result<()>) -> Result<Pace> {
+        let start = Instant::now();
+        let (done, operators) = if self.counts { count_operators(&mut step) } else { (step(), None) };
+        done?;
+        wait_for(device);
+        let first = start.elapsed().as_secs_f64();
         let mut seconds = Vec::new();
         for _ in 0..self.steps {
-            wait_for(device);
             let start = Instant::now();
             step()?;
             wait_for(device);
@@ -61,7 +72,7 @@ impl Stopwatch {
         }
         let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
         self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(Timing { what: what.into(), seconds, operators });
-        Ok(mean)
+        Ok(Pace { first, mean })
     }
 
     /// All that was measured, in order.

@@ -8,7 +8,7 @@ use super::panel::{Entry, HALF, Panel, page};
 use super::scene::{Colour, FAINT, Frame, Point, Scene};
 use super::series::{Experiment, Series};
 use super::style::{Look, NEUTRAL, marker};
-use crate::record::Phase;
+use crate::record::{Phase, Role};
 use crate::report::claims::{Claim, Metric};
 use crate::report::frame::metric_name;
 use crate::report::load::Run;
@@ -36,7 +36,8 @@ struct Across {
 const COST: Across = Across {
     title: "Test score against search cost, measured here and reported by the papers",
     name: "measured search cost",
-    of_run: |run| run.days(Phase::Search),
+    // The training of a given architecture searches nothing; what its record has there is the time between two readings of a clock.
+    of_run: |run| if run.manifest.as_ref()?.declaration.role == Role::Training { Some(0.0) } else { run.days(Phase::Search) },
     label: |group| format!("search cost, {}, log scale", group.cost_unit),
     of_claim: |claim| claim.gpu_days,
     claim_label: "search cost as reported, GPU-days of the papers' own cards, log scale",
