@@ -127,4 +127,5 @@ fn a_trace_ends_at_its_limit_and_is_not_mixed_with_that_of_another_run() {
         .code(2);
     let said = String::from_utf8_lossy(&again.get_output().stderr).into_owned();
     assert!(said.contains("the trace of another run"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path().join("runs")).unwrap().count(), 0, "nothing was begun");
 }

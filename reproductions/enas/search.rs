@@ -15,7 +15,6 @@ use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Instant;
 use tch::{Kind, Tensor, no_grad};
 
 /// Adam of the controller, as released: TensorFlow adds its epsilon before the correction of the second moment.
@@ -80,6 +79,9 @@ struct Progress {
     best: Vec<Scored>,
     /// The budget leaves only time to draw children.
     cut: bool,
+    /// Device-seconds of a step of the shared weights, as last measured, and of scoring a child.
+    step_seconds: f64,
+    scoring_seconds: Option<f64>,
     /// Children that were drawn and scored at the end.
     derived: Vec<Scored>,
 }
@@ -109,9 +111,6 @@ pub struct SharedSearch {
     adam: Adam,
     progress: Progress,
     steps: u64,
-    /// Device-seconds of a step of the shared weights, as last measured, and of scoring a child.
-    step_seconds: f64,
-    scoring_seconds: Option<f64>,
 }
 
 impl SharedSearch {
@@ -124,20 +123,7 @@ impl SharedSearch {
         let sgd = Sgd { nesterov: s.weights.nesterov, ..Sgd::new(w.flat(), s.weights.momentum, s.weights.weight_decay) };
         let adam = Adam { epsilon: EPSILON, epsilon_hat: true, ..Adam::new(theta.flat(), s.controller.learning_rate, BETAS, 0.0) };
         let steps = lab.task.steps(Part::Train, s.batch);
-        Ok(Self {
-            s,
-            space,
-            bank,
-            w,
-            sgd,
-            controller,
-            theta,
-            adam,
-            progress: Progress::default(),
-            steps,
-            step_seconds: 0.0,
-            scoring_seconds: None,
-        })
+        Ok(Self { s, space, bank, w, sgd, controller, theta, adam, progress: Progress::default(), steps })
     }
 
     /// Whether the epochs are over and children are drawn.
@@ -211,14 +197,14 @@ impl SharedSearch {
 
     /// The next step of an epoch, of either kind: images trained on, or `None` if the loss is not finite.
     fn step_of_epoch(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
-        let start = Instant::now();
+        let before = lab.spent();
         let images = if self.progress.position < self.steps {
             let Some(images) = self.weight_step(lab) else { return Ok(None) };
-            self.step_seconds = start.elapsed().as_secs_f64();
+            self.progress.step_seconds = lab.spent() - before;
             images
         } else {
             self.controller_update(lab);
-            self.scoring_seconds = Some(start.elapsed().as_secs_f64() / self.s.controller.aggregate as f64);
+            self.progress.scoring_seconds = Some((lab.spent() - before) / self.s.controller.aggregate as f64);
             0
         };
         self.progress.position += 1;
@@ -287,8 +273,8 @@ impl Stepwise for SharedSearch {
         Ok(Some(0))
     }
 
-    fn table(&self) -> Option<&Table> {
-        Some(self.bank.table())
+    fn table(&self) -> &Table {
+        self.bank.table()
     }
 
     fn save(&self) -> Saved {
@@ -320,7 +306,7 @@ impl Stepwise for SharedSearch {
 
     fn follow_up(&self) -> f64 {
         // Before any child was scored, a step of the shared weights stands for it; it takes longer.
-        let each = self.scoring_seconds.unwrap_or(self.step_seconds);
+        let each = self.progress.scoring_seconds.unwrap_or(self.progress.step_seconds);
         if self.is_drawing() { 0.0 } else { self.s.derive as f64 * each }
     }
 

@@ -14,7 +14,6 @@ use crate::train::{Adam, Saved, clip};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Instant;
 use tch::{Kind, no_grad};
 
 /// Name of the predicted scores.
@@ -33,6 +32,8 @@ struct Progress {
     loss_sum: f64,
     /// How the training ended, once it did.
     trained: Option<EndReason>,
+    /// Device-seconds of scoring a block, as last measured.
+    scoring_seconds: f64,
     /// Predicted scores of the blocks ranked so far.
     scores: Vec<f64>,
 }
@@ -61,8 +62,6 @@ pub struct GraphSearch {
     steps: u64,
     /// Whole batches of validation images, the same for every block.
     validation: Vec<Batch>,
-    /// Device-seconds of the last score.
-    seconds: f64,
 }
 
 impl GraphSearch {
@@ -81,7 +80,7 @@ impl GraphSearch {
             return Err(usage!("search.batch = {}: there are fewer validation images; make one of them fit", s.batch));
         }
         let steps = lab.task.steps(Part::Train, s.batch);
-        Ok(Self { s, hyper, w, adam, streams: lab.streams, progress: Progress::default(), steps, validation, seconds: 0.0 })
+        Ok(Self { s, hyper, w, adam, streams: lab.streams, progress: Progress::default(), steps, validation })
     }
 
     /// Blocks to rank.
@@ -110,27 +109,25 @@ impl GraphSearch {
     }
 
     /// Accuracy of a block with predicted weights on the validation images. It changes nothing.
-    fn score(&mut self, architecture: &Architecture) -> Result<f64> {
-        let start = Instant::now();
+    fn score(&self, architecture: &Architecture) -> Result<f64> {
         let network = self.hyper.network(cell(architecture))?;
-        let score = no_grad(|| {
+        no_grad(|| {
             let weights = self.hyper.predict(&self.w, cell(architecture), &network)?;
             let right = self.validation.iter().map(|batch| {
                 let logits = network.forward(&weights, &batch.images, &mut Pass::by_batch()).logits;
                 logits.argmax(1, false).eq_tensor(&batch.labels).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
             });
             Ok(right.sum::<f64>() / self.validation.len() as f64)
-        });
-        self.seconds = start.elapsed().as_secs_f64();
-        score
+        })
     }
 
     /// A point of the training's curve, with the mean score of a few blocks that are never ranked.
     fn report_epoch(&mut self, lab: &mut Lab) -> Result<()> {
-        let mut sum = 0.0;
+        let (mut sum, before) = (0.0, lab.spent());
         for i in 0..self.s.probes {
             sum += self.score(&draw(self.s.nodes, lab.streams.child("probe", 0).rng("block", i)))?;
         }
+        self.progress.scoring_seconds = (lab.spent() - before) / self.s.probes.max(1) as f64;
         let trained = self.progress.epoch > 0;
         lab.progress(Point {
             part: TRAINING,
@@ -209,8 +206,8 @@ impl Stepwise for GraphSearch {
         Ok(Some(0))
     }
 
-    fn table(&self) -> Option<&Table> {
-        Some(&self.hyper.table)
+    fn table(&self) -> &Table {
+        &self.hyper.table
     }
 
     fn save(&self) -> Saved {
@@ -260,7 +257,7 @@ impl Stepwise for GraphSearch {
     }
 
     fn follow_up(&self) -> f64 {
-        if self.progress.trained.is_none() { self.candidates_to_rank() as f64 * self.seconds } else { 0.0 }
+        if self.progress.trained.is_none() { self.candidates_to_rank() as f64 * self.progress.scoring_seconds } else { 0.0 }
     }
 
     fn cut_short(&mut self) {

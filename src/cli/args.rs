@@ -155,7 +155,7 @@ pub struct OutputArgs {
     /// Writes what is recorded to an event file for TensorBoard too, as it happens: tensorboard/ in the run's folder.
     #[arg(long)]
     pub tensorboard: bool,
-    /// Also writes state, batches, gradients and outcome of every step of a search by steps, and of the retraining, below DIR, for scripts/replay.py; this is large.
+    /// Also writes state, batches and outcome of every step of a search by steps and of the retraining below DIR, for scripts/replay.py; this is large.
     #[arg(long, value_name = "DIR")]
     pub trace: Option<PathBuf>,
     /// Most room that the trace of a run takes, half for the search and half for the retraining.
@@ -293,7 +293,9 @@ pub enum DataAction {
 impl OutputArgs {
     /// Where the run in `directory` is traced: in a folder of its name.
     pub fn trace_of(&self, directory: &Path) -> Option<TraceTo> {
-        let folder = self.trace.as_ref()?.join(directory.file_name().unwrap_or_default());
+        // `.` has no name of its own.
+        let whole = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+        let folder = self.trace.as_ref()?.join(whole.file_name().unwrap_or_default());
         Some(TraceTo { folder, limit: self.trace_bytes })
     }
 }

@@ -10,7 +10,6 @@ use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -81,12 +80,9 @@ struct Turn {
 }
 
 impl Turn {
-    fn tell(self, step: &mut TracedStep, net: &dyn Mixed) -> Result<()> {
-        step.value("architecture", &json!(net.genotype()));
-        step.number("loss", self.loss)?;
-        step.number("learning_rate", self.eta)?;
-        step.tensor("gradient", &self.gradient)?;
-        self.alpha_gradients.iter().enumerate().try_for_each(|(i, gradient)| step.tensor(&format!("alpha_gradient.{i}"), gradient))
+    fn tell(&self, step: &mut TracedStep, net: &dyn Mixed) {
+        step.of_weights(&net.genotype(), self.loss, self.eta, &self.gradient);
+        self.alpha_gradients.iter().enumerate().for_each(|(i, gradient)| step.tensor(&format!("alpha_gradient.{i}"), gradient));
     }
 }
 
@@ -300,7 +296,7 @@ impl Stepwise for GradientSearch {
             }
             let (train, valid) = (self.train_batch(lab), self.valid_batch(lab));
             if let Some(turn) = self.alternate(&train, valid.as_ref()) {
-                lab.trace(|step| turn.tell(step, &*self.net))?;
+                lab.trace(|step| turn.tell(step, &*self.net));
                 if self.progress.step.is_multiple_of(self.steps_per_epoch) {
                     self.end_epoch(lab)?;
                 }
@@ -314,8 +310,8 @@ impl Stepwise for GradientSearch {
         }
     }
 
-    fn table(&self) -> Option<&Table> {
-        Some(self.net.table())
+    fn table(&self) -> &Table {
+        self.net.table()
     }
 
     fn save(&self) -> Saved {
@@ -350,7 +346,7 @@ impl Stepwise for GradientSearch {
     }
 
     fn cut_short(&mut self) {
-        self.progress.cut = true;
+        self.progress.cut |= !self.part_is_over();
     }
 
     fn ended_early(&self) -> Option<EndReason> {

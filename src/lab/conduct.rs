@@ -19,7 +19,7 @@ use crate::space::Architecture;
 use crate::task::{Batch, Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Stage name of the retraining's checkpoints.
@@ -197,20 +197,21 @@ fn train_to_end(
     let child = Child { task: lab.task, training, part: Part::Retrain, streams, device: lab.device };
     let planned = lab.task.steps(Part::Retrain, training.recipe.batch) * training.recipe.epochs;
     while !trainer.is_finished() {
-        lab.trace_from(trainer.progress().step, Some(trainer.parts().0.table()), || trainer.save())?;
+        lab.trace_from(trainer.progress().step, trainer.parts().0.table(), || trainer.save())?;
         let batch = child.next_batch(trainer);
         let learning_rate = trainer.learning_rate();
-        if traced_step(lab, architecture, trainer, &batch)? == Step::Diverged {
+        if traced_step(lab, architecture, trainer, &batch) == Step::Diverged {
             return Ok(EndReason::Diverged);
         }
-        lab.trace_to(|| trainer.save())?;
         let progress = trainer.progress();
         if trainer.batch_index() == 0 {
             let loss = trainer.take_loss();
             let extra = BTreeMap::from([(LEARNING_RATE.to_string(), learning_rate)]);
             lab.progress(super::Point { epoch: trainer.epoch(), step: progress.step, loss, extra, ..Default::default() })?;
         }
-        if let Some(reason) = lab.session.step(batch.len() as u64, progress.step, planned, RETRAIN, &|| trainer.save())? {
+        let limit = lab.session.step(batch.len() as u64, progress.step, planned, RETRAIN, &|| trainer.save())?;
+        lab.trace_to(|| trainer.save())?;
+        if let Some(reason) = limit {
             return Ok(reason);
         }
     }
@@ -219,19 +220,14 @@ fn train_to_end(
 }
 
 /// A step of the retraining, which a trace is told of.
-fn traced_step(lab: &mut Lab, architecture: &Architecture, trainer: &mut Trainer, batch: &Batch) -> Result<Step> {
+fn traced_step(lab: &mut Lab, architecture: &Architecture, trainer: &mut Trainer, batch: &Batch) -> Step {
     let (learning_rate, drop_path) = (trainer.learning_rate(), trainer.drop_path());
-    let mut told = Ok(());
-    let step = trainer.step_showing(&batch.images, &batch.labels, |loss, gradient| {
-        told = lab.trace(|step| {
-            step.value("architecture", &json!(architecture));
-            step.number("loss", loss)?;
-            step.number("learning_rate", learning_rate)?;
-            step.number("drop_path", drop_path)?;
-            step.tensor("gradient", gradient)
+    trainer.step_showing(&batch.images, &batch.labels, |loss, gradient| {
+        lab.trace(|step| {
+            step.of_weights(architecture, loss, learning_rate, gradient);
+            step.number("drop_path", drop_path);
         });
-    });
-    told.map(|()| step)
+    })
 }
 
 /// The score on the test part; `None` if it was cut off.

@@ -134,15 +134,12 @@ impl Ready {
 
     /// Runs in `directory`: a new run, or the rest of an unfinished one with the same identity.
     pub fn run(self, directory: &Path, mut options: SessionOptions) -> Result<RunResult> {
-        let run = if directory.join("manifest.json").exists() {
-            self.reopen(directory)?.lock()?
-        } else {
-            RunDir::create(directory, &self.manifest)?
-        };
-        let manifest = run.manifest()?;
+        let there = directory.join("manifest.json").exists().then(|| self.reopen(directory)).transpose()?;
         let Self { prepared, data, device, start, manifest: here } = self;
         let Opened { task, test, classes, notes, .. } = data;
-        let (trace, task) = Trace::open(options.trace.take(), &manifest, task)?;
+        let (trace, task) = Trace::open(options.trace.take(), &here, task)?;
+        let run = there.map_or_else(|| RunDir::create(directory, &here), RunDir::lock)?;
+        let manifest = run.manifest()?;
         let mut session = Session::open(run, manifest.limits.clone(), options, start, device)?;
         session.trace = trace;
         for note in &notes {
@@ -248,8 +245,7 @@ fn share_budget(prepared: &Prepared, lab: &mut Lab) -> Result<()> {
         Err(message) => return lab.session.notice(&format!("no forecast: {message}")),
     };
     let selection = (selection * MARGIN).min(budget / 2.0);
-    let follow = matches!(prepared.engine, Engine::Steps { .. });
-    lab.session.kept = KeptBack { selection, trials: if follow { trials * MARGIN } else { 0.0 } };
+    lab.session.kept = KeptBack { selection, trials: trials * MARGIN };
     if !begins || steps + trials <= budget - selection {
         return Ok(());
     }

@@ -30,7 +30,6 @@ mod trace;
 mod trials;
 
 pub use built::{Built, blobs, build, metadata};
-
 pub use control::{CONTROL, Control, Region, control_order, resolve_control};
 pub use evaluate::{Evaluator, News, Outcome};
 pub use fixed::Fixed;

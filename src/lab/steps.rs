@@ -34,10 +34,8 @@ pub trait Stepwise {
     /// Everything that the next step depends on.
     fn save(&self) -> Saved;
 
-    /// The network whose parameters and statistics the tensors `weights` and `statistics` of [`Stepwise::save`] hold, one after the other.
-    fn table(&self) -> Option<&Table> {
-        None
-    }
+    /// The network whose parameters the tensor `weights` of [`Stepwise::save`] holds, one after the other, and whose statistics `statistics` holds, where it is saved.
+    fn table(&self) -> &Table;
 
     /// Goes on from what [`Stepwise::save`] saved.
     ///
@@ -135,10 +133,11 @@ fn steps(lab: &mut Lab, search: &mut dyn Stepwise) -> Result<EndReason> {
     while !search.is_over() {
         lab.trace_from(search.done(), search.table(), || search.save())?;
         let Some(images) = search.step(lab)? else { return Ok(EndReason::Diverged) };
-        lab.trace_to(|| search.save())?;
         cut_short(lab, search);
         let (done, planned) = (search.done(), search.planned());
-        if let Some(reason) = lab.session.step(images, done, planned, STAGE, &|| search.save())? {
+        let limit = lab.session.step(images, done, planned, STAGE, &|| search.save())?;
+        lab.trace_to(|| search.save())?;
+        if let Some(reason) = limit {
             return Ok(reason);
         }
     }

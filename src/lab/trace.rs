@@ -8,6 +8,7 @@ use crate::error::{Error, Result, usage};
 use crate::nn::Table;
 use crate::record::{Blob, Manifest, Normalisation, Phase, read_json, write_json, write_safetensors};
 use crate::seed::{Rng, Streams};
+use crate::space::Architecture;
 use crate::task::{Augment, Batch, GoOn, Logits, Part, Score, Shape, Task};
 use crate::train::Saved;
 use crate::units::show_bytes;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use tch::Tensor;
+use tch::{Tensor, no_grad};
 
 /// Where a trace goes, and how large it may become.
 #[derive(Clone, Debug)]
@@ -43,58 +44,46 @@ pub struct Trace {
 pub struct TracedStep {
     phase: &'static str,
     number: u64,
-    layout: Value,
-    blobs: Vec<Blob>,
+    /// They become bytes when the step has ended, so that a step takes no longer for being traced.
+    tensors: Vec<(String, Tensor)>,
     metadata: BTreeMap<String, String>,
 }
 
 impl TracedStep {
-    /// Adds a tensor.
-    ///
-    /// # Errors
-    /// As libtorch has them.
-    pub fn tensor(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
-        self.blobs.push(to_blob(name, tensor)?);
-        Ok(())
+    /// Adds a tensor, which nothing changes before the step ends.
+    pub fn tensor(&mut self, name: &str, tensor: &Tensor) {
+        self.tensors.push((name.into(), tensor.shallow_clone()));
     }
 
     /// Adds a number.
-    ///
-    /// # Errors
-    /// As libtorch has them.
-    pub fn number(&mut self, name: &str, value: f64) -> Result<()> {
-        self.tensor(name, &Tensor::from(value))
+    pub fn number(&mut self, name: &str, value: f64) {
+        self.tensor(name, &Tensor::from(value));
     }
 
-    /// Adds a value that is no tensor, as JSON.
-    pub fn value(&mut self, name: &str, value: &Value) {
-        self.metadata.insert(name.into(), value.to_string());
+    /// Adds what a step on weights computes: the architecture after it or that is trained, and the loss, whose gradient is clipped and in the layout of the weights.
+    pub fn of_weights(&mut self, architecture: &Architecture, loss: f64, learning_rate: f64, gradient: &Tensor) {
+        self.metadata.insert("architecture".into(), json!(architecture).to_string());
+        self.number("loss", loss);
+        self.number("learning_rate", learning_rate);
+        self.tensor("gradient", gradient);
     }
 
-    fn state(&mut self, when: &str, saved: &Saved) -> Result<()> {
-        self.value(when, &saved.state);
-        saved.tensors.iter().try_for_each(|(name, tensor)| self.tensor(&format!("{when}.{name}"), tensor))
+    /// Adds a copy of a state.
+    fn state(&mut self, when: &str, saved: &Saved) {
+        self.metadata.insert(when.into(), saved.state.to_string());
+        saved.tensors.iter().for_each(|(name, tensor)| self.tensors.push((format!("{when}.{name}"), no_grad(|| tensor.copy()))));
     }
 
     /// `train.0.images`, `train.0.labels`, `valid.0.images`, ...: numbered by part.
-    fn batches(&mut self, heard: Vec<(Part, Batch)>) -> Result<()> {
+    fn batches(&mut self, heard: Vec<(Part, Batch)>) {
         let mut counts = BTreeMap::new();
         for (part, batch) in heard {
-            let part = part_name(part);
+            let part = part.name();
             let count: &mut u64 = counts.entry(part).or_default();
-            self.tensor(&format!("{part}.{count}.images"), &batch.images)?;
-            self.tensor(&format!("{part}.{count}.labels"), &batch.labels)?;
+            self.tensor(&format!("{part}.{count}.images"), &batch.images);
+            self.tensor(&format!("{part}.{count}.labels"), &batch.labels);
             *count += 1;
         }
-        Ok(())
-    }
-}
-
-fn part_name(part: Part) -> &'static str {
-    match part {
-        Part::Train => "train",
-        Part::Valid => "valid",
-        Part::Retrain => "retrain",
     }
 }
 
@@ -134,10 +123,15 @@ impl Trace {
     }
 
     /// A step begins; one that began and did not end is forgotten.
-    fn begin(&mut self, phase: Phase, number: u64, table: Option<&Table>, saved: &Saved) -> Result<()> {
-        let (phase, layout) = (phase.name(), table.map_or(Value::Null, layout));
-        let mut step = TracedStep { phase, number, layout, blobs: Vec::new(), metadata: BTreeMap::new() };
-        step.state("before", saved)?;
+    fn begin(&mut self, phase: Phase, number: u64, table: &Table, saved: &Saved) -> Result<()> {
+        let phase = phase.name();
+        if self.bytes[phase] == 0 {
+            let folder = self.to.folder.join(phase);
+            std::fs::create_dir_all(&folder).map_err(|e| Error::writing(&folder, &e))?;
+            write_json(&folder.join("layout.json"), &layout(table))?;
+        }
+        let mut step = TracedStep { phase, number, tensors: Vec::new(), metadata: BTreeMap::new() };
+        step.state("before", saved);
         self.open = Some(step);
         *self.listening() = Some(Vec::new());
         Ok(())
@@ -147,18 +141,17 @@ impl Trace {
     fn end(&mut self, saved: &Saved) -> Result<Option<String>> {
         let Some(mut step) = self.open.take() else { return Ok(None) };
         let heard = self.listening().take().unwrap_or_default();
-        step.batches(heard)?;
-        step.state("after", saved)?;
-        let (phase, folder) = (step.phase, self.to.folder.join(step.phase));
-        std::fs::create_dir_all(&folder).map_err(|e| Error::writing(&folder, &e))?;
-        let written: u64 = step.blobs.iter().map(|b| b.bytes.len() as u64).sum();
-        write_safetensors(&folder.join(format!("{:08}.safetensors", step.number)), &step.blobs, &step.metadata)?;
+        step.batches(heard);
+        step.state("after", saved);
+        let blobs: Vec<Blob> = step.tensors.iter().map(|(name, tensor)| to_blob(name, tensor)).collect::<Result<_>>()?;
+        let (phase, file) = (step.phase, format!("{:08}.safetensors", step.number));
+        write_safetensors(&self.to.folder.join(phase).join(file), &blobs, &step.metadata)?;
+        let written: u64 = blobs.iter().map(|b| b.bytes.len() as u64).sum();
         let bytes = self.bytes.get_mut(phase).expect("it is wanted");
         let (first, room) = (*bytes == 0, self.to.limit / 2);
         *bytes += written;
         let full = *bytes >= room;
         if first {
-            write_json(&folder.join("layout.json"), &step.layout)?;
             let size = show_bytes(written);
             return Ok(Some(format!("the trace takes {size} a step of the {phase} and ends at {} (--trace-limit)", show_bytes(room))));
         }
@@ -177,8 +170,8 @@ impl Lab<'_> {
     /// takes the place of the first call.
     ///
     /// # Errors
-    /// As libtorch has them.
-    pub fn trace_from(&mut self, number: u64, table: Option<&Table>, save: impl Fn() -> Saved) -> Result<()> {
+    /// [`Error::Resource`] where the folder cannot be written.
+    pub fn trace_from(&mut self, number: u64, table: &Table, save: impl Fn() -> Saved) -> Result<()> {
         let (phase, session) = (self.session.ledger.phase(), &mut *self.session);
         let Some(trace) = session.trace.as_mut().filter(|trace| trace.wants(phase)) else { return Ok(()) };
         session.ledger.switch(Phase::Overhead);
@@ -188,14 +181,13 @@ impl Lab<'_> {
     }
 
     /// Adds what the step computed, where it is traced.
-    ///
-    /// # Errors
-    /// Those of `what`.
-    pub fn trace(&mut self, what: impl FnOnce(&mut TracedStep) -> Result<()>) -> Result<()> {
-        self.session.trace.as_mut().and_then(|trace| trace.open.as_mut()).map_or(Ok(()), what)
+    pub fn trace(&mut self, what: impl FnOnce(&mut TracedStep)) {
+        if let Some(step) = self.session.trace.as_mut().and_then(|trace| trace.open.as_mut()) {
+            what(step);
+        }
     }
 
-    /// To be called after a step with its state.
+    /// To be called after a step with its state, once the limits have been looked at: it begins the peaks of memory anew.
     pub(super) fn trace_to(&mut self, save: impl Fn() -> Saved) -> Result<()> {
         let session = &mut *self.session;
         let Some(trace) = session.trace.as_mut().filter(|trace| trace.open.is_some()) else { return Ok(()) };

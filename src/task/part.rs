@@ -21,6 +21,19 @@ pub enum Part {
     Retrain,
 }
 
+impl Part {
+    const ALL: [Self; 3] = [Self::Train, Self::Valid, Self::Retrain];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Retrain => "retrain",
+        }
+    }
+}
+
 /// Images [N, C, H, W] normalised by channel, and labels `[N]`, or [N, H, W] where every pixel has one.
 #[derive(Debug)]
 pub struct Batch {
@@ -124,8 +137,7 @@ pub trait Task: Send {
 
     /// Items a part, by name, and those of the test.
     fn counts(&self, test: &dyn Test) -> BTreeMap<String, u64> {
-        let parts = [("train", Part::Train), ("valid", Part::Valid), ("retrain", Part::Retrain)];
-        let counts = parts.map(|(name, part)| (name, self.len(part))).into_iter().chain([("test", test.items())]);
+        let counts = Part::ALL.map(|part| (part.name(), self.len(part))).into_iter().chain([("test", test.items())]);
         counts.map(|(name, n)| (name.to_string(), n as u64)).collect()
     }
 
