@@ -139,14 +139,14 @@ impl<O: Copy + Ord> Cell<O> {
     /// differ in what reads them.
     fn extend_order(&self, order: &mut Vec<usize>, best: &mut Option<Self>) {
         if order.len() == self.nodes.len() {
-            let renamed = self.in_order(order);
+            let mut renamed = self.in_order(order);
+            renamed.nodes.iter_mut().for_each(|edges| edges.sort_unstable());
             if best.as_ref().is_none_or(|b| renamed < *b) {
                 *best = Some(renamed);
             }
             return;
         }
-        let ready = |n: &usize| !order.contains(n) && self.nodes[*n].iter().all(|e| e.from < 2 || order.contains(&(e.from - 2)));
-        let rows: Vec<(usize, [Edge<O>; 2])> = (0..self.nodes.len()).filter(ready).map(|n| (n, self.row(n, order))).collect();
+        let rows: Vec<(usize, [Edge<O>; 2])> = self.next_in(order).map(|n| (n, self.row(n, order))).collect();
         let Some(smallest) = rows.iter().map(|(_, row)| *row).min() else { return };
         let mut tried = Vec::new();
         for node in rows.into_iter().filter(|(_, row)| *row == smallest).map(|(n, _)| n) {
@@ -172,13 +172,36 @@ impl<O: Copy + Ord> Cell<O> {
 
     /// The edges of a node in sorted order, their sources named by their places in `order`.
     fn row(&self, node: usize, order: &[usize]) -> [Edge<O>; 2] {
-        let mut edges = self.nodes[node].map(|e| Edge { op: e.op, from: place(e.from, order) });
+        let mut edges = self.renamed(node, order);
         edges.sort_unstable();
         edges
     }
 
+    fn renamed(&self, node: usize, order: &[usize]) -> [Edge<O>; 2] {
+        self.nodes[node].map(|e| Edge { op: e.op, from: place(e.from, order) })
+    }
+
+    /// The nodes that may follow those in `order`: they read nothing else.
+    fn next_in(&self, order: &[usize]) -> impl Iterator<Item = usize> {
+        let is_known = |e: &Edge<O>| e.from < 2 || order.contains(&(e.from - 2));
+        (0..self.nodes.len()).filter(move |n| !order.contains(n) && self.nodes[*n].iter().all(is_known))
+    }
+
+    /// The same cell with every node after those that it reads, otherwise in the order that they have.
+    ///
+    /// # Panics
+    /// If a node depends on itself.
+    pub fn ordered(&self) -> Self {
+        let mut order = Vec::with_capacity(self.nodes.len());
+        while order.len() < self.nodes.len() {
+            let next = self.next_in(&order).next().expect("no node depends on itself");
+            order.push(next);
+        }
+        self.in_order(&order)
+    }
+
     fn in_order(&self, order: &[usize]) -> Self {
-        let nodes = order.iter().map(|n| self.row(*n, order)).collect();
+        let nodes = order.iter().map(|n| self.renamed(*n, order)).collect();
         let sorted = |states: &[usize]| {
             let mut renamed: Vec<usize> = states.iter().map(|s| place(*s, order)).collect();
             renamed.sort_unstable();
