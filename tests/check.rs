@@ -60,9 +60,9 @@ impl Fixture {
         put(
             "manifest.json",
             json!({
-                "format": 2, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
+                "format": 3, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
                 "settings": {"search": {"epochs": self.epochs}}, "shrunk": [], "jobs": 1,
-                "declaration": {"title": "DARTS", "role": "search", "space": "darts", "keep": 1, "predictions": {}, "control": null,
+                "declaration": {"title": "DARTS", "role": "search", "space": "darts", "keep": 1, "predictions": {}, "claims": {}, "control": null,
                     "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
                 "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": identity,
                 "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
@@ -75,7 +75,7 @@ impl Fixture {
         put(
             "result.json",
             json!({
-                "format": 2, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
+                "format": 3, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
                 "identity": identity, "architecture": architecture(), "architecture_hash": self.hash, "parameters": 1000,
                 "auxiliary_parameters": 0, "metric": "accuracy", "search_score": 0.6, "search_score_kind": "supernet validation accuracy",
                 "select_score": null, "final_score": self.score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
@@ -89,7 +89,7 @@ impl Fixture {
         };
         put(
             "ledger.json",
-            json!({"format": 2, "rows": [row("search", self.seconds), row("retrain", 10.0)], "wall_seconds": 35.0,
+            json!({"format": 3, "rows": [row("search", self.seconds), row("retrain", 10.0)], "wall_seconds": 35.0,
                 "spent_seconds": self.seconds, "budget_seconds": null, "overshoot_seconds": null, "finished": "2026-01-31T12:01:00Z"}),
         );
         folder

@@ -197,8 +197,8 @@ fn a_checkpoint_or_a_run_of_another_format_is_refused_by_its_number() {
     assert!(kill_in("search", &arguments, out.path(), 0), "it ended before it was killed");
     let run = only_run(out.path());
     let manifest = std::fs::read_to_string(run.join("manifest.json")).unwrap();
-    std::fs::write(run.join("manifest.json"), manifest.replacen("\"format\": 2", "\"format\": 1", 1)).unwrap();
+    std::fs::write(run.join("manifest.json"), manifest.replacen("\"format\": 3", "\"format\": 1", 1)).unwrap();
     let refused = common::naslab().arg("resume").arg(&run).assert().code(3);
     let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
-    assert!(said.contains(&run.display().to_string()) && said.contains("format 1, this one reads 2"), "{said}");
+    assert!(said.contains(&run.display().to_string()) && said.contains("format 1, this one reads 3"), "{said}");
 }

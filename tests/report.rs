@@ -113,7 +113,7 @@ impl Fixture {
         let settings = if self.method == "random" { control_settings(self.variant) } else { json!({"search": {"epochs": 3}}) };
         let device = if self.cuda { ("cuda", "NVIDIA H100") } else { ("cpu", "Example CPU") };
         json!({
-            "format": 2, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
+            "format": 3, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
             "settings": settings, "declaration": self.declaration(),
             "shrunk": [{"key": "search.epochs", "paper": 50, "here": 3}],
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
@@ -127,7 +127,7 @@ impl Fixture {
 
     fn result(&self) -> Value {
         json!({
-            "format": 2, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
+            "format": 3, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
             "identity": self.identity(), "architecture": architecture(), "architecture_hash": "abc", "parameters": 36_586 + 100 * (self.seed % 2),
             "auxiliary_parameters": 0, "metric": "accuracy", "search_score": self.search_score, "search_score_kind": self.kind,
             "select_score": null, "final_score": self.final_score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
@@ -138,7 +138,7 @@ impl Fixture {
     fn ledger(&self) -> Value {
         let rows = [("search", self.search_seconds), ("retrain", 12.0), ("test", 0.5), ("overhead", 0.1)];
         let rows: Vec<Value> = rows.iter().map(|(phase, s)| ledger_row(phase, 0, *s, self.cuda)).collect();
-        json!({"format": 2, "rows": rows, "wall_seconds": 35.0, "spent_seconds": self.search_seconds, "budget_seconds": null,
+        json!({"format": 3, "rows": rows, "wall_seconds": 35.0, "spent_seconds": self.search_seconds, "budget_seconds": null,
             "overshoot_seconds": null, "finished": "2026-01-31T12:01:00Z"})
     }
 

@@ -162,7 +162,7 @@ mod tests {
         let value = Versioned { format: FORMAT, limits: Limits { budget_seconds: Some(0.1 + 0.2), ..Limits::default() } };
         write_json(&path, &value).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("{\n  \"format\": 2,\n") && text.ends_with("}\n"), "{text}");
+        assert!(text.starts_with("{\n  \"format\": 3,\n") && text.ends_with("}\n"), "{text}");
         assert_eq!(read_json::<Versioned>(&path).unwrap(), value);
     }
 
@@ -172,16 +172,16 @@ mod tests {
         let path = folder.path().join("a.json");
         let cases = [
             (
-                "{\n  \"format\": 2,\n  \"limits\": 7\n}",
+                "{\n  \"format\": 3,\n  \"limits\": 7\n}",
                 "line 3, column 13: not the record expected here: invalid type: integer `7`, expected struct Limits",
             ),
-            ("{\n  \"format\": 2,\n", "the file ends too early"),
+            ("{\n  \"format\": 3,\n", "the file ends too early"),
             ("{\n  format: 2\n}", "line 2, column 3: not JSON: key must be a string"),
-            ("{\"format\": 2}", "missing field `limits`"),
+            ("{\"format\": 3}", "missing field `limits`"),
             ("[]", "line 1"),
             ("", "the file ends too early"),
-            ("{\"format\": 3, \"shape\": []}", "written by a newer naslab: format 3, this one reads 2"),
-            ("{\"format\": 0}", "written by an older naslab: format 0, this one reads 2"),
+            ("{\"format\": 4, \"shape\": []}", "written by a newer naslab: format 4, this one reads 3"),
+            ("{\"format\": 0}", "written by an older naslab: format 0, this one reads 3"),
         ];
         for (text, expected) in cases {
             std::fs::write(&path, text).unwrap();

@@ -21,7 +21,6 @@ pub struct Declaration {
     /// Scores that the method predicts for a trial before it is trained: their names among its proxies, and what they are in words.
     pub predictions: BTreeMap<String, String>,
     /// What a paper reported of how well the scores of a trial predict: their names among its proxies, and the variants of the claims.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, String>,
     /// How it looks in figures.
     pub mark: Mark,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the run directory's formats; readers refuse what they do not know.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Settings, program, device and data of a run; written before anything is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -350,10 +350,10 @@ pub struct RunResult {
     /// Figures of the method's own, such as the skip connections in the normal cell.
     pub extra: BTreeMap<String, f64>,
     /// Where a limit left fewer candidates to compare than the protocol wants.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_selection: Option<CutSelection>,
     /// Overlaps by class, where every pixel was classified.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<SegmentationRecord>,
 }
 

@@ -170,7 +170,7 @@ mod tests {
 
     fn manifest() -> Manifest {
         serde_json::from_value(serde_json::json!({
-            "format": 2, "method": "darts", "variant": "", "declaration": crate::record::Declaration::default(), "dataset": "digits", "preset": "smoke", "seed": 3, "settings": {"rate": 0.025},
+            "format": 3, "method": "darts", "variant": "", "declaration": crate::record::Declaration::default(), "dataset": "digits", "preset": "smoke", "seed": 3, "settings": {"rate": 0.025},
             "shrunk": [], "jobs": 1, "identity": "1f", "libtorch": "2.11.0", "clock": "monotonic", "started": "2026-01-31T12:00:00Z",
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
             "program": {"version": "0.1.0", "commit": "unknown", "dirty": false},

@@ -121,8 +121,8 @@ mod tests {
 
     fn manifest(method: &str, settings: Value, control: Option<ControlRecord>) -> Manifest {
         let manifest = json!({
-            "format": 2, "method": method, "variant": "", "dataset": "digits", "preset": "smoke", "seed": 0, "settings": settings, "shrunk": [], "jobs": 1,
-            "declaration": {"title": "", "role": "search", "space": "", "keep": 1, "predictions": {}, "control": control,
+            "format": 3, "method": method, "variant": "", "dataset": "digits", "preset": "smoke", "seed": 0, "settings": settings, "shrunk": [], "jobs": 1,
+            "declaration": {"title": "", "role": "search", "space": "", "keep": 1, "predictions": {}, "claims": {}, "control": control,
                 "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
             "program": {"version": "0", "commit": "0", "dirty": false}, "libtorch": "",

@@ -1,6 +1,7 @@
 //! What the integration tests share: tiny settings a method, and the binary.
 
 use assert_cmd::Command;
+use naslab::record::{Event, TrialRecord, read_events};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -77,15 +78,18 @@ pub fn unbroken(method: &str, out: &Path) -> PathBuf {
     only_run(out)
 }
 
-/// The trials of a run, without what depends on the machine's speed.
+/// The trials of a run.
 #[allow(dead_code, reason = "not every test binary looks at trials")]
-pub fn history(run: &Path) -> Vec<naslab::record::TrialRecord> {
-    let (events, _) = naslab::record::read_events(&run.join("events.jsonl")).expect("a sound log");
-    let trial = |e| match e {
-        naslab::record::Event::Trial(t) => Some(naslab::record::TrialRecord { device_seconds: 0.0, spent_seconds: 0.0, ..t }),
-        _ => None,
-    };
+pub fn trials(run: &Path) -> Vec<TrialRecord> {
+    let (events, _) = read_events(&run.join("events.jsonl")).expect("a sound log");
+    let trial = |e| if let Event::Trial(t) = e { Some(t) } else { None };
     events.into_iter().filter_map(|e| trial(e.event)).collect()
+}
+
+/// The same without what depends on the machine's speed.
+#[allow(dead_code, reason = "not every test binary looks at trials")]
+pub fn history(run: &Path) -> Vec<TrialRecord> {
+    trials(run).into_iter().map(|t| TrialRecord { device_seconds: 0.0, spent_seconds: 0.0, ..t }).collect()
 }
 
 /// Files that two equal runs have in common to the byte.

@@ -32,7 +32,7 @@ fn ledger(seconds: [Option<f64>; 5]) -> Option<LedgerRecord> {
     };
     let rows: Vec<serde_json::Value> =
         Phase::ALL.into_iter().zip(seconds).filter(|(_, s)| s.is_some()).map(|(phase, _)| row(phase)).collect();
-    let ledger = json!({"format": 2, "rows": rows, "wall_seconds": 1.0, "spent_seconds": 1.0, "budget_seconds": null, "overshoot_seconds": null,
+    let ledger = json!({"format": 3, "rows": rows, "wall_seconds": 1.0, "spent_seconds": 1.0, "budget_seconds": null, "overshoot_seconds": null,
         "finished": ""});
     let mut ledger: LedgerRecord = serde_json::from_value(ledger).unwrap();
     // Not a part of the above, which has no place for what is no number.
@@ -48,8 +48,8 @@ fn search_of(run: &mut Run, seconds: f64) {
 /// A finished run with something for every figure.
 fn run(method: &str, variant: &str, dataset: &str, seed: u64) -> Run {
     let manifest = json!({
-        "format": 2, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "settings": {}, "shrunk": [], "jobs": 1,
-        "declaration": {"title": method, "role": "search", "space": "", "keep": 1, "predictions": {"ghn": "predicted score"}, "control": null,
+        "format": 3, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "settings": {}, "shrunk": [], "jobs": 1,
+        "declaration": {"title": method, "role": "search", "space": "", "keep": 1, "predictions": {"ghn": "predicted score"}, "claims": {}, "control": null,
             "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": method == "random"}},
         "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
         "program": {"version": "0", "commit": "0", "dirty": false}, "libtorch": "",
@@ -59,7 +59,7 @@ fn run(method: &str, variant: &str, dataset: &str, seed: u64) -> Run {
         "clock": "", "started": ""
     });
     let result = json!({
-        "format": 2, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "identity": "",
+        "format": 3, "method": method, "variant": variant, "dataset": dataset, "preset": "smoke", "seed": seed, "identity": "",
         "architecture": architecture(), "architecture_hash": "", "parameters": 30_000 + seed, "auxiliary_parameters": 0, "metric": "accuracy",
         "search_score": 0.6, "search_score_kind": format!("score of {method}"), "select_score": 0.7, "final_score": 0.9 + 0.0001 * (seed % 700) as f64,
         "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed", "retrain_end": "completed", "trials": {}, "extra": {}
