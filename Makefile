@@ -8,7 +8,7 @@ NASLAB = target/debug/naslab
 .PHONY: help setup build demo controls gate-runs gate baseline test ci tools
 
 help:
-	@echo "make demo    set up, build, run every method on the digits, write reports/"
+	@echo "make demo    set up, build, run every method and a U-Net on shipped data, write reports/"
 	@echo "make controls   after the demo: random search in the space of every method, and the report with it"
 	@echo "make test    set up, build, run the whole test suite"
 	@echo "make gate    the smoke suite with one seed against .ci/baseline.csv; make baseline writes that file anew"

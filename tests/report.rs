@@ -698,7 +698,8 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
     let best = [(0.1, 0.6), (0.2, 0.8), (0.3, 0.7), (0.4, 0.9)];
     let networks: Vec<(f64, f64)> = [(0.8, 0.1), (0.7, 0.2), (0.6, 0.3), (0.5, 0.4)].into_iter().chain(best).collect();
     for seed in 0..3 {
-        let fixture = Fixture { method: "ghn", variant: "top-best", kind: "accuracy with predicted weights", seed, ..Fixture::default() };
+        let fixture =
+            Fixture { method: "ghn", variant: "correlation", kind: "accuracy with predicted weights", seed, ..Fixture::default() };
         let path = fixture.write(&runs(&root));
         let mut ranked = progress(2, 15.0, Some(0.4));
         ranked["extra"] = json!({"ranked": 50});
@@ -743,7 +744,7 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
     assert_eq!(of("paper_pearson_top_50")[..5], ["0.48", "0.48", "0.48", "0.48", ""]);
     assert!(summary.files.iter().any(|f| f.ends_with("predicted.png")));
     let figure = read(out.join("predicted.svg"));
-    for words in ["seed 0: n = 8, Pearson -0.82", "mean over 3 seeds: Pearson -0.2", "paper: Pearson 0.68, of the 50 best of 100"] {
+    for words in ["seed 0: n = 8, Pearson -0.82", "mean over 3 seeds: Pearson -0.2", "paper, cifar10: Pearson 0.68"] {
         assert!(figure.contains(words), "{words}: {figure}");
     }
     let row = "| score with predicted weights | trained score | 3 | 8 | -0.2";

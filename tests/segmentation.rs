@@ -206,8 +206,8 @@ fn the_shipped_volumes_need_no_files() {
         (set.train.len(), set.test.len(), set.classes.as_slice()),
         (32, 8, ["background", "Anterior", "Posterior"].map(String::from).as_slice())
     );
-    assert_eq!(set.hash, open_segmentation("hippocampus", None).unwrap().hash);
-    assert!(check("hippocampus", None).unwrap()[0].state.contains("ok, 40 volumes of"));
+    // A new hash makes every recorded run on it another experiment.
+    assert_eq!(set.hash, "efe86148c07557290b5953d54e99b8c1c00a55f2dca267cdbd7a10d6357d7f30");
 }
 
 #[test]

@@ -41,7 +41,8 @@ impl Named {
     pub fn order(&self, settings: &RunSettingsArgs, seed: u64, device: Device) -> Result<Order> {
         let mut order = order(self.home()?, settings, seed, device)?;
         order.settings = Fixed::settings(order.settings, &self.name, &self.architecture);
-        order.shrunk.retain(|s| !s.key.starts_with("search."));
+        // It neither searches nor selects, and has no control.
+        order.shrunk.retain(|s| !["search.", "select.", "control."].iter().any(|section| s.key.starts_with(section)));
         Ok(order)
     }
 }

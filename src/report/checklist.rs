@@ -53,10 +53,13 @@ fn items(e: &Experiment, comparisons: &[Comparison]) -> Vec<(&'static str, Answe
     vec![
         ("code of search, search space and final training is available", code(e)),
         ("hyper-parameters and seeds of search and final training are recorded", met("settings and seed are in every manifest.json")),
-        ("all methods use the same data and the same split", agree(e, "data", &|m| format!("{} {}", m.data.hash, m.data.split_hash))),
+        (
+            "all methods use the same data and the same split",
+            agree(e.series.iter(), "data", &|m| format!("{} {}", m.data.hash, m.data.split_hash)),
+        ),
         ("all methods use the same final training", same_training(e)),
-        ("all methods have the same budget", agree(e, "limits", &|m| format!("{:?}", m.limits))),
-        ("confounders are controlled: same device, threads, libraries, program", agree(e, "machine and program", &machine)),
+        ("all searches have the same budget", agree(e.searches(), "limits", &|m| format!("{:?}", m.limits))),
+        ("confounders are controlled: same device, threads, libraries, program", agree(e.series.iter(), "machine and program", &machine)),
         ("performance over time is shown", over_time(e)),
         ("compared with random search in the same space", random(e, comparisons)),
         ("several runs, with their seeds", repeated(e)),
@@ -84,9 +87,9 @@ fn machine(m: &Manifest) -> String {
 }
 
 /// Whether runs of one seed agree over the methods (data and seed decide the split, so only equal seeds can be compared); names the methods that differ from the most common value.
-fn agree(e: &Experiment, what: &str, get: &dyn Fn(&Manifest) -> String) -> Answer {
+fn agree<'a>(all: impl Iterator<Item = &'a Series<'a>>, what: &str, get: &dyn Fn(&Manifest) -> String) -> Answer {
     let mut by_seed: BTreeMap<u64, Vec<(&str, Option<String>)>> = BTreeMap::new();
-    for series in &e.series {
+    for series in all {
         for row in &series.rows {
             by_seed.entry(row.seed().unwrap_or(0)).or_default().push((&series.name, row.manifest.as_ref().map(get)));
         }

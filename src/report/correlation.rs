@@ -27,13 +27,22 @@ pub struct Correlation {
     pub kendall: Coefficient,
 }
 
-/// Correlates pairs of finite numbers.
-pub fn correlate(pairs: &[(f64, f64)]) -> Correlation {
-    let of = |f: fn(&[(f64, f64)]) -> Option<f64>| {
+impl Coefficient {
+    fn of(pairs: &[(f64, f64)], f: fn(&[(f64, f64)]) -> Option<f64>) -> Self {
         let value = f(pairs);
         let interval = value.filter(|_| pairs.len() >= LEAST).and_then(|_| bootstrap(pairs.len(), |rng| f(&resample(pairs, rng))));
-        Coefficient { value, interval }
-    };
+        Self { value, interval }
+    }
+
+    /// Pearson's of pairs of finite numbers.
+    pub fn pearson(pairs: &[(f64, f64)]) -> Self {
+        Self::of(pairs, pearson)
+    }
+}
+
+/// Correlates pairs of finite numbers.
+pub fn correlate(pairs: &[(f64, f64)]) -> Correlation {
+    let of = |f| Coefficient::of(pairs, f);
     Correlation { n: pairs.len(), pearson: of(pearson), spearman: of(spearman), kendall: of(kendall) }
 }
 

@@ -8,6 +8,7 @@ use super::correlation::{Coefficient, Correlation, correlate, top_half};
 use super::figures::{Experiment, Series};
 use super::grid::{Grid, field};
 use super::load::Run;
+use super::spread::Spread;
 use super::statistics::{mean, mean_interval};
 use super::summary::{NONE, or_none};
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub struct Pairs<'a> {
     pub target: &'static str,
     /// What is correlated on its own: the pairs of a run, or of all runs. Never empty.
     pub samples: Vec<Sample>,
+    /// The means of their coefficients, each with the interval of that mean, where there are several. Where one has none there is none.
+    pub mean: Option<Sample>,
     /// What a paper reported: of 100 random networks, and of the 50 best of them.
     pub reported: [Option<&'a Claim>; 2],
     /// Both are fractions, to be shown in percent.
@@ -36,34 +39,50 @@ pub struct Pairs<'a> {
 /// Pairs that are correlated.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Seed of the run; `None` for pairs of several runs.
+    /// Seed of the run; `None` for pairs of several runs, and for a mean.
     pub seed: Option<u64>,
-    /// (proxy, target), finite; two or more.
+    /// (proxy, target), finite; two or more, none of a mean.
     pub values: Vec<(f64, f64)>,
     /// Of all.
     pub all: Correlation,
-    /// Of the half that came out best; of nothing where the pairs are those of several runs.
-    pub top: Correlation,
+    /// Pairs of the half that came out best; 0 where the pairs are those of several runs, or too few for a coefficient.
+    pub top_n: usize,
+    /// Pearson's of that half.
+    pub top: Coefficient,
 }
 
 impl Sample {
     /// `None` of fewer than two finite pairs.
     fn new(seed: Option<u64>, values: Vec<(f64, f64)>) -> Option<Self> {
         let values: Vec<(f64, f64)> = values.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-        let top = if seed.is_some() { top_half(&values) } else { Vec::new() };
-        (values.len() > 1).then(|| Self { seed, all: correlate(&values), top: correlate(&top), values })
+        let top = Some(top_half(&values)).filter(|half| seed.is_some() && half.len() > 2).unwrap_or_default();
+        (values.len() > 1).then(|| Self { seed, all: correlate(&values), top_n: top.len(), top: Coefficient::pearson(&top), values })
+    }
+
+    fn mean(samples: &[Self]) -> Option<Self> {
+        let mean = |of: fn(&Self) -> Coefficient| {
+            let values: Option<Vec<f64>> = samples.iter().map(|s| of(s).value).collect();
+            values.map_or_else(Coefficient::default, |v| Coefficient { value: mean(&v), interval: mean_interval(&v) })
+        };
+        (samples.len() > 1).then(|| Self {
+            seed: None,
+            values: Vec::new(),
+            all: Correlation {
+                n: 0,
+                pearson: mean(|s| s.all.pearson),
+                spearman: mean(|s| s.all.spearman),
+                kendall: mean(|s| s.all.kendall),
+            },
+            top_n: 0,
+            top: mean(|s| s.top),
+        })
     }
 }
 
 impl Pairs<'_> {
-    /// A coefficient: with the interval of its pairs where there is one sample, else the mean over seeds with the interval of that mean. There is none where a seed has none.
-    pub fn coefficient(&self, of: fn(&Sample) -> Coefficient) -> Coefficient {
-        let [several @ .., last] = &self.samples[..] else { return Coefficient::default() };
-        if several.is_empty() {
-            return of(last);
-        }
-        let values: Option<Vec<f64>> = self.samples.iter().map(|s| of(s).value).collect();
-        values.map_or_else(Coefficient::default, |v| Coefficient { value: mean(&v), interval: mean_interval(&v) })
+    /// The one sample, or the mean.
+    fn whole(&self) -> &Sample {
+        self.mean.as_ref().unwrap_or(&self.samples[0])
     }
 
     /// Runs behind it.
@@ -85,7 +104,8 @@ fn of_series<'a>(experiment: &'a Experiment<'a>, series: &'a Series<'a>, claims:
     let mut out = Vec::new();
     let mut put = |proxy: String, target, scores, samples: Vec<Sample>, reported| {
         if !samples.is_empty() {
-            out.push(Pairs { experiment, series, proxy, target, samples, reported, scores });
+            let mean = Sample::mean(&samples);
+            out.push(Pairs { experiment, series, proxy, target, samples, mean, reported, scores });
         }
     };
     for name in names(series) {
@@ -138,7 +158,10 @@ fn words(name: &str, series: &Series) -> String {
 /// What a paper reported of such predictions, as the method declares it.
 fn reported<'a>(series: &Series, name: &str, claims: &'a [Claim]) -> [Option<&'a Claim>; 2] {
     let variant = series.claim(name);
-    let of = |metric| claims.iter().find(|c| c.method == series.method && c.metric == metric && Some(c.variant.as_str()) == variant);
+    let fits = |c: &&Claim| {
+        c.method == series.method && c.naslab_variant.as_deref() == Some(series.variant) && Some(c.variant.as_str()) == variant
+    };
+    let of = |metric| claims.iter().filter(fits).find(|c| c.metric == metric);
     [Metric::PearsonRandom100, Metric::PearsonTop50].map(of)
 }
 
@@ -162,11 +185,11 @@ pub(super) fn table(pairs: &[Pairs]) -> Grid {
             ("late", &|p| p.target.into()),
             ("seeds", &|p| p.seeds().to_string()),
             ("pairs", &|p| sizes(p, |s| s.all.n)),
-            ("Pearson", &|p| coefficient(p.coefficient(|s| s.all.pearson))),
-            ("Spearman", &|p| coefficient(p.coefficient(|s| s.all.spearman))),
-            ("Kendall", &|p| coefficient(p.coefficient(|s| s.all.kendall))),
-            ("pairs of the top half", &|p| sizes(p, |s| s.top.n)),
-            ("Pearson of the top half", &|p| coefficient(p.coefficient(|s| s.top.pearson))),
+            ("Pearson", &|p| coefficient(p.whole().all.pearson)),
+            ("Spearman", &|p| coefficient(p.whole().all.spearman)),
+            ("Kendall", &|p| coefficient(p.whole().all.kendall)),
+            ("pairs of the top half", &|p| sizes(p, |s| s.top_n)),
+            ("Pearson of the top half", &|p| coefficient(p.whole().top)),
             ("paper, 100 random networks", &|p| claim(p, 0)),
             ("paper, 50 best of them", &|p| claim(p, 1)),
         ],
@@ -177,12 +200,8 @@ pub(super) fn table(pairs: &[Pairs]) -> Grid {
 
 /// How many pairs a sample has; two numbers where the samples differ.
 fn sizes(pairs: &Pairs, of: fn(&Sample) -> usize) -> String {
-    let sizes = || pairs.samples.iter().map(of);
-    match (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0)) {
-        (_, 0) => NONE.into(),
-        (least, most) if least == most => most.to_string(),
-        (least, most) => format!("{least}–{most}"),
-    }
+    let all = Spread::of(pairs.samples.iter().map(|s| of(s) as f64));
+    if all.high == Some(0.0) { NONE.into() } else { all.span() }
 }
 
 /// A coefficient and its interval.
@@ -194,61 +213,42 @@ pub fn coefficient(c: Coefficient) -> String {
     }
 }
 
-/// A row of `correlations.csv`.
-struct Row<'a> {
-    pairs: &'a Pairs<'a>,
-    /// `None` for the mean over seeds.
-    sample: Option<&'a Sample>,
-}
-
-impl Row<'_> {
-    fn of(&self, of: fn(&Sample) -> Coefficient) -> Coefficient {
-        self.sample.map_or_else(|| self.pairs.coefficient(of), of)
-    }
-
-    fn n(&self, of: fn(&Sample) -> usize) -> Option<usize> {
-        self.sample.map(of).filter(|n| *n > 0)
-    }
-}
-
 /// `correlations.csv`: one row a seed and kind of pair, and one for the mean over several seeds, which has neither seed nor number of pairs. An empty field is a coefficient or
 /// interval that does not exist.
 pub(super) fn correlations_csv(pairs: &[Pairs]) -> Result<Vec<u8>> {
     let low = |c: Coefficient| field(c.interval.map(|i| i.0));
     let high = |c: Coefficient| field(c.interval.map(|i| i.1));
-    let claim = |r: &Row, i: usize| field(r.pairs.reported[i].and_then(|c| c.value));
-    let rows = pairs.iter().flat_map(|pairs| {
-        let mean = (pairs.samples.len() > 1).then_some(Row { pairs, sample: None });
-        pairs.samples.iter().map(move |s| Row { pairs, sample: Some(s) }).chain(mean)
-    });
+    let some = |n: usize| field((n > 0).then_some(n));
+    let claim = |p: &Pairs, i: usize| field(p.reported[i].and_then(|c| c.value));
+    let rows = pairs.iter().flat_map(|pairs| pairs.samples.iter().chain(&pairs.mean).map(move |sample| (pairs, sample)));
     Grid::of(
         "correlations.csv",
         5,
         rows,
         &[
-            ("method", &|r| r.pairs.series.name.clone()),
-            ("dataset", &|r| r.pairs.experiment.dataset.into()),
-            ("preset", &|r| r.pairs.experiment.preset.into()),
-            ("proxy", &|r| r.pairs.proxy.clone()),
-            ("target", &|r| r.pairs.target.into()),
-            ("seed", &|r| field(r.sample.and_then(|s| s.seed))),
-            ("seeds", &|r| r.sample.and_then(|s| s.seed).map_or_else(|| r.pairs.seeds(), |_| 1).to_string()),
-            ("n", &|r| field(r.n(|s| s.all.n))),
-            ("pearson", &|r| field(r.of(|s| s.all.pearson).value)),
-            ("pearson_low", &|r| low(r.of(|s| s.all.pearson))),
-            ("pearson_high", &|r| high(r.of(|s| s.all.pearson))),
-            ("spearman", &|r| field(r.of(|s| s.all.spearman).value)),
-            ("spearman_low", &|r| low(r.of(|s| s.all.spearman))),
-            ("spearman_high", &|r| high(r.of(|s| s.all.spearman))),
-            ("kendall", &|r| field(r.of(|s| s.all.kendall).value)),
-            ("kendall_low", &|r| low(r.of(|s| s.all.kendall))),
-            ("kendall_high", &|r| high(r.of(|s| s.all.kendall))),
-            ("top_half_n", &|r| field(r.n(|s| s.top.n))),
-            ("top_half_pearson", &|r| field(r.of(|s| s.top.pearson).value)),
-            ("top_half_pearson_low", &|r| low(r.of(|s| s.top.pearson))),
-            ("top_half_pearson_high", &|r| high(r.of(|s| s.top.pearson))),
-            ("paper_pearson_random_100", &|r| claim(r, 0)),
-            ("paper_pearson_top_50", &|r| claim(r, 1)),
+            ("method", &|(p, _)| p.series.name.clone()),
+            ("dataset", &|(p, _)| p.experiment.dataset.into()),
+            ("preset", &|(p, _)| p.experiment.preset.into()),
+            ("proxy", &|(p, _)| p.proxy.clone()),
+            ("target", &|(p, _)| p.target.into()),
+            ("seed", &|(_, s)| field(s.seed)),
+            ("seeds", &|(p, s)| s.seed.map_or_else(|| p.seeds(), |_| 1).to_string()),
+            ("n", &|(_, s)| some(s.all.n)),
+            ("pearson", &|(_, s)| field(s.all.pearson.value)),
+            ("pearson_low", &|(_, s)| low(s.all.pearson)),
+            ("pearson_high", &|(_, s)| high(s.all.pearson)),
+            ("spearman", &|(_, s)| field(s.all.spearman.value)),
+            ("spearman_low", &|(_, s)| low(s.all.spearman)),
+            ("spearman_high", &|(_, s)| high(s.all.spearman)),
+            ("kendall", &|(_, s)| field(s.all.kendall.value)),
+            ("kendall_low", &|(_, s)| low(s.all.kendall)),
+            ("kendall_high", &|(_, s)| high(s.all.kendall)),
+            ("top_half_n", &|(_, s)| some(s.top_n)),
+            ("top_half_pearson", &|(_, s)| field(s.top.value)),
+            ("top_half_pearson_low", &|(_, s)| low(s.top)),
+            ("top_half_pearson_high", &|(_, s)| high(s.top)),
+            ("paper_pearson_random_100", &|(p, _)| claim(p, 0)),
+            ("paper_pearson_top_50", &|(p, _)| claim(p, 1)),
         ],
     )
     .csv()

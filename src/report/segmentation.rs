@@ -31,11 +31,7 @@ impl Group<'_> {
 
     /// Volumes behind a figure: one number, or the fewest and the most over the seeds, since a prediction may have a class that the truth lacks.
     fn volumes(&self, get: impl Fn(&SegmentationRecord) -> Option<u64>) -> String {
-        let all = self.spread(|_, s| get(s).map(|n| n as f64));
-        match (all.low, all.high) {
-            (Some(low), Some(high)) if low < high => format!("{low}–{high}"),
-            (low, _) => field(low),
-        }
+        self.spread(|_, s| get(s).map(|n| n as f64)).span()
     }
 
     /// Mean of the weights, in those of a U-Net.

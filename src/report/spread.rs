@@ -1,5 +1,6 @@
 //! A figure over the seeds of an experiment, and how numbers are printed.
 
+use super::grid::field;
 use super::statistics::{deviation, mean};
 use super::summary::NONE;
 
@@ -28,6 +29,14 @@ impl Spread {
             deviation: deviation(&values),
             low: values.iter().copied().reduce(f64::min),
             high: values.iter().copied().reduce(f64::max),
+        }
+    }
+
+    /// One number, or the least and the greatest where they differ; empty of nothing.
+    pub(super) fn span(&self) -> String {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) if low < high => format!("{low}–{high}"),
+            (low, _) => field(low),
         }
     }
 }

@@ -120,9 +120,9 @@ fn shrunk(runs: &[Run]) -> Grid {
 /// Operations that hand on what they read.
 const SKIPS: [&str; 2] = ["skip_connect", "identity"];
 
-/// Found architectures of whose first cell more than half the edges are skip connections: a known failure of searches that go on for too long.
+/// Architectures that searches found, of whose first cell more than half the edges are skip connections: a known failure of searches that go on for too long.
 fn collapsed(runs: &[Run]) -> Grid {
-    let found = |r: &&Run| r.counts() && r.manifest.as_ref().is_some_and(|m| m.declaration.role != Role::Training);
+    let found = |r: &&Run| r.counts() && r.manifest.as_ref().is_some_and(|m| m.declaration.role == Role::Search);
     let first = |r: &Run| {
         let (name, cell) = Graph::cells(&r.result.as_ref()?.architecture).ok()?.into_iter().next()?;
         let skips = cell.links().filter(|link| SKIPS.contains(&link.op.as_str())).count();

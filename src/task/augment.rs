@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 pub struct Augment {
     /// Padding on each side before a crop of the original size, pixels; 0 for no crop.
     pub crop_padding: u32,
-    /// Of what colour the padding is.
+    /// Of what colour is what lies beyond an image.
     #[serde(default)]
     pub pad_with: Padding,
     /// Mirror left and right with probability 1/2.
@@ -28,7 +28,7 @@ pub struct Augment {
     pub elastic: f64,
 }
 
-/// The colour of what a crop shows beyond an image.
+/// The colour of what a crop or a deformation shows beyond an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Padding {

@@ -137,12 +137,11 @@ impl<L: Labels> Task for Loaded<L> {
     fn take(&self, items: &[i64], augment: &Augment, rng: &mut Rng) -> Batch {
         let index = Tensor::from_slice(items).to_device(self.items.images.device());
         let [images, labels] = [&self.items.images, &self.items.labels].map(|x| x.index_select(0, &index));
-        let normalised = |images: &Tensor| self.items.normalised(images);
         let (images, labels) = match augment.pad_with {
-            Padding::Mean => L::moved(&normalised(&images), &labels, augment, rng),
+            Padding::Mean => L::moved(&self.items.normalised(&images), &labels, augment, rng),
             Padding::Black => {
                 let (images, labels) = L::moved(&images, &labels, augment, rng);
-                (normalised(&images), labels)
+                (self.items.normalised(&images), labels)
             }
         };
         Batch { images: augment.cut(&images, rng), labels }

@@ -160,8 +160,10 @@ impl Labels for Masks {
             soft += legacy_soft_dice(&scores, &classes_of(&masks)) * n as f64;
         })?;
         let overlaps = SegmentationScore { volumes, legacy_soft_dice: soft / slices };
-        let value = |overlaps: &SegmentationScore| overlaps.dice().expect("parts without foreground are refused");
-        Ok(whole.then(|| Score { value: value(&overlaps), loss: loss / pixels as f64, overlaps: Some(overlaps) }))
+        Ok(whole.then(|| {
+            let value = overlaps.dice().expect("parts without foreground are refused");
+            Score { value, loss: loss / pixels as f64, overlaps: Some(overlaps) }
+        }))
     }
 
     fn examples(items: &Items<Self>, score: &Score, logits: Logits) -> Vec<Example> {
@@ -224,7 +226,8 @@ fn slices(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64
 fn has_foreground(items: &Items<Masks>, range: &Range<usize>) -> bool {
     let masks = items.labels.narrow(0, range.start as i64, range.len() as i64);
     let spans = items.kind.spans.iter().filter(|s| range.contains(&s.slices.start));
-    spans.flat_map(|s| &s.outside[1..]).any(|n| *n > 0) || classes_of(&masks).any().int64_value(&[]) != 0
+    let inside = || masks.ne(0).logical_and(&masks.ne(i64::from(PADDING))).any().int64_value(&[]) != 0;
+    spans.flat_map(|s| &s.outside[1..]).any(|n| *n > 0) || inside()
 }
 
 /// Class numbers of masks in bytes; padding is background.

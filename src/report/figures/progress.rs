@@ -5,7 +5,6 @@ use super::few::Few;
 use super::panel::{Entry, Panel, SQUARE, WIDE, page};
 use super::scene::{Point, Scene};
 use super::series::{Experiment, Series};
-use crate::report::correlation::Coefficient;
 use crate::report::load::Run;
 use crate::report::proxies::{Pairs, Sample, coefficient};
 use crate::units::show_count;
@@ -140,22 +139,24 @@ fn pairs_area(p: &Pairs) -> Panel {
     for (i, sample) in p.samples.iter().take(SEEDS).enumerate() {
         panel.marks(base.other(i), percent(sample).into_iter(), 3.0, false);
         let seed = sample.seed.map_or_else(String::new, |seed| format!("seed {seed}: "));
-        let words = format!("{seed}n = {}, {}", sample.values.len(), pearson(sample.all.pearson, sample.top.pearson));
+        let words = format!("{seed}n = {}, {}", sample.values.len(), pearson(sample));
         panel.entries.push(entry(base.other(i), 4.0, words));
     }
-    if p.samples.len() > 1 {
+    if let Some(mean) = &p.mean {
         let more = if p.samples.len() > SEEDS { format!(" (the first {SEEDS} drawn)") } else { String::new() };
-        let mean = pearson(p.coefficient(|s| s.all.pearson), p.coefficient(|s| s.top.pearson));
-        panel.entries.push(entry(base, 0.0, format!("mean over {} seeds{more}: {mean}", p.samples.len())));
+        panel.entries.push(entry(base, 0.0, format!("mean over {} seeds{more}: {}", p.samples.len(), pearson(mean))));
     }
-    if let [Some(all), Some(top)] = p.reported.map(|c| c?.value) {
-        panel.entries.push(entry(base, 0.0, format!("paper: Pearson {all:.2}, of the 50 best of 100 {top:.2}")));
+    if let [Some(all), Some(top)] = p.reported
+        && let (Some(of_all), Some(of_top)) = (all.value, top.value)
+    {
+        let words = format!("paper, {}: Pearson {of_all:.2}, of the 50 best of 100 {of_top:.2}", all.dataset);
+        panel.entries.push(entry(base, 0.0, words));
     }
     panel
 }
 
 /// Pearson's coefficient, and that of the top half, if there is one.
-fn pearson(all: Coefficient, top: Coefficient) -> String {
-    let half = if top.value.is_some() { format!(", of the top half {}", coefficient(top)) } else { String::new() };
-    format!("Pearson {}{half}", coefficient(all))
+fn pearson(of: &Sample) -> String {
+    let half = if of.top.value.is_some() { format!(", of the top half {}", coefficient(of.top)) } else { String::new() };
+    format!("Pearson {}{half}", coefficient(of.all.pearson))
 }

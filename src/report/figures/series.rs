@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub struct Series<'a> {
     /// Name of the method.
     pub method: &'a str,
-    variant: &'a str,
+    pub variant: &'a str,
     /// Method, variant and, where it is needed to tell two apart, protocol.
     pub name: String,
     protocol: &'a str,
