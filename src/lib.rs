@@ -16,6 +16,7 @@ pub mod gradient;
 pub mod lab;
 pub mod network;
 pub mod nn;
+pub mod proposals;
 pub mod record;
 #[cfg(feature = "report")]
 pub mod report;

@@ -6,11 +6,12 @@ mod common;
 use common::assert_same;
 use naslab::error::{Error, Result};
 use naslab::lab::{
-    Card, ChildTraining, Method, Order, Policy, Prepared, Proposals, Region, SessionOptions, Settings, Signals, Trial, TrialPlan,
-    control_order, prepare, read_settings,
+    Card, ChildTraining, Method, Order, Policy, Prepared, Region, SessionOptions, Settings, Signals, TrialPlan, control_order, prepare,
+    read_settings,
 };
 use naslab::nn::{ConvBn, ConvShape, Linear, Network, Output, Pass, ReluConvBn, Table, Weights, global_average};
-use naslab::record::{Mark, Role, Shape, TrialRecord, read_events};
+use naslab::proposals::{Known, Proposal, Proposals};
+use naslab::record::{Mark, Role, Shape, read_events};
 use naslab::reproductions::random::Random;
 use naslab::seed::{Rng, Streams};
 use naslab::space::{Architecture, Genotype, InputShape, NetSize, Nothing, Space, parameters};
@@ -138,21 +139,21 @@ impl Method for Climb {
 
 struct Climber;
 
-impl Proposals for Climber {
+impl Proposals<Architecture> for Climber {
     fn needs(&self, id: u64) -> u64 {
         id
     }
 
-    fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial {
+    fn draw(&mut self, id: u64, attempt: u64, history: &[Known<Architecture>], streams: Streams) -> Proposal<Architecture> {
         let rng = &mut streams.child("climb", id).rng("draw", attempt);
-        let best = history.iter().max_by(|a, b| a.score.unwrap_or(0.0).total_cmp(&b.score.unwrap_or(0.0)));
-        let Some(best) = best else { return Trial::sampled(id, (STACK.sample)(&json!({}), rng).unwrap()) };
+        let best = history.iter().zip(0..).max_by(|(a, _), (b, _)| a.score.unwrap_or(0.0).total_cmp(&b.score.unwrap_or(0.0)));
+        let Some((best, parent)) = best else { return Proposal::sampled((STACK.sample)(&json!({}), rng).unwrap()) };
         let mut stack = best.architecture.get::<Stack>().expect("of this space").clone();
         change(&mut stack, rng);
-        Trial { parent: Some(best.id), origin: "kernel changed".into(), ..Trial::sampled(id, stack.into()) }
+        Proposal::of_parent(stack.into(), parent, "kernel changed")
     }
 
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
+    fn told(&mut self, _: &[Known<Architecture>]) -> Option<BTreeMap<String, f64>> {
         Some(BTreeMap::new())
     }
 }

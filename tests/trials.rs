@@ -5,14 +5,14 @@ mod common;
 use common::{assert_same, history, naslab, only_run, run_arguments};
 use naslab::error::Result;
 use naslab::lab::{
-    Card, Control, Engine, Method, Order, Policy, Prepared, Proposals, SessionOptions, Settings, Signals, Trial, TrialPlan, prepare,
-    read_settings,
+    Card, Control, Engine, Method, Order, Policy, Prepared, SessionOptions, Settings, Signals, TrialPlan, prepare, read_settings,
 };
 use naslab::nn::{Network, Output, Pass, Table, Weights};
+use naslab::proposals::{Known, Proposal, Proposals};
 use naslab::record::{EndReason, Mark, Role, RunResult, Shape, TrialRecord};
 use naslab::reproductions::method;
 use naslab::seed::{Rng, Streams};
-use naslab::space::{Genotype, Space, published};
+use naslab::space::{Architecture, Genotype, Space, published};
 use naslab::{network, space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -177,17 +177,9 @@ impl Method for Toy {
 
 struct Draws(Fault);
 
-impl Proposals for Draws {
-    fn needs(&self, _: u64) -> u64 {
-        0
-    }
-
-    fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], _: Streams) -> Trial {
-        Trial::sampled(id, Two { second: (id + attempt) % 2 == 1, fault: self.0 }.into())
-    }
-
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        None
+impl Proposals<Architecture> for Draws {
+    fn draw(&mut self, id: u64, attempt: u64, _: &[Known<Architecture>], _: Streams) -> Proposal<Architecture> {
+        Proposal::sampled(Two { second: (id + attempt) % 2 == 1, fault: self.0 }.into())
     }
 }
 

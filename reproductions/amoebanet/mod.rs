@@ -3,19 +3,20 @@
 //! A population of cells; in each cycle the best of a random sample has one mutated child ([`mutation`]), which is trained from scratch
 //! and let in, and the oldest member dies ([`population`]). The best of everything that was ever trained go on.
 
+pub mod cycles;
 pub mod mutation;
 pub mod population;
 
 use crate::error::{Result, usage};
-use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, read_settings};
-use crate::record::{Mark, Role, Shape, TrialRecord};
-use crate::seed::Streams;
-use crate::space::{CellPair, NasnetOp, nasnet};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, read_settings};
+use crate::record::{Mark, Role, Shape};
+use crate::seed::Rng;
+use crate::space::{Architecture, CellPair, NasnetOp, nasnet};
+use cycles::{Breeding, Cycles, Rules};
 use mutation::Mutation;
-use population::{Member, Population, Removal};
+use population::Removal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
 
 /// The method's entry in the table.
 pub struct AmoebaNet;
@@ -88,120 +89,61 @@ impl Method for AmoebaNet {
             Removal::WorstOfSample => "non-ageing".into(),
         };
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": false }));
-        let begin = move |_| Cycles::new(search.clone());
+        let begin = move |_| search.cycles();
         Ok(Prepared { variant, ..Prepared::by_trials(("amoebanet", region), protocol, plan, begin)? })
     }
 }
 
-/// The cycles of the evolution.
-struct Cycles {
-    search: Evolution,
-    /// As far as the next child may know it.
-    known: Population,
-    admitted: usize,
-    /// As far as outcomes are committed, for the curves.
-    present: Population,
-    /// Sample of each child.
-    samples: HashMap<u64, Vec<u64>>,
-}
+/// Pairs of cells, and how they mutate.
+struct Pairs(Evolution);
 
-impl Cycles {
-    fn new(search: Evolution) -> Self {
-        let empty = Population::new(search.population, search.removal);
-        Self { search, known: empty.clone(), admitted: 0, present: empty, samples: HashMap::new() }
+impl Breeding<Architecture> for Pairs {
+    fn sample(&self, rng: &mut Rng) -> Architecture {
+        nasnet::sample(&self.0.operations, false, rng).into()
     }
 
-    fn mutated(&mut self, history: &[TrialRecord], streams: Streams, attempt: u64, id: u64) -> Trial {
-        let mut rng = streams.child("cycle", id).rng("draw", attempt);
-        let (drawn, parent) = self.known.sample(self.search.sample, &mut rng);
-        let genotype: &CellPair<NasnetOp> = history[parent as usize].architecture.get().expect("parents were drawn here");
-        let Evolution { operations, identity, exclude_current, .. } = &self.search;
-        let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(genotype, &mut rng);
-        let trial = Trial { id, architecture: child.into(), parent: Some(parent), origin: kind.into(), proxies: BTreeMap::new() };
-        self.samples.insert(id, drawn);
-        trial
+    fn mutate(&self, parent: &Architecture, rng: &mut Rng) -> (Architecture, &'static str) {
+        let parent: &CellPair<NasnetOp> = parent.get().expect("parents were drawn here");
+        let Evolution { operations, identity, exclude_current, .. } = &self.0;
+        let (child, kind) = Mutation { ops: operations, identity: *identity, exclude_current: *exclude_current }.apply(parent, rng);
+        (child.into(), kind)
     }
 }
 
 impl Evolution {
-    /// A child that failed enters too, so that the clock of ageing goes on.
-    fn member(&self, record: &TrialRecord) -> Member {
-        Member { id: record.id, score: record.score.unwrap_or(self.failed_score) }
-    }
-}
-
-impl Proposals for Cycles {
-    fn needs(&self, id: u64) -> u64 {
-        let first = self.search.population as u64;
-        if id < first { 0 } else { first.max((id + 1).saturating_sub(self.search.in_flight)) }
-    }
-
-    fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial {
-        if id < self.search.population as u64 {
-            let mut rng = streams.child("cycle", id).rng("draw", attempt);
-            let architecture = nasnet::sample(&self.search.operations, false, &mut rng).into();
-            return Trial::sampled(id, architecture);
-        }
-        for record in &history[self.admitted..] {
-            self.known.admit(self.search.member(record), self.samples.get(&record.id).map_or(&[], Vec::as_slice));
-        }
-        self.admitted = history.len();
-        self.mutated(history, streams, attempt, id)
-    }
-
-    fn told(&mut self, history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        let newest = history.last().expect("a trial was committed");
-        self.present.admit(self.search.member(newest), self.samples.get(&newest.id).map_or(&[], Vec::as_slice));
-        let scores: Vec<f64> = self.present.members.iter().map(|m| m.score).collect();
-        Some(BTreeMap::from([
-            ("population_mean".to_string(), scores.iter().sum::<f64>() / scores.len() as f64),
-            ("population_best".to_string(), scores.iter().copied().fold(0.0, f64::max)),
-        ]))
+    fn cycles(&self) -> Cycles<Pairs> {
+        let Self { population, sample, removal, in_flight, failed_score, .. } = *self;
+        Cycles::new(Rules { population, sample, removal, in_flight, failed_score }, Pairs(self.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::population::{Member, Population};
     use super::*;
     use crate::lab::resolve;
-    use crate::record::EndReason;
+    use crate::proposals::{Known, Proposal, Proposals};
+    use crate::seed::Streams;
 
     fn settings(changes: &[&str]) -> Evolution {
         let changes: Vec<String> = changes.iter().map(|c| (*c).to_string()).collect();
         serde_json::from_value(resolve(&CARD, "smoke", &changes).unwrap().settings["search"].clone()).unwrap()
     }
 
-    fn record(trial: &Trial, score: Option<f64>) -> TrialRecord {
-        TrialRecord {
-            id: trial.id,
-            phase: crate::record::Phase::Search,
-            architecture: trial.architecture.clone(),
-            hash: trial.architecture.hash(),
-            parent: trial.parent,
-            origin: trial.origin.clone(),
-            reused: None,
-            end: if score.is_some() { EndReason::Completed } else { EndReason::Diverged },
-            score,
-            proxies: BTreeMap::new(),
-            loss: None,
-            parameters: None,
-            device_seconds: 0.0,
-            spent_seconds: 0.0,
-        }
-    }
-
-    /// A history with made-up scores.
-    fn history(search: &Evolution, seed: u64) -> Vec<TrialRecord> {
-        let mut cycles = Cycles::new(search.clone());
-        let mut history: Vec<TrialRecord> = Vec::new();
+    /// A history with made-up scores: what was proposed, and what came out.
+    fn history(search: &Evolution, seed: u64) -> (Vec<Proposal<Architecture>>, Vec<Known<Architecture>>) {
+        let mut cycles = search.cycles();
+        let (mut drawn, mut history) = (Vec::new(), Vec::new());
         for id in 0..search.trials {
             let known = cycles.needs(id) as usize;
             assert!(known <= history.len());
-            let trial = cycles.draw(id, 0, &history[..known], Streams::new(seed));
-            let score = if id % 7 == 3 { None } else { Some(f64::from(trial.architecture.hash().as_bytes()[0]) / 255.0) };
-            history.push(record(&trial, score));
+            let proposal = cycles.draw(id, 0, &history[..known], Streams::new(seed));
+            let architecture = proposal.architecture.clone();
+            let score = if id % 7 == 3 { None } else { Some(f64::from(architecture.hash().as_bytes()[0]) / 255.0) };
+            drawn.push(proposal);
+            history.push(Known { architecture, score });
         }
-        history
+        (drawn, history)
     }
 
     #[test]
@@ -212,11 +154,11 @@ mod tests {
             let all = history(&search, 3);
             assert_eq!(all, history(&search, 3));
             assert_ne!(all, history(&search, 4));
-            for trial in &all[6..] {
+            for (trial, id) in all.0.iter().zip(0..).skip(6) {
                 let parent = trial.parent.unwrap();
                 // Ageing: the parent is one of the last six that were known.
-                let known = Cycles::new(search.clone()).needs(trial.id);
-                assert!((known - 6..known).contains(&parent), "trial {} of parent {parent}, in flight {in_flight}", trial.id);
+                let known = search.cycles().needs(id);
+                assert!((known - 6..known).contains(&parent), "trial {id} of parent {parent}, in flight {in_flight}");
             }
         }
     }
@@ -225,8 +167,8 @@ mod tests {
     fn every_early_member_is_gone_after_two_populations() {
         let search = settings(&["search.population=6", "search.sample=3", "search.trials=24"]);
         let mut population = Population::new(6, Removal::Oldest);
-        for record in &history(&search, 1) {
-            population.admit(search.member(record), &[]);
+        for (known, id) in history(&search, 1).1.iter().zip(0..) {
+            population.admit(Member { id, score: known.score.unwrap_or(0.0) }, &[]);
         }
         assert!(population.members.iter().all(|m| m.id >= 18));
     }

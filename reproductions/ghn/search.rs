@@ -4,9 +4,10 @@
 use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
 use crate::error::{Result, usage};
-use crate::lab::{Lab, Point, Proposals, Rehearsal, Stepwise, Trial};
+use crate::lab::{Lab, Point, Rehearsal, Stepwise};
 use crate::nn::{Network, Pass, Table, Weights, cross_entropy};
-use crate::record::{Candidate, EndReason, LEARNING_RATE, TrialRecord};
+use crate::proposals::{Known, Proposal, Proposals};
+use crate::record::{Candidate, EndReason, LEARNING_RATE};
 use crate::seed::{Rng, Streams};
 use crate::space::{Architecture, Cell, GhnOp, NetSize, ghn};
 use crate::task::{Augment, Batch, Part};
@@ -279,16 +280,16 @@ impl Stepwise for GraphSearch {
         self.score(&draw(self.s.nodes, lab.streams.rng("example", 1))).map(drop)
     }
 
-    fn proposals(&mut self) -> Option<&mut dyn Proposals> {
-        (self.s.experiment == Experiment::Correlation).then_some(self as &mut dyn Proposals)
+    fn proposals(&mut self) -> Option<&mut dyn Proposals<Architecture>> {
+        (self.s.experiment == Experiment::Correlation).then_some(self as &mut dyn Proposals<Architecture>)
     }
 }
 
 /// Random blocks with what the hypernetwork predicts of them.
-impl Proposals for GraphSearch {
-    fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], streams: Streams) -> Trial {
+impl Proposals<Architecture> for GraphSearch {
+    fn draw(&mut self, id: u64, _: u64, _: &[Known<Architecture>], streams: Streams) -> Proposal<Architecture> {
         let architecture = draw(self.s.nodes, streams.child("control", 0).rng("block", id));
         let predicted = self.score(&architecture).expect("blocks of the space have predicted weights");
-        Trial { proxies: BTreeMap::from([(PREDICTED.to_string(), predicted)]), ..Trial::sampled(id, architecture) }
+        Proposal { proxies: BTreeMap::from([(PREDICTED.to_string(), predicted)]), ..Proposal::sampled(architecture) }
     }
 }

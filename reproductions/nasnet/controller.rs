@@ -1,4 +1,4 @@
-//! The controller: a one-layer LSTM that makes 50 decisions in a row, each by a softmax over its legal choices (paper, section 3.1).
+//! The controller: a one-layer LSTM that makes all decisions in a row, 50 for a pair of cells, each by a softmax over its legal choices (paper, section 3.1).
 //!
 //! It reads a learned embedding of the decision before, and has one head a kind of decision, shared by all blocks and both cells.
 
@@ -10,8 +10,6 @@ use tch::{Device, Kind as Number, Tensor};
 
 /// All weights start uniformly in ± this (paper, appendix A.1).
 const INIT: Init = Init::Uniform(0.1);
-/// Blocks read at most this many states.
-const STATES: i64 = crate::space::nasnet::BLOCKS as i64 + 1;
 
 /// Weight and bias.
 type Layer = (ParamId, ParamId);
@@ -25,7 +23,7 @@ pub struct Controller {
     embedding: ParamId,
     input: Layer,
     recurrent: Layer,
-    heads: [Layer; 5],
+    heads: Vec<(Kind, Layer)>,
 }
 
 /// What a walk over all decisions of some architectures gives.
@@ -42,17 +40,14 @@ impl Controller {
     /// With `hidden` units.
     pub fn declare(decisions: &Decisions, hidden: i64) -> Self {
         let mut t = Table::default();
-        let operations = decisions.operations() as i64;
-        // The start, the states, the operations, the two ways to join.
-        let tokens = 1 + STATES + operations + 2;
-        let embedding = t.param("embedding", &[tokens, hidden], INIT);
+        // The start, the states, the operations, the ways to join.
+        let tokens = 1 + decisions.states + decisions.operations + decisions.joins;
+        let embedding = t.param("embedding", &[tokens as i64, hidden], INIT);
         let mut layer = |name: &str, rows: i64| -> Layer {
             t.scope(name, |t| (t.param("weight", &[rows, hidden], INIT), t.param("bias", &[rows], INIT)))
         };
         let (input, recurrent) = (layer("input", 4 * hidden), layer("recurrent", 4 * hidden));
-        let choices = [STATES, STATES, operations, operations, 2];
-        let names = ["first_input", "second_input", "first_operation", "second_operation", "join"];
-        let heads = [0, 1, 2, 3, 4].map(|i| layer(names[i], choices[i]));
+        let heads = decisions.kinds().into_iter().map(|(kind, choices)| (kind, layer(name(kind), choices as i64))).collect();
         Self { table: t, decisions: decisions.clone(), hidden, embedding, input, recurrent, heads }
     }
 
@@ -107,11 +102,24 @@ impl Controller {
 
     /// Its head, and the token of its first choice.
     fn head(&self, kind: Kind) -> (Layer, i64) {
-        match kind {
-            Kind::Input(side) => (self.heads[side], 1),
-            Kind::Operation(side) => (self.heads[2 + side], 1 + STATES),
-            Kind::Join => (self.heads[4], 1 + STATES + self.decisions.operations() as i64),
-        }
+        let before = match kind {
+            Kind::Input(_) => 0,
+            Kind::Operation(_) => self.decisions.states,
+            Kind::Join => self.decisions.states + self.decisions.operations,
+        };
+        let (_, layer) = self.heads.iter().find(|(of, _)| *of == kind).expect("every kind has a head");
+        (*layer, 1 + before as i64)
+    }
+}
+
+/// What a head is called.
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Input(0) => "first_input",
+        Kind::Input(_) => "second_input",
+        Kind::Operation(0) => "first_operation",
+        Kind::Operation(_) => "second_operation",
+        Kind::Join => "join",
     }
 }
 
@@ -122,7 +130,7 @@ mod tests {
     use crate::space::nasnet::NASNET_OPS;
 
     fn controller() -> (Controller, Weights) {
-        let controller = Controller::declare(&Decisions::new(&NASNET_OPS, true), 100);
+        let controller = Controller::declare(&Decisions::of_cells(NASNET_OPS.len(), true), 100);
         let weights = controller.weights(&mut Streams::new(0).rng("controller", 0));
         (controller, weights)
     }
@@ -158,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_gradient_agrees_with_central_differences() {
-        let controller = Controller::declare(&Decisions::new(&NASNET_OPS, true), 7);
+        let controller = Controller::declare(&Decisions::of_cells(NASNET_OPS.len(), true), 7);
         let w = controller.weights(&mut Streams::new(2).rng("controller", 0));
         let chosen = controller.sample(&w, 3, &mut Streams::new(3).rng("sample", 0)).chosen;
         let weights = Tensor::from_slice(&[0.3, -1.1, 0.7]).unsqueeze(1);

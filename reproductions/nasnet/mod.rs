@@ -5,22 +5,18 @@
 
 pub mod controller;
 pub mod decisions;
+pub mod learner;
 pub mod ppo;
 
 use crate::error::{Result, usage};
-use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Proposals, Region, Settings, Trial, TrialPlan, at_least, read_settings};
-use crate::nn::Weights;
-use crate::record::{Mark, Role, Shape, TrialRecord};
-use crate::seed::Streams;
-use crate::space::{NasnetOp, nasnet};
-use crate::train::Adam;
-use controller::{Controller, Walk};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings};
+use crate::record::{Mark, Role, Shape};
+use crate::space::{Architecture, NasnetOp, nasnet};
 use decisions::Decisions;
+use learner::{Learner, Lessons};
 use ppo::Ppo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use tch::Kind;
 
 /// The method's entry in the table.
 pub struct NasNet;
@@ -35,9 +31,6 @@ const CARD: Card = Card {
     presets: include_str!("presets.toml"),
     spaces: &[("nasnet", &[])],
 };
-
-/// Adam's decay rates, which the paper does not state.
-const BETAS: (f64, f64) = (0.9, 0.999);
 
 /// Section `search` of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,68 +86,12 @@ impl Method for NasNet {
         nasnet::check_operations(&search.operations)?;
         let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.batch as u64), search.keep);
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": search.stacking }));
-        let begin = move |streams| Learner::new(search.clone(), streams);
+        let begin = move |streams| {
+            let Reinforcement { operations, stacking, trials, batch, hidden, ppo, failed_reward, .. } = search.clone();
+            let decisions = Decisions::of_cells(operations.len(), stacking);
+            let decode = move |chosen: &[usize]| Architecture::from(decisions::cells(&operations, chosen));
+            Learner::new(Lessons { trials, batch, hidden, ppo, failed_reward }, &decisions, decode, streams)
+        };
         Ok(Prepared { variant: "ppo".into(), ..Prepared::by_trials(("nasnet", region), protocol, plan, begin)? })
-    }
-}
-
-/// The controller, its optimiser and the children that it drew last. A resumed search samples the same children and learns from the recorded scores, so there is no state to save.
-struct Learner {
-    search: Reinforcement,
-    decisions: Decisions,
-    controller: Controller,
-    weights: Weights,
-    adam: Adam,
-    /// Moving average of the rewards.
-    baseline: Option<f64>,
-    /// The children of one update.
-    walk: Option<Walk>,
-}
-
-impl Learner {
-    fn new(search: Reinforcement, streams: Streams) -> Self {
-        let decisions = Decisions::new(&search.operations, search.stacking);
-        let controller = Controller::declare(&decisions, search.hidden);
-        let weights = controller.weights(&mut streams.rng("controller", 0));
-        let adam = Adam::new(weights.flat(), search.ppo.learning_rate, BETAS, 0.0);
-        Self { search, decisions, controller, weights, adam, baseline: None, walk: None }
-    }
-
-    /// First trial of the update that `id` belongs to.
-    fn first(&self, id: u64) -> u64 {
-        id - id % self.search.batch as u64
-    }
-
-    /// Learns from the children of the last update, if there was one, and draws the next.
-    fn next_update(&mut self, first: u64, history: &[TrialRecord], streams: Streams) {
-        let s = &self.search;
-        if let Some(walk) = &self.walk {
-            let rewards: Vec<f64> = history[history.len() - s.batch..].iter().map(|t| t.score.unwrap_or(s.failed_reward)).collect();
-            ppo::update(&self.controller, &self.weights, &mut self.adam, &mut self.baseline, walk, &rewards, &s.ppo);
-        }
-        let count = s.batch.min((s.trials - first) as usize);
-        self.walk = Some(self.controller.sample(&self.weights, count, &mut streams.rng("sample", first / s.batch as u64)));
-    }
-}
-
-impl Proposals for Learner {
-    fn needs(&self, id: u64) -> u64 {
-        self.first(id)
-    }
-
-    fn draw(&mut self, id: u64, _: u64, history: &[TrialRecord], streams: Streams) -> Trial {
-        let first = self.first(id);
-        if id == first {
-            self.next_update(first, history, streams);
-        }
-        let walk = self.walk.as_ref().expect("an update begins with its first trial");
-        Trial::sampled(id, self.decisions.decode(&walk.chosen[(id - first) as usize]).into())
-    }
-
-    /// What the controller was like when it drew the trial.
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        let entropy = self.walk.as_ref()?.entropy.mean(Kind::Double).double_value(&[]);
-        let baseline = self.baseline.map(|b| ("baseline".to_string(), b));
-        Some(BTreeMap::from_iter([("controller_entropy".to_string(), entropy)].into_iter().chain(baseline)))
     }
 }

@@ -74,7 +74,7 @@ mod tests {
     const SPEC: Ppo = Ppo { learning_rate: 3.5e-4, clip: 0.2, passes: 4, gradient_clip: 0.5, entropy_weight: 1e-5, baseline_decay: 0.95 };
 
     fn fresh(hidden: i64, seed: u64) -> (Decisions, Controller, Weights) {
-        let decisions = Decisions::new(&NASNET_OPS, true);
+        let decisions = Decisions::of_cells(NASNET_OPS.len(), true);
         let controller = Controller::declare(&decisions, hidden);
         let w = controller.weights(&mut Streams::new(seed).rng("controller", 0));
         (decisions, controller, w)

@@ -3,15 +3,16 @@
 //! It has no protocol of its own. Its images, its training of children, its selection and its retraining are those of the method whose space it searches, so that it is the control of
 //! that method and nothing else ([`crate::lab::Control`]).
 
+pub mod draws;
+
 use crate::error::{Result, usage};
 use crate::lab::{
-    CONTROL, Card, Control, Method, Prepared, Proposals, Region, Resolved, Settings, Trial, TrialPlan, at_least, preset_names,
-    read_settings, resolve_control,
+    CONTROL, Card, Control, Method, Prepared, Resolved, Settings, TrialPlan, at_least, preset_names, read_settings, resolve_control,
 };
-use crate::record::{Mark, Role, Shape, TrialRecord};
-use crate::seed::Streams;
+use crate::record::{Mark, Role, Shape};
+use crate::seed::Rng;
+use draws::Draws;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// The method's entry in the table.
 pub struct Random;
@@ -66,21 +67,12 @@ impl Method for Random {
         at_least("search.keep", search.keep as u64, 1)?;
         let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, u64::MAX), search.keep);
         let (variant, draws) = (search.variant(), search.region.clone());
-        let prepared = Prepared::by_trials((&search.space, search.region), protocol, plan, move |_| Draws(draws.clone()))?;
+        let prepared = Prepared::by_trials((&search.space, search.region), protocol, plan, {
+            move |_| {
+                let region = draws.clone();
+                Draws(move |rng: &mut Rng| region.sample(rng).expect("the region was drawn from before"))
+            }
+        })?;
         Ok(Prepared { variant, control: None, ..prepared })
-    }
-}
-
-/// Independent draws.
-struct Draws(Region);
-
-impl Proposals for Draws {
-    fn draw(&mut self, id: u64, attempt: u64, _: &[TrialRecord], streams: Streams) -> Trial {
-        let sample = self.0.sample(&mut streams.child("sample", id).rng("draw", attempt));
-        Trial::sampled(id, sample.expect("the region was drawn from before"))
-    }
-
-    fn told(&mut self, _: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        Some(BTreeMap::new())
     }
 }

@@ -8,9 +8,10 @@ use super::recorder::foreign;
 use super::segmentation;
 use super::session::Session;
 use super::steps;
-use super::trials::{self, Trial};
+use super::trials;
 use crate::error::{Error, Result, resource};
 use crate::nn::count;
+use crate::proposals::Proposal;
 use crate::record::{
     Candidate, CutSelection, EndReason, FORMAT, FindingRecord, LEARNING_RATE, LedgerRecord, Manifest, Phase, RunResult, SegmentationRecord,
 };
@@ -146,8 +147,8 @@ fn select(prepared: &Prepared, lab: &mut Lab, decided: &mut Decided) -> Result<(
     // The score at search time is to be compared with that of the selection.
     let proxies = |c: &Candidate| c.search_score.iter().map(|score| ("search".to_string(), *score)).collect();
     let trial =
-        |(c, id): (&Candidate, u64)| Trial { origin: c.origin.clone(), proxies: proxies(c), ..Trial::sampled(id, c.architecture.clone()) };
-    let trials: Vec<Trial> = candidates.iter().zip(0..).map(trial).collect();
+        |c: &Candidate| Proposal { origin: c.origin.clone().into(), proxies: proxies(c), ..Proposal::sampled(c.architecture.clone()) };
+    let trials: Vec<Proposal<Architecture>> = candidates.iter().map(trial).collect();
     let (outcomes, stop) = trials::evaluate(lab, &trials, &prepared.protocol.select)?;
     for outcome in &outcomes {
         candidates[outcome.id as usize].select_score = outcome.score;

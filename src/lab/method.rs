@@ -4,9 +4,10 @@ use super::control::{Control, Region};
 use super::lab::Lab;
 use super::settings::{Resolved, preset_names, resolve};
 use super::steps::Stepwise;
-use super::trials::{Proposals, TrialPlan};
+use super::trials::TrialPlan;
 use crate::error::{Result, usage};
 use crate::network;
+use crate::proposals::Proposals;
 use crate::record::{Declaration, Mark, Role};
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape, NetSize, UnetSize};
@@ -91,7 +92,7 @@ pub type CheckImages = Box<dyn Fn(InputShape) -> Result<()> + Send + Sync>;
 /// Begins a search by steps.
 pub type BeginSteps = Box<dyn Fn(&Lab) -> Result<Box<dyn Stepwise>> + Send + Sync>;
 /// Begins a search by trials; its random streams are those of the run.
-pub type BeginTrials = Box<dyn Fn(Streams) -> Box<dyn Proposals> + Send + Sync>;
+pub type BeginTrials = Box<dyn Fn(Streams) -> Box<dyn Proposals<Architecture>> + Send + Sync>;
 
 /// What does a search.
 pub enum Engine {
@@ -120,7 +121,7 @@ impl Engine {
     }
 
     /// A search by trials.
-    pub fn by_trials<P: Proposals + 'static>(plan: TrialPlan, begin: impl Fn(Streams) -> P + Send + Sync + 'static) -> Self {
+    pub fn by_trials<P: Proposals<Architecture> + 'static>(plan: TrialPlan, begin: impl Fn(Streams) -> P + Send + Sync + 'static) -> Self {
         Self::Trials { begin: Box::new(move |streams| Box::new(begin(streams))), plan }
     }
 
@@ -155,7 +156,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`crate::error::Error::Usage`] where the region is none.
-    pub fn by_trials<P: Proposals + 'static>(
+    pub fn by_trials<P: Proposals<Architecture> + 'static>(
         (space, region): (&str, Region),
         protocol: Protocol,
         (plan, keep): (TrialPlan, usize),

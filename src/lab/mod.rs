@@ -1,6 +1,6 @@
 //! The engine that all methods share, and the conduct of a run.
 //!
-//! A [`Method`] is a [`Card`] and settings that become [`Prepared`]: a declaration and an [`Engine`], which is a search by steps ([`Stepwise`]) or by trials ([`Proposals`]).
+//! A [`Method`] is a [`Card`] and settings that become [`Prepared`]: a declaration and an [`Engine`], which is a search by steps ([`Stepwise`]) or by trials ([`Proposals`](crate::proposals::Proposals)).
 //! [`Ready::run`] takes a run from its search to its test; everything that is charged, limited or recorded goes through the [`Session`].
 
 mod blobs;
@@ -46,4 +46,4 @@ pub use signals::Signals;
 pub use steps::{Rehearsal, Stepwise};
 pub use stopwatch::{Stopwatch, Timing};
 pub use trace::{TraceTo, TracedStep};
-pub use trials::{Policy, Proposals, Trial, TrialPlan};
+pub use trials::{Policy, Trial, TrialPlan};

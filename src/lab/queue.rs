@@ -2,9 +2,11 @@
 
 use super::evaluate::{Evaluator, News, Outcome};
 use super::lab::Lab;
-use super::trials::{Duplicates, Evaluated, Proposals, Trial, TrialPlan, report};
+use super::trials::{Duplicates, Evaluated, Trial, TrialPlan, report};
 use crate::error::{Error, Result, input};
+use crate::proposals::{Known, Proposals};
 use crate::record::{EndReason, Phase, TrialRecord};
+use crate::space::Architecture;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -29,7 +31,7 @@ enum Pending {
 pub(super) struct Queue<'a, 'b> {
     lab: &'a mut Lab<'b>,
     plan: &'a TrialPlan,
-    proposals: &'a mut dyn Proposals,
+    proposals: &'a mut dyn Proposals<Architecture>,
     evaluator: &'a mut dyn Evaluator,
     duplicates: Duplicates,
     phase: Phase,
@@ -38,6 +40,8 @@ pub(super) struct Queue<'a, 'b> {
     pending: BTreeMap<u64, Pending>,
     running: u64,
     outcomes: Vec<TrialRecord>,
+    /// The same, as far as the search sees it.
+    known: Vec<Known<Architecture>>,
     /// Why no more are drawn.
     end: Option<EndReason>,
     /// Why those under way were asked to end.
@@ -48,7 +52,12 @@ pub(super) struct Queue<'a, 'b> {
 
 impl<'a, 'b> Queue<'a, 'b> {
     /// The trials of `plan` in the present phase, drawn by `proposals` and trained by `evaluator`.
-    pub fn new(lab: &'a mut Lab<'b>, plan: &'a TrialPlan, proposals: &'a mut dyn Proposals, evaluator: &'a mut dyn Evaluator) -> Self {
+    pub fn new(
+        lab: &'a mut Lab<'b>,
+        plan: &'a TrialPlan,
+        proposals: &'a mut dyn Proposals<Architecture>,
+        evaluator: &'a mut dyn Evaluator,
+    ) -> Self {
         Self {
             phase: lab.session.ledger.phase(),
             duplicates: Duplicates::new(plan.duplicates),
@@ -60,6 +69,7 @@ impl<'a, 'b> Queue<'a, 'b> {
             pending: BTreeMap::new(),
             running: 0,
             outcomes: Vec::new(),
+            known: Vec::new(),
             end: None,
             stopping: None,
             alone: false,
@@ -100,7 +110,7 @@ impl<'a, 'b> Queue<'a, 'b> {
             if full || (recorded.is_none() && (self.end.is_some() || !self.is_permitted(id)?)) {
                 return Ok(());
             }
-            let known = &self.outcomes[..needs as usize];
+            let known = &self.known[..needs as usize];
             let Some((trial, earlier)) = self.duplicates.draw(id, known, self.proposals, self.lab.streams) else {
                 self.end = Some(EndReason::SpaceExhausted);
                 return Ok(());
@@ -192,8 +202,9 @@ impl<'a, 'b> Queue<'a, 'b> {
         if record.end == EndReason::BudgetReached {
             self.end.get_or_insert(EndReason::BudgetReached);
         }
+        self.known.push(Known { architecture: record.architecture.clone(), score: record.score });
         self.outcomes.push(record);
-        let figures = self.proposals.told(&self.outcomes);
+        let figures = self.proposals.told(&self.known);
         report(self.lab, &self.outcomes, self.plan.trials, figures)?;
         Ok(true)
     }

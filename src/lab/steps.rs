@@ -2,10 +2,12 @@
 
 use super::conduct::Found;
 use super::lab::Lab;
-use super::trials::{self, Proposals, TrialPlan};
+use super::trials::{self, TrialPlan};
 use crate::error::Result;
 use crate::nn::Table;
+use crate::proposals::Proposals;
 use crate::record::{Candidate, EndReason};
+use crate::space::Architecture;
 use crate::train::Saved;
 use std::collections::BTreeMap;
 
@@ -85,7 +87,7 @@ pub trait Stepwise {
     fn rehearse(&mut self, kind: usize, lab: &mut Lab) -> Result<()>;
 
     /// The trials that follow the last step, where the engine has a plan for some.
-    fn proposals(&mut self) -> Option<&mut dyn Proposals> {
+    fn proposals(&mut self) -> Option<&mut dyn Proposals<Architecture>> {
         None
     }
 }

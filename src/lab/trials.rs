@@ -10,6 +10,7 @@ use super::method::ChildTraining;
 use super::queue::Queue;
 use super::steps::distinct;
 use crate::error::Result;
+use crate::proposals::{Known, Proposal, Proposals};
 use crate::record::{Candidate, EndReason, TrialRecord};
 use crate::seed::Streams;
 use crate::space::Architecture;
@@ -36,25 +37,10 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// A child that was sampled.
-    pub fn sampled(id: u64, architecture: Architecture) -> Self {
-        Self { id, architecture, parent: None, origin: "sampled".into(), proxies: BTreeMap::new() }
-    }
-}
-
-/// Where trials come from: the core of a search, which knows nothing of who trains them.
-pub trait Proposals {
-    /// How many outcomes have to be known before trial `id` can be drawn, usually none. It never falls with `id`.
-    fn needs(&self, _id: u64) -> u64 {
-        0
-    }
-
-    /// Trial `id`, from the outcomes that it needs. `attempt` counts the draws of this trial that were refused as duplicates.
-    fn draw(&mut self, id: u64, attempt: u64, history: &[TrialRecord], streams: Streams) -> Trial;
-
-    /// Told every outcome, the last of `history`, in the order of the trials. Returns figures for the search's curve; `None` where it has none.
-    fn told(&mut self, _history: &[TrialRecord]) -> Option<BTreeMap<String, f64>> {
-        None
+    /// Trial `id` of the phase, as it was proposed.
+    pub fn of(id: u64, proposal: Proposal<Architecture>) -> Self {
+        let Proposal { architecture, parent, origin, proxies } = proposal;
+        Self { id, architecture, parent, origin: origin.into_owned(), proxies }
     }
 }
 
@@ -113,12 +99,12 @@ impl Duplicates {
     pub fn draw(
         &mut self,
         id: u64,
-        known: &[TrialRecord],
-        proposals: &mut dyn Proposals,
+        known: &[Known<Architecture>],
+        proposals: &mut dyn Proposals<Architecture>,
         streams: Streams,
     ) -> Option<(Trial, Option<u64>)> {
         for attempt in 0..REDRAWS {
-            let trial = proposals.draw(id, attempt, known, streams);
+            let trial = Trial::of(id, proposals.draw(id, attempt, known, streams));
             if self.policy == Policy::Train {
                 return Some((trial, None));
             }
@@ -140,16 +126,16 @@ impl Duplicates {
 pub(super) type Evaluated = (Vec<TrialRecord>, Option<EndReason>);
 
 /// Given trials, in their order.
-struct Listed<'a>(&'a [Trial]);
+struct Listed<'a>(&'a [Proposal<Architecture>]);
 
-impl Proposals for Listed<'_> {
-    fn draw(&mut self, id: u64, _: u64, _: &[TrialRecord], _: Streams) -> Trial {
+impl Proposals<Architecture> for Listed<'_> {
+    fn draw(&mut self, id: u64, _: u64, _: &[Known<Architecture>], _: Streams) -> Proposal<Architecture> {
         self.0[id as usize].clone()
     }
 }
 
-/// Trains and scores the children of `trials`, which are numbered from 0, on training and validation part; equal ones each on their own.
-pub(super) fn evaluate(lab: &mut Lab, trials: &[Trial], training: &ChildTraining) -> Result<Evaluated> {
+/// Trains and scores the children of `trials` on training and validation part; equal ones each on their own.
+pub(super) fn evaluate(lab: &mut Lab, trials: &[Proposal<Architecture>], training: &ChildTraining) -> Result<Evaluated> {
     run(lab, &TrialPlan::of_selection(trials.len() as u64, training), &mut Listed(trials))
 }
 
@@ -158,7 +144,7 @@ pub(super) fn evaluate(lab: &mut Lab, trials: &[Trial], training: &ChildTraining
 ///
 /// # Errors
 /// [`crate::error::Error::Interrupted`] after a signal, [`crate::error::Error::Input`] where the record holds other trials than are drawn.
-pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals, keep: u64) -> Result<Found> {
+pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals<Architecture>, keep: u64) -> Result<Found> {
     let (history, stop) = run(lab, plan, proposals)?;
     Ok(Found {
         candidates: best(&history, keep),
@@ -168,7 +154,7 @@ pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Propos
     })
 }
 
-fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals) -> Result<Evaluated> {
+fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals<Architecture>) -> Result<Evaluated> {
     let mut evaluator = Local::new(lab, &plan.child);
     Queue::new(lab, plan, proposals, &mut evaluator).run()
 }

@@ -1,6 +1,6 @@
 //! The spaces by name.
 
-use super::{Architecture, Genotype, darts, enas_macro, enas_micro, ghn, nas_unet, nasnet, read, unet};
+use super::{Architecture, Genotype, darts, enas_macro, enas_micro, ghn, nas_bench_201, nas_unet, nasnet, read, unet};
 use crate::error::{Result, usage};
 use crate::seed::Rng;
 use serde::de::DeserializeOwned;
@@ -32,8 +32,16 @@ pub struct Space {
 }
 
 /// The spaces of this crate.
-static BUILT_IN: [&Space; 7] =
-    [&darts::SPACE, &nasnet::SPACE, &enas_micro::SPACE, &enas_macro::SPACE, &ghn::SPACE, &nas_unet::SPACE, &unet::SPACE];
+static BUILT_IN: [&Space; 8] = [
+    &darts::SPACE,
+    &nasnet::SPACE,
+    &enas_micro::SPACE,
+    &enas_macro::SPACE,
+    &ghn::SPACE,
+    &nas_bench_201::SPACE,
+    &nas_unet::SPACE,
+    &unet::SPACE,
+];
 
 /// The spaces that were added.
 static ADDED: RwLock<Vec<&'static Space>> = RwLock::new(Vec::new());
