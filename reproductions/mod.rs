@@ -7,9 +7,11 @@ pub mod ghn;
 pub mod nas_unet;
 pub mod nasnet;
 pub mod random;
+pub mod reinforce;
 
 use crate::error::{Result, usage};
 use crate::lab::Method;
+use crate::table::Algorithm;
 
 /// Every method, in the order of `naslab list`.
 pub const METHODS: &[&dyn Method] =
@@ -20,5 +22,17 @@ pub fn method(name: &str) -> Result<&'static dyn Method> {
     METHODS.iter().find(|m| m.card().name == name).copied().ok_or_else(|| {
         let names: Vec<&str> = METHODS.iter().map(|m| m.card().name).collect();
         usage!("there is no method '{name}'; the methods are {}", names.join(", "))
+    })
+}
+
+/// Every algorithm that searches a table.
+pub const ALGORITHMS: &[&Algorithm] =
+    &[&amoebanet::tabular::ALGORITHM, &random::tabular::ALGORITHM, &reinforce::ALGORITHM, &nasnet::tabular::ALGORITHM];
+
+/// An algorithm by its name.
+pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
+    ALGORITHMS.iter().find(|a| a.name == name).copied().ok_or_else(|| {
+        let names: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
+        usage!("no algorithm '{name}' searches a table; there are {}", names.join(", "))
     })
 }

@@ -23,8 +23,11 @@ pub mod report;
 #[path = "../reproductions/mod.rs"]
 pub mod reproductions;
 pub mod seed;
+pub mod settings;
 pub mod shim;
 pub mod space;
+pub mod statistics;
+pub mod table;
 pub mod task;
 pub mod train;
 pub mod units;

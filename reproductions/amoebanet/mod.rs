@@ -6,10 +6,11 @@
 pub mod cycles;
 pub mod mutation;
 pub mod population;
+pub mod tabular;
 
 use crate::error::{Result, usage};
 use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, read_settings};
-use crate::record::{Mark, Role, Shape};
+use crate::record::Role;
 use crate::seed::Rng;
 use crate::space::{Architecture, CellPair, NasnetOp, nasnet};
 use cycles::{Breeding, Cycles, Rules};
@@ -27,7 +28,7 @@ const CARD: Card = Card {
     paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
     about: "evolution in which the oldest dies: the best of a sample has a mutated child, trained from scratch",
     role: Role::Search,
-    mark: Mark { colour: [0xCC, 0x79, 0xA7], shape: Shape::Triangle, dashed: false },
+    mark: tabular::MARK,
     presets: include_str!("presets.toml"),
     spaces: &[("amoebanet", &[])],
 };
@@ -84,10 +85,7 @@ impl Method for AmoebaNet {
         nasnet::check_operations(&search.operations)?;
         // The best of the history, not of the last population.
         let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.in_flight), search.keep);
-        let variant = match search.removal {
-            Removal::Oldest => "ageing".into(),
-            Removal::WorstOfSample => "non-ageing".into(),
-        };
+        let variant = search.removal.variant().into();
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": false }));
         let begin = move |_| search.cycles();
         Ok(Prepared { variant, ..Prepared::by_trials(("amoebanet", region), protocol, plan, begin)? })

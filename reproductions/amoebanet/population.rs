@@ -24,6 +24,16 @@ pub enum Removal {
     WorstOfSample,
 }
 
+impl Removal {
+    /// What the evolution is called.
+    pub fn variant(self) -> &'static str {
+        match self {
+            Self::Oldest => "ageing",
+            Self::WorstOfSample => "non-ageing",
+        }
+    }
+}
+
 /// The living, oldest first.
 #[derive(Clone, Debug)]
 pub struct Population {

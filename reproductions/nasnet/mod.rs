@@ -7,10 +7,11 @@ pub mod controller;
 pub mod decisions;
 pub mod learner;
 pub mod ppo;
+pub mod tabular;
 
 use crate::error::{Result, usage};
 use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings};
-use crate::record::{Mark, Role, Shape};
+use crate::record::Role;
 use crate::space::{Architecture, NasnetOp, nasnet};
 use decisions::Decisions;
 use learner::{Learner, Lessons};
@@ -27,7 +28,7 @@ const CARD: Card = Card {
     paper: "Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018, arXiv 1707.07012",
     about: "an LSTM draws cells and learns from the scores of its trained children by policy gradients",
     role: Role::Search,
-    mark: Mark { colour: [0xD5, 0x5E, 0x00], shape: Shape::Diamond, dashed: false },
+    mark: tabular::MARK,
     presets: include_str!("presets.toml"),
     spaces: &[("nasnet", &[])],
 };

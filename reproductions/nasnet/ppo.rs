@@ -2,6 +2,7 @@
 
 use super::controller::{Controller, Walk};
 use crate::nn::Weights;
+use crate::statistics;
 use crate::train::{Adam, clip};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -29,8 +30,8 @@ fn moved(before: Option<f64>, rewards: &[f64], decay: f64) -> f64 {
     decay * before.unwrap_or_else(|| mean(rewards)) + (1.0 - decay) * mean(rewards)
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+fn mean(rewards: &[f64]) -> f64 {
+    statistics::mean(rewards).expect("a batch has children")
 }
 
 /// − mean of min(ρ A, clip(ρ, 1−ε, 1+ε) A) over decisions, minus the weighted mean entropy. `old` is [architectures, decisions] at the

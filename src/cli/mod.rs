@@ -9,6 +9,7 @@ mod plan;
 mod run;
 mod show;
 mod suite;
+mod table;
 mod train;
 mod values;
 
@@ -48,6 +49,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Resume(a) => run::resume(&a),
         Command::Train { architecture, runs } => train::train(&architecture, &runs),
         Command::Data(action) => list::data(&action),
+        Command::Table(action) => table::table(&action),
         Command::Export(a) => export::export(&a),
         Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]

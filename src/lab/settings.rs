@@ -3,6 +3,7 @@
 use super::method::Card;
 use crate::error::{Result, usage};
 use crate::record::Shrunk;
+use crate::settings::{apply, dotted, overlay};
 use serde_json::{Map, Value};
 
 /// The preset that holds the paper's own settings.
@@ -54,49 +55,6 @@ impl Resolved {
 
 fn presets(card: &Card) -> Map<String, Value> {
     toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name))
-}
-
-/// A dotted key.
-fn dotted(path: &str, key: &str) -> String {
-    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
-}
-
-/// Puts the values of `change` into `base`; every key must exist there and keep its kind.
-fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
-    let (Value::Object(base), Value::Object(change)) = (base, change) else {
-        return Ok(());
-    };
-    for (key, value) in change {
-        let full = dotted(path, key);
-        let known: Vec<&str> = base.keys().map(String::as_str).collect();
-        let list = known.join(", ");
-        let old = base.get_mut(key).ok_or_else(|| usage!("there is no setting '{full}'; known here: {list}"))?;
-        match (&old, value) {
-            (Value::Object(_), Value::Object(_)) => overlay(old, value, &full)?,
-            (Value::Object(_), _) => return Err(usage!("'{full}' is a group of settings, name one in it")),
-            _ => *old = same_kind(old, value, &full)?,
-        }
-    }
-    Ok(())
-}
-
-fn same_kind(old: &Value, new: &Value, key: &str) -> Result<Value> {
-    let fits = match (old, new) {
-        (Value::Number(a), Value::Number(b)) if a.is_f64() => return Ok(Value::from(b.as_f64())),
-        (Value::Number(_), Value::Number(b)) => !b.is_f64(),
-        _ => std::mem::discriminant(old) == std::mem::discriminant(new),
-    };
-    if fits { Ok(new.clone()) } else { Err(usage!("'{key}' = {new}: expected a value like {old}")) }
-}
-
-fn apply(settings: &mut Value, text: &str) -> Result<()> {
-    let (key, value) = text.split_once('=').ok_or_else(|| usage!("'{text}': write --set key=value, such as retrain.recipe.epochs=5"))?;
-    let parsed: Value = toml::from_str::<Value>(&format!("v = {value}"))
-        .or_else(|_| toml::from_str::<Value>(&format!("v = {}", Value::from(value))))
-        .map_err(|e| usage!("'{text}': the value is not TOML: {e}"))?["v"]
-        .take();
-    let change = key.trim().split('.').rev().fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_string(), inner)])));
-    overlay(settings, &change, "")
 }
 
 /// The dotted keys at which `here` differs from `paper`, with both values.

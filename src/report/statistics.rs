@@ -1,6 +1,7 @@
 //! Statistics of small samples: intervals of means, and tests of one sample against another. The same samples give the same numbers.
 
 use crate::seed::{Rng, Streams};
+pub use crate::statistics::{deviation, mean};
 use rand::RngExt;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
@@ -15,18 +16,6 @@ pub const LEAST: usize = 3;
 const RESAMPLES: usize = 2000;
 /// Samples up to this size have an exact distribution of U; the counts stay below 2^53.
 const EXACT: usize = 20;
-
-/// Mean; `None` of nothing.
-pub fn mean(values: Sample) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Sample standard deviation (n - 1); `None` for fewer than two values.
-pub fn deviation(values: Sample) -> Option<f64> {
-    let mean = mean(values).filter(|_| values.len() > 1)?;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    Some((squares / (values.len() as f64 - 1.0)).sqrt())
-}
 
 /// As many values, drawn with replacement.
 pub(super) fn resample<T: Copy>(values: &[T], rng: &mut Rng) -> Vec<T> {

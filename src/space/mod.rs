@@ -22,7 +22,7 @@ pub use darts::DartsOp;
 pub use enas_macro::{MacroLayer, MacroNet, MacroOp};
 pub use enas_micro::MicroOp;
 pub use ghn::GhnOp;
-pub use nas_bench_201::{BenchCell, BenchOp};
+pub use nas_bench_201::{BenchCell, BenchOp, Simplify};
 pub use nas_unet::{Direction, OpSet, SegmentOp, UnetCells, UnetEdge};
 pub use nasnet::NasnetOp;
 pub use registry::{Named, Nodes, Nothing, Sample, Space, all, named, parameters, published, published_names, register};

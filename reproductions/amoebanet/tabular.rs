@@ -1,0 +1,116 @@
+//! The same evolution over the architectures of a table.
+
+use super::cycles::{Breeding, Cycles, Rules};
+use super::population::Removal;
+use crate::error::{Result, usage};
+use crate::record::{Mark, Shape};
+use crate::seed::Rng;
+use crate::table::{Algorithm, Grid, Point, settings_of};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+/// The algorithm's entry in the table.
+pub const ALGORITHM: Algorithm = Algorithm {
+    name: "amoebanet",
+    title: "Ageing evolution (AmoebaNet)",
+    paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
+    mark: MARK,
+    defaults: include_str!("tabular.toml"),
+    variant: |settings| settings_of::<Settings>("amoebanet", settings).map(|s| s.removal.variant().into()),
+    begin: |settings, grid, _| {
+        let settings: Settings = settings_of("amoebanet", settings)?;
+        settings.check()?;
+        let Settings { population, sample, removal, mutate } = settings;
+        let rules = Rules { population, sample, removal, in_flight: 1, failed_score: 0.0 };
+        Ok(Box::new(Cycles::new(rules, Places { grid: grid.clone(), mutate })))
+    },
+};
+
+/// In figures, here and where children are trained.
+pub const MARK: Mark = Mark { colour: [0xCC, 0x79, 0xA7], shape: Shape::Triangle, dashed: false };
+
+/// Section `search` of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// P: members of the population.
+    pub population: usize,
+    /// S: draws from the population, of which the best is the parent.
+    pub sample: usize,
+    /// Who dies.
+    pub removal: Removal,
+    /// How the place that changes is drawn.
+    pub mutate: Mutate,
+}
+
+/// How the place that changes is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mutate {
+    /// A node uniformly, then one of the places that lead to it, as the code released with NAS-Bench-201 does.
+    Node,
+    /// A place uniformly.
+    Edge,
+}
+
+impl Settings {
+    fn check(&self) -> Result<()> {
+        if self.population == 0 || self.sample == 0 {
+            return Err(usage!("search.population and search.sample must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// The places of a grid, of which one changes.
+struct Places {
+    grid: Grid,
+    mutate: Mutate,
+}
+
+impl Breeding<Point> for Places {
+    fn sample(&self, rng: &mut Rng) -> Point {
+        self.grid.sample(rng)
+    }
+
+    fn mutate(&self, parent: &Point, rng: &mut Rng) -> (Point, &'static str) {
+        let place = match self.mutate {
+            Mutate::Edge => rng.random_range(0..self.grid.places()),
+            Mutate::Node => {
+                let nodes = self.grid.space.nodes();
+                let node = nodes[rng.random_range(0..nodes.len())];
+                node[rng.random_range(0..node.len())]
+            }
+        };
+        (self.grid.changed(*parent, place, rng), "op mutation")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Streams;
+    use crate::table::TableSpace;
+
+    #[test]
+    fn places_change_as_often_as_the_released_code_changes_them() {
+        let grid = Grid { space: TableSpace::NasBench201, options: vec![0, 1, 2, 3, 4] };
+        for (mutate, expected) in
+            [(Mutate::Node, [1.0 / 3.0, 1.0 / 6.0, 1.0 / 6.0, 1.0 / 9.0, 1.0 / 9.0, 1.0 / 9.0]), (Mutate::Edge, [1.0 / 6.0; 6])]
+        {
+            let places = Places { grid: grid.clone(), mutate };
+            let (mut rng, mut changed, mut options) = (Streams::new(1).rng("mutate", 0), [0usize; 6], [0usize; 5]);
+            const N: usize = 30_000;
+            for _ in 0..N {
+                let child = places.mutate(&Point::default(), &mut rng).0;
+                let at: Vec<usize> = (0..6).filter(|i| child.0[*i] != 0).collect();
+                assert_eq!(at.len(), 1, "one place, and another operation");
+                changed[at[0]] += 1;
+                options[usize::from(child.0[at[0]])] += 1;
+            }
+            let near = |count: usize, p: f64| (count as f64 - N as f64 * p).abs() < 4.5 * (N as f64 * p * (1.0 - p)).sqrt();
+            assert!(changed.iter().zip(expected).all(|(n, p)| near(*n, p)), "{changed:?}");
+            assert!(options[1..].iter().all(|n| near(*n, 0.25)), "{options:?}");
+        }
+    }
+}

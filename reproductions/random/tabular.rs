@@ -1,0 +1,29 @@
+//! The same draws over the architectures of a table.
+
+use super::draws::Draws;
+use crate::record::{Mark, Shape};
+use crate::seed::Rng;
+use crate::table::{Algorithm, settings_of};
+use serde::Deserialize;
+
+/// The algorithm's entry in the table.
+pub const ALGORITHM: Algorithm = Algorithm {
+    name: "random",
+    title: "Random search",
+    paper: "Li, Talwalkar: Random Search and Reproducibility for NAS. UAI 2019, arXiv 1902.07638",
+    mark: MARK,
+    defaults: "",
+    variant: |settings| settings_of::<Settings>("random", settings).map(|_| "uniform".into()),
+    begin: |_, grid, _| {
+        let grid = grid.clone();
+        Ok(Box::new(Draws(move |rng: &mut Rng| grid.sample(rng))))
+    },
+};
+
+/// In figures, here and where children are trained.
+pub const MARK: Mark = Mark { colour: [0x33, 0x33, 0x33], shape: Shape::Cross, dashed: true };
+
+/// There is nothing to set.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {}

@@ -1,0 +1,210 @@
+//! `naslab table`
+
+use super::args::{TableAction, TableRun};
+use super::show::{print_out, table as lines};
+use crate::error::{Result, usage};
+use crate::reproductions::{ALGORITHMS, algorithm};
+use crate::statistics::{deviation, mean};
+use crate::table::{self, Algorithm, BUILT_IN, Fidelity, Manifest, Part, Report, Table, read_study, write_study};
+use crate::units::{show_count, show_seconds};
+use std::time::Instant;
+
+/// Lists, checks, shows or searches tables.
+pub fn table(action: &TableAction) -> Result<()> {
+    match action {
+        TableAction::List => list(),
+        TableAction::Check { tables } => check(tables),
+        TableAction::Show { table, cell } => show(table, cell),
+        TableAction::Run(a) => run(a),
+    }
+}
+
+fn list() -> Result<()> {
+    let about = BUILT_IN.iter().map(|name| table::open(name).map(|t| describe(&t))).collect::<Result<String>>()?;
+    let algorithms = ALGORITHMS.iter().map(|a| format!("  {:10} {}\n{:13}{}\n", a.name, a.title, "", a.paper));
+    print_out(format!("tables\n{about}\nalgorithms (naslab table run NAME)\n{}", algorithms.collect::<String>()))
+}
+
+fn describe(table: &Table) -> String {
+    let a = &table.about;
+    let sets: Vec<String> = a.sets.iter().map(|s| format!("{} ({})", s.name, s.title)).collect();
+    let schedules: Vec<String> = a.fidelities.iter().map(|f| f.words()).collect();
+    let remarks: String = a.remarks.iter().map(|r| format!("    - {r}\n")).collect();
+    format!(
+        "  {}: {} architectures of the space {}\n    sets: {}\n    schedules: {}; times: {}\n    {}; {}\n{remarks}",
+        a.name,
+        show_count(table.rows.len() as u64),
+        a.space.name(),
+        sets.join(", "),
+        schedules.join(", "),
+        if a.seconds_of_images.is_some() { a.device.as_str() } else { "none" },
+        a.source,
+        a.licence,
+    )
+}
+
+fn check(names: &[String]) -> Result<()> {
+    let all: Vec<&str> = if names.is_empty() { BUILT_IN.to_vec() } else { names.iter().map(String::as_str).collect() };
+    let (mut rows, mut bad) = (Vec::new(), None);
+    for name in all {
+        match table::open(name) {
+            Ok(t) => {
+                let what = format!(
+                    "ok, {} architectures, {} columns, SHA-256 {}",
+                    show_count(t.rows.len() as u64),
+                    t.columns.len(),
+                    &t.sha256[..16]
+                );
+                rows.push([name.to_string(), what]);
+            }
+            Err(e) => {
+                rows.push([name.to_string(), "bad".into()]);
+                bad.get_or_insert(e);
+            }
+        }
+    }
+    print_out(lines(["table", "found"], &[0, 1], rows))?;
+    bad.map_or(Ok(()), Err)
+}
+
+fn show(name: &str, cell: &str) -> Result<()> {
+    let table = table::open(name)?;
+    let row = table.find(cell)?;
+    let of = &table.rows[row];
+    let number = |n: Option<u64>| n.map_or_else(|| "-".into(), show_count);
+    let mut rows = vec![
+        ["index".to_string(), of.index.to_string(), "number in the table".into()],
+        ["arch".into(), table.grid.space.write(of.point), format!("in the space {}", table.about.space.name())],
+        ["class".into(), of.class.map_or_else(|| "-".into(), |c| c.to_string()), "cells that the authors count as one".into()],
+        ["params".into(), number(of.params), "weights of the network for the first data set".into()],
+        ["macs".into(), number(of.macs), "multiply-adds for an image of it".into()],
+        ["runs".into(), number(of.runs), "trainings behind the means of the longest schedule".into()],
+    ];
+    for column in &table.columns {
+        let set = &table.about.sets[column.set];
+        let run = column.run.map_or_else(String::new, |r| format!("_run{r}"));
+        let key = format!("{}_{}{}{run}", set.column, column.part.word(), column.fidelity.ending());
+        let value = Some(column.values[row]).filter(|v| v.is_finite()).map_or_else(|| "-".into(), |v| format!("{v} %"));
+        rows.push([key, value, format!("{column} on {}", set.title)]);
+    }
+    for (set, at) in table.about.sets.iter().zip(0..) {
+        for fidelity in &table.about.fidelities {
+            let Some(seconds) = table.seconds(row, at, *fidelity) else { continue };
+            let what = format!("a training of a search on {}, {}, {}", set.title, fidelity.words(), table.about.device);
+            rows.push([format!("cost {}{}", set.name, fidelity.ending()), seconds.to_string(), what]);
+        }
+    }
+    print_out(lines(["column", "value", "meaning"], &[0, 2], rows))
+}
+
+fn run(a: &TableRun) -> Result<()> {
+    if a.budget.is_some() {
+        return Err(usage!("--budget is real time; a study spends simulated seconds: --simulated-budget 12000s"));
+    }
+    let table = table::open(&a.table)?;
+    let algorithms = chosen(&a.algorithms)?;
+    let manifests: Vec<Manifest> = algorithms.iter().map(|algorithm| manifest(a, &table, algorithm)).collect::<Result<_>>()?;
+    manifests.iter().try_for_each(|m| m.study(&table, a.allow_same)?.check(&table))?;
+    let mut ended = Vec::new();
+    for (manifest, algorithm) in manifests.iter().zip(algorithms) {
+        ended.push((manifest, search(a, &table, manifest, algorithm)?));
+    }
+    print_out(summary(&table, &ended))
+}
+
+/// Algorithms by their names; `all` is all.
+fn chosen(names: &[String]) -> Result<Vec<&'static Algorithm>> {
+    if names.iter().any(|n| n == "all") {
+        return Ok(ALGORITHMS.to_vec());
+    }
+    names.iter().map(|name| algorithm(name)).collect()
+}
+
+fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manifest> {
+    let about = &table.about;
+    let settings = algorithm.resolve(&a.set)?;
+    let schedule = |epochs: Option<u32>, usual: Option<&Fidelity>| {
+        let found = epochs.map_or(usual.copied(), |e| about.fidelities.iter().copied().find(|f| f.0 == e));
+        let known: Vec<String> = about.fidelities.iter().map(|f| f.words()).collect();
+        found
+            .ok_or_else(|| usage!("the table '{}' has nothing after {} epochs, only {}", about.name, epochs.unwrap_or(0), known.join(", ")))
+    };
+    let (fidelity, look_up) = (schedule(a.fidelity, about.fidelities.iter().min())?, schedule(a.look_up, about.fidelities.iter().max())?);
+    let mut manifest = Manifest {
+        format: table::FORMAT,
+        algorithm: algorithm.name.into(),
+        title: algorithm.title.into(),
+        variant: (algorithm.variant)(&settings)?,
+        mark: algorithm.mark,
+        settings,
+        table: a.table.clone(),
+        table_sha256: table.sha256.clone(),
+        space: about.space,
+        device: about.device.clone(),
+        dataset: about.sets[about.set(&a.dataset)?].clone(),
+        score: a.score,
+        fidelity,
+        look_up,
+        run: a.run,
+        limit: a.limit,
+        simulated_budget: a.simulated_budget,
+        max_trainings: a.max_trainings,
+        label: None,
+        seeds: a.seeds.0.clone(),
+    };
+    manifest.label = manifest.study(table, true)?.label().map(String::from);
+    Ok(manifest)
+}
+
+/// What a study came to: now, or when it was run before.
+fn search(a: &TableRun, table: &Table, manifest: &Manifest, algorithm: &Algorithm) -> Result<Report> {
+    let folder = a.out.join(manifest.folder());
+    if let Some((before, report)) = read_study(&folder)?.filter(|(before, _)| before == manifest) {
+        eprintln!("{}: finished before, with {} seeds", folder.display(), before.seeds.len());
+        return Ok(report);
+    }
+    let jobs = a.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if jobs == 0 {
+        return Err(usage!("--jobs 0: must be at least 1"));
+    }
+    let began = Instant::now();
+    let done = table::run(table, &manifest.study(table, a.allow_same)?, (algorithm, &manifest.settings), &manifest.seeds, jobs)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let folder = write_study(&a.out, manifest, table, &done, (seconds, jobs as u64))?;
+    eprintln!("{}: {} seeds in {} of real time", folder.display(), done.len(), show_seconds(seconds));
+    Ok(Report::of(manifest, table, &done))
+}
+
+/// Mean and deviation over the seeds.
+fn summary(table: &Table, ended: &[(&Manifest, Report)]) -> String {
+    let first = ended[0].0;
+    let searched = format!(
+        "{}: searched on {} by {} accuracies after {}, looked up after {}; mean ± standard deviation over the seeds, in per cent\n",
+        first.table,
+        first.dataset.title,
+        if first.score.part() == Part::Valid { "validation" } else { "test" },
+        first.fidelity.words(),
+        first.look_up.words()
+    );
+    let label = first.label.as_ref().map_or_else(String::new, |l| format!("NOTE: {l}\n"));
+    let figure = |values: Vec<f64>| match (mean(&values), deviation(&values)) {
+        (Some(mean), Some(deviation)) => format!("{mean:.2} ± {deviation:.2}"),
+        (Some(mean), None) => format!("{mean:.2}"),
+        _ => "-".into(),
+    };
+    let rows = ended.iter().flat_map(|(manifest, report)| {
+        table.about.sets.iter().enumerate().map(move |(set, of)| {
+            let of_part = |part: usize| figure(report.seeds.iter().filter_map(|s| s.look_ups[set][part]).collect());
+            let trainings: Vec<f64> = report.seeds.iter().map(|s| s.trainings as f64).collect();
+            [
+                format!("{} ({})", manifest.algorithm, manifest.variant),
+                of.title.clone(),
+                report.seeds.len().to_string(),
+                format!("{:.1}", mean(&trainings).unwrap_or(0.0)),
+                of_part(0),
+                of_part(1),
+            ]
+        })
+    });
+    format!("{searched}{label}{}", lines(["algorithm", "set", "seeds", "trainings", "validation", "test"], &[0, 1], rows))
+}

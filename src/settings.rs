@@ -1,0 +1,54 @@
+//! Settings as JSON values: defaults that are complete, and changes that name only what differs.
+
+use crate::error::{Result, usage};
+use serde_json::{Map, Value};
+
+/// A dotted key.
+pub fn dotted(path: &str, key: &str) -> String {
+    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
+}
+
+/// Puts the values of `change` into `base`; every key must exist there and keep its kind.
+///
+/// # Errors
+/// [`Error::Usage`](crate::error::Error::Usage) that names the key.
+pub fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
+    let (Value::Object(base), Value::Object(change)) = (base, change) else {
+        return Ok(());
+    };
+    for (key, value) in change {
+        let full = dotted(path, key);
+        let known: Vec<&str> = base.keys().map(String::as_str).collect();
+        let list = known.join(", ");
+        let old = base.get_mut(key).ok_or_else(|| usage!("there is no setting '{full}'; known here: {list}"))?;
+        match (&old, value) {
+            (Value::Object(_), Value::Object(_)) => overlay(old, value, &full)?,
+            (Value::Object(_), _) => return Err(usage!("'{full}' is a group of settings, name one in it")),
+            _ => *old = same_kind(old, value, &full)?,
+        }
+    }
+    Ok(())
+}
+
+fn same_kind(old: &Value, new: &Value, key: &str) -> Result<Value> {
+    let fits = match (old, new) {
+        (Value::Number(a), Value::Number(b)) if a.is_f64() => return Ok(Value::from(b.as_f64())),
+        (Value::Number(_), Value::Number(b)) => !b.is_f64(),
+        _ => std::mem::discriminant(old) == std::mem::discriminant(new),
+    };
+    if fits { Ok(new.clone()) } else { Err(usage!("'{key}' = {new}: expected a value like {old}")) }
+}
+
+/// Applies `key=value`, a dotted key and a TOML value; a text needs no quotation marks.
+///
+/// # Errors
+/// [`Error::Usage`](crate::error::Error::Usage) where the key does not exist, or the value does not fit.
+pub fn apply(settings: &mut Value, text: &str) -> Result<()> {
+    let (key, value) = text.split_once('=').ok_or_else(|| usage!("'{text}': write --set key=value, such as retrain.recipe.epochs=5"))?;
+    let parsed: Value = toml::from_str::<Value>(&format!("v = {value}"))
+        .or_else(|_| toml::from_str::<Value>(&format!("v = {}", Value::from(value))))
+        .map_err(|e| usage!("'{text}': the value is not TOML: {e}"))?["v"]
+        .take();
+    let change = key.trim().split('.').rev().fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_string(), inner)])));
+    overlay(settings, &change, "")
+}
