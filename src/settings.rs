@@ -1,10 +1,11 @@
 //! Settings as JSON values: defaults that are complete, and changes that name only what differs.
 
 use crate::error::{Result, usage};
+use crate::record::Shrunk;
 use serde_json::{Map, Value};
 
 /// A dotted key.
-pub fn dotted(path: &str, key: &str) -> String {
+fn dotted(path: &str, key: &str) -> String {
     if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }
 
@@ -51,4 +52,18 @@ pub fn apply(settings: &mut Value, text: &str) -> Result<()> {
         .take();
     let change = key.trim().split('.').rev().fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_string(), inner)])));
     overlay(settings, &change, "")
+}
+
+/// The dotted keys at which `here` differs from `paper`, with both values.
+pub fn differences(paper: &Value, here: &Value) -> Vec<Shrunk> {
+    differences_below("", paper, here)
+}
+
+fn differences_below(path: &str, paper: &Value, here: &Value) -> Vec<Shrunk> {
+    if let (Value::Object(paper), Value::Object(here)) = (paper, here) {
+        let below = |(key, value): (&String, &Value)| differences_below(&dotted(path, key), value, here.get(key).unwrap_or(&Value::Null));
+        return paper.iter().flat_map(below).collect();
+    }
+    let differ = (paper != here).then(|| Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() });
+    differ.into_iter().collect()
 }

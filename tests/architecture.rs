@@ -1,18 +1,23 @@
 //! Which part of the crate may use which: every arrow points down. See the module list in `src/lib.rs`.
 
+use naslab::reproductions::{ALGORITHMS, METHODS};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units` and `seed` may be used by all.
-const LAYERS: [(&str, &[&str]); 16] = [
-    ("cli", &["reproductions", "report", "export", "lab", "budget", "device", "data", "space", "nn", "record"]),
-    ("reproductions", &["gradient", "lab", "train", "task", "network", "space", "nn", "record"]),
+/// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units`, `seed` and `statistics` may be used by all.
+const LAYERS: [(&str, &[&str]); 19] = [
+    ("cli", &["reproductions", "report", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
+    ("reproductions", &["gradient", "lab", "train", "task", "network", "table", "proposals", "space", "nn", "record"]),
     ("gradient", &["lab", "train", "task", "space", "nn", "record"]),
     // Networks for other programs: built by the lab, whatever the method.
     ("export", &["lab", "network", "space", "nn", "shim", "record"]),
-    ("lab", &["train", "task", "data", "network", "budget", "device", "space", "nn", "shim", "record"]),
+    ("lab", &["train", "task", "data", "network", "budget", "device", "proposals", "settings", "space", "nn", "shim", "record"]),
     // Recorded files and architectures as data: no tensors, no methods.
-    ("report", &["record", "space"]),
+    ("report", &["table", "record", "space"]),
+    // Measured trainings and searches of them: no tensors either.
+    ("table", &["proposals", "settings", "space", "record"]),
+    ("proposals", &[]),
+    ("settings", &["record"]),
     ("train", &["nn"]),
     ("task", &["data", "nn", "record"]),
     ("network", &["space", "nn"]),
@@ -25,7 +30,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("shim", &[]),
 ];
 
-const SHARED: [&str; 3] = ["error", "units", "seed"];
+const SHARED: [&str; 4] = ["error", "units", "seed", "statistics"];
 /// Longest file, in lines.
 const LONGEST: usize = 400;
 
@@ -154,7 +159,7 @@ fn no_part_hands_on_what_belongs_to_another() {
 
 #[test]
 fn the_report_knows_no_method_by_name() {
-    let methods: Vec<String> = naslab::reproductions::METHODS.iter().map(|m| format!("\"{}\"", m.card().name)).collect();
+    let methods: Vec<String> = METHODS.iter().map(|m| format!("\"{}\"", m.card().name)).collect();
     for path in sources(&root().join("src/report")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -170,7 +175,8 @@ fn the_papers_numbers_are_of_methods_that_exist() {
     let mut reader = csv::Reader::from_reader(claims.as_bytes());
     for row in reader.records() {
         let method = row.unwrap()[0].to_string();
-        assert!(naslab::reproductions::METHODS.iter().any(|m| m.card().name == method), "data/claims.csv: no method '{method}'");
+        let known = METHODS.iter().map(|m| m.card().name).chain(ALGORITHMS.iter().map(|a| a.name));
+        assert!(known.into_iter().any(|name| name == method), "data/claims.csv: no method '{method}'");
     }
 }
 
@@ -185,7 +191,7 @@ const FORMS: [&str; 5] = [
 
 /// Method and variant of all that can be run, with the settings of preset `paper`.
 fn variants() -> BTreeSet<(&'static str, String)> {
-    let methods = naslab::reproductions::METHODS;
+    let methods = METHODS;
     let variant = |m: &dyn naslab::lab::Method, set: &[String]| Some(m.prepare(&m.resolve("paper", set).ok()?.settings).ok()?.variant);
     let spaces = || methods.iter().flat_map(|m| m.card().spaces.iter().map(|(space, set)| (space, set)));
     let of_spaces =
@@ -195,13 +201,23 @@ fn variants() -> BTreeSet<(&'static str, String)> {
     methods.iter().flat_map(|m| sets.iter().filter_map(|set| Some((m.card().name, variant(*m, set)?)))).collect()
 }
 
+/// Whether a variant is that of a study with the usual settings, some of which the paper may not say: `rate ?, 12000 s on cifar10, fits, 12 to 200 epochs`.
+fn is_of_a_table(method: &str, variant: &str) -> bool {
+    let (Some(algorithm), Some((form, terms))) = (ALGORITHMS.iter().find(|a| a.name == method), variant.split_once(", ")) else {
+        return false;
+    };
+    let usual = algorithm.variant(&algorithm.resolve(&[]).unwrap()).unwrap();
+    let known = form.strip_suffix('?').map_or(form == usual, |start| usual.starts_with(start));
+    known && terms.contains(" s on ") && terms.ends_with(", 12 to 200 epochs")
+}
+
 #[test]
 fn the_papers_numbers_stand_beside_variants_that_exist() {
     let all = variants();
     let rows = naslab::report::claims().unwrap();
     let named: Vec<_> = rows.iter().filter_map(|c| Some((c.method.as_str(), c.naslab_variant.clone()?))).collect();
     assert!(named.len() > 20);
-    for pair in named {
+    for pair in named.into_iter().filter(|(method, variant)| !is_of_a_table(method, variant)) {
         assert!(all.contains(&pair), "data/claims.csv: nothing that can be run is {pair:?}; there are {all:?}");
     }
 }

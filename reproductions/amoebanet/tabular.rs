@@ -3,7 +3,7 @@
 use super::cycles::{Breeding, Cycles, Rules};
 use super::population::Removal;
 use crate::error::{Result, usage};
-use crate::record::{Mark, Shape};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::Rng;
 use crate::table::{Algorithm, Grid, Point, settings_of};
 use rand::RngExt;
@@ -16,7 +16,9 @@ pub const ALGORITHM: Algorithm = Algorithm {
     paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
     mark: MARK,
     defaults: include_str!("tabular.toml"),
-    variant: |settings| settings_of::<Settings>("amoebanet", settings).map(|s| s.removal.variant().into()),
+    role: Role::Search,
+    form: |settings| settings_of::<Settings>("amoebanet", settings).map(|s| s.removal.variant().into()),
+    told_by_form: &["removal"],
     begin: |settings, grid, _| {
         let settings: Settings = settings_of("amoebanet", settings)?;
         settings.check()?;

@@ -4,7 +4,7 @@ use super::decisions::Decisions;
 use super::learner::{Learner, Lessons};
 use super::ppo::Ppo;
 use crate::error::usage;
-use crate::record::{Mark, Shape};
+use crate::record::{Mark, Role, Shape};
 use crate::table::{Algorithm, settings_of};
 use serde::Deserialize;
 
@@ -15,7 +15,9 @@ pub const ALGORITHM: Algorithm = Algorithm {
     paper: "Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018, arXiv 1707.07012",
     mark: MARK,
     defaults: include_str!("tabular.toml"),
-    variant: |settings| settings_of::<Settings>("nasnet", settings).map(|_| "ppo".into()),
+    role: Role::Search,
+    form: |settings| settings_of::<Settings>("nasnet", settings).map(|_| "ppo".into()),
+    told_by_form: &[],
     begin: |settings, grid, streams| {
         let Settings { batch, hidden, failed_reward, ppo } = settings_of("nasnet", settings)?;
         if batch == 0 || hidden < 1 || ppo.passes == 0 {

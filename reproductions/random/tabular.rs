@@ -1,7 +1,7 @@
 //! The same draws over the architectures of a table.
 
 use super::draws::Draws;
-use crate::record::{Mark, Shape};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::Rng;
 use crate::table::{Algorithm, settings_of};
 use serde::Deserialize;
@@ -13,7 +13,9 @@ pub const ALGORITHM: Algorithm = Algorithm {
     paper: "Li, Talwalkar: Random Search and Reproducibility for NAS. UAI 2019, arXiv 1902.07638",
     mark: MARK,
     defaults: "",
-    variant: |settings| settings_of::<Settings>("random", settings).map(|_| "uniform".into()),
+    role: Role::Control,
+    form: |settings| settings_of::<Settings>("random", settings).map(|_| "uniform".into()),
+    told_by_form: &[],
     begin: |_, grid, _| {
         let grid = grid.clone();
         Ok(Box::new(Draws(move |rng: &mut Rng| grid.sample(rng))))

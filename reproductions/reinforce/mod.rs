@@ -5,7 +5,7 @@
 
 use crate::error::{Result, usage};
 use crate::proposals::{Known, Proposal, Proposals};
-use crate::record::{Mark, Shape};
+use crate::record::{Mark, Role, Shape};
 use crate::seed::{Rng, Streams, pick};
 use crate::table::{Algorithm, Grid, Point, settings_of};
 use rand::RngExt;
@@ -18,7 +18,9 @@ pub const ALGORITHM: Algorithm = Algorithm {
     paper: "Dong, Yang: NAS-Bench-201. ICLR 2020, arXiv 2001.00326; Williams: Simple statistical gradient-following algorithms. 1992",
     mark: Mark { colour: [0x00, 0x72, 0xB2], shape: Shape::Square, dashed: false },
     defaults: include_str!("defaults.toml"),
-    variant: |settings| settings_of::<Settings>("reinforce", settings).map(|s| format!("rate {}", s.learning_rate)),
+    role: Role::Search,
+    form: |settings| settings_of::<Settings>("reinforce", settings).map(|s| format!("rate {}", s.learning_rate)),
+    told_by_form: &["learning_rate"],
     begin: |settings, grid, streams| {
         let settings: Settings = settings_of("reinforce", settings)?;
         settings.check()?;

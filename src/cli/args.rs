@@ -1,5 +1,6 @@
 //! The command line as clap sees it.
 
+use super::table::TableAction;
 use super::values::{Seeds, named};
 use crate::export::Written;
 use crate::lab::TraceTo;
@@ -7,7 +8,6 @@ use crate::nn::Kernels;
 use crate::record::Limits;
 #[cfg(feature = "report")]
 use crate::report::gate::Mode;
-use crate::table::{Limit, RunOf, Score, SimulatedSeconds};
 use crate::units::{parse_bytes, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -292,80 +292,6 @@ pub enum DataAction {
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
-}
-
-/// `naslab table ...`
-#[derive(Debug, Subcommand)]
-pub enum TableAction {
-    /// The built-in tables: their space, columns, source and licence.
-    List,
-    /// Reads tables and checks them.
-    Check {
-        /// Built-in names or files; the built-in ones if none is named.
-        tables: Vec<String>,
-    },
-    /// One architecture: every column with its meaning.
-    Show {
-        /// A built-in name or a file.
-        table: String,
-        /// Its number in the table, or its string.
-        cell: String,
-    },
-    /// Searches a table with one or more algorithms, many seeds each.
-    Run(TableRun),
-}
-
-/// `naslab table run`
-#[derive(Args, Debug)]
-pub struct TableRun {
-    /// Algorithms: amoebanet, random, reinforce, nasnet, or all.
-    #[arg(required = true)]
-    pub algorithms: Vec<String>,
-    /// A built-in name or a file.
-    #[arg(long, default_value = "nas-bench-201")]
-    pub table: String,
-    /// Data set that is searched.
-    #[arg(long, default_value = "cifar10")]
-    pub dataset: String,
-    /// Seeds: 0..500 (0 to 499), 7, or 1,4,9.
-    #[arg(long, default_value = "0", value_parser = Seeds::parse)]
-    pub seeds: Seeds,
-    /// What the trainings of a seed may take, on the device of the table: 12000s, 3h.
-    #[arg(long, value_name = "TIME")]
-    pub simulated_budget: Option<SimulatedSeconds>,
-    /// Most trainings of a seed.
-    #[arg(long, value_name = "N")]
-    pub max_trainings: Option<u64>,
-    /// fits: a training that would exceed the budget is not done; overshoots: it is done, and is the last.
-    #[arg(long, default_value = "fits", value_parser = named([("fits", Limit::Fits), ("overshoots", Limit::Overshoots)]))]
-    pub limit: Limit,
-    /// Epochs of the trainings that the search is told of: the table's shortest schedule if not given.
-    #[arg(long, value_name = "EPOCHS")]
-    pub fidelity: Option<u32>,
-    /// Epochs of the trainings that are looked up at the end: the table's longest schedule if not given.
-    #[arg(long, value_name = "EPOCHS")]
-    pub look_up: Option<u32>,
-    /// What the search is told: validation accuracies, or those on test images (which proves nothing, and needs --allow-same).
-    #[arg(long, default_value = "validation", value_parser = named([("validation", Score::Validation), ("test", Score::Test)]))]
-    pub score: Score,
-    /// Which of several trainings answers.
-    #[arg(long, default_value = "mean", value_parser = named([("mean", RunOf::Mean), ("random", RunOf::Random)]))]
-    pub run: RunOf,
-    /// Permits a search that is told what is looked up; every output is labelled so.
-    #[arg(long)]
-    pub allow_same: bool,
-    /// Changes one setting of the algorithm, such as search.sample=5; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Threads, each with a share of the seeds; all cores if not given. The outcome does not depend on it.
-    #[arg(long, value_name = "N")]
-    pub jobs: Option<usize>,
-    /// Folder of the studies.
-    #[arg(long, default_value = "runs")]
-    pub out: PathBuf,
-    /// Refused: a study spends simulated seconds.
-    #[arg(long, hide = true)]
-    pub budget: Option<String>,
 }
 
 impl OutputArgs {

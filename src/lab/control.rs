@@ -3,11 +3,12 @@
 
 use super::launch::Order;
 use super::method::{ChildTraining, Method, Protocol};
-use super::settings::{PAPER, Resolved, differences};
+use super::settings::{PAPER, Resolved};
 use super::trials::Policy;
 use crate::error::{Result, usage};
 use crate::record::{ControlRecord, settings_digest};
 use crate::seed::{Rng, Streams};
+use crate::settings::differences;
 use crate::space::{self, Architecture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

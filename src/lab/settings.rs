@@ -3,7 +3,7 @@
 use super::method::Card;
 use crate::error::{Result, usage};
 use crate::record::Shrunk;
-use crate::settings::{apply, dotted, overlay};
+use crate::settings::{apply, differences, overlay};
 use serde_json::{Map, Value};
 
 /// The preset that holds the paper's own settings.
@@ -55,20 +55,6 @@ impl Resolved {
 
 fn presets(card: &Card) -> Map<String, Value> {
     toml::from_str(card.presets).unwrap_or_else(|e| panic!("presets of {}: {e}", card.name))
-}
-
-/// The dotted keys at which `here` differs from `paper`, with both values.
-pub(super) fn differences(paper: &Value, here: &Value) -> Vec<Shrunk> {
-    differences_below("", paper, here)
-}
-
-fn differences_below(path: &str, paper: &Value, here: &Value) -> Vec<Shrunk> {
-    if let (Value::Object(paper), Value::Object(here)) = (paper, here) {
-        let below = |(key, value): (&String, &Value)| differences_below(&dotted(path, key), value, here.get(key).unwrap_or(&Value::Null));
-        return paper.iter().flat_map(below).collect();
-    }
-    let differ = (paper != here).then(|| Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() });
-    differ.into_iter().collect()
 }
 
 #[cfg(test)]

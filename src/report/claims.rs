@@ -16,6 +16,8 @@ const RECALLED: &str = "recalled: not read again in its source";
 pub enum Metric {
     /// Per cent of test images classified correctly: 100 - error.
     TestAccuracy,
+    /// The same of validation images.
+    ValidationAccuracy,
     /// Per cent, first guess.
     Top1Accuracy,
     /// Per cent, first five guesses.
@@ -41,6 +43,7 @@ impl Metric {
     pub fn words(self) -> &'static str {
         match self {
             Self::TestAccuracy => "test accuracy",
+            Self::ValidationAccuracy => "validation accuracy",
             Self::Top1Accuracy => "top-1 accuracy",
             Self::Top5Accuracy => "top-5 accuracy",
             Self::Dice => "Dice",

@@ -65,6 +65,20 @@ fn sections(rows: &[Run], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Sect
             vec![chart("accuracy-cost", &against("search cost")), chart("accuracy-parameters", &against("weights"))],
         ),
         section("Against random search", vec![body(t.get("control"))]),
+        section(
+            "Searches of tables",
+            vec![
+                table(t.get("studies")),
+                chart(
+                    "table-incumbents",
+                    "The first figure that sets like beside like: the same table, data set and simulated budget as the papers'.",
+                ),
+                table(t.get("studies-control")),
+                chart("table-regret", ""),
+                chart("table-seeds", ""),
+                chart("table-schedules", ""),
+            ],
+        ),
         section("Segmentation", vec![table(t.get("segmentation")), table(t.get("classes"))]),
         section("Test slices", f.overlays.iter().map(|o| figure(&picture(o), "")).collect()),
         section("Over time", vec![chart("anytime", "Best search score so far against device time."), table(t.get("search-time"))]),

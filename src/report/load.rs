@@ -173,6 +173,19 @@ pub struct Loaded {
 /// # Errors
 /// [`Error::Input`] if a given folder cannot be read or no run is found.
 pub fn load_runs(paths: &[PathBuf]) -> Result<Loaded> {
+    let loaded = load_any(paths)?;
+    if !loaded.runs.is_empty() {
+        return Ok(loaded);
+    }
+    let looked: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+    Err(Error::input(
+        paths.first().cloned().unwrap_or_default(),
+        format!("no recorded run: looked for folders with a {MANIFEST} in and below {}; make one with naslab run", looked.join(", ")),
+    ))
+}
+
+/// The same, and it is no error if there is none.
+pub(super) fn load_any(paths: &[PathBuf]) -> Result<Loaded> {
     let mut notices = Vec::new();
     let mut seen = BTreeSet::new();
     let mut found: Vec<(PathBuf, String)> = Vec::new();
@@ -181,13 +194,6 @@ pub fn load_runs(paths: &[PathBuf]) -> Result<Loaded> {
         walk(root, 0, &mut folders, &mut notices)?;
         folders.retain(|f| seen.insert(f.canonicalize().unwrap_or_else(|_| f.clone())));
         found.extend(folders.into_iter().map(|f| (f.clone(), relative(root, &f))));
-    }
-    if found.is_empty() {
-        let looked: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
-        return Err(Error::input(
-            paths.first().cloned().unwrap_or_default(),
-            format!("no recorded run: looked for folders with a {MANIFEST} in and below {}; make one with naslab run", looked.join(", ")),
-        ));
     }
     found.sort();
     let mut runs: Vec<Run> = found.into_iter().map(|(folder, name)| read_run(&folder, name, &mut notices)).collect();

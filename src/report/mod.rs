@@ -2,7 +2,7 @@
 //!
 //! Runs are loaded ([`load_runs`]), put into one long table, summarised over seeds ([`SummaryRow`]) and written
 //! ([`write_report`]); [`gate`] compares them with a baseline. No method is known by name: what has to be known of one is in the manifests of its
-//! runs. The same inputs give the same bytes.
+//! runs. Studies on tables ([`crate::table`]) stand in sections and figures of their own, since their seconds are simulated. The same inputs give the same bytes.
 
 mod cards;
 mod checklist;
@@ -21,6 +21,7 @@ mod proxies;
 mod segmentation;
 mod spread;
 mod statistics;
+mod studies;
 mod summary;
 mod tables;
 mod text;

@@ -127,6 +127,22 @@ impl Difference {
         Some(Self { difference: mean(a)? - value, error: deviation(a)? / n.sqrt(), freedom: n - 1.0 })
     }
 
+    /// The sample less a mean that was reported with its standard error and the number of its values (Welch); `None` for fewer than three values.
+    pub fn to_reported(a: Sample, (value, error, runs): (f64, f64, u32)) -> Option<Self> {
+        if a.len() < LEAST || runs < 2 {
+            return None;
+        }
+        let n = a.len() as f64;
+        let (x, y) = (deviation(a)?.powi(2) / n, error * error);
+        let freedom = (x + y).powi(2) / (x * x / (n - 1.0) + y * y / (f64::from(runs) - 1.0));
+        Some(Self { difference: mean(a)? - value, error: (x + y).sqrt(), freedom })
+    }
+
+    /// The difference itself.
+    pub fn value(&self) -> f64 {
+        self.difference
+    }
+
     /// Two one-sided tests: the probability of means that look as equal if they differ by `margin` (unit of the values) or more; small means
     /// "as good, within the margin".
     pub fn equivalence(&self, margin: f64) -> f64 {

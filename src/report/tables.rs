@@ -11,6 +11,7 @@ use super::outcome;
 use super::proxies::{self, Pairs};
 use super::segmentation;
 use super::spread::percent;
+use super::studies::{self, StudyTables};
 use super::summary::{NONE, SummaryRow, or_none};
 use crate::record::{Manifest, Role};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,12 @@ impl Tables {
             ("left-out", left_out(runs)),
             ("missing", missing(experiments, claims)),
         ])
+    }
+
+    /// Adds those of searches of tables, after those of the runs that stand beside reported numbers.
+    pub fn add(&mut self, studies: StudyTables) {
+        let at = self.0.iter().position(|(name, _)| *name == "segmentation").unwrap_or(self.0.len());
+        self.0.splice(at..at, [("studies", studies.outcome), ("studies-control", studies.control)]);
     }
 
     /// A table by its name.
@@ -220,6 +227,9 @@ pub(super) fn reading(tables: &Tables) -> Vec<String> {
     ];
     if !tables.get("control").rows.is_empty() {
         lines.push(control::READING.into());
+    }
+    if !tables.get("studies").rows.is_empty() {
+        lines.push(studies::READING.into());
     }
     if !tables.get("segmentation").rows.is_empty() {
         lines.push(

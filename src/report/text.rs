@@ -51,7 +51,7 @@ fn markdown_escape(text: &str) -> String {
 pub(super) fn latex(tables: &Tables) -> String {
     let mut out = String::from("% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n");
     let always = ["outcome", "search-time", "cost"].map(|name| tables.get(name));
-    let if_any = ["control", "spreads", "segmentation", "classes", "normalised"].map(|name| tables.get(name));
+    let if_any = ["control", "spreads", "studies", "studies-control", "segmentation", "classes", "normalised"].map(|name| tables.get(name));
     for grid in always.into_iter().chain(if_any.into_iter().filter(|g| !g.rows.is_empty())) {
         let columns: String = (0..grid.head.len()).map(|i| if i < grid.left { 'l' } else { 'r' }).collect();
         let line = |cells: &[String]| format!("{} \\\\\n", cells.iter().map(|c| latex_escape(c)).collect::<Vec<_>>().join(" & "));

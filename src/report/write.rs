@@ -3,8 +3,9 @@
 use super::claims::{Claim, claims};
 use super::figures::{self, Scene};
 use super::frame::{csv, frame};
-use super::load::{Run, load_runs};
+use super::load::{Run, load_any, load_runs};
 use super::proxies::Pairs;
+use super::studies::{self, Study, StudyTables};
 use super::summary::{SummaryRow, summarise, summary_csv};
 use super::tables::Tables;
 use super::{drawings, html, proxies, segmentation, text, trials};
@@ -31,14 +32,17 @@ pub struct Summary {
 /// # Errors
 /// [`Error::Input`] if no run is found, [`Error::Resource`] if `out` cannot be written.
 pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
-    let loaded = load_runs(runs)?;
+    let mut notices = Vec::new();
+    let studies = studies::load(runs, &mut notices);
+    let loaded = if studies.is_empty() && notices.is_empty() { load_runs(runs)? } else { load_any(runs)? };
     let (runs, claims) = (&loaded.runs[..], claims()?);
     let mut table = frame(runs)?;
     let summary = summarise(runs, &table, &claims)?;
     let groups = figures::experiments(runs);
     let pairs = proxies::pairs(&groups, &claims);
-    let tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
-    let mut warnings = loaded.notices.clone();
+    let mut tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
+    tables.add(StudyTables::new(&studies, &claims));
+    let mut warnings: Vec<String> = loaded.notices.iter().cloned().chain(notices).collect();
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{} is {}: {}", r.name, r.status.word(), r.status.note()?))));
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{}: {}", r.name, r.result.as_ref()?.cut_selection?.words()))));
     let collapsed = tables.get("collapsed").rows.iter();
@@ -58,8 +62,11 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     if let Some(bytes) = segmentation::segmentation_csv(runs)? {
         put("segmentation.csv", &bytes)?;
     }
+    if !studies.is_empty() {
+        put("studies.csv", &studies::csv(&studies, &claims)?)?;
+    }
     let mut charts = html::Charts::new();
-    for (name, scene) in charts_of(runs, &claims, &pairs) {
+    for (name, scene) in charts_of(runs, &claims, &pairs).chain(charts_of_studies(&studies, &claims)) {
         let svg = figures::svg(&scene)?;
         put(&format!("{name}.svg"), svg.as_bytes())?;
         put(&format!("{name}.png"), &figures::png(&scene)?)?;
@@ -78,15 +85,27 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
 
 /// The charts by the names of their files; one that has nothing to show and does not say so is left out.
 fn charts_of(runs: &[Run], claims: &[Claim], pairs: &[Pairs]) -> impl Iterator<Item = (&'static str, Scene)> {
+    let any = !runs.is_empty();
     let all = [
-        ("accuracy-cost", Some(figures::accuracy_cost(runs, claims))),
-        ("accuracy-parameters", Some(figures::accuracy_parameters(runs, claims))),
-        ("anytime", Some(figures::anytime(runs))),
-        ("phases", Some(figures::phases(runs))),
-        ("memory", Some(figures::memory(runs))),
+        ("accuracy-cost", Some(figures::accuracy_cost(runs, claims)).filter(|_| any)),
+        ("accuracy-parameters", Some(figures::accuracy_parameters(runs, claims)).filter(|_| any)),
+        ("anytime", Some(figures::anytime(runs)).filter(|_| any)),
+        ("phases", Some(figures::phases(runs)).filter(|_| any)),
+        ("memory", Some(figures::memory(runs)).filter(|_| any)),
         ("trials", figures::trials(runs)),
         ("diagnostics", figures::diagnostics(runs)),
         ("predicted", figures::predicted(pairs)),
+    ];
+    all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
+}
+
+/// The charts of searches of tables.
+fn charts_of_studies(studies: &[Study], claims: &[Claim]) -> impl Iterator<Item = (&'static str, Scene)> {
+    let all = [
+        ("table-incumbents", figures::incumbents(studies, claims)),
+        ("table-regret", figures::regret(studies)),
+        ("table-seeds", figures::seeds_sorted(studies)),
+        ("table-schedules", figures::schedules(studies)),
     ];
     all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
 }

@@ -9,16 +9,13 @@ use super::rows::{Part, Table};
 use super::study::{Done, Seed, Study, Trial};
 use super::units::SimulatedSeconds;
 use crate::error::{Error, Result, input};
-use crate::record::{Mark, Program, read_json, write_json};
+use crate::record::{FORMAT, Mark, Program, Role, read_json, settings_digest, write_json};
 use flate2::write::GzEncoder;
 use flate2::{Compression, read::GzDecoder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Number of this form of the files.
-pub const FORMAT: u32 = 1;
 
 /// `study.json`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +29,8 @@ pub struct Manifest {
     pub title: String,
     /// What its settings are called.
     pub variant: String,
+    /// A search, or the control of searches.
+    pub role: Role,
     /// In figures.
     pub mark: Mark,
     /// All settings.
@@ -152,8 +151,22 @@ impl Manifest {
             (None, most) => format!("{}trainings", most.unwrap_or_default()),
         };
         let table = Path::new(&self.table).file_stem().unwrap_or_default().to_string_lossy().replace(".csv", "");
-        let digest = crate::record::settings_digest(&serde_json::to_value(self).expect("a manifest is plain data"));
+        let digest = settings_digest(&serde_json::to_value(self).expect("a manifest is plain data"));
         format!("table-{}-{table}-{}-{amount}-{}", self.algorithm, self.dataset.name, &digest[..8])
+    }
+
+    /// What the study is called where it is looked for among reported numbers: `ageing, 12000 s on cifar10, fits, 12 to 200 epochs`.
+    pub fn key(&self) -> String {
+        let single = if self.run == RunOf::Random { ", single trainings" } else { "" };
+        format!("{}, {}, {}, {} to {} epochs{single}", self.variant, self.amount(), self.limit.name(), self.fidelity.0, self.look_up.0)
+    }
+
+    /// What ended a search: `12000 s on cifar10`.
+    fn amount(&self) -> String {
+        let most = self.max_trainings.map(|n| format!("{n} trainings"));
+        let budget = self.simulated_budget.map(|b| format!("{} s", b.number()));
+        let both: Vec<String> = budget.into_iter().chain(most).collect();
+        format!("{} on {}", both.join(" and "), self.dataset.name)
     }
 
     /// The study's settings for [`super::run`].
@@ -252,7 +265,7 @@ fn history(table: &Table, done: &Done) -> Result<Vec<u8>> {
 /// What a study's folder says; `None` for a folder that is no study.
 ///
 /// # Errors
-/// [`Error::Input`] where it is damaged, or was written by another version.
+/// [`Error::Input`] where it is damaged, or was written by another version of the format.
 pub fn read_study(folder: &Path) -> Result<Option<(Manifest, Report)>> {
     let file = folder.join("study.json");
     if !file.exists() {
@@ -260,9 +273,6 @@ pub fn read_study(folder: &Path) -> Result<Option<(Manifest, Report)>> {
     }
     let manifest: Manifest = read_json(&file)?;
     let report: Report = read_json(&folder.join("result.json"))?;
-    if manifest.format != FORMAT || report.format != FORMAT {
-        return Err(input!(file, "format {} where this version reads {FORMAT}; run the study again", manifest.format));
-    }
     Ok(Some((manifest, report)))
 }
 

@@ -22,7 +22,7 @@ pub use about::{About, Fidelity, TableSet};
 pub use algorithm::{Algorithm, Begun, settings_of};
 pub use built_in::{BUILT_IN, open};
 pub use cost::{Limit, cost};
-pub use files::{Account, Ended, FORMAT, HistoryRow, Manifest, Report, read_history, read_study, write_study};
+pub use files::{Account, Ended, HistoryRow, Manifest, Report, read_history, read_study, write_study};
 pub use grid::{Grid, PLACES, Point, TableSpace};
 pub use query::{Answer, Queries, RunOf, Score};
 pub use read::read;

@@ -17,6 +17,7 @@ mod scatter;
 mod scene;
 mod series;
 mod style;
+mod tabular;
 mod usage;
 mod words;
 
@@ -29,6 +30,7 @@ pub use render::{png, svg};
 pub use scatter::{accuracy_cost, accuracy_parameters};
 pub use scene::Scene;
 pub use series::{Experiment, Series, experiments};
+pub use tabular::{incumbents, regret, schedules, seeds_sorted};
 pub use usage::{memory, phases};
 
 #[cfg(test)]

@@ -1,0 +1,112 @@
+//! What is drawn of studies: test accuracy of the incumbent against simulated time, and how schedules of a table agree.
+
+use super::load::Study;
+use crate::report::correlation::{kendall, pearson, spearman};
+use crate::statistics::mean;
+use crate::table::{Fidelity, Part, Table};
+
+/// Points of a curve.
+const POINTS: usize = 80;
+
+/// Test accuracy of the incumbent over the seeds of a study, looked up after the search.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curve {
+    /// Simulated seconds, or trainings in a table without times.
+    pub at: Vec<f64>,
+    /// Mean over the seeds, per cent.
+    pub mean: Vec<f64>,
+    /// The tenth and the ninetieth percentile of the seeds.
+    pub band: [Vec<f64>; 2],
+    /// Best test accuracy of the table.
+    pub best: f64,
+    /// Whether `at` are simulated seconds.
+    pub timed: bool,
+}
+
+/// One seed: when the incumbent changed, and its test accuracy.
+type Steps = Vec<(f64, f64)>;
+
+/// The curve of a study on the data set that was searched; `None` without its table, or where the table has no test accuracy.
+pub fn curve(study: &Study) -> Option<Curve> {
+    let (table, set, m) = (study.table.as_ref()?, study.searched()?, &study.manifest);
+    let tested = study.by_index(table, set, Part::Test, m.look_up);
+    let timed = table.about.seconds_of_images.is_some();
+    let mut seeds: Vec<Steps> = Vec::new();
+    let mut ends: f64 = 0.0;
+    for seed in study.history.chunk_by(|a, b| a.seed == b.seed) {
+        let (mut spent, mut best, mut steps) = (0.0, f64::NEG_INFINITY, Steps::new());
+        for (query, number) in seed.iter().zip(1..) {
+            spent = if timed { spent + query.simulated_seconds?.number() } else { f64::from(number) };
+            if let Some(score) = query.score.filter(|s| *s > best) {
+                best = score;
+                steps.push((spent, *tested.get(&query.index)?));
+            }
+        }
+        ends = ends.max(spent);
+        seeds.push(steps);
+    }
+    let begin = seeds.iter().filter_map(|s| s.first()).map(|s| s.0).fold(0.0, f64::max);
+    let end = m.simulated_budget.map_or(ends, |b| b.number());
+    if !(begin > 0.0 && begin < end) {
+        return None;
+    }
+    let at: Vec<f64> = (0..POINTS).map(|i| begin * (end / begin).powf(i as f64 / (POINTS - 1) as f64)).collect();
+    let mut found = Curve { best: tested.values().copied().fold(0.0, f64::max), timed, ..Curve::default() };
+    for time in &at {
+        // The last point is the end of the budget itself, not what the powers make of it.
+        let time = if *time > end * (1.0 - 1e-12) { f64::INFINITY } else { *time };
+        let mut values: Vec<f64> = seeds.iter().filter_map(|s| s.iter().rev().find(|step| step.0 <= time)).map(|s| s.1).collect();
+        values.sort_by(f64::total_cmp);
+        found.mean.push(mean(&values)?);
+        let quantile = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+        found.band[0].push(quantile(0.1));
+        found.band[1].push(quantile(0.9));
+    }
+    found.at = at;
+    Some(found)
+}
+
+/// How well a short schedule orders the architectures of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rank {
+    /// Name of the table.
+    pub table: String,
+    /// Data set.
+    pub set: String,
+    /// The short schedule, of which a search is told the validation accuracy.
+    pub short: Fidelity,
+    /// The long schedule, of which the test accuracy is looked up.
+    pub long: Fidelity,
+    /// Both accuracies of every architecture, per cent.
+    pub pairs: Vec<(f64, f64)>,
+    /// Pearson, Spearman, Kendall over all.
+    pub all: [Option<f64>; 3],
+    /// Spearman over the tenth that is best after the long schedule.
+    pub best_tenth: Option<f64>,
+}
+
+/// Of all data sets of a table with two schedules.
+pub fn ranks(table: &Table) -> Vec<Rank> {
+    let (Some(short), Some(long)) = (table.about.fidelities.iter().min(), table.about.fidelities.iter().max()) else { return Vec::new() };
+    if short == long {
+        return Vec::new();
+    }
+    let of = |set: usize| {
+        let pair = |row| Some((table.accuracy(row, set, Part::Valid, *short)?, table.accuracy(row, set, Part::Test, *long)?));
+        let pairs: Vec<(f64, f64)> = (0..table.rows.len()).filter_map(pair).collect();
+        let mut sorted = pairs.clone();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        sorted.truncate(pairs.len() / 10);
+        let about = &table.about;
+        Rank {
+            table: about.name.clone(),
+            set: about.sets[set].title.clone(),
+            short: *short,
+            long: *long,
+            all: [pearson(&pairs), spearman(&pairs), kendall(&pairs)],
+            best_tenth: spearman(&sorted),
+            pairs,
+        }
+    };
+    (0..table.about.sets.len()).map(of).collect()
+}

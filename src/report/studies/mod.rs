@@ -1,0 +1,9 @@
+//! Studies on tables of measured trainings: their tables and figures. Their seconds are simulated, so nothing of theirs stands in a table or on an axis of the runs.
+
+mod curves;
+mod load;
+mod tables;
+
+pub use curves::{Curve, Rank, curve, ranks};
+pub use load::{Study, load};
+pub(super) use tables::{READING, StudyTables, csv, reported_test};
