@@ -8,6 +8,7 @@ from torch import nn
 
 from . import release
 from .compare import EQUAL, relative
+from .trace import in_precision
 
 COMMIT = "f276dd346a09ae3160f8e3aca5c7b193fda1da37"
 
@@ -63,7 +64,7 @@ class Darts:
 
     def search_step(self, step, dtype):
         """One pass of the released train() over one batch, in this precision."""
-        search, state = self.trace.settings["search"], {n: t.to(dtype) for n, t in step.tensors.items() if t.is_floating_point()}
+        search, state = self.trace.settings["search"], in_precision(step, dtype)
         a = self.train_search.args
         a.momentum, a.weight_decay, a.grad_clip = (search["weights"][key] for key in ("momentum", "weight_decay", "clip"))
         a.arch_learning_rate, a.arch_weight_decay = search["alpha"]["learning_rate"], search["alpha"]["weight_decay"]
@@ -103,7 +104,7 @@ class Darts:
 
     def retrain_step(self, step, dtype):
         """One pass of the released train() of the final training over one batch, in this precision."""
-        size, state = self.trace.settings["retrain"], {n: t.to(dtype) for n, t in step.tensors.items() if t.is_floating_point()}
+        size, state = self.trace.settings["retrain"], in_precision(step, dtype)
         recipe, a = size["recipe"], self.train.args
         a.auxiliary, a.auxiliary_weight, a.grad_clip = recipe["auxiliary_weight"] > 0, recipe["auxiliary_weight"], recipe["clip"]
         with release.precision(dtype):

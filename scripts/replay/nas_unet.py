@@ -8,6 +8,7 @@ from torch import nn
 from . import release, stop
 from .compare import EQUAL
 from .darts import distances
+from .trace import in_precision
 
 COMMIT = "38f54d6e3698211e8c19a1161a4bda16b9ac3268"
 
@@ -146,10 +147,6 @@ class NasUnet:
         convs = [op.depth_conv, op.point_conv] if hasattr(op, "depth_conv") else [op.conv]
         norm = [op.norm.weight, op.norm.bias] if op.norm is not None and op.norm.affine else []
         return [conv.weight for conv in convs] + norm
-
-
-def in_precision(step, dtype):
-    return {name: t.to(dtype) for name, t in step.tensors.items() if t.is_floating_point()}
 
 
 def without_dropout(model):

@@ -34,6 +34,11 @@ class Step:
         return found
 
 
+def in_precision(step, dtype):
+    """The floating-point tensors of a step, by name, in this precision."""
+    return {name: t.to(dtype) for name, t in step.tensors.items() if t.is_floating_point()}
+
+
 class Trace:
     """The trace of one run."""
 
