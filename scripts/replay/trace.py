@@ -1,5 +1,6 @@
 """Reads what `naslab run --trace DIR` wrote."""
 
+import functools
 import json
 import pathlib
 
@@ -51,6 +52,7 @@ class Trace:
         self.manifest = json.loads((self.folder / "manifest.json").read_text())
         self.settings, self.data = self.manifest["settings"], self.manifest["data"]
 
+    @functools.cache
     def layout(self, phase):
         """[name, shape] of all parameters and of all running statistics, in the order of the flat vectors."""
         layout = json.loads((self.folder / phase / "layout.json").read_text())
