@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from . import release
-from .compare import EQUAL, relative
+from .compare import EQUAL
 from .trace import in_precision
 
 COMMIT = "f276dd346a09ae3160f8e3aca5c7b193fda1da37"
@@ -27,10 +27,6 @@ def changes(channels):
         "model_search.py": [images],
         "model.py": [images],
     }
-
-
-def numbers(tensor):
-    return tensor.detach().reshape(-1).tolist()
 
 
 def genotype(architecture, kind):
@@ -53,14 +49,13 @@ class Darts:
 
     def search(self, step):
         """Distances of a search step to the release."""
-        exact, single = (self.search_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"],
-                "running statistics after": step["after.statistics"], "alpha after": step["after.alpha.0"]}
+        exact, single = release.both(self.search_step, step)
+        ours = {**release.traced(step), "alpha after": step["after.alpha.0"]}
         if "alpha_gradient.0" in step:
             ours["alpha gradient"] = step["alpha_gradient.0"]
         mine = genotype(step.values["architecture"], self.genotypes.Genotype)
         same = (list(mine.normal), list(mine.reduce)) == (list(exact["genotype"].normal), list(exact["genotype"].reduce))
-        return distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {exact['genotype']} there"}
+        return release.distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {exact['genotype']} there"}
 
     def search_step(self, step, dtype):
         """One pass of the released train() over one batch, in this precision."""
@@ -91,16 +86,14 @@ class Darts:
             queues = [[(images.to(dtype), labels)] for images, labels in (step.batch("train"), step.batch("valid"))]
             _, loss = self.train_search.train(*queues, model, architect, self.criterion, optimizer, rate)
             found["alpha after"] = torch.stack([p.detach() for p in model.arch_parameters()])
-            return {**found, **outcome(model, loss), "genotype": model.genotype()}
+            return {**found, **release.outcome(loss, model.parameters(), release.statistics(model)), "genotype": model.genotype()}
 
     def retrain(self, step):
         """Distances of a training step to the release; none with drop path, whose masks are not in the trace."""
         if float(step["drop_path"]) > 0:
             return None
-        exact, single = (self.retrain_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"],
-                "running statistics after": step["after.statistics"]}
-        return distances(ours, exact, single), {}
+        exact, single = release.both(self.retrain_step, step)
+        return release.distances(release.traced(step), exact, single), {}
 
     def retrain_step(self, step, dtype):
         """One pass of the released train() of the final training over one batch, in this precision."""
@@ -120,7 +113,7 @@ class Darts:
                 release.momentum(optimizer, parameters, state["before.velocity"])
             images, labels = step.batch("retrain")
             _, loss = self.train.train([(images.to(dtype), labels)], model, self.criterion, optimizer)
-            return outcome(model, loss, parameters, buffers)
+            return release.outcome(loss, parameters, buffers)
 
     @staticmethod
     def in_our_order(model, layout):
@@ -131,17 +124,3 @@ class Darts:
         head = iter([t for name, t in named if name.startswith("auxiliary")])
         rest = iter([t for name, t in named if not name.startswith("auxiliary")])
         return [next(head if name.startswith("auxiliary") else rest) for name, _ in layout]
-
-
-def outcome(model, loss, parameters=None, buffers=None):
-    """What a step of the release left."""
-    parameters = list(model.parameters()) if parameters is None else parameters
-    buffers = release.statistics(model) if buffers is None else buffers
-    return {"loss": torch.tensor(float(loss)), "weight gradient": release.joined([p.grad for p in parameters]),
-            "weights after": release.joined(parameters), "running statistics after": release.joined(buffers)}
-
-
-def distances(ours, exact, single):
-    """{quantity: (naslab's distance to double precision, the release's own single precision's)}"""
-    far = lambda tensor, name: relative(numbers(tensor), numbers(exact[name]))
-    return {name: (far(tensor, name), far(single[name], name)) for name, tensor in ours.items()}

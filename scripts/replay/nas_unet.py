@@ -7,7 +7,6 @@ from torch import nn
 
 from . import release, stop
 from .compare import EQUAL
-from .darts import distances
 from .trace import in_precision
 
 COMMIT = "38f54d6e3698211e8c19a1161a4bda16b9ac3268"
@@ -51,14 +50,13 @@ class NasUnet:
         self.check(step.batch("train")[0], search["channels"], search["depth"], search["dropout"])
         if search["order"] != "first":
             stop("the release has no second order")
-        exact, single = (self.search_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"],
-                "alpha after": release.joined(step.indexed("after.alpha"))}
+        exact, single = release.both(self.search_step, step)
+        ours = {**release.traced(step), "alpha after": release.joined(step.indexed("after.alpha"))}
         if "alpha_gradient.0" in step:
             ours["alpha gradient"] = release.joined(step.indexed("alpha_gradient"))
         mine, theirs = self.genotype(step.values["architecture"]), exact["genotype"]
         same = (list(mine.down), list(mine.up)) == (list(theirs.down), list(theirs.up))
-        return distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {theirs} there"}
+        return release.distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {theirs} there"}
 
     def search_step(self, step, dtype):
         """The architecture's step by the released class, then a weight step as the released train() makes it, but of the weights alone: there SGD and the
@@ -88,15 +86,14 @@ class NasUnet:
                 release.momentum(sgd, weights, state["before.velocity"])
             model.zero_grad()
             loss = train(model, weights, sgd, criterion, step.batch("train"), w["clip"], dtype)
-            return {**found, **outcome(loss, weights), "genotype": model.genotype()}
+            return {**found, **release.outcome(loss, weights), "genotype": model.genotype()}
 
     def retrain(self, step):
         """Distances of a training step to the release."""
         size = self.trace.settings["retrain"]
         self.check(step.batch("retrain")[0], size["channels"], (size["cells"] - 1) // 2, size["recipe"]["dropout"])
-        exact, single = (self.retrain_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"]}
-        return distances(ours, exact, single), {}
+        exact, single = release.both(self.retrain_step, step)
+        return release.distances(release.traced(step), exact, single), {}
 
     def retrain_step(self, step, dtype):
         """A step of the released final network: loss, clipping, and PyTorch's optimiser, as the released training makes it."""
@@ -118,7 +115,7 @@ class NasUnet:
                     release.momentum(optimizer, weights, state["before.velocity"])
             first = lambda images: model(images)[0]
             loss = train(first, weights, optimizer, self.criterion(recipe["loss"]), step.batch("retrain"), recipe["clip"], dtype)
-            return outcome(loss, weights)
+            return release.outcome(loss, weights)
 
     def genotype(self, architecture):
         """naslab's cells in the words of the release."""
@@ -164,7 +161,3 @@ def train(model, weights, optimizer, criterion, batch, clip, dtype):
         nn.utils.clip_grad_norm_(weights, clip)
     optimizer.step()
     return loss
-
-
-def outcome(loss, weights):
-    return {"loss": loss.detach(), "weight gradient": release.joined([p.grad for p in weights]), "weights after": release.joined(weights)}

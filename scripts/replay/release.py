@@ -18,6 +18,7 @@ from unittest import mock
 import torch
 
 from . import stop
+from .compare import relative
 
 
 def commit(folder):
@@ -138,3 +139,31 @@ def moments(adam, parameters, steps, state, mean, square):
     for i, parameter in enumerate(parameters):
         both = {"exp_avg": of(mean, i).clone(), "exp_avg_sq": of(square, i).clone()}
         adam.state[parameter] = {"step": torch.tensor(float(steps)), **both}
+
+
+def both(make, step):
+    """A step of the release in double and in single precision; `make` takes the step and the precision."""
+    return make(step, torch.float64), make(step, torch.float32)
+
+
+def traced(step):
+    """What a step of naslab left, by the names that outcome() gives."""
+    found = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"]}
+    return {**found, "running statistics after": step["after.statistics"]} if len(step["after.statistics"]) else found
+
+
+def outcome(loss, parameters, statistics=()):
+    """What a step of the release left."""
+    parameters = list(parameters)
+    found = {"loss": torch.as_tensor(loss).detach(), "weight gradient": joined([p.grad for p in parameters]), "weights after": joined(parameters)}
+    return {**found, "running statistics after": joined(statistics)} if statistics else found
+
+
+def numbers(tensor):
+    return tensor.detach().reshape(-1).tolist()
+
+
+def distances(ours, exact, single):
+    """{quantity: (naslab's distance to double precision, the release's own single precision's)}"""
+    far = lambda tensor, name: relative(numbers(tensor), numbers(exact[name]))
+    return {name: (far(tensor, name), far(single[name], name)) for name, tensor in ours.items()}
