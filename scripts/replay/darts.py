@@ -74,11 +74,10 @@ class Darts:
             rate = float(step["learning_rate"])
             optimizer = torch.optim.SGD(model.parameters(), rate, momentum=a.momentum, weight_decay=a.weight_decay)
             architect = self.architect.Architect(model, a)
-            before = step.values["before"]
-            if before["step"] > 0:
-                release.momentum(optimizer, list(model.parameters()), state["before.velocity"])
+            release.momentum(optimizer, list(model.parameters()), state["before.velocity"])
             # naslab has both matrices of logits in one tensor.
-            release.moments(architect.optimizer, model.arch_parameters(), before["alpha_steps"], state, "before.alpha_mean.0", "before.alpha_square.0")
+            moments = (state["before.alpha_mean.0"], state["before.alpha_square.0"])
+            release.moments(architect.optimizer, model.arch_parameters(), step.values["before"]["alpha_steps"], *moments)
             found = {}
             # train() adds the weight step's gradient of alpha to this one afterwards.
             keep = lambda *_: found.update({"alpha gradient": torch.stack([p.grad.clone() for p in model.arch_parameters()])})
@@ -109,8 +108,7 @@ class Darts:
             release.fill(weights, parameters, state["before.weights"])
             release.fill(statistics, buffers, state["before.statistics"])
             optimizer = torch.optim.SGD(parameters, float(step["learning_rate"]), momentum=recipe["momentum"], weight_decay=recipe["weight_decay"])
-            if step.values["before"]["step"] > 0:
-                release.momentum(optimizer, parameters, state["before.velocity"])
+            release.momentum(optimizer, parameters, state["before.velocity"])
             images, labels = step.batch("retrain")
             _, loss = self.train.train([(images.to(dtype), labels)], model, self.criterion, optimizer)
             return release.outcome(loss, parameters, buffers)

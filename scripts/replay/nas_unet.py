@@ -7,7 +7,7 @@ from torch import nn
 
 from . import release, stop
 from .compare import EQUAL
-from .trace import in_precision
+from .trace import in_precision, indexed
 
 COMMIT = "38f54d6e3698211e8c19a1161a4bda16b9ac3268"
 
@@ -51,9 +51,9 @@ class NasUnet:
         if search["order"] != "first":
             stop("the release has no second order")
         exact, single = release.both(self.search_step, step)
-        ours = {**release.traced(step), "alpha after": release.joined(step.indexed("after.alpha"))}
+        ours = {**release.traced(step), "alpha after": release.joined(indexed(step, "after.alpha"))}
         if "alpha_gradient.0" in step:
-            ours["alpha gradient"] = release.joined(step.indexed("alpha_gradient"))
+            ours["alpha gradient"] = release.joined(indexed(step, "alpha_gradient"))
         mine, theirs = self.genotype(step.values["architecture"]), exact["genotype"]
         same = (list(mine.down), list(mine.up)) == (list(theirs.down), list(theirs.up))
         return release.distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {theirs} there"}
@@ -70,20 +70,20 @@ class NasUnet:
             weights = self.in_our_order(model.net, model.net.conv_segmentation)
             release.fill(self.trace.layout("search")[0], weights, state["before.weights"])
             alphas = [model.alphas_down, model.alphas_up, model.alphas_normal_down]
-            for i, logits in enumerate(alphas):
-                release.copy_into(logits, state[f"before.alpha.{i}"])
+            for logits, values in zip(alphas, indexed(state, "before.alpha"), strict=True):
+                release.copy_into(logits, values)
             found, a = {}, search["alpha"]
             if "alpha_gradient.0" in step:
                 adam = torch.optim.Adam(alphas, a["learning_rate"], betas=(a["beta1"], a["beta2"]), weight_decay=a["weight_decay"])
-                release.moments(adam, alphas, step.values["before"]["alpha_steps"], state, "before.alpha_mean", "before.alpha_square")
+                moments = (indexed(state, f"before.alpha_{name}") for name in ("mean", "square"))
+                release.moments(adam, alphas, step.values["before"]["alpha_steps"], *moments)
                 images, labels = step.batch("valid")
                 self.backbone.Architecture(model, adam, criterion).step(images.to(dtype), labels)
                 found["alpha gradient"] = release.joined([p.grad for p in alphas])
             found["alpha after"] = release.joined(alphas)
             w = search["weights"]
             sgd = torch.optim.SGD(weights, float(step["learning_rate"]), momentum=w["momentum"], weight_decay=w["weight_decay"])
-            if step.values["before"]["step"] > 0:
-                release.momentum(sgd, weights, state["before.velocity"])
+            release.momentum(sgd, weights, state["before.velocity"])
             model.zero_grad()
             loss = train(model, weights, sgd, criterion, step.batch("train"), w["clip"], dtype)
             return {**found, **release.outcome(loss, weights), "genotype": model.genotype()}
@@ -106,13 +106,11 @@ class NasUnet:
             release.fill(self.trace.layout("retrain")[0], weights, state["before.weights"])
             if recipe["optimizer"] == "adam":
                 optimizer = torch.optim.Adam(weights, rate, betas=(recipe["momentum"], 0.999), weight_decay=recipe["weight_decay"])
-                for name in ("mean", "square"):
-                    state[f"before.{name}"] = release.parts(weights, state[f"before.{name}"])
-                release.moments(optimizer, weights, step.values["before"]["step"], state, "before.mean", "before.square")
+                moments = (release.parts(weights, state[f"before.{name}"]) for name in ("mean", "square"))
+                release.moments(optimizer, weights, step.values["before"]["step"], *moments)
             else:
                 optimizer = torch.optim.SGD(weights, rate, momentum=recipe["momentum"], weight_decay=recipe["weight_decay"])
-                if step.values["before"]["step"] > 0:
-                    release.momentum(optimizer, weights, state["before.velocity"])
+                release.momentum(optimizer, weights, state["before.velocity"])
             first = lambda images: model(images)[0]
             loss = train(first, weights, optimizer, self.criterion(recipe["loss"]), step.batch("retrain"), recipe["clip"], dtype)
             return release.outcome(loss, weights)

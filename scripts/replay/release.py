@@ -126,19 +126,16 @@ def parts(targets, flat):
     return [part.view(target.shape).clone() for part, target in zip(flat.split([t.numel() for t in targets]), targets, strict=True)]
 
 
-def momentum(optimizer, parameters, velocity):
+def momentum(sgd, parameters, velocity):
+    """Gives SGD the velocity of all parameters, a flat vector."""
     for parameter, buffer in zip(parameters, parts(parameters, velocity)):
-        optimizer.state[parameter]["momentum_buffer"] = buffer
+        sgd.state[parameter]["momentum_buffer"] = buffer
 
 
-def moments(adam, parameters, steps, state, mean, square):
-    """Gives Adam what it had after so many steps; `state` has the moments as lists of tensors or as `name.0`, `name.1`, ..."""
-    if steps == 0:
-        return
-    of = lambda name, i: state[name][i] if name in state else state[f"{name}.{i}"]
-    for i, parameter in enumerate(parameters):
-        both = {"exp_avg": of(mean, i).clone(), "exp_avg_sq": of(square, i).clone()}
-        adam.state[parameter] = {"step": torch.tensor(float(steps)), **both}
+def moments(adam, parameters, steps, means, squares):
+    """Gives Adam what it had after so many steps: for every parameter its two moments."""
+    for parameter, mean, square in zip(parameters, means, squares, strict=True):
+        adam.state[parameter] = {"step": torch.tensor(float(steps)), "exp_avg": mean.clone(), "exp_avg_sq": square.clone()}
 
 
 def both(make, step):

@@ -27,12 +27,13 @@ class Step:
     def batch(self, part):
         return self[f"{part}.0.images"], self[f"{part}.0.labels"]
 
-    def indexed(self, name):
-        """`name.0`, `name.1`, ... as a list."""
-        found = []
-        while f"{name}.{len(found)}" in self.tensors:
-            found.append(self[f"{name}.{len(found)}"])
-        return found
+
+def indexed(tensors, name):
+    """`name.0`, `name.1`, ... of a step or of a dictionary as a list."""
+    found = []
+    while f"{name}.{len(found)}" in tensors:
+        found.append(tensors[f"{name}.{len(found)}"])
+    return found
 
 
 def in_precision(step, dtype):
