@@ -29,16 +29,15 @@ def released(method, folder, trace):
 
 
 def replayed(code, trace, phase, most):
-    """Distances of every step of a phase that can be replayed, and the sentences that do not hold."""
+    """Distances of every step of a phase that can be replayed, and sentences that say what else differs."""
     steps, wrong = [], []
     for step in trace.steps(phase, most):
         result = getattr(code, phase)(step)
         if result is None:
             continue
-        distances, statements = result
-        steps.append(distances)
-        wrong += [f"{name}: {text}" for name, text in statements.items() if text != compare.EQUAL]
-    return steps, wrong
+        steps.append(result[0])
+        wrong.append(result[1])
+    return steps, [text for text in wrong if text]
 
 
 def report(phase, steps, wrong, median):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from . import release
-from .compare import EQUAL
 from .trace import in_precision
 
 COMMIT = "f276dd346a09ae3160f8e3aca5c7b193fda1da37"
@@ -48,14 +47,13 @@ class Darts:
         self.criterion = nn.CrossEntropyLoss()
 
     def search(self, step):
-        """Distances of a search step to the release."""
+        """Distances of a search step to the release, and what is wrong with its genotype."""
         exact, single = release.both(self.search_step, step)
         ours = {**release.traced(step), "alpha after": step["after.alpha.0"]}
         if "alpha_gradient.0" in step:
             ours["alpha gradient"] = step["alpha_gradient.0"]
         mine = genotype(step.values["architecture"], self.genotypes.Genotype)
-        same = (list(mine.normal), list(mine.reduce)) == (list(exact["genotype"].normal), list(exact["genotype"].reduce))
-        return release.distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {exact['genotype']} there"}
+        return release.distances(ours, exact, single), release.differs(step, mine, exact["genotype"], ["normal", "reduce"])
 
     def search_step(self, step, dtype):
         """One pass of the released train() over one batch, in this precision."""
@@ -92,7 +90,7 @@ class Darts:
         if float(step["drop_path"]) > 0:
             return None
         exact, single = release.both(self.retrain_step, step)
-        return release.distances(release.traced(step), exact, single), {}
+        return release.distances(release.traced(step), exact, single), None
 
     def retrain_step(self, step, dtype):
         """One pass of the released train() of the final training over one batch, in this precision."""

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from . import release, stop
-from .compare import EQUAL
 from .trace import in_precision, indexed
 
 COMMIT = "38f54d6e3698211e8c19a1161a4bda16b9ac3268"
@@ -45,7 +44,7 @@ class NasUnet:
             stop(f"images of {tuple(images.shape[2:])} are no multiple of {multiple}: naslab pads them and the release does not")
 
     def search(self, step):
-        """Distances of a search step to the release."""
+        """Distances of a search step to the release, and what is wrong with its genotype."""
         search = self.trace.settings["search"]
         self.check(step.batch("train")[0], search["channels"], search["depth"], search["dropout"])
         if search["order"] != "first":
@@ -54,9 +53,8 @@ class NasUnet:
         ours = {**release.traced(step), "alpha after": release.joined(indexed(step, "after.alpha"))}
         if "alpha_gradient.0" in step:
             ours["alpha gradient"] = release.joined(indexed(step, "alpha_gradient"))
-        mine, theirs = self.genotype(step.values["architecture"]), exact["genotype"]
-        same = (list(mine.down), list(mine.up)) == (list(theirs.down), list(theirs.up))
-        return release.distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {theirs} there"}
+        mine = self.genotype(step.values["architecture"])
+        return release.distances(ours, exact, single), release.differs(step, mine, exact["genotype"], ["down", "up"])
 
     def search_step(self, step, dtype):
         """The architecture's step by the released class, then a weight step as the released train() makes it, but of the weights alone: there SGD and the
@@ -93,7 +91,7 @@ class NasUnet:
         size = self.trace.settings["retrain"]
         self.check(step.batch("retrain")[0], size["channels"], (size["cells"] - 1) // 2, size["recipe"]["dropout"])
         exact, single = release.both(self.retrain_step, step)
-        return release.distances(release.traced(step), exact, single), {}
+        return release.distances(release.traced(step), exact, single), None
 
     def retrain_step(self, step, dtype):
         """A step of the released final network: loss, clipping, and PyTorch's optimiser, as the released training makes it."""

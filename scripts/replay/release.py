@@ -164,3 +164,9 @@ def distances(ours, exact, single):
     """{quantity: (naslab's distance to double precision, the release's own single precision's)}"""
     far = lambda tensor, name: relative(numbers(tensor), numbers(exact[name]))
     return {name: (far(tensor, name), far(single[name], name)) for name, tensor in ours.items()}
+
+
+def differs(step, mine, theirs, cells):
+    """None if both genotypes have the same cells, or a sentence."""
+    same = all(list(getattr(mine, name)) == list(getattr(theirs, name)) for name in cells)
+    return None if same else f"after step {step.number} the genotype is {mine} here and {theirs} there"
