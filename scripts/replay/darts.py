@@ -35,6 +35,14 @@ def genotype(architecture, kind):
     return kind(cell(normal), normal["concat"], cell(reduce), reduce["concat"])
 
 
+def in_our_order(named, layout):
+    """The release's named tensors in naslab's order, which has the auxiliary head after the cell that it reads; `layout` has naslab's names."""
+    in_head = {True: [], False: []}
+    for name, tensor in named:
+        in_head[name.startswith("auxiliary")].append(tensor)
+    return [in_head[name.startswith("auxiliary")].pop(0) for name, _ in layout]
+
+
 class Darts:
     """The released modules, set up for one trace."""
 
@@ -66,7 +74,8 @@ class Darts:
             model = self.model_search.Network(search["channels"], self.classes, search["cells"], self.criterion)
             weights, statistics = self.trace.layout("search")
             release.fill(weights, model.parameters(), state["before.weights"])
-            release.fill(statistics, release.statistics(model), state["before.statistics"])
+            buffers = [buffer for _, buffer in release.statistics(model)]
+            release.fill(statistics, buffers, state["before.statistics"])
             for logits, values in zip(model.arch_parameters(), state["before.alpha.0"], strict=True):
                 release.copy_into(logits, values)
             rate = float(step["learning_rate"])
@@ -83,7 +92,7 @@ class Darts:
             queues = [[(images.to(dtype), labels)] for images, labels in (step.batch("train"), step.batch("valid"))]
             _, loss = self.train_search.train(*queues, model, architect, self.criterion, optimizer, rate)
             found["alpha after"] = torch.stack([p.detach() for p in model.arch_parameters()])
-            return {**found, **release.outcome(loss, model.parameters(), release.statistics(model)), "genotype": model.genotype()}
+            return {**found, **release.outcome(loss, model.parameters(), buffers), "genotype": model.genotype()}
 
     def retrain(self, step):
         """Distances of a training step to the release; none with drop path, whose masks are not in the trace."""
@@ -102,7 +111,7 @@ class Darts:
             model = self.model.NetworkCIFAR(size["channels"], self.classes, size["cells"], a.auxiliary, cells)
             model.drop_path_prob = 0.0
             weights, statistics = self.trace.layout("retrain")
-            parameters, buffers = self.in_our_order(model, weights), self.in_our_order(model, statistics)
+            parameters, buffers = in_our_order(model.named_parameters(), weights), in_our_order(release.statistics(model), statistics)
             release.fill(weights, parameters, state["before.weights"])
             release.fill(statistics, buffers, state["before.statistics"])
             optimizer = torch.optim.SGD(parameters, float(step["learning_rate"]), momentum=recipe["momentum"], weight_decay=recipe["weight_decay"])
@@ -110,13 +119,3 @@ class Darts:
             images, labels = step.batch("retrain")
             _, loss = self.train.train([(images.to(dtype), labels)], model, self.criterion, optimizer)
             return release.outcome(loss, parameters, buffers)
-
-    @staticmethod
-    def in_our_order(model, layout):
-        """Parameters or running statistics of the release in naslab's order, which has the auxiliary head after the cell that it reads."""
-        of_parameters = layout and not layout[0][0].endswith("running_mean")
-        named = list(model.named_parameters() if of_parameters else model.named_buffers())
-        named = [(name, t) for name, t in named if not name.endswith("num_batches_tracked")]
-        head = iter([t for name, t in named if name.startswith("auxiliary")])
-        rest = iter([t for name, t in named if not name.startswith("auxiliary")])
-        return [next(head if name.startswith("auxiliary") else rest) for name, _ in layout]

@@ -107,8 +107,8 @@ def joined(tensors):
 
 
 def statistics(model):
-    """Running means and variances in the order of the modules."""
-    return [buffer for name, buffer in model.named_buffers() if not name.endswith("num_batches_tracked")]
+    """Running means and variances with their names, in the order of the modules."""
+    return [(name, buffer) for name, buffer in model.named_buffers() if not name.endswith("num_batches_tracked")]
 
 
 def fill(names, targets, flat):
