@@ -6,7 +6,8 @@
 
 For every traced step the state before it goes into the released network, and the released step is made with the same batches, in double and in single precision. The table
 shows how far naslab's losses, gradients, weights and running statistics are from those in double precision, and beside it how far the release's own single
-precision is. Exit code 1 if naslab is further away than the tolerance (replay/compare.py), or a genotype differs, 2 if there is nothing to compare. Needs torch, numpy and safetensors; see docs/fidelity.md.
+precision is. Exit code 1 if naslab is further away than the tolerance (replay/compare.py) or a genotype differs, 2 if there is nothing that could be compared or the arguments
+are wrong. Needs torch, numpy and safetensors; see docs/fidelity.md.
 """
 
 import argparse
