@@ -6,7 +6,8 @@
 
 For every traced step the state before it goes into the released network, and the released step is made with the same batches, in double and in single precision. The table
 shows how far naslab's losses, gradients, weights and running statistics are from those in double precision, and beside it how far the release's own single
-precision is. Exit code 1 if naslab is further away than the tolerance (replay/compare.py), or a genotype differs, 2 if there is nothing to compare. Needs torch, numpy and safetensors; see docs/fidelity.md.
+precision is. Exit code 1 if naslab is further away than the tolerance (replay/compare.py) or a genotype differs, 2 if there is nothing that could be compared or the arguments
+are wrong. Needs torch, numpy and safetensors; see docs/fidelity.md.
 """
 
 import argparse
@@ -29,16 +30,15 @@ def released(method, folder, trace):
 
 
 def replayed(code, trace, phase, most):
-    """Distances of every step of a phase that can be replayed, and the sentences that do not hold."""
+    """Distances of every step of a phase that can be replayed, and sentences that say what else differs."""
     steps, wrong = [], []
     for step in trace.steps(phase, most):
         result = getattr(code, phase)(step)
         if result is None:
             continue
-        distances, statements = result
-        steps.append(distances)
-        wrong += [f"{name}: {text}" for name, text in statements.items() if text != compare.EQUAL]
-    return steps, wrong
+        steps.append(result[0])
+        wrong.append(result[1])
+    return steps, [text for text in wrong if text]
 
 
 def report(phase, steps, wrong, median):

@@ -4,9 +4,6 @@ import math
 import statistics
 from dataclasses import dataclass
 
-EQUAL = "the same"
-
-
 # Largest median over the steps; or so many times that of the release in single precision, which rounding alone can make larger where there are many activations.
 MEDIAN, TIMES = 1e-5, 3
 # Largest difference of a single step. A ReLU whose input is rounded to the other side of zero changes the gradients of a step by up to a few hundredths in either code, most of

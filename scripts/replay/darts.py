@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from . import release
-from .compare import EQUAL, relative
+from .trace import in_precision
 
 COMMIT = "f276dd346a09ae3160f8e3aca5c7b193fda1da37"
 
@@ -28,15 +28,19 @@ def changes(channels):
     }
 
 
-def numbers(tensor):
-    return tensor.detach().reshape(-1).tolist()
-
-
 def genotype(architecture, kind):
     """naslab's cells in the words of the release."""
     cell = lambda c: [(edge["op"], edge["from"]) for node in c["nodes"] for edge in node]
     normal, reduce = (architecture[name] for name in ("normal", "reduce"))
     return kind(cell(normal), normal["concat"], cell(reduce), reduce["concat"])
+
+
+def in_our_order(named, layout):
+    """The release's named tensors in naslab's order, which has the auxiliary head after the cell that it reads; `layout` has naslab's names."""
+    in_head = {True: [], False: []}
+    for name, tensor in named:
+        in_head[name.startswith("auxiliary")].append(tensor)
+    return [in_head[name.startswith("auxiliary")].pop(0) for name, _ in layout]
 
 
 class Darts:
@@ -51,19 +55,17 @@ class Darts:
         self.criterion = nn.CrossEntropyLoss()
 
     def search(self, step):
-        """Distances of a search step to the release."""
-        exact, single = (self.search_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"],
-                "running statistics after": step["after.statistics"], "alpha after": step["after.alpha.0"]}
+        """Distances of a search step to the release, and what is wrong with its genotype."""
+        exact, single = release.both(self.search_step, step)
+        ours = {**release.traced(step), "alpha after": step["after.alpha.0"]}
         if "alpha_gradient.0" in step:
             ours["alpha gradient"] = step["alpha_gradient.0"]
         mine = genotype(step.values["architecture"], self.genotypes.Genotype)
-        same = (list(mine.normal), list(mine.reduce)) == (list(exact["genotype"].normal), list(exact["genotype"].reduce))
-        return distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {exact['genotype']} there"}
+        return release.distances(ours, exact, single), release.differs(step, mine, exact["genotype"], ["normal", "reduce"])
 
     def search_step(self, step, dtype):
         """One pass of the released train() over one batch, in this precision."""
-        search, state = self.trace.settings["search"], {n: t.to(dtype) for n, t in step.tensors.items() if t.is_floating_point()}
+        search, state = self.trace.settings["search"], in_precision(step, dtype)
         a = self.train_search.args
         a.momentum, a.weight_decay, a.grad_clip = (search["weights"][key] for key in ("momentum", "weight_decay", "clip"))
         a.arch_learning_rate, a.arch_weight_decay = search["alpha"]["learning_rate"], search["alpha"]["weight_decay"]
@@ -72,17 +74,17 @@ class Darts:
             model = self.model_search.Network(search["channels"], self.classes, search["cells"], self.criterion)
             weights, statistics = self.trace.layout("search")
             release.fill(weights, model.parameters(), state["before.weights"])
-            release.fill(statistics, release.statistics(model), state["before.statistics"])
+            buffers = [buffer for _, buffer in release.statistics(model)]
+            release.fill(statistics, buffers, state["before.statistics"])
             for logits, values in zip(model.arch_parameters(), state["before.alpha.0"], strict=True):
                 release.copy_into(logits, values)
             rate = float(step["learning_rate"])
             optimizer = torch.optim.SGD(model.parameters(), rate, momentum=a.momentum, weight_decay=a.weight_decay)
             architect = self.architect.Architect(model, a)
-            before = step.values["before"]
-            if before["step"] > 0:
-                release.momentum(optimizer, list(model.parameters()), state["before.velocity"])
+            release.momentum(optimizer, list(model.parameters()), state["before.velocity"])
             # naslab has both matrices of logits in one tensor.
-            release.moments(architect.optimizer, model.arch_parameters(), before["alpha_steps"], state, "before.alpha_mean.0", "before.alpha_square.0")
+            moments = (state["before.alpha_mean.0"], state["before.alpha_square.0"])
+            release.moments(architect.optimizer, model.arch_parameters(), step.values["before"]["alpha_steps"], *moments)
             found = {}
             # train() adds the weight step's gradient of alpha to this one afterwards.
             keep = lambda *_: found.update({"alpha gradient": torch.stack([p.grad.clone() for p in model.arch_parameters()])})
@@ -90,20 +92,18 @@ class Darts:
             queues = [[(images.to(dtype), labels)] for images, labels in (step.batch("train"), step.batch("valid"))]
             _, loss = self.train_search.train(*queues, model, architect, self.criterion, optimizer, rate)
             found["alpha after"] = torch.stack([p.detach() for p in model.arch_parameters()])
-            return {**found, **outcome(model, loss), "genotype": model.genotype()}
+            return {**found, **release.outcome(loss, model.parameters(), buffers), "genotype": model.genotype()}
 
     def retrain(self, step):
         """Distances of a training step to the release; none with drop path, whose masks are not in the trace."""
         if float(step["drop_path"]) > 0:
             return None
-        exact, single = (self.retrain_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"],
-                "running statistics after": step["after.statistics"]}
-        return distances(ours, exact, single), {}
+        exact, single = release.both(self.retrain_step, step)
+        return release.distances(release.traced(step), exact, single), None
 
     def retrain_step(self, step, dtype):
         """One pass of the released train() of the final training over one batch, in this precision."""
-        size, state = self.trace.settings["retrain"], {n: t.to(dtype) for n, t in step.tensors.items() if t.is_floating_point()}
+        size, state = self.trace.settings["retrain"], in_precision(step, dtype)
         recipe, a = size["recipe"], self.train.args
         a.auxiliary, a.auxiliary_weight, a.grad_clip = recipe["auxiliary_weight"] > 0, recipe["auxiliary_weight"], recipe["clip"]
         with release.precision(dtype):
@@ -111,36 +111,11 @@ class Darts:
             model = self.model.NetworkCIFAR(size["channels"], self.classes, size["cells"], a.auxiliary, cells)
             model.drop_path_prob = 0.0
             weights, statistics = self.trace.layout("retrain")
-            parameters, buffers = self.in_our_order(model, weights), self.in_our_order(model, statistics)
+            parameters, buffers = in_our_order(model.named_parameters(), weights), in_our_order(release.statistics(model), statistics)
             release.fill(weights, parameters, state["before.weights"])
             release.fill(statistics, buffers, state["before.statistics"])
             optimizer = torch.optim.SGD(parameters, float(step["learning_rate"]), momentum=recipe["momentum"], weight_decay=recipe["weight_decay"])
-            if step.values["before"]["step"] > 0:
-                release.momentum(optimizer, parameters, state["before.velocity"])
+            release.momentum(optimizer, parameters, state["before.velocity"])
             images, labels = step.batch("retrain")
             _, loss = self.train.train([(images.to(dtype), labels)], model, self.criterion, optimizer)
-            return outcome(model, loss, parameters, buffers)
-
-    @staticmethod
-    def in_our_order(model, layout):
-        """Parameters or running statistics of the release in naslab's order, which has the auxiliary head after the cell that it reads."""
-        of_parameters = layout and not layout[0][0].endswith("running_mean")
-        named = list(model.named_parameters() if of_parameters else model.named_buffers())
-        named = [(name, t) for name, t in named if not name.endswith("num_batches_tracked")]
-        head = iter([t for name, t in named if name.startswith("auxiliary")])
-        rest = iter([t for name, t in named if not name.startswith("auxiliary")])
-        return [next(head if name.startswith("auxiliary") else rest) for name, _ in layout]
-
-
-def outcome(model, loss, parameters=None, buffers=None):
-    """What a step of the release left."""
-    parameters = list(model.parameters()) if parameters is None else parameters
-    buffers = release.statistics(model) if buffers is None else buffers
-    return {"loss": torch.tensor(float(loss)), "weight gradient": release.joined([p.grad for p in parameters]),
-            "weights after": release.joined(parameters), "running statistics after": release.joined(buffers)}
-
-
-def distances(ours, exact, single):
-    """{quantity: (naslab's distance to double precision, the release's own single precision's)}"""
-    far = lambda tensor, name: relative(numbers(tensor), numbers(exact[name]))
-    return {name: (far(tensor, name), far(single[name], name)) for name, tensor in ours.items()}
+            return release.outcome(loss, parameters, buffers)

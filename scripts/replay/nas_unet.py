@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from . import release, stop
-from .compare import EQUAL
-from .darts import distances
+from .trace import in_precision, indexed
 
 COMMIT = "38f54d6e3698211e8c19a1161a4bda16b9ac3268"
 
@@ -45,19 +44,17 @@ class NasUnet:
             stop(f"images of {tuple(images.shape[2:])} are no multiple of {multiple}: naslab pads them and the release does not")
 
     def search(self, step):
-        """Distances of a search step to the release."""
+        """Distances of a search step to the release, and what is wrong with its genotype."""
         search = self.trace.settings["search"]
         self.check(step.batch("train")[0], search["channels"], search["depth"], search["dropout"])
         if search["order"] != "first":
             stop("the release has no second order")
-        exact, single = (self.search_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"],
-                "alpha after": release.joined(step.indexed("after.alpha"))}
+        exact, single = release.both(self.search_step, step)
+        ours = {**release.traced(step), "alpha after": release.joined(indexed(step, "after.alpha"))}
         if "alpha_gradient.0" in step:
-            ours["alpha gradient"] = release.joined(step.indexed("alpha_gradient"))
-        mine, theirs = self.genotype(step.values["architecture"]), exact["genotype"]
-        same = (list(mine.down), list(mine.up)) == (list(theirs.down), list(theirs.up))
-        return distances(ours, exact, single), {"genotype": EQUAL if same else f"step {step.number}: {mine} here, {theirs} there"}
+            ours["alpha gradient"] = release.joined(indexed(step, "alpha_gradient"))
+        mine = self.genotype(step.values["architecture"])
+        return release.distances(ours, exact, single), release.differs(step, mine, exact["genotype"], ["down", "up"])
 
     def search_step(self, step, dtype):
         """The architecture's step by the released class, then a weight step as the released train() makes it, but of the weights alone: there SGD and the
@@ -71,31 +68,30 @@ class NasUnet:
             weights = self.in_our_order(model.net, model.net.conv_segmentation)
             release.fill(self.trace.layout("search")[0], weights, state["before.weights"])
             alphas = [model.alphas_down, model.alphas_up, model.alphas_normal_down]
-            for i, logits in enumerate(alphas):
-                release.copy_into(logits, state[f"before.alpha.{i}"])
+            for logits, values in zip(alphas, indexed(state, "before.alpha"), strict=True):
+                release.copy_into(logits, values)
             found, a = {}, search["alpha"]
             if "alpha_gradient.0" in step:
                 adam = torch.optim.Adam(alphas, a["learning_rate"], betas=(a["beta1"], a["beta2"]), weight_decay=a["weight_decay"])
-                release.moments(adam, alphas, step.values["before"]["alpha_steps"], state, "before.alpha_mean", "before.alpha_square")
+                moments = (indexed(state, f"before.alpha_{name}") for name in ("mean", "square"))
+                release.moments(adam, alphas, step.values["before"]["alpha_steps"], *moments)
                 images, labels = step.batch("valid")
                 self.backbone.Architecture(model, adam, criterion).step(images.to(dtype), labels)
                 found["alpha gradient"] = release.joined([p.grad for p in alphas])
             found["alpha after"] = release.joined(alphas)
             w = search["weights"]
             sgd = torch.optim.SGD(weights, float(step["learning_rate"]), momentum=w["momentum"], weight_decay=w["weight_decay"])
-            if step.values["before"]["step"] > 0:
-                release.momentum(sgd, weights, state["before.velocity"])
+            release.momentum(sgd, weights, state["before.velocity"])
             model.zero_grad()
             loss = train(model, weights, sgd, criterion, step.batch("train"), w["clip"], dtype)
-            return {**found, **outcome(loss, weights), "genotype": model.genotype()}
+            return {**found, **release.outcome(loss, weights), "genotype": model.genotype()}
 
     def retrain(self, step):
         """Distances of a training step to the release."""
         size = self.trace.settings["retrain"]
         self.check(step.batch("retrain")[0], size["channels"], (size["cells"] - 1) // 2, size["recipe"]["dropout"])
-        exact, single = (self.retrain_step(step, dtype) for dtype in (torch.float64, torch.float32))
-        ours = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"]}
-        return distances(ours, exact, single), {}
+        exact, single = release.both(self.retrain_step, step)
+        return release.distances(release.traced(step), exact, single), None
 
     def retrain_step(self, step, dtype):
         """A step of the released final network: loss, clipping, and PyTorch's optimiser, as the released training makes it."""
@@ -108,16 +104,14 @@ class NasUnet:
             release.fill(self.trace.layout("retrain")[0], weights, state["before.weights"])
             if recipe["optimizer"] == "adam":
                 optimizer = torch.optim.Adam(weights, rate, betas=(recipe["momentum"], 0.999), weight_decay=recipe["weight_decay"])
-                for name in ("mean", "square"):
-                    state[f"before.{name}"] = release.parts(weights, state[f"before.{name}"])
-                release.moments(optimizer, weights, step.values["before"]["step"], state, "before.mean", "before.square")
+                moments = (release.parts(weights, state[f"before.{name}"]) for name in ("mean", "square"))
+                release.moments(optimizer, weights, step.values["before"]["step"], *moments)
             else:
                 optimizer = torch.optim.SGD(weights, rate, momentum=recipe["momentum"], weight_decay=recipe["weight_decay"])
-                if step.values["before"]["step"] > 0:
-                    release.momentum(optimizer, weights, state["before.velocity"])
+                release.momentum(optimizer, weights, state["before.velocity"])
             first = lambda images: model(images)[0]
             loss = train(first, weights, optimizer, self.criterion(recipe["loss"]), step.batch("retrain"), recipe["clip"], dtype)
-            return outcome(loss, weights)
+            return release.outcome(loss, weights)
 
     def genotype(self, architecture):
         """naslab's cells in the words of the release."""
@@ -148,10 +142,6 @@ class NasUnet:
         return [conv.weight for conv in convs] + norm
 
 
-def in_precision(step, dtype):
-    return {name: t.to(dtype) for name, t in step.tensors.items() if t.is_floating_point()}
-
-
 def without_dropout(model):
     for module in model.modules():
         if isinstance(module, nn.Dropout2d):
@@ -167,7 +157,3 @@ def train(model, weights, optimizer, criterion, batch, clip, dtype):
         nn.utils.clip_grad_norm_(weights, clip)
     optimizer.step()
     return loss
-
-
-def outcome(loss, weights):
-    return {"loss": loss.detach(), "weight gradient": release.joined([p.grad for p in weights]), "weights after": release.joined(weights)}

@@ -18,6 +18,7 @@ from unittest import mock
 import torch
 
 from . import stop
+from .compare import relative
 
 
 def commit(folder):
@@ -106,8 +107,8 @@ def joined(tensors):
 
 
 def statistics(model):
-    """Running means and variances in the order of the modules."""
-    return [buffer for name, buffer in model.named_buffers() if not name.endswith("num_batches_tracked")]
+    """Running means and variances with their names, in the order of the modules."""
+    return [(name, buffer) for name, buffer in model.named_buffers() if not name.endswith("num_batches_tracked")]
 
 
 def fill(names, targets, flat):
@@ -125,16 +126,47 @@ def parts(targets, flat):
     return [part.view(target.shape).clone() for part, target in zip(flat.split([t.numel() for t in targets]), targets, strict=True)]
 
 
-def momentum(optimizer, parameters, velocity):
+def momentum(sgd, parameters, velocity):
+    """Gives SGD the velocity of all parameters, a flat vector."""
     for parameter, buffer in zip(parameters, parts(parameters, velocity)):
-        optimizer.state[parameter]["momentum_buffer"] = buffer
+        sgd.state[parameter]["momentum_buffer"] = buffer
 
 
-def moments(adam, parameters, steps, state, mean, square):
-    """Gives Adam what it had after so many steps; `state` has the moments as lists of tensors or as `name.0`, `name.1`, ..."""
-    if steps == 0:
-        return
-    of = lambda name, i: state[name][i] if name in state else state[f"{name}.{i}"]
-    for i, parameter in enumerate(parameters):
-        both = {"exp_avg": of(mean, i).clone(), "exp_avg_sq": of(square, i).clone()}
-        adam.state[parameter] = {"step": torch.tensor(float(steps)), **both}
+def moments(adam, parameters, steps, means, squares):
+    """Gives Adam what it had after so many steps: for every parameter its two moments."""
+    for parameter, mean, square in zip(parameters, means, squares, strict=True):
+        adam.state[parameter] = {"step": torch.tensor(float(steps)), "exp_avg": mean.clone(), "exp_avg_sq": square.clone()}
+
+
+def both(make, step):
+    """A step of the release in double and in single precision; `make` takes the step and the precision."""
+    return make(step, torch.float64), make(step, torch.float32)
+
+
+def traced(step):
+    """What a step of naslab left, by the names that outcome() gives."""
+    found = {"loss": step["loss"], "weight gradient": step["gradient"], "weights after": step["after.weights"]}
+    return {**found, "running statistics after": step["after.statistics"]} if len(step["after.statistics"]) else found
+
+
+def outcome(loss, parameters, statistics=()):
+    """What a step of the release left."""
+    parameters = list(parameters)
+    found = {"loss": torch.as_tensor(loss).detach(), "weight gradient": joined([p.grad for p in parameters]), "weights after": joined(parameters)}
+    return {**found, "running statistics after": joined(statistics)} if statistics else found
+
+
+def numbers(tensor):
+    return tensor.detach().reshape(-1).tolist()
+
+
+def distances(ours, exact, single):
+    """{quantity: (naslab's distance to double precision, the release's own single precision's)}"""
+    far = lambda tensor, name: relative(numbers(tensor), numbers(exact[name]))
+    return {name: (far(tensor, name), far(single[name], name)) for name, tensor in ours.items()}
+
+
+def differs(step, mine, theirs, cells):
+    """None if both genotypes have the same cells, or a sentence."""
+    same = all(list(getattr(mine, name)) == list(getattr(theirs, name)) for name in cells)
+    return None if same else f"after step {step.number} the genotype is {mine} here and {theirs} there"

@@ -1,5 +1,6 @@
 """Reads what `naslab run --trace DIR` wrote."""
 
+import functools
 import json
 import pathlib
 
@@ -26,12 +27,18 @@ class Step:
     def batch(self, part):
         return self[f"{part}.0.images"], self[f"{part}.0.labels"]
 
-    def indexed(self, name):
-        """`name.0`, `name.1`, ... as a list."""
-        found = []
-        while f"{name}.{len(found)}" in self.tensors:
-            found.append(self[f"{name}.{len(found)}"])
-        return found
+
+def indexed(tensors, name):
+    """`name.0`, `name.1`, ... of a step or of a dictionary as a list."""
+    found = []
+    while f"{name}.{len(found)}" in tensors:
+        found.append(tensors[f"{name}.{len(found)}"])
+    return found
+
+
+def in_precision(step, dtype):
+    """The floating-point tensors of a step, by name, in this precision."""
+    return {name: t.to(dtype) for name, t in step.tensors.items() if t.is_floating_point()}
 
 
 class Trace:
@@ -46,6 +53,7 @@ class Trace:
         self.manifest = json.loads((self.folder / "manifest.json").read_text())
         self.settings, self.data = self.manifest["settings"], self.manifest["data"]
 
+    @functools.cache
     def layout(self, phase):
         """[name, shape] of all parameters and of all running statistics, in the order of the flat vectors."""
         layout = json.loads((self.folder / phase / "layout.json").read_text())
