@@ -182,6 +182,67 @@ fn a_search_that_was_told_test_accuracies_says_so_everywhere() {
     assert!(result.contains("\"seconds\": null") && result.contains("\"trainings\": 100"), "{result}");
 }
 
+#[cfg(feature = "report")]
+#[test]
+fn a_report_sets_studies_beside_reported_numbers_and_beside_random_search() {
+    let out = tempfile::tempdir().unwrap();
+    let runs = out.path().join("runs");
+    let run = |words: &[&str]| {
+        naslab().args(["table", "run"]).args(words).args(["--seeds", "0..60", "--out"]).arg(&runs).assert().success();
+    };
+    run(&["amoebanet", "random", "--simulated-budget", "12000s"]);
+    run(&["reinforce", "--simulated-budget", "12000s", "--set", "search.learning_rate=0.5"]);
+    run(&["amoebanet", "--simulated-budget", "12000s", "--set", "search.sample=5"]);
+    run(&["random", "--table", "nas-bench-macro", "--score", "test", "--allow-same", "--max-trainings", "20"]);
+    // A damaged study does not stop the others.
+    let damaged = runs.join("damaged");
+    std::fs::create_dir(&damaged).unwrap();
+    std::fs::write(damaged.join("study.json"), "{").unwrap();
+    let assert = naslab().arg("report").arg(&runs).arg("--out").arg(out.path().join("reports")).assert().success();
+    assert!(String::from_utf8_lossy(&assert.get_output().stderr).contains("damaged is left out"));
+    let read = |name: &str| std::fs::read_to_string(out.path().join("reports").join(name)).unwrap();
+
+    let text = read("studies.csv");
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    // Four studies on three data sets with two accuracies, and one with test accuracies alone.
+    assert_eq!(rows.len(), 4 * 3 * 2 + 1);
+    let of = |method: &str, variant: &str, set: &str| {
+        rows.iter()
+            .find(|r| (&r[0], &r[1], &r[8], &r[9]) == (method, variant, set, "test"))
+            .unwrap_or_else(|| panic!("{method} {variant} {set}"))
+    };
+    let evolution = of("amoebanet", "ageing", "cifar10");
+    assert_eq!((&evolution[16], &evolution[17]), ("93.9200", "reproduced"));
+    let simulated: f64 = evolution[13].parse().unwrap();
+    assert!((60.0 * 11_000.0..60.0 * 12_000.0).contains(&simulated), "{simulated}");
+    assert_eq!(&of("reinforce", "rate 0.5", "cifar10")[17], "settings not known");
+    // Other settings, and a search that was told test accuracies, stand beside nothing.
+    assert_eq!(&of("amoebanet", "ageing, sample = 5", "cifar10")[16], "");
+    let of_macro = rows.iter().find(|r| &r[2] == "nas-bench-macro").unwrap();
+    assert_eq!((&of_macro[7], &of_macro[13], &of_macro[16]), ("searched on test accuracies", "", ""));
+
+    let page = read("report.html");
+    for words in [
+        "Searches of tables",
+        "settings not known",
+        "(unconfirmed)",
+        "against random search with the same simulated budget",
+        "never added to the seconds",
+    ] {
+        assert!(page.contains(words), "'{words}' is not in the page");
+    }
+    for figure in ["table-incumbents", "table-regret", "table-seeds", "table-schedules"] {
+        assert!(read(&format!("{figure}.svg")).contains("<svg"));
+    }
+    let figure = read("table-incumbents.svg");
+    for words in ["simulated seconds spent on trainings", "reported, amoebanet ageing, 12000 s: 93.92", "trainings (log scale)"] {
+        assert!(figure.contains(words), "'{words}' is not in the figure");
+    }
+    let schedules = read("table-schedules.svg");
+    assert!(schedules.contains("Spearman 0.772, Kendall 0.594"), "the coefficients of CIFAR-10");
+}
+
 const ABOUT: &str = r#"{ "name": "mine", "space": "nas-bench-201", "options": ["skip_connect", "nor_conv_3x3"],
     "sets": [{ "name": "own", "title": "Own images", "column": "own", "images": 100 }], "fidelities": [1, 2], "seconds_of_images": 100,
     "device": "a test", "source": "a test", "licence": "CC0" }"#;

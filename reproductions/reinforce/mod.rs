@@ -193,15 +193,15 @@ mod tests {
         let mut policy = policy();
         policy.chosen = vec![1; 6];
         let (before, p) = (policy.logits.clone(), policy.probabilities());
-        // The first reward is its own baseline: nothing moves.
+        // The first reward is its own baseline: nothing moves, but for what is left of 60 after 0.1 × 60 / 0.1.
         policy.learn(60.0);
-        assert_eq!(policy.logits, before);
+        assert!(policy.logits.iter().zip(&before).all(|(now, then)| (now - then).abs() < 1e-8));
         policy.learn(80.0);
         let advantage = 80.0 - (0.09 * 60.0 + 0.1 * 80.0) / 0.19;
         let gradient = (p[1] - 1.0) * advantage;
         let (mean, square) = (0.1 * gradient / (1.0 - 0.81), 0.001 * gradient * gradient / (1.0 - 0.999f64.powi(2)));
         let expected = before[1] - 0.01 * mean / (square.sqrt() + 1e-8);
-        assert!((policy.logits[1] - expected).abs() < 1e-12, "{} {expected}", policy.logits[1]);
+        assert!((policy.logits[1] - expected).abs() < 1e-7, "{} {expected}", policy.logits[1]);
     }
 
     #[test]

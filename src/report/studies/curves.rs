@@ -110,3 +110,30 @@ pub fn ranks(table: &Table) -> Vec<Rank> {
     };
     (0..table.about.sets.len()).map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_schedules_order_cells_as_another_program_found() {
+        let table = crate::table::open("nas-bench-201").unwrap();
+        let found = ranks(&table);
+        // Spearman, Kendall, Pearson, and Spearman in the best tenth.
+        let expected = [[0.7718, 0.5945, 0.8991, 0.504], [0.8247, 0.6448, 0.8717, 0.432], [0.8182, 0.6433, 0.8980, 0.298]];
+        for (rank, [spearman, kendall, pearson, best]) in found.iter().zip(expected) {
+            let near = |value: Option<f64>, expected: f64, within: f64| {
+                assert!((value.unwrap() - expected).abs() < within, "{}: {value:?}", rank.set)
+            };
+            near(rank.all[1], spearman, 1e-4);
+            near(rank.all[2], kendall, 1e-3);
+            near(rank.all[0], pearson, 1e-4);
+            // Ties at its border leave the tenth open.
+            near(rank.best_tenth, best, 3e-3);
+        }
+        let valid = |epochs| &table.column(0, Part::Valid, Fidelity(epochs), None).unwrap().values;
+        let pairs: Vec<(f64, f64)> = valid(12).iter().copied().zip(valid(200).iter().copied()).collect();
+        let [s, k, p] = [spearman(&pairs), kendall(&pairs), pearson(&pairs)].map(Option::unwrap);
+        assert!((s - 0.8226).abs() < 1e-4 && (k - 0.6485).abs() < 1e-3 && (p - 0.9119).abs() < 1e-4, "{s} {k} {p}");
+    }
+}
