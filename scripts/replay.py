@@ -4,6 +4,8 @@
     naslab run darts --set search.epochs=1 --trace trace
     scripts/replay.py darts path/to/quark0/darts trace
 
+Of GHN, whose authors released none, the code is a re-implementation (replay/ghn.py).
+
 For every traced step the state before it goes into the released network, and the released step is made with the same batches, in double and in single precision. The table
 shows how far naslab's losses, gradients, weights and running statistics are from those in double precision, and beside it how far the release's own single
 precision is. Exit code 1 if naslab is further away than the tolerance (replay/compare.py) or a genotype differs, 2 if there is nothing that could be compared or the arguments
@@ -24,6 +26,10 @@ def released(method, folder, trace):
         from replay import darts
 
         return darts.Darts(folder, trace), darts.COMMIT
+    if method == "ghn":
+        from replay import ghn
+
+        return ghn.Ghn(folder, trace), ghn.COMMIT
     from replay import nas_unet
 
     return nas_unet.NasUnet(folder, trace), nas_unet.COMMIT
@@ -52,7 +58,7 @@ def report(phase, steps, wrong, median):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", choices=["darts", "nas_unet"])
+    parser.add_argument("method", choices=["darts", "nas_unet", "ghn"])
     parser.add_argument("release", help="a clone of the authors' code")
     parser.add_argument("trace", help="the folder that --trace named, or the folder of one run in it")
     parser.add_argument("--steps", type=int, default=None, help="only so many steps of each phase")

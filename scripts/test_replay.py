@@ -6,7 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from replay import compare  # noqa: E402
+from replay import compare, ghn_block  # noqa: E402
 
 
 class Compare(unittest.TestCase):
@@ -32,6 +32,8 @@ class Compare(unittest.TestCase):
         self.assertTrue(passes("weight gradient", [2e-4, 2e-4, 2e-4], [1e-4]), "rounding is as large in the release")
         self.assertFalse(passes("weight gradient", [2e-4, 2e-4, 2e-4], [5e-5]))
         self.assertFalse(passes("weights after", [1e-7, 2e-7, 5e-3]), "a wrong learning rate in one step")
+        self.assertTrue(passes("weights after Adam", [1e-7, 2e-7, 5e-4]), "signs of gradients near zero")
+        self.assertFalse(passes("weights after Adam", [1e-7, 2e-7, 5e-3]))
         self.assertFalse(passes("loss", [1e-8, math.nan, 1e-8]))
 
     def test_the_table_shows_both_precisions_and_the_verdict(self):
@@ -41,6 +43,26 @@ class Compare(unittest.TestCase):
         self.assertEqual(lines[2], "| loss | 3 | 2.0e-08 | 3.0e-08 | 0 | 5.0e-08 | 6.0e-08 | 0 | ok |")
         self.assertEqual(lines[3], "| weights after | 3 | 1.0e-03 | 2.0e-03 | 2 | 1.0e-08 | 1.0e-08 | 0 | DIFFERS |")
         self.assertEqual(len({line.count("|") for line in lines}), 1)
+
+
+class GhnBlock(unittest.TestCase):
+    def test_a_block_is_a_graph_with_one_sink(self):
+        node = lambda op, a, b: [{"op": op, "from": a}, {"op": op, "from": b}]
+        kinds, edges = ghn_block.block({"nodes": [node("conv_1x1", 1, 0), node("identity", 2, 0)], "concat": [3]})
+        self.assertEqual(kinds, ["input", "input", "conv_1x1", "identity", "output"])
+        self.assertEqual(edges, [(1, 2), (0, 2), (2, 3), (0, 3), (3, 4)])
+        self.assertTrue(set(kinds) < set(ghn_block.KINDS))
+
+    def test_branches_have_the_papers_sizes(self):
+        # As in reproductions/ghn/README.md: 64 hidden features and a bias for each number.
+        sizes = {kind: 65 * sum(math.prod(s) for s in tensors.values()) for kind, tensors in ghn_block.shapes(32, 3, 10).items()}
+        self.assertEqual((sizes["stem"], sizes["conv_1x7_7x1"], sizes["head"]), (56_160, 931_840, 83_850))
+
+    def test_a_weight_knows_its_vertex_and_its_half(self):
+        names = ["block0.in0.conv0.weight", "block12.in1.conv0.weight", "block12.in1.conv1.weight", "block3.node10.first.conv1.weight", "stem.conv0.weight", "head.bias"]
+        self.assertEqual([ghn_block.source(name, names) for name in names],
+                         [("block0.in0", "conv0.weight", None), ("block12.in1", "conv0.weight", 0), ("block12.in1", "conv0.weight", 1),
+                          ("block3.node10", "conv1.weight", None), ("stem", "conv0.weight", None), ("head", "bias", None)])
 
 
 if __name__ == "__main__":

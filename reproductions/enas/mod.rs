@@ -3,9 +3,11 @@
 //! All children share the weights of one bank ([`micro`], [`macro_bank`]); a [`controller`] draws children from a [`space`]. Epochs of steps on the
 //! shared weights alternate with updates of the controller ([`search`]); at the end the best of many draws goes on and is trained from scratch.
 
+pub mod bank;
 pub mod controller;
 pub mod macro_bank;
 pub mod micro;
+pub mod policy;
 pub mod search;
 pub mod space;
 
@@ -159,7 +161,7 @@ impl Method for EnasMethod {
         let (region, checked, keep) = (Region::new(&name.replace('-', "_"), region), search.clone(), search.keep as u64);
         let check = move |input: InputShape| {
             checked.augment.check("search.augment", input.height, input.width)?;
-            search::Bank::declare(&checked, space, input).map(drop)
+            bank::Bank::declare(&checked, space, input).map(drop)
         };
         let engine = Engine::by_steps(move |lab| SharedSearch::new(search.clone(), space, lab));
         let prepared = Prepared::by_steps((name, region), &settings, keep, engine)?;

@@ -2,15 +2,15 @@
 //! children on validation batches; then the best of many drawn children (paper, sections 2.2 and 2.3).
 
 use super::Enas;
-use super::controller::{Controller, Sample};
-use super::macro_bank::MacroBank;
-use super::micro::MicroBank;
+use super::bank::Bank;
+use super::controller::Controller;
+use super::policy::{Rewarded, reinforce, reward};
 use super::space::Space;
 use crate::error::Result;
 use crate::lab::{Lab, Point, Rehearsal, Stepwise};
-use crate::nn::{Output, Pass, Table, Weights, cross_entropy};
+use crate::nn::{Pass, Table, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
-use crate::space::{Architecture, InputShape};
+use crate::space::Architecture;
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
 use serde::{Deserialize, Serialize};
@@ -20,41 +20,6 @@ use tch::{Kind, Tensor, no_grad};
 /// Adam of the controller, as released: TensorFlow adds its epsilon before the correction of the second moment.
 const BETAS: (f64, f64) = (0.0, 0.999);
 const EPSILON: f64 = 1e-3;
-
-/// The shared weights of either space.
-pub enum Bank {
-    /// Cells.
-    Micro(Box<MicroBank>),
-    /// Layers with skips.
-    Macro(MacroBank),
-}
-
-impl Bank {
-    /// Declares the search network.
-    pub fn declare(s: &Enas, space: Space, input: InputShape) -> Result<Self> {
-        Ok(match space {
-            Space::Micro { nodes } => {
-                Self::Micro(Box::new(MicroBank::declare(input, s.channels, s.cells, nodes, s.weights.auxiliary_weight > 0.0)?))
-            }
-            Space::Macro { layers } => Self::Macro(MacroBank::declare(input, s.channels, layers)?),
-        })
-    }
-
-    fn table(&self) -> &Table {
-        match self {
-            Self::Micro(bank) => &bank.table,
-            Self::Macro(bank) => &bank.table,
-        }
-    }
-
-    fn forward(&self, w: &Weights, child: &Architecture, x: &Tensor, pass: &mut Pass) -> Output {
-        let own = "children are of the bank's space";
-        match self {
-            Self::Micro(bank) => bank.forward(w, child.get().expect(own), x, pass),
-            Self::Macro(bank) => bank.forward(w, child.get().expect(own), x, pass),
-        }
-    }
-}
 
 /// A child and how it scored on a validation batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,7 +109,7 @@ impl SharedSearch {
     }
 
     /// One step on a batch of training images by a child that the controller draws; `None` if the loss is not finite.
-    fn weight_step(&mut self, lab: &Lab) -> Option<usize> {
+    fn weight_step(&mut self, lab: &mut Lab) -> Option<usize> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
         let step = epoch * self.steps + index;
         let batch = lab.task.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
@@ -162,7 +127,9 @@ impl SharedSearch {
             return None;
         }
         let gradient = clip(self.w.gradient(&loss), settings.clip);
-        self.sgd.step(self.w.flat(), &gradient, self.learning_rate(epoch));
+        let rate = self.learning_rate(epoch);
+        self.sgd.step(self.w.flat(), &gradient, rate);
+        lab.trace(|step| step.of_weights(&child, value, rate, &gradient));
         self.progress.loss_sum += value;
         Some(batch.len())
     }
@@ -174,23 +141,39 @@ impl SharedSearch {
     }
 
     /// One update of the controller, averaged over several children.
-    fn controller_update(&mut self, lab: &Lab) {
+    fn controller_update(&mut self, lab: &mut Lab) {
         let c = &self.s.controller;
         let update = self.progress.epoch * c.updates + (self.progress.position - self.steps);
         let mut gradient = no_grad(|| self.theta.flat().zeros_like());
+        let mut rewarded = Vec::new();
         for a in 0..c.aggregate {
             let number = update * c.aggregate + a;
             let sample = self.controller.sample(&self.theta, &mut lab.streams.rng("rewarded child", number));
             let batch = lab.task.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, lab.streams);
-            let score = self.score(&self.space.architecture(&sample.decisions), &batch);
-            let loss = reinforce(&sample, score, &mut self.progress.baseline, c);
+            let child = self.space.architecture(&sample.decisions);
+            let score = self.score(&child, &batch);
+            let reward = reward(&sample, score, c);
+            let loss = reinforce(&sample, reward, &mut self.progress.baseline, c);
             let one = self.theta.gradient(&(loss / c.aggregate as f64));
             gradient = no_grad(|| gradient + one);
             self.progress.entropy_sum += sample.entropy / sample.decisions.len() as f64;
             self.progress.scores.push(score);
+            rewarded.push(Rewarded {
+                child,
+                decisions: sample.decisions.iter().map(|d| *d as i64).collect(),
+                log_probability: sample.log_probability.double_value(&[]),
+                score,
+                reward,
+                baseline: self.progress.baseline,
+            });
             self.progress.rewarded.push(Scored { decisions: sample.decisions, score });
         }
         self.adam.step(self.theta.flat(), &gradient);
+        lab.trace(|step| {
+            Rewarded::tell(&rewarded, step);
+            step.number("learning_rate", self.adam.learning_rate);
+            step.tensor("controller_gradient", &gradient);
+        });
         self.progress.rewarded.sort_by(|a, b| b.score.total_cmp(&a.score));
         self.progress.rewarded.truncate(self.s.keep);
     }
@@ -242,11 +225,13 @@ impl SharedSearch {
     }
 
     /// Draws child number `number` of those at the end and scores it on one validation batch.
-    fn derive(&self, number: u64, lab: &Lab) -> Scored {
+    fn derive(&self, number: u64, lab: &mut Lab) -> Scored {
         let streams = lab.streams.child("derive", 0);
         let sample = no_grad(|| self.controller.sample(&self.theta, &mut streams.rng("child", number)));
         let batch = lab.task.random_batch(Part::Valid, number, self.s.batch, &Augment::NONE, streams);
-        let score = self.score(&self.space.architecture(&sample.decisions), &batch);
+        let child = self.space.architecture(&sample.decisions);
+        let score = self.score(&child, &batch);
+        lab.trace(|step| step.of_score(&child, score));
         Scored { decisions: sample.decisions, score }
     }
 }
@@ -342,22 +327,9 @@ impl Stepwise for SharedSearch {
     }
 }
 
-/// REINFORCE: the reward is the score and a share of the entropy (a number, no gradient); the baseline moves before the advantage is taken, as
-/// released.
-fn reinforce(sample: &Sample, score: f64, baseline: &mut f64, c: &super::ControllerSettings) -> Tensor {
-    let reward = score + c.entropy_weight * sample.entropy;
-    *baseline -= (1.0 - c.baseline_decay) * (*baseline - reward);
-    let loss = -&sample.log_probability * (reward - *baseline);
-    match &sample.skip_penalty {
-        Some(penalty) => loss + penalty * c.skip_weight,
-        None => loss,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Streams;
 
     #[test]
     fn a_search_that_ends_in_an_epoch_has_the_children_of_the_last_complete_one() {
@@ -370,25 +342,5 @@ mod tests {
         assert_eq!(progress.children(), [child(0.1)], "in the controller phase");
         progress.derived.push(child(0.2));
         assert_eq!(progress.children(), [child(0.2)], "at the end");
-    }
-
-    #[test]
-    fn a_constant_reward_leaves_no_gradient_once_the_baseline_has_settled() {
-        let settings: Enas =
-            serde_json::from_value(crate::lab::resolve(&super::super::CARD, "smoke", &[]).unwrap().settings["search"].clone()).unwrap();
-        let c = super::super::ControllerSettings { entropy_weight: 0.0, ..settings.controller };
-        let controller = Controller::declare(Space::Micro { nodes: 2 }, &c);
-        let theta = controller.weights(&mut Streams::new(0).rng("controller", 0));
-        let mut baseline = 0.0;
-        for k in 1..=600u64 {
-            let sample = controller.sample(&theta, &mut Streams::new(1).rng("sample", k));
-            let loss = reinforce(&sample, 0.7, &mut baseline, &c);
-            let expected = 0.7 * (1.0 - c.baseline_decay.powi(k as i32));
-            assert!((baseline - expected).abs() < 1e-12, "the baseline moves before the advantage");
-            let advantage = 0.7 - baseline;
-            let value = loss.double_value(&[]) + sample.log_probability.double_value(&[]) * advantage;
-            assert!(value.abs() < 1e-12);
-        }
-        assert!((0.7 - baseline).abs() < 0.01);
     }
 }

@@ -83,7 +83,7 @@ impl Hypernetwork {
     pub fn weights(&self, rng: &mut Rng, example: &Cell<GhnOp>, device: Device, number: Number) -> Weights {
         let w = Weights::init(&self.table, rng, device, number);
         no_grad(|| {
-            let square = self.features(&w, example).square().sum_dim_intlist(1, false, None::<Number>);
+            let square = self.features(&w, &self.states(&w, example)).square().sum_dim_intlist(1, false, None::<Number>);
             let scale = 1.0 / square.mean(Number::Double).double_value(&[]).sqrt();
             for branch in &self.branches {
                 let _ = w[branch.weight].shallow_clone().g_mul_scalar_(scale);
@@ -97,12 +97,17 @@ impl Hypernetwork {
         ghn_network(cell, self.input, self.size, false)
     }
 
-    /// Hidden features of all vertices, [V, hidden]: stem, block after block, head.
-    fn features(&self, w: &Weights, cell: &Cell<GhnOp>) -> Tensor {
+    /// States of all vertices after the last pass, [V, D]: stem, block after block, head.
+    pub fn states(&self, w: &Weights, cell: &Cell<GhnOp>) -> Tensor {
         let prepare = |graph: Graph| self.propagation.prepare(&graph, w.flat().device(), w.flat().kind());
         let [stem, block, head] = [Graph::single(Kind::Stem), Graph::of_block(cell), Graph::single(Kind::Head)].map(prepare);
         let chain: Vec<&Prepared> = [&stem].into_iter().chain(std::iter::repeat_n(&block, self.size.cells)).chain([&head]).collect();
-        self.hidden.forward(w, &Tensor::cat(&self.propagation.run(w, &chain), 0)).relu()
+        Tensor::cat(&self.propagation.run(w, &chain), 0)
+    }
+
+    /// Hidden features of all vertices, [V, hidden].
+    fn features(&self, w: &Weights, states: &Tensor) -> Tensor {
+        self.hidden.forward(w, states).relu()
     }
 
     /// The weights of the network of `cell`, a function of the hypernetwork's.
@@ -110,7 +115,15 @@ impl Hypernetwork {
     /// # Errors
     /// [`crate::error::Error::Usage`] naming a weight of the network that no branch gives.
     pub fn predict(&self, w: &Weights, cell: &Cell<GhnOp>, network: &CellNetwork) -> Result<Weights> {
-        let features = self.features(w, cell);
+        self.decode(w, cell, &self.states(w, cell), network)
+    }
+
+    /// The same from the states of its vertices.
+    ///
+    /// # Errors
+    /// As [`Hypernetwork::predict`].
+    pub fn decode(&self, w: &Weights, cell: &Cell<GhnOp>, states: &Tensor, network: &CellNetwork) -> Result<Weights> {
+        let features = self.features(w, states);
         let kinds = Graph::of_block(cell).kinds;
         let vertices: Vec<(String, Kind)> = [("stem".to_string(), Kind::Stem)]
             .into_iter()

@@ -4,7 +4,8 @@
 use super::hypernetwork::Hypernetwork;
 use super::{Experiment, Ghn};
 use crate::error::{Result, usage};
-use crate::lab::{Lab, Point, Rehearsal, Stepwise};
+use crate::lab::{Lab, Point, Rehearsal, Stepwise, TracedStep};
+use crate::network::CellNetwork;
 use crate::nn::{Network, Pass, Table, Weights, cross_entropy};
 use crate::proposals::{Known, Proposal, Proposals};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
@@ -15,7 +16,7 @@ use crate::train::{Adam, Saved, clip};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tch::{Kind, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 /// Name of the predicted scores.
 pub const PREDICTED: &str = "ghn";
@@ -45,6 +46,27 @@ fn cell(architecture: &Architecture) -> &Cell<GhnOp> {
 
 fn draw(nodes: usize, mut rng: Rng) -> Architecture {
     ghn::sample(nodes, &mut rng).into()
+}
+
+/// A network with the weights that are predicted of it.
+struct Predicted {
+    network: CellNetwork,
+    /// What its vertices end with, [V, D].
+    states: Tensor,
+    weights: Weights,
+}
+
+impl Predicted {
+    /// Of the images of a batch, whose statistics the norms use, [N, classes].
+    fn logits(&self, batch: &Batch) -> Tensor {
+        self.network.forward(&self.weights, &batch.images, &mut Pass::by_batch()).logits
+    }
+
+    fn tell(&self, step: &mut TracedStep) {
+        step.tensor("states", &self.states);
+        let names = self.network.table().names();
+        names.zip(self.weights.params()).for_each(|(name, weight)| step.tensor(&format!("child.{name}"), weight));
+    }
 }
 
 /// One of the first `keep`, each as likely as the others.
@@ -90,13 +112,12 @@ impl GraphSearch {
     }
 
     /// One step of the hypernetwork: a fresh block, its predicted weights, a batch of images. `None` if the loss is not finite.
-    fn train_once(&mut self, lab: &Lab) -> Result<Option<u64>> {
+    fn train_once(&mut self, lab: &mut Lab) -> Result<Option<u64>> {
         let (epoch, index) = (self.progress.epoch, self.progress.position);
         let architecture = draw(self.s.train_nodes, lab.streams.rng("block", epoch * self.steps + index));
         let batch = lab.task.batch(Part::Train, epoch, index, self.s.batch, &self.s.augment, lab.streams);
-        let network = self.hyper.network(cell(&architecture))?;
-        let weights = self.hyper.predict(&self.w, cell(&architecture), &network)?;
-        let loss = cross_entropy(&network.forward(&weights, &batch.images, &mut Pass::by_batch()).logits, &batch.labels);
+        let predicted = self.predict(&architecture)?;
+        let loss = cross_entropy(&predicted.logits(&batch), &batch.labels);
         let value = loss.double_value(&[]);
         if !value.is_finite() {
             return Ok(None);
@@ -105,21 +126,37 @@ impl GraphSearch {
         let halvings = self.s.halve_at.iter().filter(|share| epoch as f64 >= *share * self.s.epochs as f64).count();
         self.adam.learning_rate = self.s.learning_rate * 0.5f64.powi(halvings as i32);
         self.adam.step(self.w.flat(), &gradient);
+        lab.trace(|step| {
+            step.of_weights(&architecture, value, self.adam.learning_rate, &gradient);
+            predicted.tell(step);
+        });
         self.progress.loss_sum += value;
         Ok(Some(batch.len() as u64))
     }
 
-    /// Accuracy of a block with predicted weights on the validation images. It changes nothing.
-    fn score(&self, architecture: &Architecture) -> Result<f64> {
+    fn predict(&self, architecture: &Architecture) -> Result<Predicted> {
         let network = self.hyper.network(cell(architecture))?;
+        let states = self.hyper.states(&self.w, cell(architecture));
+        let weights = self.hyper.decode(&self.w, cell(architecture), &states, &network)?;
+        Ok(Predicted { network, states, weights })
+    }
+
+    /// A block with predicted weights, and its accuracy on the validation images. It changes nothing.
+    fn scored(&self, architecture: &Architecture) -> Result<(Predicted, f64)> {
         no_grad(|| {
-            let weights = self.hyper.predict(&self.w, cell(architecture), &network)?;
+            let predicted = self.predict(architecture)?;
             let right = self.validation.iter().map(|batch| {
-                let logits = network.forward(&weights, &batch.images, &mut Pass::by_batch()).logits;
+                let logits = predicted.logits(batch);
                 logits.argmax(1, false).eq_tensor(&batch.labels).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
             });
-            Ok(right.sum::<f64>() / self.validation.len() as f64)
+            let score = right.sum::<f64>() / self.validation.len() as f64;
+            Ok((predicted, score))
         })
+    }
+
+    /// That accuracy alone.
+    fn score(&self, architecture: &Architecture) -> Result<f64> {
+        Ok(self.scored(architecture)?.1)
     }
 
     /// A point of the training's curve, with the mean score of a few blocks that are never ranked.
@@ -169,7 +206,12 @@ impl GraphSearch {
 
     /// Scores the next block.
     fn ranking_step(&mut self, lab: &mut Lab) -> Result<()> {
-        let score = self.score(&self.candidate(self.progress.scores.len()))?;
+        let block = self.candidate(self.progress.scores.len());
+        let (predicted, score) = self.scored(&block)?;
+        lab.trace(|step| {
+            step.of_score(&block, score);
+            predicted.tell(step);
+        });
         self.progress.scores.push(score);
         let ranked = self.progress.scores.len() as u64;
         if !ranked.is_multiple_of(self.s.candidates.div_ceil(20)) && ranked != self.s.candidates {

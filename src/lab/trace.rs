@@ -50,9 +50,14 @@ pub struct TracedStep {
 }
 
 impl TracedStep {
-    /// Adds a tensor, which nothing changes before the step ends.
+    /// Adds a tensor, which nothing changes before the step ends, without its graph.
     pub fn tensor(&mut self, name: &str, tensor: &Tensor) {
-        self.tensors.push((name.into(), tensor.shallow_clone()));
+        self.tensors.push((name.into(), tensor.detach()));
+    }
+
+    /// Adds what is no tensor.
+    pub fn value(&mut self, name: &str, value: &Value) {
+        self.metadata.insert(name.into(), value.to_string());
     }
 
     /// Adds a number.
@@ -62,15 +67,21 @@ impl TracedStep {
 
     /// Adds what a step on weights computes: the architecture after it or that is trained, and the loss, whose gradient is clipped and in the layout of the weights.
     pub fn of_weights(&mut self, architecture: &Architecture, loss: f64, learning_rate: f64, gradient: &Tensor) {
-        self.metadata.insert("architecture".into(), json!(architecture).to_string());
+        self.value("architecture", &json!(architecture));
         self.number("loss", loss);
         self.number("learning_rate", learning_rate);
         self.tensor("gradient", gradient);
     }
 
+    /// Adds what a step that scores an architecture finds.
+    pub fn of_score(&mut self, architecture: &Architecture, score: f64) {
+        self.value("architecture", &json!(architecture));
+        self.number("score", score);
+    }
+
     /// Adds a copy of a state.
     fn state(&mut self, when: &str, saved: &Saved) {
-        self.metadata.insert(when.into(), saved.state.to_string());
+        self.value(when, &saved.state);
         saved.tensors.iter().for_each(|(name, tensor)| self.tensors.push((format!("{when}.{name}"), no_grad(|| tensor.copy()))));
     }
 

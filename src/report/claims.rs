@@ -1,6 +1,7 @@
 //! What papers reported: `data/claims.csv`, typed and checked. `data/claims.md` says what the columns mean.
 
 use crate::error::{Error, Result};
+use crate::table::BUILT_IN;
 use serde::Deserialize;
 
 /// The file, as built in.
@@ -181,6 +182,11 @@ impl Claim {
         Some(self.spread.map_or_else(|| format!("{value:.2}"), |s| format!("{value:.2} ± {s:.2}")))
     }
 
+    /// Whether it is about a search of a built-in table.
+    pub fn is_of_table(&self) -> bool {
+        BUILT_IN.iter().any(|table| self.dataset.strip_prefix(table).is_some_and(|rest| rest.starts_with('-')))
+    }
+
     /// Whether it is from memory.
     pub fn recalled(&self) -> bool {
         self.status == Confirmation::Recalled
@@ -251,7 +257,7 @@ fn parse(text: &str) -> Result<Vec<Claim>> {
 pub fn methods(claims: &[Claim], of_segmentation: bool) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     let segments = |method: &str| claims.iter().any(|c| c.method == method && c.metric.of_segmentation());
-    for claim in claims.iter().filter(|c| segments(&c.method) == of_segmentation) {
+    for claim in claims.iter().filter(|c| !c.is_of_table() && segments(&c.method) == of_segmentation) {
         names.extend((!names.contains(&claim.method.as_str())).then_some(claim.method.as_str()));
     }
     names

@@ -107,9 +107,8 @@ fn the_correlations_of_every_early_score_are_there_by_name() {
 #[test]
 fn only_the_status_says_what_is_recalled_and_the_note_says_both() {
     let all = claims().unwrap();
-    let of_tables = |c: &Claim| c.dataset.starts_with("nas-bench-201-");
-    assert_eq!((all.iter().filter(|c| of_tables(c)).count(), all.iter().filter(|c| of_tables(c) && c.recalled()).count()), (72, 47));
-    let recalled: Vec<&Claim> = all.iter().filter(|c| c.recalled() && !of_tables(c)).collect();
+    assert_eq!((all.iter().filter(|c| c.is_of_table()).count(), all.iter().filter(|c| c.is_of_table() && c.recalled()).count()), (72, 47));
+    let recalled: Vec<&Claim> = all.iter().filter(|c| c.recalled() && !c.is_of_table()).collect();
     let names: Vec<&str> = recalled.iter().map(|c| c.variant.as_str()).collect();
     assert_eq!(names, ["macro", "macro, more channels", "controller frozen", "enas-micro-space", "enas-macro-space"]);
     assert!(all.iter().all(|c| !c.erratum.as_deref().is_some_and(|text| text.contains("recall"))));
