@@ -302,11 +302,11 @@ fn what_is_no_table_is_named_with_line_and_column() {
             assert!(said.contains(word), "'{word}' is not in: {said}");
         }
     };
-    refused(&replace(0, "own_test_2,", ""), &["line 2"]);
+    refused(&replace(0, "own_test_2,", ""), &["line 1", "'own_test_2' is missing"]);
     refused(&replace(0, "own_test_2", "own_test_3"), &["'own_test_3'", "neither known nor"]);
     refused(&replace(0, "own_test_2", "own_valid_2"), &["'own_valid_2' is there twice"]);
     refused(&replace(0, "arch", "cell"), &["'cell'"]);
-    refused(&replace(7, ",2", ""), &["line 8"]);
+    refused(&replace(7, ",2", ""), &["line: 8", "8 fields"]);
     refused(&replace(3, ",2,2", ",NaN,2"), &["line 4", "no accuracy"]);
     refused(&replace(3, ",2,2", ",2,200"), &["line 4", "'own_test_1'", "200 is no accuracy"]);
     refused(&replace(5, "2.5,", "-1,"), &["line 6", "'seconds_per_epoch'", "above 0"]);
