@@ -2,15 +2,14 @@
 //! children on validation batches; then the best of many drawn children (paper, sections 2.2 and 2.3).
 
 use super::Enas;
+use super::bank::Bank;
 use super::controller::{Controller, Sample};
-use super::macro_bank::MacroBank;
-use super::micro::MicroBank;
 use super::space::Space;
 use crate::error::Result;
 use crate::lab::{Lab, Point, Rehearsal, Stepwise};
-use crate::nn::{Output, Pass, Table, Weights, cross_entropy};
+use crate::nn::{Pass, Table, Weights, cross_entropy};
 use crate::record::{Candidate, EndReason, LEARNING_RATE};
-use crate::space::{Architecture, InputShape};
+use crate::space::Architecture;
 use crate::task::{Augment, Batch, Part};
 use crate::train::{Adam, Saved, Sgd, clip, cosine, restarted};
 use serde::{Deserialize, Serialize};
@@ -20,41 +19,6 @@ use tch::{Kind, Tensor, no_grad};
 /// Adam of the controller, as released: TensorFlow adds its epsilon before the correction of the second moment.
 const BETAS: (f64, f64) = (0.0, 0.999);
 const EPSILON: f64 = 1e-3;
-
-/// The shared weights of either space.
-pub enum Bank {
-    /// Cells.
-    Micro(Box<MicroBank>),
-    /// Layers with skips.
-    Macro(MacroBank),
-}
-
-impl Bank {
-    /// Declares the search network.
-    pub fn declare(s: &Enas, space: Space, input: InputShape) -> Result<Self> {
-        Ok(match space {
-            Space::Micro { nodes } => {
-                Self::Micro(Box::new(MicroBank::declare(input, s.channels, s.cells, nodes, s.weights.auxiliary_weight > 0.0)?))
-            }
-            Space::Macro { layers } => Self::Macro(MacroBank::declare(input, s.channels, layers)?),
-        })
-    }
-
-    fn table(&self) -> &Table {
-        match self {
-            Self::Micro(bank) => &bank.table,
-            Self::Macro(bank) => &bank.table,
-        }
-    }
-
-    fn forward(&self, w: &Weights, child: &Architecture, x: &Tensor, pass: &mut Pass) -> Output {
-        let own = "children are of the bank's space";
-        match self {
-            Self::Micro(bank) => bank.forward(w, child.get().expect(own), x, pass),
-            Self::Macro(bank) => bank.forward(w, child.get().expect(own), x, pass),
-        }
-    }
-}
 
 /// A child and how it scored on a validation batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,7 +131,7 @@ impl SharedSearch {
         Some(batch.len())
     }
 
-    /// Accuracy of a child on a validation batch: batch statistics, nothing dropped.
+    /// Accuracy of a child on a validation batch: batch statistics (but see [`Bank`]), nothing dropped.
     fn score(&self, child: &Architecture, batch: &Batch) -> f64 {
         let logits = no_grad(|| self.bank.forward(&self.w, child, &batch.images, &mut Pass::evaluation()).logits);
         logits.argmax(1, false).eq_tensor(&batch.labels).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
@@ -236,9 +200,11 @@ impl SharedSearch {
         Ok(())
     }
 
-    fn tensors(&self) -> [(&'static str, &Tensor); 5] {
+    fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
         let (w, theta, adam) = (self.w.flat(), self.theta.flat(), &self.adam);
-        [("weights", w), ("velocity", &self.sgd.velocity), ("controller", theta), ("mean", &adam.mean), ("square", &adam.square)]
+        let all = [("weights", w), ("velocity", &self.sgd.velocity), ("controller", theta), ("mean", &adam.mean), ("square", &adam.square)];
+        let statistics = self.bank.reads_statistics().then(|| ("statistics", self.w.flat_stats()));
+        all.into_iter().chain(statistics).collect()
     }
 
     /// Draws child number `number` of those at the end and scores it on one validation batch.
