@@ -225,6 +225,23 @@ fn training_a_published_cell_needs_no_search() {
 }
 
 #[test]
+fn a_cell_of_nas_bench_201_is_trained_by_its_string_and_by_the_recipe_of_its_benchmark() {
+    let out = tempfile::tempdir().unwrap();
+    let sizes = ["--set", "retrain.recipe.epochs=1", "--set", "data.retrain_images=64", "--quiet", "--out"];
+    let cell = "nb201:|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|";
+    naslab().args(["train", cell]).args(sizes).arg(out.path()).assert().success().stdout(predicate::str::contains("train nb201-301024"));
+    let run = only_run(out.path());
+    assert!(run.ends_with("train-nb201-301024-digits-smoke-s0"), "{}", run.display());
+    let recipe = read::<Manifest>(&run, "manifest.json").settings["retrain"]["recipe"].clone();
+    assert_eq!(
+        [&recipe["learning_rate"], &recipe["weight_decay"], &recipe["auxiliary_weight"]].map(|v| v.as_f64().unwrap()),
+        [0.1, 5e-4, 0.0]
+    );
+    naslab().args(["train", "nb201:|none~0|"]).assert().code(2).stderr(predicate::str::contains("1 edges where there have to be 6"));
+    naslab().args(["draw", "nb201:|none~0|", "-o", "x.svg"]).assert().code(2);
+}
+
+#[test]
 fn plan_prints_settings_and_a_measured_forecast_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     naslab().current_dir(folder.path()).args(["plan", "darts", "--budget", "1s"]).assert().success().stdout(

@@ -12,7 +12,8 @@ use naslab::nn::{Pass, Weights};
 use naslab::record::{Dtype, RunDir, read_safetensors, write_safetensors};
 use naslab::seed::Streams;
 use naslab::space::{
-    Architecture, InputShape, NetSize, SegmentOp, UnetSize, darts, enas_macro, enas_micro, ghn, nas_unet, nasnet, published,
+    Architecture, BenchCell, BenchOp, InputShape, NetSize, SegmentOp, UnetSize, darts, enas_macro, enas_micro, ghn, nas_unet, nasnet,
+    published,
 };
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
@@ -81,9 +82,11 @@ fn size(channels: i64, cells: usize) -> NetSize {
 }
 
 fn image_architectures() -> Vec<(String, Architecture, NetSize)> {
-    let mut all: Vec<(String, Architecture, NetSize)> = ["darts-v1", "darts-v2", "nasnet-a", "amoebanet-a", "enas-micro", "enas-macro"]
-        .map(|name| (name.to_string(), published(name).unwrap(), size(8, if name.starts_with("darts") { 4 } else { 5 })))
-        .into();
+    let named = ["darts-v1", "darts-v2", "nasnet-a", "amoebanet-a", "enas-micro", "enas-macro", "nb201-best-imagenet16", "nb201-resnet"];
+    let mut all: Vec<(String, Architecture, NetSize)> =
+        named.map(|name| (name.to_string(), published(name).unwrap(), size(8, if name.starts_with("darts") { 4 } else { 5 }))).into();
+    // A convolution that reads zeros, and a sum of nothing.
+    all.push(("nas-bench-201-zeros".into(), BenchCell([0, 3, 2, 1, 0, 2].map(|op| BenchOp::ALL[op])).into(), size(6, 5)));
     for seed in 0..3 {
         let mut rng = Streams::new(seed).rng("sample", 0);
         let mut add = |name: &str, architecture, size| all.push((format!("{name}-{seed}"), architecture, size));
@@ -92,6 +95,7 @@ fn image_architectures() -> Vec<(String, Architecture, NetSize)> {
         add("enas-micro", enas_micro::sample(4, &mut rng).into(), size(6, 5));
         add("enas-macro", enas_macro::sample(6, &mut rng).into(), size(6, 6));
         add("ghn", ghn::sample(5, &mut rng).into(), size(6, 5));
+        add("nas-bench-201", BenchCell::sample(&BenchOp::ALL, &mut rng).into(), size(6, 5));
     }
     all
 }

@@ -2,9 +2,12 @@
 //!
 //! Every edge of a cell mixes eight operations by a softmax over logits alpha ([`supernet`]); alpha and the weights take alternating
 //! gradient steps on validation and training images ([`crate::gradient`]); then every node keeps its two strongest sources ([`alpha`]).
+//!
+//! The same steps search the space of NAS-Bench-201 ([`nas_bench_201`]).
 
 pub mod alpha;
 mod blocked;
+pub mod nas_bench_201;
 pub mod supernet;
 
 use crate::error::Result;
@@ -14,6 +17,7 @@ use crate::nn::{Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
 use crate::space::Architecture;
+use nas_bench_201::MixedBench;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,16 +36,34 @@ const CARD: Card = Card {
     role: Role::Search,
     mark: Mark { colour: [0x00, 0x72, 0xB2], shape: Shape::Circle, dashed: false },
     presets: include_str!("presets.toml"),
-    spaces: &[("darts", &[])],
+    spaces: &[("darts", &[]), ("nas-bench-201", &["search.space=\"nas-bench-201\""])],
 };
+
+/// The spaces by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SpaceName {
+    /// That of the paper.
+    #[default]
+    Darts,
+    /// That of NAS-Bench-201.
+    #[serde(rename = "nas-bench-201")]
+    NasBench201,
+}
 
 /// What section `search` of the settings has beside the keys of [`gradient::Alternation`].
 #[derive(Clone, Copy, Deserialize)]
 struct Size {
+    /// Which space is searched.
+    #[serde(default)]
+    space: SpaceName,
     /// Width of the first cell.
     channels: i64,
     /// Number of cells.
     cells: usize,
+    /// Whether the norms of the operations have scale and shift; in the space of NAS-Bench-201 only.
+    #[serde(default)]
+    affine: bool,
 }
 
 /// The supernet with its logits.
@@ -79,9 +101,19 @@ impl Method for Darts {
     }
 
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
-        let (settings, how, Size { channels, cells }) = gradient::read(CARD.name, settings, &["channels", "cells"])?;
+        let (settings, how, size) = gradient::read(CARD.name, settings, &["space", "channels", "cells", "affine"])?;
+        let Size { space, channels, cells, affine } = size;
         at_least("search.channels", channels.max(0) as u64, 2)?;
         at_least("search.cells", cells as u64, 3)?;
+        if space == SpaceName::NasBench201 {
+            nas_bench_201::check(cells)?;
+            let make = move |lab: &Lab, streams: Streams| -> Result<Box<dyn Mixed>> {
+                Ok(Box::new(MixedBench::new(lab.input(), channels, cells, affine, &mut streams.rng("alpha", 0), lab.device)?))
+            };
+            let name = "nas-bench-201";
+            let prepared = gradient::prepared((name, Region::new(name, json!({}))), &settings, how, Arc::new(make))?;
+            return Ok(Prepared { variant: format!("{}-{name}", prepared.variant), ..prepared });
+        }
         let make = move |lab: &Lab, streams: Streams| -> Result<Box<dyn Mixed>> {
             let net = Supernet::declare(lab.input(), channels, cells);
             let alpha = alpha::initial(&mut streams.rng("alpha", 0), lab.device, Kind::Float);

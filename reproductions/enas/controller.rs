@@ -25,17 +25,18 @@ pub struct Controller {
     start: ParamId,
     embedding: ParamId,
     soft: ParamId,
-    attention: [ParamId; 3],
+    /// Chooses among earlier states; in the space of NAS-Bench-201 there is no such choice.
+    attention: Option<[ParamId; 3]>,
     bias: Option<ParamId>,
 }
 
 /// A sampled architecture.
 pub struct Sample {
-    /// Its decisions: micro (input, input, operation, operation) a node, macro operation and skip bits a layer.
+    /// Its decisions: micro (input, input, operation, operation) a node, macro operation and skip bits a layer, in NAS-Bench-201 the operation of an edge.
     pub decisions: Vec<usize>,
     /// Sum of the log-probabilities of the decisions.
     pub log_probability: Tensor,
-    /// Entropy as the released code counts it: of every softmax (micro), or −p ln p of the decisions alone (macro).
+    /// Entropy as the released code counts it: of every softmax (micro, NAS-Bench-201), or −p ln p of the decisions alone (macro).
     pub entropy: f64,
     /// Mean penalty of the skips of a layer (macro).
     pub skip_penalty: Option<Tensor>,
@@ -46,7 +47,7 @@ fn zeros(hidden: i64) -> Tensor {
 }
 
 impl Controller {
-    /// For one of the two spaces.
+    /// For one of the spaces.
     pub fn declare(space: Space, settings: &ControllerSettings) -> Self {
         let mut t = Table::default();
         let (h, operations) = (settings.hidden, space.operations() as i64);
@@ -54,8 +55,8 @@ impl Controller {
         let start = t.param("start", &[1, h], INIT);
         let embedding = t.param("embedding", &[operations, h], INIT);
         let soft = t.param("soft", &[h, operations], INIT);
-        let attention =
-            [t.param("attention.keys", &[h, h], INIT), t.param("attention.query", &[h, h], INIT), t.param("attention.v", &[h, 1], INIT)];
+        let mut part = |name, columns| t.param(name, &[h, columns], INIT);
+        let attention = (space != Space::Bench).then(|| [part("attention.keys", h), part("attention.query", h), part("attention.v", 1)]);
         let bias = matches!(space, Space::Micro { .. }).then(|| t.param("soft_bias", &[1, operations], Init::Constant(0.0)));
         Self { table: t, space, settings: settings.clone(), lstm, start, embedding, soft, attention, bias }
     }
@@ -95,6 +96,10 @@ impl Controller {
                 None
             }
             Space::Macro { layers } => Some(walk.layers(layers)),
+            Space::Bench => {
+                walk.edges();
+                None
+            }
         };
         let Walk { decisions, log_probability, entropy, .. } = walk;
         Sample { decisions, log_probability, entropy, skip_penalty }
@@ -153,13 +158,26 @@ impl Walk<'_> {
 
     /// Attention of the present state over the keys, [n, 1].
     fn attend(&self) -> Tensor {
-        let [_, query, v] = self.controller.attention;
+        let [_, query, v] = self.attention();
         (Tensor::cat(&self.keys, 0) + self.h.matmul(&self.w[query])).tanh().matmul(&self.w[v])
     }
 
     fn remember(&mut self, anchor: Tensor) {
         self.anchors.push(anchor);
-        self.keys.push(self.h.matmul(&self.w[self.controller.attention[0]]));
+        self.keys.push(self.h.matmul(&self.w[self.attention()[0]]));
+    }
+
+    fn attention(&self) -> [ParamId; 3] {
+        self.controller.attention.expect("a space with states to choose has an attention")
+    }
+
+    /// Decides on the operations of NAS-Bench-201's edges, one after the other.
+    fn edges(&mut self) {
+        let Controller { settings: s, soft, space, .. } = self.controller;
+        for _ in 0..space.decisions() {
+            self.step();
+            self.operation(&self.shaped(self.h.matmul(&self.w[*soft]), s.tanh_constant));
+        }
     }
 
     fn cell(&mut self, nodes: usize, normal: bool) {
@@ -263,6 +281,21 @@ mod tests {
             [fresh(MICRO, 64).0.table.count(), fresh(MICRO, 100).0.table.count(), fresh(MACRO, 64).0.table.count()],
             [41_733, 101_205, 41_856]
         );
+        // LSTM, first input, embeddings and head.
+        assert_eq!(fresh(Space::Bench, 32).0.table.count(), 8 * 32 * 32 + 32 + 2 * 5 * 32);
+    }
+
+    #[test]
+    fn in_nas_bench_201_it_starts_almost_uniform() {
+        let controller = Controller::declare(Space::Bench, &ControllerSettings { temperature: 5.0, ..settings(32, 2.5) });
+        let w = controller.weights(&mut Streams::new(0).rng("controller", 0));
+        let mut counts = [[0; 5]; 6];
+        for i in 0..500 {
+            let sample = tch::no_grad(|| controller.sample(&w, &mut Streams::new(1).rng("sample", i)));
+            assert!((sample.entropy - 6.0 * 5f64.ln()).abs() < 1e-3 && sample.skip_penalty.is_none());
+            sample.decisions.iter().enumerate().for_each(|(edge, op)| counts[edge][*op] += 1);
+        }
+        assert!(counts.iter().flatten().all(|n| (60..140).contains(n)), "{counts:?}");
     }
 
     #[test]
@@ -289,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_replay_finds_the_sampled_probability() {
-        for space in [MICRO, MACRO] {
+        for space in [MICRO, MACRO, Space::Bench] {
             let (controller, w) = fresh(space, 32);
             for i in 0..20 {
                 let sample = controller.sample(&w, &mut Streams::new(1).rng("sample", i));
@@ -311,7 +344,7 @@ mod tests {
 
     #[test]
     fn gradients_agree_with_central_differences() {
-        for space in [Space::Micro { nodes: 2 }, Space::Macro { layers: 4 }] {
+        for space in [Space::Micro { nodes: 2 }, Space::Macro { layers: 4 }, Space::Bench] {
             let controller = Controller::declare(space, &settings(5, 1.3));
             let w = controller.weights(&mut Streams::new(2).rng("controller", 0));
             let decisions = controller.sample(&w, &mut Streams::new(3).rng("sample", 0)).decisions;

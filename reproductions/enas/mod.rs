@@ -1,6 +1,6 @@
 //! ENAS: Efficient Neural Architecture Search via Parameter Sharing (Pham, Guan, Zoph, Le, Dean; ICML 2018; arXiv 1802.03268).
 //!
-//! All children share the weights of one bank ([`micro`], [`macro_bank`]); a [`controller`] draws children from a [`space`]. Epochs of steps on the
+//! All children share the weights of one [`bank`] ([`micro`], [`macro_bank`]); a [`controller`] draws children from a [`space`]. Epochs of steps on the
 //! shared weights alternate with updates of the controller ([`search`]); at the end the best of many draws goes on and is trained from scratch.
 
 pub mod bank;
@@ -33,10 +33,14 @@ const CARD: Card = Card {
     role: Role::Search,
     mark: Mark { colour: [0x00, 0x9E, 0x73], shape: Shape::Square, dashed: false },
     presets: include_str!("presets.toml"),
-    spaces: &[("enas-micro", &["search.space=\"micro\""]), ("enas-macro", &["search.space=\"macro\""])],
+    spaces: &[
+        ("enas-micro", &["search.space=\"micro\""]),
+        ("enas-macro", &["search.space=\"macro\""]),
+        ("enas-nas-bench-201", &["search.space=\"nas-bench-201\""]),
+    ],
 };
 
-/// The two spaces by name.
+/// The spaces by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpaceName {
@@ -44,22 +48,31 @@ pub enum SpaceName {
     Micro,
     /// Whole networks.
     Macro,
+    /// Cells of NAS-Bench-201.
+    #[serde(rename = "nas-bench-201")]
+    NasBench201,
 }
 
 /// Section `search` of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enas {
-    /// `micro` or `macro`.
+    /// `micro`, `macro` or `nas-bench-201`.
     pub space: SpaceName,
     /// Width of the first layer of the search network.
     pub channels: i64,
-    /// N + 2 layers of the micro space's search network.
+    /// N + 2 layers of the search network of the micro space, 3 N + 2 of that of NAS-Bench-201.
     pub cells: usize,
     /// B: nodes of a micro cell.
     pub nodes: usize,
     /// L: layers of a macro network.
     pub layers: usize,
+    /// Whether the norms of shared operations have scale and shift; NAS-Bench-201 only, the others have them.
+    #[serde(default)]
+    pub affine: bool,
+    /// Whether running averages score children; NAS-Bench-201 only, in the others the batch does.
+    #[serde(default)]
+    pub running_averages: bool,
     /// Epochs of the shared weights.
     pub epochs: u64,
     /// Images a step, and images that a child is scored on.
@@ -150,15 +163,18 @@ impl Method for EnasMethod {
         at_least("search.weights.restart_factor", search.weights.restart_factor, 1)?;
         at_most("search.epochs", search.epochs, MOST_EPOCHS)?;
         let (space, name, region) = match search.space {
-            SpaceName::Micro => (Space::Micro { nodes: search.nodes }, "enas-micro", json!({ "nodes": search.nodes })),
+            SpaceName::Micro => {
+                (Space::Micro { nodes: search.nodes }, "enas-micro", Region::new("enas_micro", json!({ "nodes": search.nodes })))
+            }
             SpaceName::Macro => {
                 // Macro networks have no auxiliary head, and as many layers as were searched.
                 settings.select.recipe.auxiliary_weight = 0.0;
                 settings.retrain.recipe.auxiliary_weight = 0.0;
-                (Space::Macro { layers: search.layers }, "enas-macro", json!({ "layers": search.layers }))
+                (Space::Macro { layers: search.layers }, "enas-macro", Region::new("enas_macro", json!({ "layers": search.layers })))
             }
+            SpaceName::NasBench201 => (Space::Bench, "enas-nas-bench-201", Region::new("nas-bench-201", json!({}))),
         };
-        let (region, checked, keep) = (Region::new(&name.replace('-', "_"), region), search.clone(), search.keep as u64);
+        let (checked, keep) = (search.clone(), search.keep as u64);
         let check = move |input: InputShape| {
             checked.augment.check("search.augment", input.height, input.width)?;
             bank::Bank::declare(&checked, space, input).map(drop)

@@ -134,7 +134,7 @@ impl SharedSearch {
         Some(batch.len())
     }
 
-    /// Accuracy of a child on a validation batch: batch statistics, nothing dropped.
+    /// Accuracy of a child on a validation batch: batch statistics (but see [`Bank`]), nothing dropped.
     fn score(&self, child: &Architecture, batch: &Batch) -> f64 {
         let logits = no_grad(|| self.bank.forward(&self.w, child, &batch.images, &mut Pass::evaluation()).logits);
         logits.argmax(1, false).eq_tensor(&batch.labels).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
@@ -219,9 +219,11 @@ impl SharedSearch {
         Ok(())
     }
 
-    fn tensors(&self) -> [(&'static str, &Tensor); 5] {
+    fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
         let (w, theta, adam) = (self.w.flat(), self.theta.flat(), &self.adam);
-        [("weights", w), ("velocity", &self.sgd.velocity), ("controller", theta), ("mean", &adam.mean), ("square", &adam.square)]
+        let all = [("weights", w), ("velocity", &self.sgd.velocity), ("controller", theta), ("mean", &adam.mean), ("square", &adam.square)];
+        let statistics = self.bank.reads_statistics().then(|| ("statistics", self.w.flat_stats()));
+        all.into_iter().chain(statistics).collect()
     }
 
     /// Draws child number `number` of those at the end and scores it on one validation batch.

@@ -1,6 +1,7 @@
-//! The two spaces, and how decisions become architectures.
+//! The spaces, and how decisions become architectures.
 
-use crate::space::{Architecture, CellPair, MacroOp, MicroOp, enas_macro, enas_micro};
+use crate::space::nas_bench_201::EDGES;
+use crate::space::{Architecture, BenchCell, BenchOp, CellPair, MacroOp, MicroOp, enas_macro, enas_micro};
 
 /// Which space is searched, and how large its architectures are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Space {
         /// L
         layers: usize,
     },
+    /// The cells of NAS-Bench-201.
+    Bench,
 }
 
 impl Space {
@@ -23,6 +26,7 @@ impl Space {
         match self {
             Self::Micro { .. } => MicroOp::ALL.len(),
             Self::Macro { .. } => MacroOp::ALL.len(),
+            Self::Bench => BenchOp::ALL.len(),
         }
     }
 
@@ -31,6 +35,7 @@ impl Space {
         match self {
             Self::Micro { nodes } => 8 * nodes,
             Self::Macro { layers } => layers + layers * (layers - 1) / 2,
+            Self::Bench => EDGES.len(),
         }
     }
 
@@ -48,6 +53,7 @@ impl Space {
                 CellPair { normal: enas_micro::cell(normal), reduce: enas_micro::cell(reduce) }.into()
             }
             Self::Macro { .. } => enas_macro::net(decisions).into(),
+            Self::Bench => BenchCell([0, 1, 2, 3, 4, 5].map(|edge| BenchOp::ALL[decisions[edge]])).into(),
         }
     }
 }

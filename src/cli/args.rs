@@ -56,7 +56,7 @@ pub enum Command {
     Resume(ResumeArguments),
     /// Trains a saved or published architecture from scratch.
     Train {
-        /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
+        /// A published name (see `naslab list`), a cell such as 'nb201:|...|', or a JSON file: an architecture, or a finding.json.
         architecture: String,
         /// How and where.
         #[command(flatten)]
@@ -80,7 +80,7 @@ pub enum Command {
     /// Draws an architecture as SVG or PNG.
     #[cfg(feature = "report")]
     Draw {
-        /// A published name (see `naslab list`) or a JSON file: an architecture, or a finding.json.
+        /// A published name (see `naslab list`), a cell such as 'nb201:|...|', or a JSON file: an architecture, or a finding.json.
         architecture: String,
         /// File to write: .svg or .png.
         #[arg(short, long)]
@@ -227,7 +227,7 @@ pub struct ResumeArguments {
 /// `naslab export`
 #[derive(Args, Debug)]
 pub struct ExportArguments {
-    /// The folder of a run, a published name (see `naslab list`), or a JSON file: an architecture, or a finding.json.
+    /// The folder of a run, a published name (see `naslab list`), a cell such as 'nb201:|...|', or a JSON file: an architecture, or a finding.json.
     pub source: String,
     /// Folder to write into, made if it is not there; for TensorBoard alone it need not be named and is tensorboard/ in the run's folder.
     #[arg(long, value_name = "DIR")]

@@ -3,10 +3,10 @@
 use super::args::{RunSettingsArgs, Runs};
 use super::run::{Planned, open_device, order, run_all};
 use crate::error::{Error, Result, input};
-use crate::lab::{Fixed, Method, Order};
+use crate::lab::{Fixed, Method, Order, PAPER};
 use crate::record::{ArchitectureRecord, Role, read_json};
 use crate::reproductions::method;
-use crate::space::{Architecture, published, published_names};
+use crate::space::{Architecture, published, published_names, spelled};
 use serde_json::{Value, json};
 use std::path::Path;
 use tch::Device;
@@ -37,9 +37,24 @@ impl Named {
         finder.map_or_else(|| method(self.architecture.space().home), Ok)
     }
 
+    /// The settings by which a method chooses the space of the architecture.
+    fn choice(&self, method: &dyn Method) -> Result<Vec<String>> {
+        for (_, set) in method.card().spaces {
+            let set: Vec<String> = set.iter().map(|s| (*s).to_string()).collect();
+            let prepared = method.prepare(&method.resolve(PAPER, &set)?.settings)?;
+            if std::ptr::eq(prepared.example.space(), self.architecture.space()) {
+                return Ok(set);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// Its training from scratch, with everything resolved but the data.
     pub fn order(&self, settings: &RunSettingsArgs, seed: u64, device: Device) -> Result<Order> {
-        let mut order = order(self.home()?, settings, seed, device)?;
+        let home = self.home()?;
+        let mut settings = settings.clone();
+        settings.choice.set.splice(0..0, self.choice(home)?);
+        let mut order = order(home, &settings, seed, device)?;
         order.settings = Fixed::settings(order.settings, &self.name, &self.architecture);
         // It neither searches nor selects, and has no control.
         order.shrunk.retain(|s| !["search.", "select.", "control."].iter().any(|section| s.key.starts_with(section)));
@@ -47,13 +62,17 @@ impl Named {
     }
 }
 
-/// A published architecture by name, or one from a file. Where a name begins with that of a method, the method published it.
+/// A published architecture by name, one that is spelled out, or one from a file. Where a name begins with that of a method, the method published it.
 pub fn architecture(text: &str) -> Result<Named> {
     if let Some(architecture) = published(text) {
         let method = text.split('-').next().map(String::from);
         return Ok(Named { name: text.to_string(), architecture, method });
     }
     let path = Path::new(text);
+    if let Some(spelled) = spelled(text).filter(|_| !path.exists()) {
+        let (name, architecture) = spelled?;
+        return Ok(Named { name, architecture, method: None });
+    }
     if !path.exists() {
         let names: Vec<&str> = published_names().collect();
         return Err(input!(path, "neither a file nor a published architecture; the published ones are {}", names.join(", ")));

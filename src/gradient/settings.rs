@@ -20,6 +20,9 @@ pub struct WeightSteps {
     pub learning_rate_end: f64,
     /// Momentum.
     pub momentum: f64,
+    /// Whether it looks ahead; the step ahead of the second order does not.
+    #[serde(default)]
+    pub nesterov: bool,
     /// Coupled weight decay.
     pub weight_decay: f64,
     /// Limit of the gradient's norm; 0 for none.

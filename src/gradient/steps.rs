@@ -105,10 +105,10 @@ impl GradientSearch {
         progress: Progress,
     ) -> Self {
         let weights = Weights::initialised(net.table(), how.initialisation, &mut streams.rng("init", 0), device, Kind::Float);
-        let a = &how.alpha;
+        let (w, a) = (&how.weights, &how.alpha);
         let adam = |alpha: &Tensor| Adam::new(alpha, a.learning_rate, (a.beta1, a.beta2), a.weight_decay);
         Self {
-            weight_steps: Sgd::new(weights.flat(), how.weights.momentum, how.weights.weight_decay),
+            weight_steps: Sgd { nesterov: w.nesterov, ..Sgd::new(weights.flat(), w.momentum, w.weight_decay) },
             alpha_steps: net.alpha().into_iter().map(adam).collect(),
             steps_per_epoch,
             how,

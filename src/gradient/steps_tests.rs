@@ -53,7 +53,7 @@ fn how() -> Alternation {
         searches: 1,
         epochs: 9,
         batch: 6,
-        weights: WeightSteps { learning_rate: 0.1, learning_rate_end: 0.1, momentum: 0.9, weight_decay: 0.01, clip: 5.0 },
+        weights: WeightSteps { learning_rate: 0.1, learning_rate_end: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.01, clip: 5.0 },
         alpha: AlphaSteps { learning_rate: 0.01, beta1: 0.5, beta2: 0.999, weight_decay: 0.01 },
         augment: Augment::NONE,
         loss: Loss::default(),

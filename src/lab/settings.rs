@@ -25,18 +25,26 @@ pub fn preset_names(card: &Card) -> Vec<String> {
     presets(card).keys().cloned().collect()
 }
 
-/// Paper ← preset ← `overrides` (`key=value`, dotted keys, TOML values). Unknown keys are refused.
+/// Paper ← preset ← `overrides` (`key=value`, dotted keys, TOML values). Unknown keys are refused. What a preset has under `spaces`, by the name that `search.space` has, holds where that space
+/// is searched: paper ← its space ← preset ← its space ← `overrides`.
 pub fn resolve(card: &Card, preset: &str, overrides: &[String]) -> Result<Resolved> {
     let presets = presets(card);
     let chosen = presets.get(preset).ok_or_else(|| {
         let names: Vec<&str> = presets.keys().map(String::as_str).collect();
         usage!("{} has no preset '{preset}'; it has {}", card.name, names.join(", "))
     })?;
-    let paper = &presets[PAPER]["settings"];
+    let mut paper = presets[PAPER]["settings"].clone();
+    let general = if preset == PAPER { &Value::Null } else { &chosen["settings"] };
+    let mut choice = paper.clone();
+    overlay(&mut choice, general, "")?;
+    overrides.iter().try_for_each(|text| apply(&mut choice, text))?;
+    let space = choice["search"]["space"].as_str().unwrap_or_default();
+    overlay(&mut paper, &presets[PAPER]["spaces"][space], "")?;
     let mut settings = paper.clone();
-    overlay(&mut settings, &chosen["settings"], "")?;
+    overlay(&mut settings, general, "")?;
+    overlay(&mut settings, &chosen["spaces"][space], "")?;
     let dataset = chosen["dataset"].as_str().expect("every preset names its data set").to_string();
-    Resolved { shrunk: differences(paper, &settings), settings, dataset }.with(overrides, paper)
+    Resolved { settings, dataset, shrunk: Vec::new() }.with(overrides, &paper)
 }
 
 impl Resolved {
@@ -85,6 +93,27 @@ mod tests {
         "#,
     };
 
+    const TWO_SPACES: Card = Card {
+        presets: r#"
+            [paper]
+            dataset = "cifar10"
+            [paper.settings]
+            search = { space = "wide", cells = 8 }
+            retrain = { epochs = 600, batch = 96 }
+            [paper.spaces.narrow]
+            search = { space = "narrow", cells = 17 }
+            retrain = { epochs = 200 }
+            [smoke]
+            dataset = "digits"
+            [smoke.settings]
+            search = { cells = 3 }
+            retrain = { batch = 32 }
+            [smoke.spaces.narrow]
+            search = { cells = 5 }
+        "#,
+        ..CARD
+    };
+
     #[test]
     fn presets_and_overrides_change_only_what_they_name() {
         let r = resolve(&CARD, "smoke", &["channels=4".into(), "retrain.rate=1".into()]).unwrap();
@@ -104,5 +133,24 @@ mod tests {
         assert!(message("smoke", "channels=wide").contains("expected a value like 16"));
         assert!(message("smoke", "channels=1.5").contains("expected a value like 16"));
         assert!(message("smoke", "channels").contains("key=value"));
+    }
+
+    #[test]
+    fn a_space_has_settings_of_its_own_in_every_preset() {
+        let of = |preset: &str, set: &[&str]| {
+            let set: Vec<String> = set.iter().map(|s| (*s).to_string()).collect();
+            let r = resolve(&TWO_SPACES, preset, &set).unwrap();
+            let number = |key: &str| r.settings.pointer(key).unwrap().as_u64().unwrap();
+            let keys: Vec<String> = r.shrunk.iter().map(|s| s.key.clone()).collect();
+            (["/search/cells", "/retrain/epochs", "/retrain/batch"].map(number), keys.join(" "))
+        };
+        let narrow = "search.space=\"narrow\"";
+        assert_eq!(of("paper", &[]), ([8, 600, 96], String::new()));
+        assert_eq!(of("paper", &[narrow]), ([17, 200, 96], String::new()));
+        assert_eq!(of("smoke", &[]), ([3, 600, 32], "search.cells retrain.batch".into()));
+        assert_eq!(of("smoke", &[narrow]), ([5, 200, 32], "search.cells retrain.batch".into()));
+        assert_eq!(of("smoke", &["search.cells=8", narrow]), ([8, 200, 32], "search.cells retrain.batch".into()));
+        // A space without a section of its own, known or not, has the settings of all.
+        assert_eq!(of("smoke", &["search.space=\"other\""]), ([3, 600, 32], "search.space search.cells retrain.batch".into()));
     }
 }

@@ -98,6 +98,11 @@ impl Candidate {
         }
     }
 
+    /// What it adds to a sum: nothing for zeros, which spares the addition.
+    pub fn adds(&self, w: &Weights, x: &Tensor, training: bool) -> Option<Tensor> {
+        (!matches!(self, Self::Zero { .. })).then(|| self.forward(w, x, training))
+    }
+
     /// As terms of a sum: of source `source`, times coefficient `coefficient`. None for zeros; `None` for what our kernels do not do as a sum: pools,
     /// and other convolutions.
     pub fn terms<'a>(&self, w: &'a Weights, source: usize, coefficient: Option<usize>) -> Option<Vec<BlockedTerm<'a>>> {

@@ -7,6 +7,7 @@ mod enas_macro;
 mod enas_micro;
 mod ghn;
 mod map;
+mod nas_bench_201;
 mod nas_unet;
 mod nas_unet_backbone;
 mod nasnet;
@@ -20,6 +21,7 @@ pub use candidate::{Candidate, Form, PoolOf};
 pub use darts::{Preprocess, Stem, is_reduction};
 pub use ghn::network as ghn_network;
 pub use map::{Map, adapted};
+pub use nas_bench_201::BenchSupernet;
 pub use nas_unet_backbone::{NasUnetBackbone, NasUnetPreprocess};
 pub use segment_block::SegmentBlock;
 pub use stack::CellNetwork;
@@ -34,12 +36,13 @@ use std::sync::{PoisonError, RwLock};
 pub type Builder = fn(&Architecture, InputShape, NetSize) -> Result<Box<dyn Network>>;
 
 /// The builders of this crate, by the names of their spaces.
-static BUILT_IN: [(&str, Builder); 7] = [
+static BUILT_IN: [(&str, Builder); 8] = [
     (space::darts::SPACE.name, |a, input, size| boxed(darts::network(of(a), input, size))),
     (space::nasnet::SPACE.name, |a, input, size| boxed(nasnet::network(of(a), input, size))),
     (space::enas_micro::SPACE.name, |a, input, size| boxed(enas_micro::network(of(a), input, size))),
     (space::enas_macro::SPACE.name, |a, input, size| boxed(enas_macro::MacroNetwork::declare(of(a), input, size))),
     (space::ghn::SPACE.name, |a, input, size| boxed(ghn_network(of(a), input, size, true))),
+    (space::nas_bench_201::SPACE.name, |a, input, size| boxed(nas_bench_201::CellNetwork::declare(of(a), input, size))),
     (space::nas_unet::SPACE.name, |a, input, size| boxed(nas_unet::NasUnetNetwork::declare(of(a), input, size.try_into()?))),
     // A U-Net has a size of its own.
     (space::unet::SPACE.name, |a, input, _| boxed(UnetNetwork::declare(input, *of(a)))),

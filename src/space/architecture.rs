@@ -1,6 +1,6 @@
 //! An architecture of any space.
 
-use super::{Cell, Space, named};
+use super::{CellGraph, Space, named};
 use crate::error::Result;
 use crate::units::hex;
 use serde::de::{DeserializeOwned, Error as _};
@@ -29,7 +29,7 @@ pub trait Genotype: Clone + Debug + Serialize + DeserializeOwned + Send + Sync +
     }
 
     /// The cells to draw, each with its name; none for what has no cells.
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
+    fn cells(&self) -> Vec<(&'static str, CellGraph)> {
         Vec::new()
     }
 }
@@ -43,7 +43,7 @@ trait Erased: Any + Debug + Send + Sync {
     fn space(&self) -> &'static Space;
     fn check(&self) -> Result<()>;
     fn canonical(&self) -> Architecture;
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)>;
+    fn cells(&self) -> Vec<(&'static str, CellGraph)>;
     fn fields(&self) -> Value;
 }
 
@@ -60,7 +60,7 @@ impl<G: Genotype> Erased for G {
         Genotype::canonical(self).into()
     }
 
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
+    fn cells(&self) -> Vec<(&'static str, CellGraph)> {
         Genotype::cells(self)
     }
 
@@ -92,7 +92,7 @@ impl Architecture {
     }
 
     /// The cells to draw, each with its name; none for a whole network.
-    pub fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
+    pub fn cells(&self) -> Vec<(&'static str, CellGraph)> {
         self.0.cells()
     }
 

@@ -35,6 +35,26 @@ pub struct Cell<O> {
     pub stacked: Vec<usize>,
 }
 
+/// A cell of any space as it is drawn: nodes that join any number of operations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CellGraph {
+    /// How many inputs it has, which are the first states.
+    pub inputs: usize,
+    /// Node `i` is state `inputs + i`.
+    pub nodes: Vec<Vec<Edge<&'static str>>>,
+    /// States that make the output.
+    pub concat: Vec<usize>,
+    /// Nodes (by state) that concatenate their operations; the others add them.
+    pub stacked: Vec<usize>,
+}
+
+impl From<Cell<&'static str>> for CellGraph {
+    fn from(cell: Cell<&'static str>) -> Self {
+        let nodes = cell.nodes.into_iter().map(Vec::from).collect();
+        Self { inputs: 2, nodes, concat: cell.concat, stacked: cell.stacked }
+    }
+}
+
 /// A normal and a reduction cell, stacked by the rules of their space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,8 +99,8 @@ impl<O: PairOp> Genotype for CellPair<O> {
         Self { normal: self.normal.canonical(), reduce: self.reduce.canonical() }
     }
 
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
-        self.both().map(|(name, cell)| (name, cell.map(O::NAME))).into()
+    fn cells(&self) -> Vec<(&'static str, CellGraph)> {
+        self.both().map(|(name, cell)| (name, cell.map(O::NAME).into())).into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The block space of GHN (Zhang, Ren, Urtasun 2019, section 5.1): one block is searched and stacked.
 
 use super::operations::operations;
-use super::{Cell, Edge, Genotype, Nodes, Space, differ, parameters, unread};
+use super::{Cell, CellGraph, Edge, Genotype, Nodes, Space, differ, parameters, unread};
 use crate::error::Result;
 use crate::seed::Rng;
 use rand::RngExt;
@@ -61,8 +61,8 @@ impl Genotype for Cell<GhnOp> {
         self.canonical()
     }
 
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
-        vec![("block", self.map(GhnOp::name))]
+    fn cells(&self) -> Vec<(&'static str, CellGraph)> {
+        vec![("block", self.map(GhnOp::name).into())]
     }
 }
 

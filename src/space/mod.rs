@@ -17,7 +17,7 @@ mod tests;
 pub mod unet;
 
 pub use architecture::{Architecture, Genotype, read};
-pub use cell::{Cell, CellPair, Edge, PairOp, Rule, differ, sample_nodes, unread};
+pub use cell::{Cell, CellGraph, CellPair, Edge, PairOp, Rule, differ, sample_nodes, unread};
 pub use darts::DartsOp;
 pub use enas_macro::{MacroLayer, MacroNet, MacroOp};
 pub use enas_micro::MicroOp;
@@ -25,5 +25,5 @@ pub use ghn::GhnOp;
 pub use nas_bench_201::{BenchCell, BenchOp, Simplify};
 pub use nas_unet::{Direction, OpSet, SegmentOp, UnetCells, UnetEdge};
 pub use nasnet::NasnetOp;
-pub use registry::{Named, Nodes, Nothing, Sample, Space, all, named, parameters, published, published_names, register};
+pub use registry::{Named, Nodes, Nothing, Sample, Space, all, named, parameters, published, published_names, register, spelled};
 pub use size::{InputShape, NetSize, UnetSize};

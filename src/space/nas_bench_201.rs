@@ -4,13 +4,12 @@
 
 mod classes;
 
-pub use classes::{Classes, classes};
+pub use classes::{Classes, Simplify, classes};
 
 use super::operations::operations;
-use super::{Genotype, Nothing, Space, parameters};
+use super::{Architecture, CellGraph, Edge, Genotype, Nothing, Space, parameters};
 use crate::error::{Error, Result, usage};
 use crate::seed::Rng;
-use classes::Values;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -63,11 +62,21 @@ impl From<BenchCell> for Written {
     }
 }
 
-/// The space.
-pub static SPACE: Space = Space::of::<BenchCell>("nas-bench-201", "darts", |given, rng| {
-    parameters::<Nothing>(&SPACE, given)?;
-    Ok(BenchCell::sample(&BenchOp::ALL, rng).into())
-});
+/// The space, with the cells that the paper tells of: the best of the benchmark by test accuracy on each of its sets, that of ResNets, and that which gradients fall into.
+pub static SPACE: Space = Space {
+    published: &[
+        ("nb201-best-cifar10", best_cifar10),
+        ("nb201-best-cifar100", best_cifar100),
+        ("nb201-best-imagenet16", best_imagenet16),
+        ("nb201-resnet", resnet),
+        ("nb201-skips", skips),
+    ],
+    spelled: Some(("nb201", spelled)),
+    ..Space::of::<BenchCell>("nas-bench-201", "darts", |given, rng| {
+        parameters::<Nothing>(&SPACE, given)?;
+        Ok(BenchCell::sample(&BenchOp::ALL, rng).into())
+    })
+};
 
 impl Genotype for BenchCell {
     const SPACE: &'static Space = &SPACE;
@@ -80,6 +89,47 @@ impl Genotype for BenchCell {
         let classes = classes();
         Self::of_number(usize::from(classes.first[usize::from(classes.of[self.number()])])).expect("a number of a cell")
     }
+
+    fn cells(&self) -> Vec<(&'static str, CellGraph)> {
+        let into = |node: usize| EDGES.iter().zip(self.0).filter(move |((_, to), _)| *to == node);
+        let node = |node: usize| into(node).map(|((from, _), op)| Edge { op: op.name(), from: *from }).collect();
+        vec![("searched", CellGraph { inputs: 1, nodes: [1, 2, 3].map(node).into(), concat: vec![3], stacked: Vec::new() })]
+    }
+}
+
+/// Number 6111 of the benchmark.
+fn best_cifar10() -> Architecture {
+    use BenchOp::{Conv1, Conv3, Skip};
+    BenchCell([Conv3, Conv3, Conv3, Skip, Conv3, Conv1]).into()
+}
+
+/// Number 9930.
+fn best_cifar100() -> Architecture {
+    use BenchOp::{Conv3, Skip};
+    BenchCell([Conv3, Conv3, Conv3, Skip, Conv3, Conv3]).into()
+}
+
+/// Number 857, on ImageNet16-120.
+fn best_imagenet16() -> Architecture {
+    use BenchOp::{Conv1, Conv3, Skip};
+    BenchCell([Conv1, Conv1, Conv3, Skip, Conv3, Conv3]).into()
+}
+
+/// Number 11472: two convolutions and a skip.
+fn resnet() -> Architecture {
+    use BenchOp::{Conv3, None, Skip};
+    BenchCell([Conv3, None, Conv3, Skip, None, Skip]).into()
+}
+
+/// Number 1835: no weights.
+fn skips() -> Architecture {
+    BenchCell([BenchOp::Skip; 6]).into()
+}
+
+/// A cell by its string, and a name for it that fits file names: the places of its operations in [`BenchOp::ALL`].
+fn spelled(text: &str) -> Result<(String, Architecture)> {
+    let cell: BenchCell = text.parse()?;
+    Ok((cell.0.iter().fold("nb201-".to_string(), |name, op| format!("{name}{}", *op as usize)), cell.into()))
 }
 
 impl BenchCell {
@@ -107,65 +157,6 @@ impl BenchCell {
     /// How often an operation occurs.
     pub fn count(&self, op: BenchOp) -> u64 {
         self.0.iter().filter(|o| **o == op).count() as u64
-    }
-
-    /// Class by function and trainable weights; see [`classes`].
-    pub fn class(&self) -> usize {
-        usize::from(classes().of[self.number()])
-    }
-
-    /// Whether any path leads from the input to the output.
-    pub fn has_path(&self) -> bool {
-        !Values::of(self).output().is_empty()
-    }
-
-    /// Edges with an operation that the output depends on.
-    pub fn live(&self) -> Vec<usize> {
-        let mut reached = [false, false, false, true];
-        let mut live = Vec::new();
-        let values = Values::of(self);
-        for (edge, (from, to)) in EDGES.iter().enumerate().rev() {
-            if reached[*to] && self.0[edge] != BenchOp::None && !values.nodes[*from].is_empty() {
-                reached[*from] = true;
-                live.push(edge);
-            }
-        }
-        live.reverse();
-        live
-    }
-
-    /// The string by which the benchmark's authors tell cells apart: nested operations, the terms of a node in order.
-    pub fn authors_string(&self, simplify: Simplify) -> String {
-        let mut nodes = vec!["0".to_string()];
-        for to in 1..4 {
-            let edges = EDGES.iter().zip(self.0).filter(|((_, t), _)| *t == to);
-            let mut terms: Vec<String> = edges.map(|((from, _), op)| simplify.term(op, &nodes[*from])).collect();
-            terms.sort();
-            nodes.push(terms.join("+"));
-        }
-        nodes.pop().expect("the output is the last node")
-    }
-}
-
-/// How far the authors' strings are simplified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Simplify {
-    /// Not at all.
-    Nothing,
-    /// A skip is its input.
-    Skips,
-    /// Also what carries zero is zero: the rule of the benchmark.
-    SkipsAndZeros,
-}
-
-impl Simplify {
-    fn term(self, op: BenchOp, input: &str) -> String {
-        match op {
-            BenchOp::None if self == Self::SkipsAndZeros => "#".into(),
-            _ if self == Self::SkipsAndZeros && input == "#" => "#".into(),
-            BenchOp::Skip if self != Self::Nothing => input.into(),
-            _ => format!("({input})@{}", op.name()),
-        }
     }
 }
 
@@ -259,44 +250,34 @@ mod tests {
     }
 
     #[test]
-    fn the_authors_rule_finds_as_many_classes_as_they_did() {
-        let count = |simplify| BenchCell::all().map(|c| c.authors_string(simplify)).collect::<HashSet<String>>().len();
-        let counts = [Simplify::SkipsAndZeros, Simplify::Skips, Simplify::Nothing].map(count);
-        assert_eq!(counts, [6_466, 12_751, 15_625]);
-    }
-
-    #[test]
-    fn classes_by_function_and_weights() {
-        let among = |operations: &[BenchOp]| {
-            let cells = BenchCell::all().filter(|c| c.0.iter().all(|op| operations.contains(op)));
-            let of: Vec<usize> = cells.map(|c| c.class()).collect();
-            (of.len(), of.into_iter().collect::<HashSet<usize>>().len())
-        };
-        assert_eq!(among(&BenchOp::ALL), (15_625, 5_260));
-        assert_eq!(among(&[Skip, Conv1, Conv3]), (729, 483));
-        assert_eq!(among(&[None, Skip, Conv1, Conv3]), (4_096, 1_011));
-        assert_eq!(among(&[None, Skip, Conv3, AvgPool3]), (4_096, 941));
-        let dead: Vec<BenchCell> = BenchCell::all().filter(|c| !c.has_path()).collect();
-        assert_eq!(dead.len(), 341);
-        assert_eq!(dead.iter().map(BenchCell::class).collect::<HashSet<usize>>().len(), 1);
-        // Every class has one count of live weights, and one form.
-        for cell in BenchCell::all() {
-            let live = |cell: &BenchCell| {
-                let of = cell.live();
-                [Conv1, Conv3].map(|op| of.iter().filter(|edge| cell.0[**edge] == op).count())
-            };
-            let first = cell.canonical();
-            assert_eq!((live(&cell), cell.class()), (live(&first), first.class()), "{cell} and {first}");
+    fn published_cells_are_those_of_the_benchmark() {
+        let written = [
+            ("nb201-best-cifar10", "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"),
+            ("nb201-best-cifar100", "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"),
+            ("nb201-best-imagenet16", "|nor_conv_1x1~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"),
+            ("nb201-resnet", "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"),
+            ("nb201-skips", "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"),
+        ];
+        for ((name, make), (expected, text)) in SPACE.published.iter().zip(written) {
+            assert_eq!((*name, make().get::<BenchCell>().unwrap().to_string().as_str()), (expected, text));
         }
     }
 
     #[test]
-    fn two_convolutions_on_one_input_are_two_and_one_that_is_read_twice_is_one() {
-        // Node 1 is a convolution of the input, and the output has it twice.
-        let shared = BenchCell([Conv3, None, Skip, None, Skip, Skip]);
-        let separate = BenchCell([Conv3, Conv3, None, None, Skip, Skip]);
-        assert_ne!(shared.class(), separate.class());
-        // The same sum by another way.
-        assert_eq!(separate.class(), BenchCell([Conv3, None, None, Conv3, Skip, None]).class());
+    fn a_cell_is_spelled_by_its_string() {
+        let text = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|none~2|";
+        let (name, architecture) = crate::space::spelled(&format!("nb201:{text}")).unwrap().unwrap();
+        assert_eq!((name.as_str(), architecture.get::<BenchCell>().unwrap().to_string().as_str()), ("nb201-421210", text));
+        assert!(crate::space::spelled("nb201-skips").is_none() && crate::space::spelled(text).is_none());
+        assert!(crate::space::spelled("nb201:").unwrap().unwrap_err().to_string().contains("0 edges where there have to be 6"));
+    }
+
+    #[test]
+    fn a_drawing_has_every_edge() {
+        let cell = BenchCell([Conv3, None, Skip, AvgPool3, Conv1, None]);
+        let graph = &cell.cells()[0].1;
+        let edges: Vec<(usize, usize, &str)> =
+            graph.nodes.iter().enumerate().flat_map(|(i, edges)| edges.iter().map(move |e| (e.from, i + 1, e.op))).collect();
+        assert_eq!(edges, EDGES.iter().zip(cell.0).map(|((from, to), op)| (*from, *to, op.name())).collect::<Vec<_>>());
     }
 }

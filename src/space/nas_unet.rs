@@ -1,7 +1,7 @@
 //! The cell space of NAS-Unet (Weng et al. 2019; its public code): a cell that halves the maps (DownSC) and one that doubles them (UpSC).
 
 use super::operations::operations;
-use super::{Architecture, Cell, Edge, Genotype, Nodes, Space, differ, parameters, sample_nodes};
+use super::{Architecture, Cell, CellGraph, Edge, Genotype, Nodes, Space, differ, parameters, sample_nodes};
 use crate::error::{Result, usage};
 use crate::seed::Rng;
 use serde::{Deserialize, Serialize};
@@ -183,8 +183,8 @@ impl Genotype for UnetCells {
         Self { down, up }
     }
 
-    fn cells(&self) -> Vec<(&'static str, Cell<&'static str>)> {
-        [Direction::Down, Direction::Up].map(|d| (d.name(), self.whole(d).map(SegmentOp::name))).into()
+    fn cells(&self) -> Vec<(&'static str, CellGraph)> {
+        [Direction::Down, Direction::Up].map(|d| (d.name(), self.whole(d).map(SegmentOp::name).into())).into()
     }
 }
 

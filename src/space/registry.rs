@@ -14,6 +14,9 @@ pub type Named = (&'static str, fn() -> Architecture);
 /// Draws an architecture uniformly, given the parameters of the draw.
 pub type Sample = fn(&Value, &mut Rng) -> Result<Architecture>;
 
+/// Reads an architecture that is spelled out, and gives it a name that fits file names.
+pub type Spelled = fn(&str) -> Result<(String, Architecture)>;
+
 /// A space of architectures.
 #[derive(Debug)]
 pub struct Space {
@@ -29,6 +32,8 @@ pub struct Space {
     pub sample: Sample,
     /// Architectures that the authors released.
     pub published: &'static [Named],
+    /// Where an architecture can be spelled out in one word: what stands before the colon, and what reads the rest.
+    pub spelled: Option<(&'static str, Spelled)>,
 }
 
 /// The spaces of this crate.
@@ -49,7 +54,7 @@ static ADDED: RwLock<Vec<&'static Space>> = RwLock::new(Vec::new());
 impl Space {
     /// The space of the genotypes of type `G`, whose networks classify the whole image and of which none is published.
     pub const fn of<G: Genotype>(name: &'static str, home: &'static str, sample: Sample) -> Self {
-        Self { name, home, pixels: false, read: read::<G>, sample, published: &[] }
+        Self { name, home, pixels: false, read: read::<G>, sample, published: &[], spelled: None }
     }
 
     /// Draws an architecture uniformly; `parameters` is an object such as `{"nodes": 4}`.
@@ -104,6 +109,12 @@ pub fn published_names() -> impl Iterator<Item = &'static str> {
 /// A published architecture by name.
 pub fn published(name: &str) -> Option<Architecture> {
     all().flat_map(|s| s.published).find(|(n, _)| *n == name).map(|(_, make)| make())
+}
+
+/// An architecture that is spelled out, such as `nb201:|...|`, with a name for it; `None` for what begins with no space's prefix.
+pub fn spelled(text: &str) -> Option<Result<(String, Architecture)>> {
+    let (prefix, rest) = text.split_once(':')?;
+    all().filter_map(|s| s.spelled).find(|(p, _)| *p == prefix).map(|(_, read)| read(rest))
 }
 
 /// The parameters of a draw from `space`.

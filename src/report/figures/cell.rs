@@ -24,6 +24,8 @@ const LONGEST: f64 = 900.0;
 /// Height of a line of small print.
 const FOOT: f64 = 14.0;
 const SUM: &str = "a node adds its two operations";
+/// An operation from which nothing comes.
+const NONE: &str = "none";
 /// A column of the drawing.
 struct Column {
     left: f64,
@@ -35,10 +37,10 @@ struct Column {
 
 impl Column {
     /// Where the line of a state leaves: lanes and nodes end with the column, or before it, a narrower input with its box.
-    fn port(&self, state: usize) -> Option<Point> {
+    fn port(&self, cell: &Graph, state: usize) -> Option<Point> {
         let placed = self.items.iter().find(|p| p.item.state() == Some(state))?;
         let right = match placed.item {
-            Item::State(s) if s < 2 => self.left + END_WIDTH,
+            Item::State(s) if s < cell.inputs => self.left + END_WIDTH,
             Item::State(_) => self.left + self.boxes + TO_NODE + 2.0 * NODE,
             _ => self.right,
         };
@@ -84,6 +86,11 @@ fn draw_cell(cell: &Graph, name: &str, title: &str) -> Scene {
             ["skip", before[1]],
             format!("{foot}, twice as high and wide as the output of the cell before; skip is the map of that size on the way down"),
         ),
+        "searched" => (
+            "cell".into(),
+            [before[1]; 2],
+            "a node adds what its operations make of those before it, none is zero; the output is the last node".to_string(),
+        ),
         other => (format!("{other} cell"), before, foot),
     };
     let mut cell = cell.clone();
@@ -112,8 +119,11 @@ fn draw_cell(cell: &Graph, name: &str, title: &str) -> Scene {
 fn height(cell: &Graph, item: Item) -> f64 {
     match item {
         Item::Lane(_) => 20.0,
-        Item::State(s) if s >= 2 => 2.0 * BOX + BOX_GAP + 22.0,
-        Item::State(_) => 54.0,
+        Item::State(s) if s < cell.inputs => 54.0,
+        Item::State(s) => {
+            let boxes = cell.nodes[s - cell.inputs].len() as f64;
+            boxes * BOX + (boxes - 1.0) * BOX_GAP + 22.0
+        }
         Item::Output => output_half(cell) * 2.0,
     }
 }
@@ -122,18 +132,19 @@ fn output_half(cell: &Graph) -> f64 {
     (8.0 * cell.concat.len() as f64).max(17.0)
 }
 
-/// Lays the cell out; the two operations of a node change places if the source of the second is higher.
+/// Lays the cell out; the operations of a node stand in the order of the heights of their sources.
 fn columns(cell: &mut Graph) -> Vec<Column> {
     let mut left = MARGIN;
     let mut out: Vec<Column> = Vec::new();
     for items in layers(cell, |item| height(cell, item)) {
-        let nodes = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(2) } else { None });
+        let nodes = items.iter().filter_map(|i| if let Item::State(s) = i.item { s.checked_sub(cell.inputs) } else { None });
         let mut widest: f64 = 0.0;
         for node in nodes {
-            let links = &mut cell.nodes[node];
-            let height = |from| out.last().and_then(|before| before.port(from)).map_or(0.0, |at| at.1);
+            let height = |from| out.last().and_then(|before| before.port(cell, from)).map_or(0.0, |at| at.1);
+            let mut links = cell.nodes[node].clone();
             links.sort_by(|a, b| height(a.from).total_cmp(&height(b.from)));
             widest = links.iter().map(|link| text_width(&link.op, TEXT, false)).fold(widest, f64::max);
+            cell.nodes[node] = links;
         }
         let boxes = widest + 18.0;
         let width = if widest > 0.0 { boxes + TO_NODE + 2.0 * NODE } else { END_WIDTH };
@@ -143,16 +154,17 @@ fn columns(cell: &mut Graph) -> Vec<Column> {
     out
 }
 
-/// Where the two operations of a node enter: the left ends of their boxes.
-fn box_middles(y: f64) -> [f64; 2] {
-    [y - (BOX + BOX_GAP) / 2.0, y + (BOX + BOX_GAP) / 2.0]
+/// Where the operations of a node enter: the left ends of so many boxes.
+fn box_middles(y: f64, boxes: usize) -> impl Iterator<Item = f64> {
+    let first = y - (BOX + BOX_GAP) * (boxes as f64 - 1.0) / 2.0;
+    (0..boxes).map(move |i| first + (BOX + BOX_GAP) * i as f64)
 }
 
 /// The lines between two columns, and the lanes of the second.
 fn draw_lines(scene: &mut Scene, cell: &Graph, before: &Column, column: &Column) {
     for target in &column.items {
         let sources = target.item.sources(cell).into_iter();
-        let mut starts: Vec<(usize, Point)> = sources.filter_map(|s| Some((s, before.port(s)?))).collect();
+        let mut starts: Vec<(usize, Point)> = sources.filter_map(|s| Some((s, before.port(cell, s)?))).collect();
         starts.sort_by(|a, b| a.1.1.total_cmp(&b.1.1));
         let (apart, arrow) = match target.item {
             Item::Lane(s) => {
@@ -182,7 +194,7 @@ fn draw_item(scene: &mut Scene, cell: &Graph, inputs: [&str; 2], column: &Column
     let y = placed.y;
     match placed.item {
         Item::Lane(_) => {}
-        Item::State(s) if s >= 2 => draw_node(scene, cell, column, s, y),
+        Item::State(s) if s >= cell.inputs => draw_node(scene, cell, column, s, y),
         Item::State(s) => {
             let frame = Frame { x0: column.left, y0: y - 17.0, x1: column.left + END_WIDTH, y1: y + 17.0 };
             scene.pill(frame, 7.0, colour(s).lighter(0.88), colour(s), 1.6);
@@ -213,17 +225,23 @@ fn indexed(scene: &mut Scene, index: &str, middle: Point) {
 
 fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: f64) {
     let centre = (column.left + column.boxes + TO_NODE + NODE, y);
-    for (edge, at) in cell.nodes[state - 2].iter().zip(box_middles(y)) {
+    let links = &cell.nodes[state - cell.inputs];
+    for (edge, at) in links.iter().zip(box_middles(y, links.len())) {
         let right = column.left + column.boxes;
-        scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
+        if edge.op != NONE {
+            scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
+        }
         let frame = Frame { x0: column.left, y0: at - BOX / 2.0, x1: right, y1: at + BOX / 2.0 };
         scene.pill(frame, 5.0, PAPER, colour(edge.from), 1.6);
-        scene.text(&edge.op, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, INK);
+        let ink = if edge.op == NONE { FAINT } else { INK };
+        scene.text(&edge.op, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, ink);
     }
     let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
     let radius = if cell.stacked.contains(&state) { 3.0 } else { NODE };
     scene.pill(node, radius, colour(state).lighter(0.88), colour(state), 1.8);
-    scene.text((state - 2).to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);
+    // With two inputs the nodes are numbered by themselves, with one it is number 0.
+    let number = if cell.inputs == 1 { state } else { state - cell.inputs };
+    scene.text(number.to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);
 }
 
 #[cfg(test)]
@@ -239,10 +257,10 @@ mod tests {
         let mut rng = Streams::new(seed).rng("cell", nodes as u64);
         let ops = ["sep_conv_7x7", "conv_7x1_1x7", "skip_connect", "max_pool_3x3", "none", "dil_conv_5x5"];
         let mut draw = |i: usize| Link { op: ops[rng.random_range(0..ops.len())].into(), from: rng.random_range(0..i + 2) };
-        let nodes: Vec<[Link; 2]> = (0..nodes).map(|i| [draw(i), draw(i)]).collect();
+        let nodes: Vec<Vec<Link>> = (0..nodes).map(|i| vec![draw(i), draw(i)]).collect();
         let used = |s: usize| nodes.iter().flatten().any(|e| e.from == s);
         let concat = (0..nodes.len() + 2).filter(|s| (*s >= 2 && !used(*s)) || s % 3 == 1).collect();
-        Graph { nodes, concat, stacked: Vec::new() }
+        Graph { inputs: 2, nodes, concat, stacked: Vec::new() }
     }
 
     #[test]
@@ -280,6 +298,17 @@ mod tests {
         for op in ["avg_pool", "down_conv", "down_cweight", "identity", "conv", "up_conv", "up_dep_conv", "cweight"] {
             assert_eq!(count(op), 1, "{op}");
         }
+    }
+
+    #[test]
+    fn a_cell_with_one_input_is_drawn_with_all_its_edges() {
+        let text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|";
+        let cell: Architecture = serde_json::from_value(json!({"space": "nas-bench-201", "cell": text})).unwrap();
+        let scene = architecture(&cell, "a cell").unwrap().unwrap();
+        scene.assert_sound();
+        let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
+        assert_eq!(["nor_conv_3x3", "none", "skip_connect", "nor_conv_1x1", "avg_pool_3x3"].map(count), [1, 2, 1, 1, 1]);
+        assert_eq!(["a cell: cell", "k−1", "k", "1", "2", "3", "0"].map(count), [1, 1, 1, 1, 1, 1, 0]);
     }
 
     #[test]

@@ -11,18 +11,20 @@ use serde_json::{Value, json};
 pub struct Link {
     /// Name of the operation.
     pub op: String,
-    /// Index of the state: 0 and 1 are the inputs of the cell, 2.. its nodes in order.
+    /// Index of the state: first the inputs of the cell, then its nodes in order.
     pub from: usize,
 }
 
-/// A cell: each node joins two operations; the output joins the states in `concat`.
+/// A cell: each node joins operations; the output joins the states in `concat`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Graph {
-    /// Node `i` is state `i + 2`.
-    pub nodes: Vec<[Link; 2]>,
+    /// How many inputs it has.
+    pub inputs: usize,
+    /// Node `i` is state `inputs + i`.
+    pub nodes: Vec<Vec<Link>>,
     /// States that make the output.
     pub concat: Vec<usize>,
-    /// Nodes (by state) that stack their two operations; the others add them.
+    /// Nodes (by state) that stack their operations; the others add them.
     #[serde(default)]
     pub stacked: Vec<usize>,
 }
@@ -49,7 +51,8 @@ impl Graph {
             let lists = fields(architecture).into_iter().filter(|(_, list)| read::<Vec<[Link; 2]>>(list).is_some());
             cells = lists
                 .map(|(name, list)| {
-                    (name, json!({"concat": (2..2 + list.as_array().map_or(0, Vec::len)).collect::<Vec<_>>(), "nodes": list}))
+                    let all: Vec<usize> = (2..2 + list.as_array().map_or(0, Vec::len)).collect();
+                    (name, json!({"inputs": 2, "concat": all, "nodes": list}))
                 })
                 .collect();
         }
@@ -63,8 +66,8 @@ impl Graph {
 
     fn sound(name: &str, cell: Option<Self>) -> Result<Self> {
         let sound = |cell: &Self| {
-            let back = |(i, node): (usize, &[Link; 2])| node.iter().all(|link| link.from < i + 2);
-            let known = |state: &usize| *state < cell.nodes.len() + 2;
+            let back = |(i, node): (usize, &Vec<Link>)| node.iter().all(|link| link.from < cell.inputs + i);
+            let known = |state: &usize| *state < cell.inputs + cell.nodes.len();
             let lists = || cell.concat.iter().chain(&cell.stacked);
             !cell.nodes.is_empty() && cell.nodes.iter().enumerate().all(back) && lists().all(known)
         };

@@ -27,8 +27,8 @@ impl Item {
     /// The states of the layer before that enter it.
     pub fn sources(self, cell: &Graph) -> Vec<usize> {
         match self {
-            Self::State(s) if s < 2 => Vec::new(),
-            Self::State(s) => cell.nodes[s - 2].iter().map(|e| e.from).collect(),
+            Self::State(s) if s < cell.inputs => Vec::new(),
+            Self::State(s) => cell.nodes[s - cell.inputs].iter().map(|e| e.from).collect(),
             Self::Lane(s) => vec![s],
             Self::Output => cell.concat.clone(),
         }
@@ -72,9 +72,9 @@ pub fn layers(cell: &Graph, height: impl Fn(Item) -> f64) -> Vec<Vec<Placed>> {
 
 /// Layer of each state: inputs 0, a node one more than the furthest state it reads.
 fn depths(cell: &Graph) -> Vec<usize> {
-    let mut depth = vec![0, 0];
-    for [a, b] in &cell.nodes {
-        depth.push(1 + depth[a.from].max(depth[b.from]));
+    let mut depth = vec![0; cell.inputs];
+    for links in &cell.nodes {
+        depth.push(1 + links.iter().map(|link| depth[link.from]).max().unwrap_or(0));
     }
     depth
 }
@@ -87,7 +87,7 @@ fn members(cell: &Graph) -> Vec<Vec<Placed>> {
     for (state, d) in depth.iter().enumerate() {
         layers[*d].push(Item::State(state));
         // It is on its way to the furthest layer that reads it.
-        let readers = (2..depth.len()).filter(|s| Item::State(*s).sources(cell).contains(&state)).map(|s| depth[s]);
+        let readers = (cell.inputs..depth.len()).filter(|s| Item::State(*s).sources(cell).contains(&state)).map(|s| depth[s]);
         let reach = readers.chain(cell.concat.contains(&state).then_some(last)).max().unwrap_or(0);
         (d + 1..reach).for_each(|l| layers[l].push(Item::Lane(state)));
     }
@@ -112,8 +112,8 @@ mod tests {
     use crate::report::figures::graph::Link;
 
     fn graph(sources: &[[usize; 2]], concat: &[usize]) -> Graph {
-        let nodes = sources.iter().map(|node| node.map(|from| Link { op: "sep_conv_3x3".into(), from })).collect();
-        Graph { nodes, concat: concat.to_vec(), stacked: Vec::new() }
+        let nodes = sources.iter().map(|node| node.map(|from| Link { op: "sep_conv_3x3".into(), from }).into()).collect();
+        Graph { inputs: 2, nodes, concat: concat.to_vec(), stacked: Vec::new() }
     }
 
     fn chain() -> Graph {
