@@ -68,7 +68,7 @@ impl Block {
 #[derive(Debug)]
 enum Layer<C> {
     Cell(C),
-    Block(Block),
+    Block(Box<Block>),
 }
 
 /// Everything but what a cell is.
@@ -97,7 +97,7 @@ impl<C> Skeleton<C> {
                     return Layer::Cell(cell(t, width));
                 }
                 width *= 2;
-                Layer::Block(Block::declare(t, width / 2))
+                Layer::Block(Box::new(Block::declare(t, width / 2)))
             })
         };
         let layers = (0..cells).map(&mut layer).collect();

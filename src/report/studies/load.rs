@@ -84,7 +84,7 @@ pub fn load(paths: &[PathBuf], notices: &mut Vec<String>) -> Vec<Study> {
         }
     }
     let budget = |s: &Study| s.manifest.simulated_budget.map_or(0.0, |b| b.number());
-    all.sort_by(|a, b| (&a.manifest.table).cmp(&b.manifest.table).then(budget(a).total_cmp(&budget(b))).then(a.name().cmp(&b.name())));
+    all.sort_by(|a, b| a.manifest.table.cmp(&b.manifest.table).then(budget(a).total_cmp(&budget(b))).then(a.name().cmp(&b.name())));
     all
 }
 
