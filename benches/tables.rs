@@ -13,15 +13,14 @@ fn tables(c: &mut Criterion) {
     let (streams, points) = (Streams::new(0), table.rows.iter().map(|r| r.point).collect::<Vec<_>>());
     let mut next = (0..points.len()).cycle();
     c.bench_function("query", |b| b.iter(|| queries.answer(points[next.next().unwrap()], streams, 0)));
-    let budget = Some(SimulatedSeconds::new(12_000.0));
+    let simulated_budget = Some(SimulatedSeconds::new(12_000.0));
     let (score, run, limit) = (Score::Validation, RunOf::Mean, Limit::Fits);
-    let study =
-        Study { set: 0, score, fidelity: Fidelity(12), look_up: Fidelity(200), run, limit, budget, max_trainings: None, allow_same: false };
+    let study = Study { score, fidelity: Fidelity(12), look_up: Fidelity(200), run, limit, simulated_budget, max_trainings: None };
     for algorithm in ALGORITHMS.iter().filter(|a| a.name != "nasnet") {
         let settings = algorithm.resolve(&[]).unwrap();
         let mut seeds = 0..;
         c.bench_function(&format!("{}, one seed of 12,000 simulated s", algorithm.name), |b| {
-            b.iter(|| table::run(&table, &study, (algorithm, &settings), &[seeds.next().unwrap()], 1).unwrap());
+            b.iter(|| table::run((&table, 0), &study, (algorithm, &settings), &[seeds.next().unwrap()], 1).unwrap());
         });
     }
 }

@@ -25,16 +25,17 @@ impl Proposals<Point> for Climb {
 
 fn main() -> naslab::Result<()> {
     let table = table::open("nas-bench-201")?;
-    let (set, fidelity, look_up, budget) = (table.about.set("cifar10")?, Fidelity(12), Fidelity(200), SimulatedSeconds::new(12_000.0));
+    let (set, fidelity, look_up) = (table.about.set("cifar10")?, Fidelity(12), Fidelity(200));
+    let (budget, max_trainings) = (SimulatedSeconds::new(12_000.0), None);
     let (score, run, limit) = (Score::Validation, RunOf::Mean, Limit::Fits);
-    let study = Study { set, score, fidelity, look_up, run, limit, budget: Some(budget), max_trainings: None, allow_same: false };
-    study.check(&table)?;
+    let study = Study { score, fidelity, look_up, run, limit, simulated_budget: Some(budget), max_trainings };
+    study.check(&table, set)?;
     let queries = table.queries(set, score, fidelity, run)?;
     let mut tests = Vec::new();
     for seed in 0..100 {
         let trials = table::run_seed(&queries, &study, &mut Climb(table.grid.clone()), Streams::new(seed))?;
         let found = table::Seed { seed, trials };
-        let best = found.incumbent().map(|i| found.trials[i].row as usize);
+        let best = found.incumbent().map(|trial| trial.row as usize);
         tests.extend(best.and_then(|row| table.accuracy(row, set, Part::Test, look_up)));
     }
     let mean = naslab::statistics::mean(&tests).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, usage};
 use crate::record::Shrunk;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// A dotted key.
@@ -66,4 +67,22 @@ fn differences_below(path: &str, paper: &Value, here: &Value) -> Vec<Shrunk> {
     }
     let differ = (paper != here).then(|| Shrunk { key: path.to_string(), paper: paper.clone(), here: here.clone() });
     differ.into_iter().collect()
+}
+
+/// Settings as a method or an algorithm types them; unknown and missing keys are refused.
+///
+/// # Errors
+/// [`Error::Usage`](crate::error::Error::Usage) that names what does not fit.
+pub fn typed<S: DeserializeOwned>(method: &str, settings: &Value) -> Result<S> {
+    serde_json::from_value(settings.clone()).map_err(|e| usage!("settings of {method}: {e}"))
+}
+
+/// Refuses a value of a setting below `least`.
+pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
+    if value >= least { Ok(()) } else { Err(usage!("{key} = {value}: must be at least {least}")) }
+}
+
+/// Refuses a value of a setting above `most`.
+pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
+    if value <= most { Ok(()) } else { Err(usage!("{key} = {value}: must be at most {most}")) }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units`, `seed` and `statistics` may be used by all.
 const LAYERS: [(&str, &[&str]); 19] = [
     ("cli", &["reproductions", "report", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
-    ("reproductions", &["gradient", "lab", "train", "task", "network", "table", "proposals", "space", "nn", "record"]),
-    ("gradient", &["lab", "train", "task", "space", "nn", "record"]),
+    ("reproductions", &["gradient", "lab", "train", "task", "network", "table", "proposals", "settings", "space", "nn", "record"]),
+    ("gradient", &["lab", "train", "task", "settings", "space", "nn", "record"]),
     // Networks for other programs: built by the lab, whatever the method.
     ("export", &["lab", "network", "space", "nn", "shim", "record"]),
     ("lab", &["train", "task", "data", "network", "budget", "device", "proposals", "settings", "space", "nn", "shim", "record"]),

@@ -84,23 +84,13 @@ fn five_hundred_seeds_find_what_another_program_found() {
         let algorithm = algorithm(r.algorithm).unwrap();
         let settings = algorithm.resolve(&r.change.iter().map(|c| (*c).to_string()).collect::<Vec<_>>()).unwrap();
         let set = table.about.set(r.set).unwrap();
-        let (fidelity, look_up, budget) = (Fidelity(12), Fidelity(200), Some(SimulatedSeconds::new(r.budget)));
-        let study = Study {
-            set,
-            score: Score::Validation,
-            fidelity,
-            look_up,
-            run: RunOf::Mean,
-            limit: r.limit,
-            budget,
-            max_trainings: None,
-            allow_same: false,
-        };
-        let done = table::run(&table, &study, (algorithm, &settings), &seeds, 2).unwrap();
+        let (fidelity, look_up, simulated_budget) = (Fidelity(12), Fidelity(200), Some(SimulatedSeconds::new(r.budget)));
+        let (score, run, limit) = (Score::Validation, RunOf::Mean, r.limit);
+        let study = Study { score, fidelity, look_up, run, limit, simulated_budget, max_trainings: None };
+        let done = table::run((&table, set), &study, (algorithm, &settings), &seeds, 2).unwrap();
         let what = format!("{} {:?} on {}", r.algorithm, r.change, r.set);
         let mean = |of: &dyn Fn(&Seed) -> f64| done.iter().map(of).sum::<f64>() / done.len() as f64;
-        let found =
-            |set: usize, part: Part| mean(&|s| table.accuracy(s.trials[s.incumbent().unwrap()].row as usize, set, part, look_up).unwrap());
+        let found = |set: usize, part: Part| mean(&|s| table.accuracy(s.incumbent().unwrap().row as usize, set, part, look_up).unwrap());
         let trainings = mean(&|s| s.trials.len() as f64);
         assert!((trainings - r.trainings).abs() < 2.0, "{what}: {trainings} trainings instead of {}", r.trainings);
         let valid = found(set, Part::Valid);

@@ -1,8 +1,10 @@
 //! The cycles of the evolution, over any space whose architectures can be sampled and mutated.
 
 use super::population::{Member, Population, Removal};
+use crate::error::Result;
 use crate::proposals::{Known, Proposal, Proposals};
 use crate::seed::{Rng, Streams};
+use crate::settings::at_least;
 use std::collections::{BTreeMap, HashMap};
 
 /// What evolution needs of a space.
@@ -51,6 +53,16 @@ impl<B> Cycles<B> {
 }
 
 impl Rules {
+    /// Refuses a population that cannot live.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::error::Error::Usage) that names the setting.
+    pub fn check(&self) -> Result<()> {
+        at_least("search.population", self.population as u64, 1)?;
+        at_least("search.sample", self.sample as u64, 1)?;
+        at_least("search.in_flight", self.in_flight, 1)
+    }
+
     fn member(&self, id: u64, score: Option<f64>) -> Member {
         Member { id, score: score.unwrap_or(self.failed_score) }
     }

@@ -12,6 +12,7 @@ use crate::error::{Result, usage};
 use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, read_settings};
 use crate::record::Role;
 use crate::seed::Rng;
+use crate::settings::at_least;
 use crate::space::{Architecture, CellPair, NasnetOp, nasnet};
 use cycles::{Breeding, Cycles, Rules};
 use mutation::Mutation;
@@ -25,10 +26,10 @@ pub struct AmoebaNet;
 const CARD: Card = Card {
     name: "amoebanet",
     title: "AmoebaNet",
-    paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
+    paper: tabular::ALGORITHM.paper,
     about: "evolution in which the oldest dies: the best of a sample has a mutated child, trained from scratch",
     role: Role::Search,
-    mark: tabular::MARK,
+    mark: tabular::ALGORITHM.mark,
     presets: include_str!("presets.toml"),
     spaces: &[("amoebanet", &[])],
 };
@@ -71,14 +72,10 @@ impl Method for AmoebaNet {
     fn prepare(&self, settings: &Value) -> Result<Prepared> {
         let settings: Settings<Evolution> = read_settings(CARD.name, settings)?;
         let (protocol, search) = (settings.protocol(), settings.search);
-        let (p, s, c) = (search.population, search.sample, search.trials);
-        if p == 0 || s == 0 || search.keep == 0 || search.in_flight == 0 || c < p as u64 {
-            return Err(usage!(
-                "search: population {p}, sample {s}, keep {}, in_flight {} must be at least 1, and trials {c} at least the population",
-                search.keep,
-                search.in_flight
-            ));
-        }
+        search.rules().check()?;
+        at_least("search.keep", search.keep as u64, 1)?;
+        // The first population is complete.
+        at_least("search.trials", search.trials, search.population as u64)?;
         if !(0.0..=1.0).contains(&search.identity) {
             return Err(usage!("search.identity = {}: must be a probability", search.identity));
         }
@@ -109,9 +106,13 @@ impl Breeding<Architecture> for Pairs {
 }
 
 impl Evolution {
-    fn cycles(&self) -> Cycles<Pairs> {
+    fn rules(&self) -> Rules {
         let Self { population, sample, removal, in_flight, failed_score, .. } = *self;
-        Cycles::new(Rules { population, sample, removal, in_flight, failed_score }, Pairs(self.clone()))
+        Rules { population, sample, removal, in_flight, failed_score }
+    }
+
+    fn cycles(&self) -> Cycles<Pairs> {
+        Cycles::new(self.rules(), Pairs(self.clone()))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::cycles::{Breeding, Cycles, Rules};
 use super::population::Removal;
-use crate::error::{Result, usage};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Rng;
-use crate::table::{Algorithm, Grid, Point, settings_of};
+use crate::settings::typed;
+use crate::table::{Algorithm, Grid, Point};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -14,22 +14,18 @@ pub const ALGORITHM: Algorithm = Algorithm {
     name: "amoebanet",
     title: "Ageing evolution (AmoebaNet)",
     paper: "Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search. AAAI 2019, arXiv 1802.01548",
-    mark: MARK,
+    mark: Mark { colour: [0xCC, 0x79, 0xA7], shape: Shape::Triangle, dashed: false },
     defaults: include_str!("tabular.toml"),
     role: Role::Search,
-    form: |settings| settings_of::<Settings>("amoebanet", settings).map(|s| s.removal.variant().into()),
+    form: |settings| typed::<Settings>("amoebanet", settings).map(|s| s.removal.variant().into()),
     told_by_form: &["removal"],
     begin: |settings, grid, _| {
-        let settings: Settings = settings_of("amoebanet", settings)?;
-        settings.check()?;
-        let Settings { population, sample, removal, mutate } = settings;
+        let Settings { population, sample, removal, mutate } = typed("amoebanet", settings)?;
         let rules = Rules { population, sample, removal, in_flight: 1, failed_score: 0.0 };
+        rules.check()?;
         Ok(Box::new(Cycles::new(rules, Places { grid: grid.clone(), mutate })))
     },
 };
-
-/// In figures, here and where children are trained.
-pub const MARK: Mark = Mark { colour: [0xCC, 0x79, 0xA7], shape: Shape::Triangle, dashed: false };
 
 /// Section `search` of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,15 +49,6 @@ pub enum Mutate {
     Node,
     /// A place uniformly.
     Edge,
-}
-
-impl Settings {
-    fn check(&self) -> Result<()> {
-        if self.population == 0 || self.sample == 0 {
-            return Err(usage!("search.population and search.sample must be at least 1"));
-        }
-        Ok(())
-    }
 }
 
 /// The places of a grid, of which one changes.

@@ -12,10 +12,11 @@ pub mod supernet;
 
 use crate::error::Result;
 use crate::gradient::{self, Mixed};
-use crate::lab::{Card, Lab, Method, Prepared, Region, at_least};
+use crate::lab::{Card, Lab, Method, Prepared, Region};
 use crate::nn::{Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
+use crate::settings::at_least;
 use crate::space::Architecture;
 use nas_bench_201::MixedBench;
 use serde::Deserialize;

@@ -12,8 +12,9 @@ pub mod search;
 pub mod space;
 
 use crate::error::Result;
-use crate::lab::{Card, Engine, Method, Prepared, Region, Settings, at_least, at_most, read_settings};
+use crate::lab::{Card, Engine, Method, Prepared, Region, Settings, read_settings};
 use crate::record::{Mark, Role, Shape};
+use crate::settings::{at_least, at_most};
 use crate::space::InputShape;
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;

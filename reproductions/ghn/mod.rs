@@ -12,11 +12,10 @@ pub mod search;
 mod tests;
 
 use crate::error::{Result, usage};
-use crate::lab::{
-    Card, ChildTraining, ControlSize, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, at_most, read_settings,
-};
+use crate::lab::{Card, ChildTraining, ControlSize, Engine, Method, Policy, Prepared, Region, Settings, TrialPlan, read_settings};
 use crate::network;
 use crate::record::{Mark, Role, Shape};
+use crate::settings::{at_least, at_most};
 use crate::space::{InputShape, NetSize};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;

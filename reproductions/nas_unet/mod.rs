@@ -10,10 +10,11 @@ pub mod supernet;
 
 use crate::error::Result;
 use crate::gradient::{self, Mixed};
-use crate::lab::{Card, Lab, Method, Prepared, Region, at_least, at_most};
+use crate::lab::{Card, Lab, Method, Prepared, Region};
 use crate::nn::{Pass, Table, Weights};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::Streams;
+use crate::settings::{at_least, at_most};
 use crate::space::nas_unet::MOST_NODES;
 use crate::space::{Architecture, UnetSize};
 use alpha::Alpha;

@@ -3,9 +3,11 @@
 use super::controller::{Controller, Walk};
 use super::decisions::Decisions;
 use super::ppo::{self, Ppo};
+use crate::error::{Result, usage};
 use crate::nn::Weights;
 use crate::proposals::{Known, Proposal, Proposals};
 use crate::seed::Streams;
+use crate::settings::at_least;
 use crate::train::Adam;
 use std::collections::BTreeMap;
 use tch::Kind;
@@ -26,6 +28,28 @@ pub struct Lessons {
     pub ppo: Ppo,
     /// Reward of a child that failed.
     pub failed_reward: f64,
+}
+
+impl Lessons {
+    /// Refuses what nothing can be learnt by.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::error::Error::Usage) that names the setting.
+    pub fn check(&self) -> Result<()> {
+        at_least("search.batch", self.batch as u64, 1)?;
+        at_least("search.hidden", self.hidden.max(0) as u64, 1)?;
+        at_least("search.ppo.passes", self.ppo.passes, 1)?;
+        let unit = |key: &str, value: f64| {
+            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(usage!("search.{key} = {value}: must be from 0 to 1")) }
+        };
+        unit("ppo.baseline_decay", self.ppo.baseline_decay)?;
+        unit("failed_reward", self.failed_reward)?;
+        let p = &self.ppo;
+        if [p.learning_rate, p.clip, p.gradient_clip, p.entropy_weight].iter().any(|v| !v.is_finite() || *v < 0.0) {
+            return Err(usage!("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative"));
+        }
+        Ok(())
+    }
 }
 
 /// The controller, its optimiser and the children that it drew last. A resumed search samples the same children and learns from the recorded scores, so there is no state to save.

@@ -10,8 +10,9 @@ pub mod ppo;
 pub mod tabular;
 
 use crate::error::{Result, usage};
-use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, at_least, read_settings};
+use crate::lab::{Card, ChildTraining, Method, Policy, Prepared, Region, Settings, TrialPlan, read_settings};
 use crate::record::Role;
+use crate::settings::at_least;
 use crate::space::{Architecture, NasnetOp, nasnet};
 use decisions::Decisions;
 use learner::{Learner, Lessons};
@@ -25,10 +26,10 @@ pub struct NasNet;
 const CARD: Card = Card {
     name: "nasnet",
     title: "NASNet",
-    paper: "Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018, arXiv 1707.07012",
+    paper: tabular::ALGORITHM.paper,
     about: "an LSTM draws cells and learns from the scores of its trained children by policy gradients",
     role: Role::Search,
-    mark: tabular::MARK,
+    mark: tabular::ALGORITHM.mark,
     presets: include_str!("presets.toml"),
     spaces: &[("nasnet", &[])],
 };
@@ -68,19 +69,8 @@ impl Method for NasNet {
         let settings: Settings<Reinforcement> = read_settings(CARD.name, settings)?;
         let (protocol, search) = (settings.protocol(), settings.search);
         at_least("search.trials", search.trials, 1)?;
-        at_least("search.batch", search.batch as u64, 1)?;
-        at_least("search.hidden", search.hidden.max(0) as u64, 1)?;
-        at_least("search.ppo.passes", search.ppo.passes, 1)?;
         at_least("search.keep", search.keep as u64, 1)?;
-        let unit = |key: &str, value: f64| {
-            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(usage!("search.{key} = {value}: must be from 0 to 1")) }
-        };
-        unit("ppo.baseline_decay", search.ppo.baseline_decay)?;
-        unit("failed_reward", search.failed_reward)?;
-        let p = &search.ppo;
-        if [p.learning_rate, p.clip, p.gradient_clip, p.entropy_weight].iter().any(|v| !v.is_finite() || *v < 0.0) {
-            return Err(usage!("search.ppo: learning_rate, clip, gradient_clip and entropy_weight must not be negative"));
-        }
+        search.lessons().check()?;
         if search.duplicates == Policy::Redraw {
             return Err(usage!("search.duplicates = \"redraw\": the controller learns from what it draws; use train or reuse"));
         }
@@ -88,11 +78,18 @@ impl Method for NasNet {
         let plan = (TrialPlan::of_children(search.trials, &search.child, search.duplicates, search.batch as u64), search.keep);
         let region = Region::new("nasnet", json!({ "operations": search.operations, "stacking": search.stacking }));
         let begin = move |streams| {
-            let Reinforcement { operations, stacking, trials, batch, hidden, ppo, failed_reward, .. } = search.clone();
-            let decisions = Decisions::of_cells(operations.len(), stacking);
+            let operations = search.operations.clone();
+            let decisions = Decisions::of_cells(operations.len(), search.stacking);
             let decode = move |chosen: &[usize]| Architecture::from(decisions::cells(&operations, chosen));
-            Learner::new(Lessons { trials, batch, hidden, ppo, failed_reward }, &decisions, decode, streams)
+            Learner::new(search.lessons(), &decisions, decode, streams)
         };
         Ok(Prepared { variant: "ppo".into(), ..Prepared::by_trials(("nasnet", region), protocol, plan, begin)? })
+    }
+}
+
+impl Reinforcement {
+    fn lessons(&self) -> Lessons {
+        let Self { trials, batch, hidden, ref ppo, failed_reward, .. } = *self;
+        Lessons { trials, batch, hidden, ppo: ppo.clone(), failed_reward }
     }
 }

@@ -7,11 +7,10 @@ pub mod draws;
 pub mod tabular;
 
 use crate::error::{Result, usage};
-use crate::lab::{
-    CONTROL, Card, Control, Method, Prepared, Resolved, Settings, TrialPlan, at_least, preset_names, read_settings, resolve_control,
-};
+use crate::lab::{CONTROL, Card, Control, Method, Prepared, Resolved, Settings, TrialPlan, preset_names, read_settings, resolve_control};
 use crate::record::Role;
 use crate::seed::Rng;
+use crate::settings::at_least;
 use draws::Draws;
 use serde_json::Value;
 
@@ -24,7 +23,7 @@ const CARD: Card = Card {
     paper: "the control arm; Li, Talwalkar: Random Search and Reproducibility for NAS. UAI 2019, arXiv 1902.07638",
     about: "uniform samples of a method's space (search.space), trained by that method's protocol; the best go on",
     role: Role::Control,
-    mark: tabular::MARK,
+    mark: tabular::ALGORITHM.mark,
     presets: "",
     spaces: &[],
 };

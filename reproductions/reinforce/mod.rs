@@ -7,7 +7,8 @@ use crate::error::{Result, usage};
 use crate::proposals::{Known, Proposal, Proposals};
 use crate::record::{Mark, Role, Shape};
 use crate::seed::{Rng, Streams, pick};
-use crate::table::{Algorithm, Grid, Point, settings_of};
+use crate::settings::typed;
+use crate::table::{Algorithm, Grid, Point};
 use rand::RngExt;
 use serde::Deserialize;
 
@@ -19,10 +20,10 @@ pub const ALGORITHM: Algorithm = Algorithm {
     mark: Mark { colour: [0x00, 0x72, 0xB2], shape: Shape::Square, dashed: false },
     defaults: include_str!("defaults.toml"),
     role: Role::Search,
-    form: |settings| settings_of::<Settings>("reinforce", settings).map(|s| format!("rate {}", s.learning_rate)),
+    form: |settings| typed::<Settings>("reinforce", settings).map(|s| format!("rate {}", s.learning_rate)),
     told_by_form: &["learning_rate"],
     begin: |settings, grid, streams| {
-        let settings: Settings = settings_of("reinforce", settings)?;
+        let settings: Settings = typed("reinforce", settings)?;
         settings.check()?;
         Ok(Box::new(Policy::new(settings, grid, streams)))
     },
@@ -141,7 +142,7 @@ impl Proposals<Point> for Policy {
     }
 }
 
-/// From a normal distribution (Box, Muller 1958).
+/// From a normal distribution (Box, Muller 1958), by functions that are the same on every machine.
 fn normal(rng: &mut Rng) -> f64 {
     let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     (-2.0 * libm::log(u)).sqrt() * libm::cos(std::f64::consts::TAU * v)

@@ -7,6 +7,7 @@ use super::show::{print_out, table};
 use crate::error::{Error, Result, resource};
 use crate::lab::{Measured, Order, prepare};
 use crate::nn::Kernels;
+use crate::reproductions::{METHODS, method};
 use crate::units::{show_bytes, show_count};
 use serde::Serialize;
 use std::process::Stdio;
@@ -22,7 +23,7 @@ struct Entry {
 
 /// Measures every method by every form, each in a process of its own, so that no peak of memory is another's.
 pub fn bench(a: &BenchArguments) -> Result<()> {
-    let methods = chosen(&a.methods)?;
+    let methods = chosen(&a.methods, METHODS, method)?;
     if a.steps == 0 {
         return Err(Error::Usage("--steps 0: at least one step has to be measured".into()));
     }

@@ -28,7 +28,7 @@ pub struct Planned {
 pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
     let (seeds, settings, device) = (&runs.seeds.0, &runs.settings, open_device(&runs.settings)?);
     let arm = |method| Ok((method, order(method, settings, 0, device)?));
-    let mut arms = chosen(methods)?.into_iter().map(arm).collect::<Result<Vec<Arm>>>()?;
+    let mut arms = chosen(methods, METHODS, method)?.into_iter().map(arm).collect::<Result<Vec<Arm>>>()?;
     if controls {
         add_controls(&mut arms)?;
     }
@@ -173,8 +173,8 @@ pub fn threads() -> u32 {
     tch::get_num_threads().unsigned_abs()
 }
 
-/// Trials side by side: what was asked for, or every core of the device.
-fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
+/// Trials, or seeds of a study, side by side: what was asked for, or every core of the device.
+pub fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
     match asked {
         Some(0) => Err(Error::Usage("--jobs 0: must be at least 1".into())),
         Some(n) => Ok(n),
@@ -195,12 +195,12 @@ fn catch_signals() -> Result<Signals> {
     Signals::install().map_err(|e| resource!("cannot catch signals: {e}"))
 }
 
-/// Methods by their names; `all` is all.
-pub fn chosen(names: &[String]) -> Result<Vec<&'static dyn Method>> {
+/// Those of `all` that have these names, as `find` finds them; `all` is all.
+pub fn chosen<T: Copy>(names: &[String], all: &[T], find: fn(&str) -> Result<T>) -> Result<Vec<T>> {
     if names.iter().any(|n| n == "all") {
-        return Ok(METHODS.to_vec());
+        return Ok(all.to_vec());
     }
-    names.iter().map(|n| method(n)).collect()
+    names.iter().map(|n| find(n)).collect()
 }
 
 /// A method, or the training of a given architecture.

@@ -1,13 +1,14 @@
 //! `naslab table`
 
+use super::run::{chosen, jobs};
 use super::show::{print_out, table as lines};
 use super::values::{Seeds, named};
 use crate::error::{Result, usage};
 use crate::record::FORMAT;
 use crate::reproductions::{ALGORITHMS, algorithm};
-use crate::statistics::{deviation, mean};
+use crate::statistics::{mean, spread};
 use crate::table::{
-    self, Algorithm, BUILT_IN, Fidelity, Limit, Manifest, Part, Report, RunOf, Score, SimulatedSeconds, Table, read_study, write_study,
+    self, Algorithm, BUILT_IN, Fidelity, Limit, Manifest, Report, RunOf, Score, SimulatedSeconds, Study, Table, read_study, write_study,
 };
 use crate::units::{show_count, show_seconds};
 use clap::{Args, Subcommand};
@@ -79,7 +80,7 @@ pub struct TableRun {
     pub set: Vec<String>,
     /// Threads, each with a share of the seeds; all cores if not given. The outcome does not depend on it.
     #[arg(long, value_name = "N")]
-    pub jobs: Option<usize>,
+    pub jobs: Option<u64>,
     /// Folder of the studies.
     #[arg(long, default_value = "runs")]
     pub out: PathBuf,
@@ -181,22 +182,20 @@ fn run(a: &TableRun) -> Result<()> {
         return Err(usage!("--budget is real time; a study spends simulated seconds: --simulated-budget 12000s"));
     }
     let table = table::open(&a.table)?;
-    let algorithms = chosen(&a.algorithms)?;
+    let algorithms = chosen(&a.algorithms, ALGORITHMS, algorithm)?;
     let manifests: Vec<Manifest> = algorithms.iter().map(|algorithm| manifest(a, &table, algorithm)).collect::<Result<_>>()?;
-    manifests.iter().try_for_each(|m| m.study(&table, a.allow_same)?.check(&table))?;
+    let set = table.about.set(&a.dataset)?;
+    for manifest in &manifests {
+        manifest.study.check(&table, set)?;
+        if !a.allow_same {
+            manifest.study.check_apart()?;
+        }
+    }
     let mut ended = Vec::new();
     for (manifest, algorithm) in manifests.iter().zip(algorithms) {
-        ended.push((manifest, search(a, &table, manifest, algorithm)?));
+        ended.push((manifest, search(a, (&table, set), manifest, algorithm)?));
     }
     print_out(summary(&table, &ended))
-}
-
-/// Algorithms by their names; `all` is all.
-fn chosen(names: &[String]) -> Result<Vec<&'static Algorithm>> {
-    if names.iter().any(|n| n == "all") {
-        return Ok(ALGORITHMS.to_vec());
-    }
-    names.iter().map(|name| algorithm(name)).collect()
 }
 
 fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manifest> {
@@ -209,7 +208,16 @@ fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manife
             .ok_or_else(|| usage!("the table '{}' has nothing after {} epochs, only {}", about.name, epochs.unwrap_or(0), known.join(", ")))
     };
     let (fidelity, look_up) = (schedule(a.fidelity, about.fidelities.iter().min())?, schedule(a.look_up, about.fidelities.iter().max())?);
-    let mut manifest = Manifest {
+    let study = Study {
+        score: a.score,
+        fidelity,
+        look_up,
+        run: a.run,
+        limit: a.limit,
+        simulated_budget: a.simulated_budget,
+        max_trainings: a.max_trainings,
+    };
+    Ok(Manifest {
         format: FORMAT,
         algorithm: algorithm.name.into(),
         title: algorithm.title.into(),
@@ -222,35 +230,24 @@ fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manife
         space: about.space,
         device: about.device.clone(),
         dataset: about.sets[about.set(&a.dataset)?].clone(),
-        score: a.score,
-        fidelity,
-        look_up,
-        run: a.run,
-        limit: a.limit,
-        simulated_budget: a.simulated_budget,
-        max_trainings: a.max_trainings,
-        label: None,
+        label: study.label().map(String::from),
+        study,
         seeds: a.seeds.0.clone(),
-    };
-    manifest.label = manifest.study(table, true)?.label().map(String::from);
-    Ok(manifest)
+    })
 }
 
 /// What a study came to: now, or when it was run before.
-fn search(a: &TableRun, table: &Table, manifest: &Manifest, algorithm: &Algorithm) -> Result<Report> {
+fn search(a: &TableRun, (table, set): (&Table, usize), manifest: &Manifest, algorithm: &Algorithm) -> Result<Report> {
     let folder = a.out.join(manifest.folder());
     if let Some((before, report)) = read_study(&folder)?.filter(|(before, _)| before == manifest) {
         eprintln!("{}: finished before, with {} seeds", folder.display(), before.seeds.len());
         return Ok(report);
     }
-    let jobs = a.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    if jobs == 0 {
-        return Err(usage!("--jobs 0: must be at least 1"));
-    }
+    let jobs = jobs(a.jobs, tch::Device::Cpu)?;
     let began = Instant::now();
-    let done = table::run(table, &manifest.study(table, a.allow_same)?, (algorithm, &manifest.settings), &manifest.seeds, jobs)?;
+    let done = table::run((table, set), &manifest.study, (algorithm, &manifest.settings), &manifest.seeds, jobs as usize)?;
     let seconds = began.elapsed().as_secs_f64();
-    let folder = write_study(&a.out, manifest, table, &done, (seconds, jobs as u64))?;
+    let folder = write_study(&a.out, manifest, table, &done, (seconds, jobs))?;
     eprintln!("{}: {} seeds in {} of real time", folder.display(), done.len(), show_seconds(seconds));
     Ok(Report::of(manifest, table, &done))
 }
@@ -262,22 +259,18 @@ fn summary(table: &Table, ended: &[(&Manifest, Report)]) -> String {
         "{}: searched on {} by {} accuracies after {}, looked up after {}; mean ± standard deviation over the seeds, in per cent\n",
         first.table,
         first.dataset.title,
-        if first.score.part() == Part::Valid { "validation" } else { "test" },
-        first.fidelity.words(),
-        first.look_up.words()
+        first.study.score.part().words(),
+        first.study.fidelity.words(),
+        first.study.look_up.words()
     );
     let label = first.label.as_ref().map_or_else(String::new, |l| format!("NOTE: {l}\n"));
-    let figure = |values: Vec<f64>| match (mean(&values), deviation(&values)) {
-        (Some(mean), Some(deviation)) => format!("{mean:.2} ± {deviation:.2}"),
-        (Some(mean), None) => format!("{mean:.2}"),
-        _ => "-".into(),
-    };
+    let figure = |values: Vec<f64>| spread(&values).unwrap_or_else(|| "-".into());
     let rows = ended.iter().flat_map(|(manifest, report)| {
         table.about.sets.iter().enumerate().map(move |(set, of)| {
             let of_part = |part: usize| figure(report.seeds.iter().filter_map(|s| s.look_ups[set][part]).collect());
             let trainings: Vec<f64> = report.seeds.iter().map(|s| s.trainings as f64).collect();
             [
-                format!("{} ({})", manifest.algorithm, manifest.variant),
+                manifest.name(),
                 of.title.clone(),
                 report.seeds.len().to_string(),
                 format!("{:.1}", mean(&trainings).unwrap_or(0.0)),

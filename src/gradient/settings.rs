@@ -2,8 +2,9 @@
 
 use super::Order;
 use crate::error::{Result, usage};
-use crate::lab::{Settings, at_least, at_most, read_settings};
+use crate::lab::{Settings, read_settings};
 use crate::nn::{Initialisation, Loss};
+use crate::settings::{at_least, at_most};
 use crate::task::Augment;
 use crate::train::MOST_EPOCHS;
 use serde::de::DeserializeOwned;

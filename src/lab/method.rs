@@ -10,6 +10,7 @@ use crate::network;
 use crate::proposals::Proposals;
 use crate::record::{Declaration, Mark, Role};
 use crate::seed::Streams;
+use crate::settings::typed;
 use crate::space::{Architecture, InputShape, NetSize, UnetSize};
 use crate::task::{Augment, Limit, Window};
 use crate::train::Recipe;
@@ -330,20 +331,10 @@ impl<S> Settings<S> {
     }
 }
 
-/// Refuses a value of a setting below `least`.
-pub fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
-    if value >= least { Ok(()) } else { Err(usage!("{key} = {value}: must be at least {least}")) }
-}
-
-/// Refuses a value of a setting above `most`.
-pub fn at_most(key: &str, value: u64, most: u64) -> Result<()> {
-    if value <= most { Ok(()) } else { Err(usage!("{key} = {value}: must be at most {most}")) }
-}
-
 /// Reads complete settings; what is wrong is named.
 ///
 /// # Errors
 /// [`crate::error::Error::Usage`]
 pub fn read_settings<S: serde::de::DeserializeOwned>(method: &str, values: &Value) -> Result<Settings<S>> {
-    serde_json::from_value(values.clone()).map_err(|e| usage!("settings of {method}: {e}"))
+    typed(method, values)
 }

@@ -36,9 +36,7 @@ pub use fixed::Fixed;
 pub use lab::{Lab, Point};
 pub use launch::{Forecast, Measured, Order, Ready, order_of, prepare};
 pub use memory::{guard, is_exhaustion};
-pub use method::{
-    Card, ChildTraining, ControlSize, DataUse, Engine, Method, Prepared, Protocol, Settings, at_least, at_most, read_settings,
-};
+pub use method::{Card, ChildTraining, ControlSize, DataUse, Engine, Method, Prepared, Protocol, Settings, read_settings};
 pub use open::suits;
 pub use session::{Session, SessionOptions, Start, Update, Watch};
 pub use settings::{PAPER, Resolved, preset_names, resolve};

@@ -69,10 +69,7 @@ fn sections(rows: &[Run], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Sect
             "Searches of tables",
             vec![
                 table(t.get("studies")),
-                chart(
-                    "table-incumbents",
-                    "The first figure that sets like beside like: the same table, data set and simulated budget as the papers'.",
-                ),
+                chart("table-incumbents", "Beside the papers' numbers for the same table, data set and simulated budget."),
                 table(t.get("studies-control")),
                 chart("table-regret", ""),
                 chart("table-seeds", ""),

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::record::{
     DeviceRecord, EndReason, Event, FindingRecord, LedgerRecord, LedgerRow, Manifest, Phase, RunDir, RunResult, TrialRecord, read_events,
 };
+use crate::table::STUDY;
 use crate::units::{SECONDS_PER_DAY, hex};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,36 +174,49 @@ pub struct Loaded {
 /// # Errors
 /// [`Error::Input`] if a given folder cannot be read or no run is found.
 pub fn load_runs(paths: &[PathBuf]) -> Result<Loaded> {
-    let loaded = load_any(paths)?;
-    if !loaded.runs.is_empty() {
-        return Ok(loaded);
-    }
-    let looked: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
-    Err(Error::input(
-        paths.first().cloned().unwrap_or_default(),
-        format!("no recorded run: looked for folders with a {MANIFEST} in and below {}; make one with naslab run", looked.join(", ")),
-    ))
+    let mut notices = Vec::new();
+    let runs = read_runs(&recorded(paths, &mut notices)?, &mut notices);
+    if runs.is_empty() { Err(nothing(paths)) } else { Ok(Loaded { runs, notices }) }
 }
 
-/// The same, and it is no error if there is none.
-pub(super) fn load_any(paths: &[PathBuf]) -> Result<Loaded> {
-    let mut notices = Vec::new();
+/// A folder with a record, and its path relative to the folder that was given.
+pub(super) type Found = (PathBuf, String);
+
+/// Every folder in and below `paths` that has a run or a study, once, sorted by path.
+///
+/// # Errors
+/// [`Error::Input`] if a given folder cannot be read.
+pub(super) fn recorded(paths: &[PathBuf], notices: &mut Vec<String>) -> Result<Vec<Found>> {
     let mut seen = BTreeSet::new();
-    let mut found: Vec<(PathBuf, String)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for root in paths {
         let mut folders = Vec::new();
-        walk(root, 0, &mut folders, &mut notices)?;
+        walk(root, 0, &mut folders, notices)?;
         folders.retain(|f| seen.insert(f.canonicalize().unwrap_or_else(|_| f.clone())));
         found.extend(folders.into_iter().map(|f| (f.clone(), relative(root, &f))));
     }
     found.sort();
-    let mut runs: Vec<Run> = found.into_iter().map(|(folder, name)| read_run(&folder, name, &mut notices)).collect();
+    Ok(found)
+}
+
+/// Reads the runs among `found`.
+pub(super) fn read_runs(found: &[Found], notices: &mut Vec<String>) -> Vec<Run> {
+    let of_runs = found.iter().filter(|(folder, _)| folder.join(MANIFEST).is_file());
+    let mut runs: Vec<Run> = of_runs.map(|(folder, name)| read_run(folder, name.clone(), notices)).collect();
     mark_repeats(&mut runs);
-    Ok(Loaded { runs, notices })
+    runs
+}
+
+/// The error where nothing is recorded.
+pub(super) fn nothing(paths: &[PathBuf]) -> Error {
+    let looked: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+    let what =
+        format!("no recorded run: looked for folders with a {MANIFEST} in and below {}; make one with naslab run", looked.join(", "));
+    Error::input(paths.first().cloned().unwrap_or_default(), what)
 }
 
 fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>, notices: &mut Vec<String>) -> Result<()> {
-    if folder.join(MANIFEST).is_file() {
+    if [MANIFEST, STUDY].iter().any(|file| folder.join(file).is_file()) {
         out.push(folder.to_path_buf());
         return Ok(());
     }

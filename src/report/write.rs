@@ -3,9 +3,9 @@
 use super::claims::{Claim, claims};
 use super::figures::{self, Scene};
 use super::frame::{csv, frame};
-use super::load::{Run, load_any, load_runs};
+use super::load::{Run, nothing, read_runs, recorded};
 use super::proxies::Pairs;
-use super::studies::{self, Study, StudyTables};
+use super::studies::{self, StudyTables};
 use super::summary::{SummaryRow, summarise, summary_csv};
 use super::tables::Tables;
 use super::{drawings, html, proxies, segmentation, text, trials};
@@ -27,22 +27,24 @@ pub struct Summary {
     pub rows: Vec<SummaryRow>,
 }
 
-/// Reads the runs in and below `runs` and writes tables, figures and `report.html` into the folder `out`.
+/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`.
 ///
 /// # Errors
-/// [`Error::Input`] if no run is found, [`Error::Resource`] if `out` cannot be written.
+/// [`Error::Input`] if neither a run nor a study is found, [`Error::Resource`] if `out` cannot be written.
 pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     let mut notices = Vec::new();
-    let studies = studies::load(runs, &mut notices);
-    let loaded = if studies.is_empty() && notices.is_empty() { load_runs(runs)? } else { load_any(runs)? };
-    let (runs, claims) = (&loaded.runs[..], claims()?);
+    let found = recorded(runs, &mut notices)?;
+    if found.is_empty() {
+        return Err(nothing(runs));
+    }
+    let (studies, runs, claims) = (studies::load(&found, &mut notices), &read_runs(&found, &mut notices)[..], claims()?);
     let mut table = frame(runs)?;
     let summary = summarise(runs, &table, &claims)?;
     let groups = figures::experiments(runs);
     let pairs = proxies::pairs(&groups, &claims);
     let mut tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
     tables.add(StudyTables::new(&studies, &claims));
-    let mut warnings: Vec<String> = loaded.notices.iter().cloned().chain(notices).collect();
+    let mut warnings = notices;
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{} is {}: {}", r.name, r.status.word(), r.status.note()?))));
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{}: {}", r.name, r.result.as_ref()?.cut_selection?.words()))));
     let collapsed = tables.get("collapsed").rows.iter();
@@ -66,7 +68,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
         put("studies.csv", &studies::csv(&studies, &claims)?)?;
     }
     let mut charts = html::Charts::new();
-    for (name, scene) in charts_of(runs, &claims, &pairs).chain(charts_of_studies(&studies, &claims)) {
+    for (name, scene) in charts_of(runs, &claims, &pairs).chain(figures::studies(&studies, &claims)) {
         let svg = figures::svg(&scene)?;
         put(&format!("{name}.svg"), svg.as_bytes())?;
         put(&format!("{name}.png"), &figures::png(&scene)?)?;
@@ -87,25 +89,14 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
 fn charts_of(runs: &[Run], claims: &[Claim], pairs: &[Pairs]) -> impl Iterator<Item = (&'static str, Scene)> {
     let any = !runs.is_empty();
     let all = [
-        ("accuracy-cost", Some(figures::accuracy_cost(runs, claims)).filter(|_| any)),
-        ("accuracy-parameters", Some(figures::accuracy_parameters(runs, claims)).filter(|_| any)),
-        ("anytime", Some(figures::anytime(runs)).filter(|_| any)),
-        ("phases", Some(figures::phases(runs)).filter(|_| any)),
-        ("memory", Some(figures::memory(runs)).filter(|_| any)),
+        ("accuracy-cost", any.then(|| figures::accuracy_cost(runs, claims))),
+        ("accuracy-parameters", any.then(|| figures::accuracy_parameters(runs, claims))),
+        ("anytime", any.then(|| figures::anytime(runs))),
+        ("phases", any.then(|| figures::phases(runs))),
+        ("memory", any.then(|| figures::memory(runs))),
         ("trials", figures::trials(runs)),
         ("diagnostics", figures::diagnostics(runs)),
         ("predicted", figures::predicted(pairs)),
-    ];
-    all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
-}
-
-/// The charts of searches of tables.
-fn charts_of_studies(studies: &[Study], claims: &[Claim]) -> impl Iterator<Item = (&'static str, Scene)> {
-    let all = [
-        ("table-incumbents", figures::incumbents(studies, claims)),
-        ("table-regret", figures::regret(studies)),
-        ("table-seeds", figures::seeds_sorted(studies)),
-        ("table-schedules", figures::schedules(studies)),
     ];
     all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
 }

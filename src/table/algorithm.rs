@@ -1,12 +1,11 @@
 //! The algorithms that search a table: the same cores that draw children to train.
 
 use super::grid::{Grid, Point};
-use crate::error::{Result, usage};
+use crate::error::Result;
 use crate::proposals::Proposals;
 use crate::record::{Mark, Role};
 use crate::seed::Streams;
 use crate::settings::{apply, differences};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// A search of one seed.
@@ -59,12 +58,4 @@ impl Algorithm {
         let others = others.map(|d| format!(", {} = {}", d.key, d.here.as_str().map_or_else(|| d.here.to_string(), str::to_string)));
         Ok((self.form)(settings)? + &others.collect::<String>())
     }
-}
-
-/// Typed settings.
-///
-/// # Errors
-/// [`Error::Usage`](crate::error::Error::Usage) that names what does not fit.
-pub fn settings_of<S: DeserializeOwned>(name: &str, settings: &Value) -> Result<S> {
-    S::deserialize(settings).map_err(|e| usage!("settings of {name}: {e}"))
 }

@@ -77,7 +77,7 @@ fn nas_bench_201() -> Result<Table> {
             "the validation pass that the authors add to a training is left out: it is public for five cells only (3 to 4 % on CIFAR-10)",
         ]),
     };
-    read::parse(Path::new(CELLS_FILE), &sound(CELLS_FILE, CELLS, CELLS_SHA256)?, about)
+    read::parse(Path::new(CELLS_FILE), &sound(CELLS_FILE, CELLS, CELLS_SHA256)?, CELLS_SHA256.into(), about)
 }
 
 /// A network in the file of NAS-Bench-Macro.

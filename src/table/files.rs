@@ -1,21 +1,25 @@
 //! The folder of a study: `study.json` (what was asked), `history.csv.gz` (every query), `result.json` (what came out), `ledger.json` (what it cost here). It is written as a whole or not
 //! at all. All but the ledger are the same bytes for the same study, whoever runs it.
 
-use super::about::{Fidelity, TableSet};
+use super::about::TableSet;
 use super::cost::Limit;
 use super::grid::TableSpace;
-use super::query::{RunOf, Score};
+use super::query::{Answer, RunOf};
 use super::rows::{Part, Table};
-use super::study::{Done, Seed, Study, Trial};
+use super::study::{Done, Seed, Study};
 use super::units::SimulatedSeconds;
 use crate::error::{Error, Result, input};
 use crate::record::{FORMAT, Mark, Program, Role, read_json, settings_digest, write_json};
+use crate::units::show_count;
 use flate2::write::GzEncoder;
 use flate2::{Compression, read::GzDecoder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// The file that makes a folder a study.
+pub const STUDY: &str = "study.json";
 
 /// `study.json`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,20 +49,8 @@ pub struct Manifest {
     pub device: String,
     /// The data set that was searched.
     pub dataset: TableSet,
-    /// What the search was told.
-    pub score: Score,
-    /// After which schedule.
-    pub fidelity: Fidelity,
-    /// Which schedule was looked up.
-    pub look_up: Fidelity,
-    /// Which of several trainings answered.
-    pub run: RunOf,
-    /// What ended a search.
-    pub limit: Limit,
-    /// When.
-    pub simulated_budget: Option<SimulatedSeconds>,
-    /// Most trainings of a seed.
-    pub max_trainings: Option<u64>,
+    /// What was asked, and what ended a search.
+    pub study: Study,
     /// What every output says beside its numbers.
     pub label: Option<String>,
     /// The seeds. The streams of a search are those of its seed, by purpose and trial.
@@ -146,7 +138,7 @@ pub struct HistoryRow {
 impl Manifest {
     /// Name of the study's folder: equal studies have equal names.
     pub fn folder(&self) -> String {
-        let amount = match (self.simulated_budget, self.max_trainings) {
+        let amount = match (self.study.simulated_budget, self.study.max_trainings) {
             (Some(budget), _) => format!("{}s", budget.number()),
             (None, most) => format!("{}trainings", most.unwrap_or_default()),
         };
@@ -157,34 +149,34 @@ impl Manifest {
 
     /// What the study is called where it is looked for among reported numbers: `ageing, 12000 s on cifar10, fits, 12 to 200 epochs`.
     pub fn key(&self) -> String {
-        let single = if self.run == RunOf::Random { ", single trainings" } else { "" };
-        format!("{}, {}, {}, {} to {} epochs{single}", self.variant, self.amount(), self.limit.name(), self.fidelity.0, self.look_up.0)
+        let Study { fidelity, look_up, run, limit, simulated_budget, max_trainings, .. } = &self.study;
+        let single = if *run == RunOf::Random { ", single trainings" } else { "" };
+        let budget = simulated_budget.map(|b| format!("{} s", b.number()));
+        let ends: Vec<String> = budget.into_iter().chain(max_trainings.map(|n| format!("{n} trainings"))).collect();
+        let (ends, limit) = (ends.join(" and "), limit.name());
+        format!("{}, {ends} on {}, {limit}, {} to {} epochs{single}", self.variant, self.dataset.name, fidelity.0, look_up.0)
     }
 
-    /// What ended a search: `12000 s on cifar10`.
-    fn amount(&self) -> String {
-        let most = self.max_trainings.map(|n| format!("{n} trainings"));
-        let budget = self.simulated_budget.map(|b| format!("{} s", b.number()));
-        let both: Vec<String> = budget.into_iter().chain(most).collect();
-        format!("{} on {}", both.join(" and "), self.dataset.name)
+    /// Method and variant.
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.algorithm, self.variant)
     }
 
-    /// The study's settings for [`super::run`].
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where the table has no such data set.
-    pub fn study(&self, table: &Table, allow_same: bool) -> Result<Study> {
-        Ok(Study {
-            set: table.about.set(&self.dataset.name)?,
-            score: self.score,
-            fidelity: self.fidelity,
-            look_up: self.look_up,
-            run: self.run,
-            limit: self.limit,
-            budget: self.simulated_budget,
-            max_trainings: self.max_trainings,
-            allow_same,
-        })
+    /// Name of the table, without the folders of its file.
+    pub fn table_name(&self) -> String {
+        Path::new(&self.table).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// What ended a search, for a reader: `12,000 simulated s, fits`.
+    pub fn ends(&self) -> String {
+        let Study { limit, simulated_budget, max_trainings, .. } = &self.study;
+        let budget = simulated_budget.map(|b| format!("{} simulated s, {}", show_count(b.number() as u64), limit.name()));
+        budget.into_iter().chain(max_trainings.map(|n| format!("{n} trainings"))).collect::<Vec<String>>().join("; ")
+    }
+
+    /// Whether two studies differ in the algorithm, its settings and the seeds alone.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (&self.table_sha256, &self.dataset.name, &self.study) == (&other.table_sha256, &other.dataset.name, &other.study)
     }
 }
 
@@ -196,8 +188,8 @@ impl Report {
             table: manifest.table.clone(),
             table_sha256: manifest.table_sha256.clone(),
             device: manifest.device.clone(),
-            limit: manifest.limit,
-            budget_seconds: manifest.simulated_budget,
+            limit: manifest.study.limit,
+            budget_seconds: manifest.study.simulated_budget,
             seconds: timed.then(|| done.iter().map(Seed::seconds).sum()),
             trainings: done.iter().map(|s| s.trials.len() as u64).sum(),
         };
@@ -209,9 +201,9 @@ impl Report {
 impl Ended {
     /// `None` for a seed of which no training was scored.
     fn of(manifest: &Manifest, table: &Table, seed: &Seed) -> Option<Self> {
-        let best = seed.trials[seed.incumbent()?];
+        let best = seed.incumbent()?;
         let row = best.row as usize;
-        let look = |set| [Part::Valid, Part::Test].map(|part| table.accuracy(row, set, part, manifest.look_up));
+        let look = |set| [Part::Valid, Part::Test].map(|part| table.accuracy(row, set, part, manifest.study.look_up));
         Some(Self {
             seed: seed.seed,
             trainings: seed.trials.len() as u64,
@@ -233,7 +225,7 @@ pub fn write_study(out: &Path, manifest: &Manifest, table: &Table, done: &Done, 
     std::fs::create_dir_all(out).map_err(|e| failed(&e))?;
     let draft = tempfile::Builder::new().prefix(".tmp-").tempdir_in(out).map_err(|e| failed(&e))?;
     let at = |name: &str| draft.path().join(name);
-    write_json(&at("study.json"), manifest)?;
+    write_json(&at(STUDY), manifest)?;
     write_json(&at("result.json"), &Report::of(manifest, table, done))?;
     write_json(&at("ledger.json"), &Ledger { format: FORMAT, search_seconds: seconds, jobs, program: Program::current() })?;
     std::fs::write(at("history.csv.gz"), history(table, done)?).map_err(|e| failed(&e))?;
@@ -251,7 +243,7 @@ fn history(table: &Table, done: &Done) -> Result<Vec<u8>> {
     let failed = |e: String| Error::Resource(format!("history.csv.gz: {e}"));
     let mut writer = csv::Writer::from_writer(GzEncoder::new(Vec::new(), Compression::new(6)));
     for seed in done {
-        for (Trial { row, score, seconds }, trial) in seed.trials.iter().zip(0..) {
+        for (Answer { row, score, seconds }, trial) in seed.trials.iter().zip(0..) {
             let index = table.rows[*row as usize].index;
             let line = HistoryRow { seed: seed.seed, trial, index, score: *score, simulated_seconds: *seconds };
             writer.serialize(line).map_err(|e| failed(e.to_string()))?;
@@ -267,7 +259,7 @@ fn history(table: &Table, done: &Done) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Input`] where it is damaged, or was written by another version of the format.
 pub fn read_study(folder: &Path) -> Result<Option<(Manifest, Report)>> {
-    let file = folder.join("study.json");
+    let file = folder.join(STUDY);
     if !file.exists() {
         return Ok(None);
     }

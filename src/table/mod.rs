@@ -19,13 +19,13 @@ mod study;
 mod units;
 
 pub use about::{About, Fidelity, TableSet};
-pub use algorithm::{Algorithm, Begun, settings_of};
+pub use algorithm::{Algorithm, Begun};
 pub use built_in::{BUILT_IN, open};
 pub use cost::{Limit, cost};
-pub use files::{Account, Ended, HistoryRow, Manifest, Report, read_history, read_study, write_study};
+pub use files::{Account, Ended, HistoryRow, Manifest, Report, STUDY, read_history, read_study, write_study};
 pub use grid::{Grid, PLACES, Point, TableSpace};
 pub use query::{Answer, Queries, RunOf, Score};
 pub use read::read;
 pub use rows::{Column, Part, Row, Table};
-pub use study::{Done, Seed, Study, Trial, run, run_seed};
+pub use study::{Done, Seed, Study, run, run_seed};
 pub use units::SimulatedSeconds;

@@ -39,17 +39,7 @@ pub enum RunOf {
     Random,
 }
 
-impl RunOf {
-    /// As in a file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Random => "random",
-        }
-    }
-}
-
-/// An answer.
+/// The answer to a query: a training that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
     /// Row of the architecture.
@@ -61,18 +51,15 @@ pub struct Answer {
 }
 
 /// Answers to one search.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Queries<'a> {
     table: &'a Table,
     set: usize,
     fidelity: Fidelity,
     mean: &'a [f64],
     /// The columns of single trainings, where one of them answers.
-    runs: [Option<&'a [f64]>; MOST_RUNS],
+    runs: Vec<&'a [f64]>,
 }
-
-/// Single trainings of an architecture that a table may have.
-const MOST_RUNS: usize = 8;
 
 impl<'a> Queries<'a> {
     pub(super) fn new(table: &'a Table, set: usize, score: Score, fidelity: Fidelity, run: RunOf) -> Result<Self> {
@@ -81,17 +68,13 @@ impl<'a> Queries<'a> {
         let missing = || {
             let has = table.columns.iter().filter(|c| c.set == set && c.run.is_none()).map(ToString::to_string);
             let has = has.collect::<Vec<String>>().join(", ");
-            usage!("the table '{name}' has no {} accuracy after {} on {title}; it has: {has}", word(part), fidelity.words())
+            usage!("the table '{name}' has no {} accuracy after {} on {title}; it has: {has}", part.words(), fidelity.words())
         };
         let mean = &table.column(set, part, fidelity, None).ok_or_else(missing)?.values;
-        let mut runs = [None; MOST_RUNS];
-        if run == RunOf::Random {
-            for (i, values) in runs.iter_mut().enumerate() {
-                *values = table.column(set, part, fidelity, Some(i as u32 + 1)).map(|c| &c.values[..]);
-            }
-            if runs[0].is_none() {
-                return Err(usage!("the table '{name}' has no single trainings of {} after {}, only their mean", title, fidelity.words()));
-            }
+        let of = |run| table.column(set, part, fidelity, Some(run)).map(|c| &c.values[..]);
+        let runs: Vec<&[f64]> = if run == RunOf::Random { (1..).map_while(of).collect() } else { Vec::new() };
+        if run == RunOf::Random && runs.is_empty() {
+            return Err(usage!("the table '{name}' has no single trainings of {} after {}, only their mean", title, fidelity.words()));
         }
         Ok(Self { table, set, fidelity, mean, runs })
     }
@@ -99,7 +82,7 @@ impl<'a> Queries<'a> {
     /// The answer for an architecture; `None` where the table has no row of it. `streams` and `trial` decide which of several trainings answers, if one of them is to.
     pub fn answer(&self, point: Point, streams: Streams, trial: u64) -> Option<Answer> {
         let row = self.table.row_of(point)?;
-        let score = if self.runs[0].is_some() { self.one_of(row, streams, trial) } else { self.mean[row] };
+        let score = if self.runs.is_empty() { self.mean[row] } else { self.one_of(row, streams, trial) };
         Some(Answer {
             row: row as u32,
             score: Some(score).filter(|s| s.is_finite()),
@@ -115,19 +98,11 @@ impl<'a> Queries<'a> {
 
     /// One of the trainings that the row has.
     fn one_of(&self, row: usize, streams: Streams, trial: u64) -> f64 {
-        let known = || self.runs.iter().flatten().map(|values| values[row]).filter(|v| v.is_finite());
+        let known = || self.runs.iter().map(|values| values[row]).filter(|v| v.is_finite());
         let count = known().count();
         if count == 0 {
             return f64::NAN;
         }
         known().nth(streams.rng("run", trial).random_range(0..count)).unwrap_or(f64::NAN)
-    }
-}
-
-/// For a reader.
-fn word(part: Part) -> &'static str {
-    match part {
-        Part::Valid => "validation",
-        Part::Test => "test",
     }
 }

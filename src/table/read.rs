@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<Table> {
         ));
     }
     let text = unpacked(path, &bytes)?;
-    parse(path, &text, read_json::<About>(&sidecar)?)
+    parse(path, &text, hex(&Sha256::digest(&text)), read_json::<About>(&sidecar)?)
 }
 
 /// `NAME.json`.
@@ -61,8 +61,8 @@ pub(super) fn unpacked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The table that `text` is.
-pub(super) fn parse(path: &Path, text: &[u8], about: About) -> Result<Table> {
+/// The table that `text`, which has this SHA-256, is.
+pub(super) fn parse(path: &Path, text: &[u8], sha256: String, about: About) -> Result<Table> {
     let grid = about.grid().map_err(|e| Error::input(path, e.to_string()))?;
     let mut reader = ReaderBuilder::new().flexible(false).from_reader(text);
     let header = reader.headers().map_err(|e| input!(path, "not a table: {e}"))?.clone();
@@ -71,7 +71,7 @@ pub(super) fn parse(path: &Path, text: &[u8], about: About) -> Result<Table> {
     let mut table = Table {
         at: vec![u32::MAX; grid.space.size()],
         grid,
-        sha256: hex(&Sha256::digest(text)),
+        sha256,
         rows: Vec::new(),
         columns: layout.accuracies.iter().map(|(_, column)| column.clone()).collect(),
         about,

@@ -25,6 +25,14 @@ impl Part {
             Self::Test => "test",
         }
     }
+
+    /// For a reader.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Valid => "validation",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// An architecture of a table.
@@ -80,7 +88,7 @@ pub struct Table {
 
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} accuracy after {}", if self.part == Part::Valid { "validation" } else { "test" }, self.fidelity.words())?;
+        write!(f, "{} accuracy after {}", self.part.words(), self.fidelity.words())?;
         self.run.map_or(Ok(()), |run| write!(f, ", training {run}"))
     }
 }

@@ -10,14 +10,14 @@ use super::units::SimulatedSeconds;
 use crate::error::{Error, Result, usage};
 use crate::proposals::{Known, Proposals};
 use crate::seed::Streams;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::thread;
 
-/// What a study does.
-#[derive(Clone, Debug, PartialEq)]
+/// What a study asks, and what ends it: what studies have in common that are set side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Study {
-    /// Place of the data set that is searched.
-    pub set: usize,
     /// What the search is told.
     pub score: Score,
     /// After which schedule.
@@ -26,25 +26,12 @@ pub struct Study {
     pub look_up: Fidelity,
     /// Which of several trainings answers.
     pub run: RunOf,
-    /// What ends a search.
+    /// What the budget does to the training that crosses it.
     pub limit: Limit,
-    /// When.
-    pub budget: Option<SimulatedSeconds>,
+    /// What the trainings of a seed may take.
+    pub simulated_budget: Option<SimulatedSeconds>,
     /// Most trainings of a seed.
     pub max_trainings: Option<u64>,
-    /// Whether the search may be told what is looked up.
-    pub allow_same: bool,
-}
-
-/// A training that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trial {
-    /// Row of the architecture.
-    pub row: u32,
-    /// Accuracy in per cent.
-    pub score: Option<f64>,
-    /// What it took.
-    pub seconds: Option<SimulatedSeconds>,
 }
 
 /// The search of one seed.
@@ -53,28 +40,16 @@ pub struct Seed {
     /// The seed.
     pub seed: u64,
     /// Its trainings, in their order.
-    pub trials: Vec<Trial>,
+    pub trials: Vec<Answer>,
 }
 
 /// All seeds.
 pub type Done = Vec<Seed>;
 
 impl Seed {
-    /// Number of the trial with the highest score, the earlier among equals.
-    pub fn incumbent(&self) -> Option<usize> {
-        self.incumbents().last().copied()
-    }
-
-    /// The trials that were each the best so far.
-    pub fn incumbents(&self) -> Vec<usize> {
-        let mut found: Vec<usize> = Vec::new();
-        for (i, trial) in self.trials.iter().enumerate() {
-            let best = found.last().and_then(|b| self.trials[*b].score);
-            if trial.score.is_some() && trial.score > best {
-                found.push(i);
-            }
-        }
-        found
+    /// The trial with the highest score, the earlier among equals.
+    pub fn incumbent(&self) -> Option<&Answer> {
+        self.trials.iter().filter(|t| t.score.is_some()).reduce(|best, t| if t.score > best.score { t } else { best })
     }
 
     /// What all trainings took.
@@ -84,26 +59,17 @@ impl Seed {
 }
 
 impl Study {
-    /// Refuses what cannot be searched, or proves nothing.
+    /// Refuses what cannot be searched on the data set at place `set`.
     ///
     /// # Errors
     /// [`Error::Usage`], or [`Error::NoResult`] where the budget is below the cheapest training.
-    pub fn check(&self, table: &Table) -> Result<()> {
+    pub fn check(&self, table: &Table, set: usize) -> Result<()> {
         let name = &table.about.name;
-        let queries = table.queries(self.set, self.score, self.fidelity, self.run)?;
-        let known = table.about.fidelities.contains(&self.look_up);
-        if !known {
+        let queries = table.queries(set, self.score, self.fidelity, self.run)?;
+        if !table.about.fidelities.contains(&self.look_up) {
             return Err(usage!("the table '{name}' has nothing after {}", self.look_up.words()));
         }
-        if !self.allow_same && self.score == Score::Test {
-            let what = "a search that is told test accuracies chooses by the number that is reported";
-            return Err(usage!("{what}; allow it with --allow-same, and its results are labelled so in every table"));
-        }
-        if !self.allow_same && self.fidelity == self.look_up {
-            let what = format!("searched and looked up after {} alike", self.fidelity.words());
-            return Err(usage!("{what}: choose --look-up and --fidelity apart, or allow it with --allow-same"));
-        }
-        match (self.budget, queries.cheapest()) {
+        match (self.simulated_budget, queries.cheapest()) {
             (Some(_), None) => {
                 Err(usage!("the table '{name}' has no times, so that no simulated budget can be spent; use --max-trainings"))
             }
@@ -114,6 +80,24 @@ impl Study {
             (None, _) if self.max_trainings.is_none() => Err(usage!("what ends the search? Give --simulated-budget or --max-trainings")),
             _ if self.max_trainings == Some(0) => Err(Error::NoResult("nothing could be trained: --max-trainings 0".into())),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses what proves nothing: a search that is told what is looked up.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that says how to permit it.
+    pub fn check_apart(&self) -> Result<()> {
+        match self.label() {
+            None => Ok(()),
+            Some(_) if self.score == Score::Test => {
+                let what = "a search that is told test accuracies chooses by the number that is reported";
+                Err(usage!("{what}; allow it with --allow-same, and its results are labelled so in every table"))
+            }
+            Some(_) => {
+                let what = format!("searched and looked up after {} alike", self.fidelity.words());
+                Err(usage!("{what}: choose --look-up and --fidelity apart, or allow it with --allow-same"))
+            }
         }
     }
 
@@ -128,7 +112,7 @@ impl Study {
 
     /// Whether a training may still be done.
     fn permits(&self, spent: SimulatedSeconds, trials: usize, answer: &Answer) -> bool {
-        let of_time = self.budget.zip(answer.seconds).is_none_or(|(budget, cost)| self.limit.permits(spent, cost, budget));
+        let of_time = self.simulated_budget.zip(answer.seconds).is_none_or(|(budget, cost)| self.limit.permits(spent, cost, budget));
         of_time && self.max_trainings.is_none_or(|most| (trials as u64) < most)
     }
 }
@@ -137,7 +121,7 @@ impl Study {
 ///
 /// # Errors
 /// [`Error::Usage`] where the search proposes what the table does not have.
-pub fn run_seed(queries: &Queries, study: &Study, search: &mut dyn Proposals<Point>, streams: Streams) -> Result<Vec<Trial>> {
+pub fn run_seed(queries: &Queries, study: &Study, search: &mut dyn Proposals<Point>, streams: Streams) -> Result<Vec<Answer>> {
     let (mut trials, mut known) = (Vec::new(), Vec::new());
     let mut spent = SimulatedSeconds::default();
     loop {
@@ -149,20 +133,25 @@ pub fn run_seed(queries: &Queries, study: &Study, search: &mut dyn Proposals<Poi
         if !study.permits(spent, trials.len(), &answer) {
             return Ok(trials);
         }
-        let Answer { row, score, seconds } = answer;
-        spent += seconds.unwrap_or_default();
-        trials.push(Trial { row, score, seconds });
-        known.push(Known { architecture: point, score: score.map(|s| s / 100.0) });
+        spent += answer.seconds.unwrap_or_default();
+        trials.push(answer);
+        known.push(Known { architecture: point, score: answer.score.map(|s| s / 100.0) });
     }
 }
 
-/// Runs an algorithm for all `seeds`, `jobs` at a time. The outcome does not depend on `jobs`.
+/// Runs an algorithm on the data set at place `set` for all `seeds`, `jobs` at a time. The outcome does not depend on `jobs`.
 ///
 /// # Errors
 /// Those of [`Study::check`], and of settings that do not fit.
-pub fn run(table: &Table, study: &Study, (algorithm, settings): (&Algorithm, &Value), seeds: &[u64], jobs: usize) -> Result<Done> {
-    study.check(table)?;
-    let queries = table.queries(study.set, study.score, study.fidelity, study.run)?;
+pub fn run(
+    (table, set): (&Table, usize),
+    study: &Study,
+    (algorithm, settings): (&Algorithm, &Value),
+    seeds: &[u64],
+    jobs: usize,
+) -> Result<Done> {
+    study.check(table, set)?;
+    let queries = table.queries(set, study.score, study.fidelity, study.run)?;
     let one = |seed: u64| {
         let streams = Streams::new(seed);
         let mut search = (algorithm.begin)(settings, &table.grid, streams)?;

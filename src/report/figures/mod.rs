@@ -30,7 +30,7 @@ pub use render::{png, svg};
 pub use scatter::{accuracy_cost, accuracy_parameters};
 pub use scene::Scene;
 pub use series::{Experiment, Series, experiments};
-pub use tabular::{incumbents, regret, schedules, seeds_sorted};
+pub use tabular::studies;
 pub use usage::{memory, phases};
 
 #[cfg(test)]

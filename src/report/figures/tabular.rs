@@ -16,24 +16,33 @@ struct Group<'a> {
     members: Vec<(&'a Study, Look, Curve)>,
 }
 
-/// Groups of studies with the same table, data set and simulated budget.
+/// Groups of studies with the same table, data set and simulated budget, in the order of the studies.
 fn groups(studies: &[Study]) -> Vec<Group<'_>> {
-    let mut order: Vec<String> = Vec::new();
-    let mut found: BTreeMap<String, Group> = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
     for study in studies {
-        let Some(curve) = curve(study) else { continue };
-        let terms = study.terms();
-        if !order.contains(&terms) {
-            order.push(terms.clone());
-        }
-        let label = study.manifest.label.as_ref().map_or_else(String::new, |l| format!(" ({l})"));
-        let title = format!("{}{label}", study.terms_words());
-        let group = found.entry(terms).or_insert_with(|| Group { title, members: Vec::new() });
-        let base: Look = study.manifest.mark.into();
-        let before = group.members.iter().filter(|m| m.0.manifest.mark == study.manifest.mark).count();
-        group.members.push((study, base.other(before), curve));
+        let (Some(curve), m) = (curve(study), &study.manifest) else { continue };
+        let of = groups.iter().position(|g| g.members[0].0.manifest.is_beside(m)).unwrap_or_else(|| {
+            let label = m.label.as_ref().map_or_else(String::new, |l| format!(" ({l})"));
+            groups.push(Group { title: format!("{}, {}, {}{label}", m.table_name(), m.dataset.title, m.ends()), members: Vec::new() });
+            groups.len() - 1
+        });
+        let before = groups[of].members.iter().filter(|(other, ..)| other.manifest.mark == m.mark).count();
+        groups[of].members.push((study, Look::from(m.mark).other(before), curve));
     }
-    order.into_iter().filter_map(|terms| found.remove(&terms)).collect()
+    groups
+}
+
+/// The charts of searches of tables, by the names of their files; none without studies.
+pub fn studies(studies: &[Study], claims: &[Claim]) -> Vec<(&'static str, Scene)> {
+    let groups = groups(studies);
+    let mut charts = Vec::new();
+    if !groups.is_empty() {
+        charts.push(("table-incumbents", incumbents(&groups, claims)));
+        charts.push(("table-regret", regret(&groups)));
+        charts.push(("table-seeds", seeds_sorted(&groups)));
+    }
+    charts.extend(schedules(studies).map(|scene| ("table-schedules", scene)));
+    charts
 }
 
 fn across(group: &Group) -> &'static str {
@@ -41,19 +50,17 @@ fn across(group: &Group) -> &'static str {
 }
 
 fn seeds(study: &Study) -> String {
-    format!("{}, {} seeds", study.name(), show_count(study.report.seeds.len() as u64))
+    format!("{}, {} seeds", study.manifest.name(), show_count(study.report.seeds.len() as u64))
 }
 
-/// Test accuracy of the incumbent against simulated time, one area for each table, data set and budget; `None` without studies.
-pub fn incumbents(studies: &[Study], claims: &[Claim]) -> Option<Scene> {
-    let groups = groups(studies);
+/// Test accuracy of the incumbent against simulated time, one area for each table, data set and budget.
+fn incumbents(groups: &[Group], claims: &[Claim]) -> Scene {
     let notes = vec![
         "The incumbent is the architecture with the best score so far; its test accuracy is looked up after the search, which never sees it. Lines: mean over the seeds; thin lines: the tenth and the ninetieth percentile of the seeds.".into(),
         "Large marks at the budget are the numbers that papers reported for the same table, data set and budget, hollow where they could not be confirmed; the bar is their standard deviation.".into(),
         "Simulated seconds are what the trainings took on the device of the table, not what this program took.".into(),
     ];
-    (!groups.is_empty())
-        .then(|| page("Searches of tables: test accuracy of the incumbent", 2, &groups, |g| incumbent_area(g, claims), notes))
+    page("Searches of tables: test accuracy of the incumbent", 2, groups, |g| incumbent_area(g, claims), notes)
 }
 
 fn incumbent_area(group: &Group, claims: &[Claim]) -> Panel {
@@ -123,11 +130,10 @@ fn incumbent_area(group: &Group, claims: &[Claim]) -> Panel {
     panel
 }
 
-/// How far the mean is below the best of the table, on log axes; `None` without studies.
-pub fn regret(studies: &[Study]) -> Option<Scene> {
-    let groups = groups(studies);
+/// How far the mean is below the best of the table, on log axes.
+fn regret(groups: &[Group]) -> Scene {
     let notes = vec!["Regret: best test accuracy of the table less the mean test accuracy of the incumbents, in percentage points.".into()];
-    (!groups.is_empty()).then(|| page("Searches of tables: regret", 2, &groups, regret_area, notes))
+    page("Searches of tables: regret", 2, groups, regret_area, notes)
 }
 
 fn regret_area(group: &Group) -> Panel {
@@ -138,16 +144,21 @@ fn regret_area(group: &Group) -> Panel {
     for (study, look, curve) in &group.members {
         let path: Vec<Point> = of(curve).into_iter().filter_map(|p| panel.at(p)).collect();
         let more = panel.curves(*look, vec![path], 1);
-        panel.entries.push(Entry { look: *look, radius: 3.5, filled: true, lined: true, words: format!("{}{more}", study.name()) });
+        panel.entries.push(Entry {
+            look: *look,
+            radius: 3.5,
+            filled: true,
+            lined: true,
+            words: format!("{}{more}", study.manifest.name()),
+        });
     }
     panel
 }
 
-/// Test accuracies of the findings of all seeds, sorted; `None` without studies.
-pub fn seeds_sorted(studies: &[Study]) -> Option<Scene> {
-    let groups = groups(studies);
+/// Test accuracies of the findings of all seeds, sorted.
+fn seeds_sorted(groups: &[Group]) -> Scene {
     let notes = vec!["One point a seed: the test accuracy of what its search found, sorted.".into()];
-    (!groups.is_empty()).then(|| page("Searches of tables: the seeds", 2, &groups, seeds_area, notes))
+    page("Searches of tables: the seeds", 2, groups, seeds_area, notes)
 }
 
 fn seeds_area(group: &Group) -> Panel {
@@ -169,7 +180,7 @@ fn seeds_area(group: &Group) -> Panel {
 }
 
 /// Short against long schedules of the tables that were searched; `None` where none has two.
-pub fn schedules(studies: &[Study]) -> Option<Scene> {
+fn schedules(studies: &[Study]) -> Option<Scene> {
     let mut tables: BTreeMap<&str, Vec<Rank>> = BTreeMap::new();
     for study in studies {
         if let Some(table) = &study.table {

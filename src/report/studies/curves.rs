@@ -28,7 +28,7 @@ type Steps = Vec<(f64, f64)>;
 
 /// The curve of a study on the data set that was searched; `None` without its table, or where the table has no test accuracy.
 pub fn curve(study: &Study) -> Option<Curve> {
-    let (table, set, m) = (study.table.as_ref()?, study.searched()?, &study.manifest);
+    let (table, set, m) = (study.table.as_ref()?, study.searched()?, &study.manifest.study);
     let tested = study.by_index(table, set, Part::Test, m.look_up);
     let timed = table.about.seconds_of_images.is_some();
     let mut seeds: Vec<Steps> = Vec::new();

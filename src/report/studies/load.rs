@@ -1,15 +1,11 @@
-//! Finds studies below given folders.
+//! Reads studies.
 
 use crate::error::{Error, Result};
+use crate::report::load::Found;
 use crate::table::{self, Fidelity, HistoryRow, Manifest, Part, Report, Table, read_history, read_study};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-
-/// How deep below a given folder studies are looked for.
-const DEPTH: usize = 6;
-/// The file that makes a folder a study.
-const STUDY: &str = "study.json";
 
 /// A study as recorded.
 #[derive(Clone, Debug)]
@@ -25,11 +21,6 @@ pub struct Study {
 }
 
 impl Study {
-    /// Method and variant.
-    pub fn name(&self) -> String {
-        format!("{} ({})", self.manifest.algorithm, self.manifest.variant)
-    }
-
     /// Accuracies of the seeds on one data set, per cent; empty where the table has none.
     pub fn looked_up(&self, set: usize, part: Part) -> Vec<f64> {
         let at = usize::from(part == Part::Test);
@@ -41,25 +32,6 @@ impl Study {
         self.report.sets.iter().position(|s| *s == self.manifest.dataset.name)
     }
 
-    /// What has to be equal before two studies are set side by side: all but the algorithm and the seeds.
-    pub fn terms(&self) -> String {
-        let m = &self.manifest;
-        format!(
-            "{:?}",
-            (&m.table_sha256, &m.dataset.name, m.score, m.fidelity, m.look_up, m.run, m.limit, m.simulated_budget, m.max_trainings)
-        )
-    }
-
-    /// What ended a search, and where, for a reader: `12,000 simulated s on CIFAR-10`.
-    pub fn terms_words(&self) -> String {
-        let m = &self.manifest;
-        let budget =
-            m.simulated_budget.map(|b| format!("{} simulated s ({})", crate::units::show_count(b.number() as u64), m.limit.name()));
-        let most = m.max_trainings.map(|n| format!("{n} trainings"));
-        let ends: Vec<String> = budget.into_iter().chain(most).collect();
-        format!("{}, {}, {}", Path::new(&m.table).file_name().unwrap_or_default().to_string_lossy(), m.dataset.title, ends.join(", "))
-    }
-
     /// Accuracies of the column that was looked up, by index.
     pub fn by_index(&self, table: &Table, set: usize, part: Part, fidelity: Fidelity) -> BTreeMap<u64, f64> {
         let value = |row: usize| Some((table.rows[row].index, table.accuracy(row, set, part, fidelity)?));
@@ -67,14 +39,12 @@ impl Study {
     }
 }
 
-/// Reads all studies in and below `paths`, by algorithm and path. One that is damaged is a notice and does not stop the others; one that repeats another counts once.
-pub fn load(paths: &[PathBuf], notices: &mut Vec<String>) -> Vec<Study> {
-    let mut folders = BTreeSet::new();
-    paths.iter().for_each(|root| walk(root, 0, &mut folders));
+/// Reads the studies among `found`, by table, budget and name. One that is damaged is a notice and does not stop the others; one that repeats another counts once.
+pub fn load(found: &[Found], notices: &mut Vec<String>) -> Vec<Study> {
     let mut tables: BTreeMap<String, Option<Arc<Table>>> = BTreeMap::new();
     let mut all: Vec<Study> = Vec::new();
-    for folder in folders {
-        match read(&folder, &mut tables, notices) {
+    for (folder, _) in found {
+        match read(folder, &mut tables, notices) {
             Ok(Some(study)) if all.iter().any(|s| s.manifest == study.manifest) => {
                 notices.push(format!("{}: the same study as another", folder.display()))
             }
@@ -83,20 +53,11 @@ pub fn load(paths: &[PathBuf], notices: &mut Vec<String>) -> Vec<Study> {
             Err(e) => notices.push(format!("{} is left out: {e}", folder.display())),
         }
     }
-    let budget = |s: &Study| s.manifest.simulated_budget.map_or(0.0, |b| b.number());
-    all.sort_by(|a, b| a.manifest.table.cmp(&b.manifest.table).then(budget(a).total_cmp(&budget(b))).then(a.name().cmp(&b.name())));
+    let budget = |s: &Study| s.manifest.study.simulated_budget.map_or(0.0, |b| b.number());
+    all.sort_by(|a, b| {
+        a.manifest.table.cmp(&b.manifest.table).then(budget(a).total_cmp(&budget(b))).then(a.manifest.name().cmp(&b.manifest.name()))
+    });
     all
-}
-
-fn walk(folder: &Path, depth: usize, out: &mut BTreeSet<PathBuf>) {
-    if folder.join(STUDY).is_file() {
-        out.insert(folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()));
-        return;
-    }
-    let below = std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok).map(|e| e.path());
-    if depth < DEPTH {
-        below.filter(|p| p.is_dir()).for_each(|p| walk(&p, depth + 1, out));
-    }
 }
 
 fn read(folder: &Path, tables: &mut BTreeMap<String, Option<Arc<Table>>>, notices: &mut Vec<String>) -> Result<Option<Study>> {

@@ -3,19 +3,17 @@
 use super::load::Study;
 use crate::error::Result;
 use crate::record::Role;
-use crate::report::claims::{Beside, Claim, Metric, SpreadKind, beside};
+use crate::report::claims::{Beside, Claim, Confirmation, Metric, SpreadKind, beside};
 use crate::report::grid::{Grid, field};
 use crate::report::statistics::{Difference, deviation, mean};
+use crate::report::summary::{NONE, or_none};
+use crate::statistics::spread;
 use crate::table::Part;
-use std::path::Path;
-
-/// What a cell says where there is nothing.
-const NONE: &str = "–";
 
 /// How to read them.
 pub(in crate::report) const READING: &str = "Searches of tables: “here” is the mean over the seeds ± the standard deviation (n − 1), with Student's interval of the mean. “Reproduced” is said where the \
     95 % interval of the difference to the reported mean, with both standard errors (Welch), contains zero, else by how much the means differ; “settings not known” where the source does not say all of \
-    them. “Unconfirmed” numbers could not be read in their source, see the footnote. Simulated seconds are what the trainings took on the device of the table; they are never added to the seconds of \
+    them. The fewer the seeds, the wider that interval (“gap [95 %]”) and the less “reproduced” says. “Unconfirmed” numbers could not be read in their source, see the footnote. Simulated seconds are what the trainings took on the device of the table; they are never added to the seconds of \
     this program. Known differences to the papers: the validation pass is not in the costs, the score is the mean of two trainings where the papers took one, and the release of the table may differ.";
 
 /// The tables.
@@ -87,15 +85,24 @@ impl Row<'_> {
         Some((value, error, runs))
     }
 
-    fn gap(&self) -> Option<f64> {
-        Some(mean(&self.values)? - self.claim?.0.value?)
+    /// Here less what was reported, with both standard errors; `None` where one of them is not known.
+    fn difference(&self) -> Option<Difference> {
+        Difference::to_reported(&self.values, self.measured()?)
     }
 
-    /// Whether the reported number was reproduced: the interval of the difference, with both standard errors, contains zero.
+    /// `+0.03 [-0.01, +0.07]`; without the interval where there is none.
+    fn gap(&self) -> Option<String> {
+        let gap = mean(&self.values)? - self.claim?.0.value?;
+        let interval = self.difference().map(|d| d.interval());
+        Some(interval.map_or_else(|| format!("{gap:+.2}"), |(low, high)| format!("{gap:+.2} [{low:+.2}, {high:+.2}]")))
+    }
+
+    /// Whether the reported number was reproduced: the interval of the difference contains zero.
     fn verdict(&self) -> String {
-        match (self.claim, self.measured().and_then(|m| Difference::to_reported(&self.values, m))) {
+        match (self.claim, self.difference()) {
             (None, _) => NONE.into(),
             (Some((_, false)), _) => "settings not known".into(),
+            (Some(_), None) if self.measured().is_some() => "too few seeds".into(),
             (Some(_), None) => "no standard error".into(),
             (Some(_), Some(difference)) => {
                 let (low, high) = difference.interval();
@@ -105,30 +112,10 @@ impl Row<'_> {
     }
 }
 
-/// `93.95 ± 0.39`.
-fn spread(values: &[f64]) -> String {
-    match (mean(values), deviation(values)) {
-        (Some(mean), Some(deviation)) => format!("{mean:.2} ± {deviation:.2}"),
-        (Some(mean), None) => format!("{mean:.2}"),
-        _ => NONE.into(),
-    }
-}
-
 /// 95 % interval of the mean.
 fn interval(values: &[f64]) -> String {
     let of = Difference::to(values, 0.0).map(|d| d.interval());
     of.map_or_else(|| NONE.into(), |(low, high)| format!("{low:.2} to {high:.2}"))
-}
-
-fn table_name(study: &Study) -> String {
-    Path::new(&study.manifest.table).file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn budget(study: &Study) -> String {
-    let m = &study.manifest;
-    let time = m.simulated_budget.map(|b| format!("{} s, {}", crate::units::show_count(b.number() as u64), m.limit.name()));
-    let most = m.max_trainings.map(|n| format!("{n} trainings"));
-    time.into_iter().chain(most).collect::<Vec<_>>().join("; ")
 }
 
 fn trainings(study: &Study) -> String {
@@ -152,7 +139,7 @@ fn outcome(studies: &[Study], claims: &[Claim]) -> Grid {
             "here (%)",
             "95 % interval",
             "reported (%)",
-            "gap",
+            "gap [95 %]",
             "verdict",
         ]
         .map(Into::into)
@@ -162,29 +149,29 @@ fn outcome(studies: &[Study], claims: &[Claim]) -> Grid {
     };
     for row in &rows {
         let m = &row.study.manifest;
-        let mut name = row.study.name();
+        let mut name = m.name();
         if let Some(label) = &m.label {
             name += &grid.note(label);
         }
         let set = row.study.table.as_ref().map_or_else(|| row.study.report.sets[row.set].clone(), |t| t.about.sets[row.set].title.clone());
         let reported = row.claim.and_then(|(claim, _)| {
-            let mark = if claim.status == crate::report::claims::Confirmation::Confirmed { "" } else { " (unconfirmed)" };
+            let mark = if claim.status == Confirmation::Confirmed { "" } else { " (unconfirmed)" };
             let note = [Some(format!("{}: {}", claim.status.word(), claim.source)), claim.erratum.clone()];
             Some(format!("{}{mark}{}", claim.value_text()?, grid.note(&note.into_iter().flatten().collect::<Vec<_>>().join("; "))))
         });
         let cells = [
             name,
-            table_name(row.study),
+            m.table_name(),
             m.dataset.title.clone(),
-            budget(row.study),
+            m.ends(),
             set,
-            format!("{}, {} epochs", if row.part == Part::Test { "test" } else { "validation" }, m.look_up.0),
+            format!("{}, {} epochs", row.part.words(), m.study.look_up.0),
             row.values.len().to_string(),
             trainings(row.study),
-            spread(&row.values),
+            or_none(spread(&row.values)),
             interval(&row.values),
-            reported.unwrap_or_else(|| NONE.into()),
-            row.gap().map_or_else(|| NONE.into(), |g| format!("{g:+.2}")),
+            or_none(reported),
+            or_none(row.gap()),
             row.verdict(),
         ];
         grid.rows.push(cells.into());
@@ -204,20 +191,20 @@ fn control(studies: &[Study]) -> Grid {
     };
     let is_control = |s: &&Study| s.manifest.role == Role::Control;
     for study in studies.iter().filter(|s| !is_control(s)) {
-        let Some(control) = studies.iter().filter(is_control).find(|c| c.terms() == study.terms()) else { continue };
+        let Some(control) = studies.iter().filter(is_control).find(|c| c.manifest.is_beside(&study.manifest)) else { continue };
         let Some(set) = study.searched() else { continue };
         let (ours, random) = (study.looked_up(set, Part::Test), control.looked_up(set, Part::Test));
         let difference = Difference::of(&ours, &random);
         let of = |f: &dyn Fn(&Difference) -> String| difference.as_ref().map_or_else(|| NONE.into(), f);
         let ends = |d: &Difference| format!("{:+.2} to {:+.2}", d.interval().0, d.interval().1);
         let cells = [
-            study.name(),
-            table_name(study),
+            study.manifest.name(),
+            study.manifest.table_name(),
             study.manifest.dataset.title.clone(),
-            budget(study),
+            study.manifest.ends(),
             format!("{} and {}", ours.len(), random.len()),
-            spread(&ours),
-            spread(&random),
+            or_none(spread(&ours)),
+            or_none(spread(&random)),
             of(&|d| format!("{:+.2}", d.value())),
             of(&ends),
         ];
@@ -236,15 +223,15 @@ pub(in crate::report) fn csv(studies: &[Study], claims: &[Claim]) -> Result<Vec<
         &[
             ("method", &|r| r.study.manifest.algorithm.clone()),
             ("variant", &|r| r.study.manifest.variant.clone()),
-            ("table", &|r| table_name(r.study)),
+            ("table", &|r| r.study.manifest.table_name()),
             ("searched_on", &|r| r.study.manifest.dataset.name.clone()),
-            ("limit", &|r| r.study.manifest.limit.name().into()),
-            ("simulated_budget_seconds", &|r| field(r.study.manifest.simulated_budget.map(|b| b.number()))),
-            ("max_trainings", &|r| field(r.study.manifest.max_trainings)),
+            ("limit", &|r| r.study.manifest.study.limit.name().into()),
+            ("simulated_budget_seconds", &|r| field(r.study.manifest.study.simulated_budget.map(|b| b.number()))),
+            ("max_trainings", &|r| field(r.study.manifest.study.max_trainings)),
             ("label", &|r| r.study.manifest.label.clone().unwrap_or_default()),
             ("looked_up_on", &|r| r.study.report.sets[r.set].clone()),
             ("accuracy", &|r| r.part.word().into()),
-            ("epochs", &|r| r.study.manifest.look_up.0.to_string()),
+            ("epochs", &|r| r.study.manifest.study.look_up.0.to_string()),
             ("seeds", &|r| r.values.len().to_string()),
             ("trainings", &|r| r.study.report.account.trainings.to_string()),
             ("simulated_seconds", &|r| field(r.study.report.account.seconds.map(|s| s.number()))),
