@@ -9,8 +9,11 @@ const LIBTORCH: &str = "2.11.0";
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    let libtorch = libtorch();
-    compile_shim(&libtorch);
+    // Without searches nothing needs libtorch.
+    if std::env::var_os("CARGO_FEATURE_SEARCH").is_some() {
+        let libtorch = libtorch();
+        compile_shim(&libtorch);
+    }
     note_commit();
 }
 

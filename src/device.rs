@@ -108,6 +108,13 @@ fn processor() -> String {
     field(&text, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_string())
 }
 
+/// Model of the processor, with the numbers that tell generations of one name apart.
+pub fn processor_kind() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let numbers = ["cpu family", "model"].map(|key| field(&text, key).unwrap_or_else(|| "?".into()));
+    format!("{} (family {}, model {})", processor(), numbers[0], numbers[1])
+}
+
 /// Bytes of a field that a file of the system has in kB.
 pub fn kilobytes(file: &str, key: &str) -> Option<u64> {
     let kilobytes: u64 = field(&std::fs::read_to_string(file).ok()?, key)?.strip_suffix(" kB")?.trim().parse().ok()?;

@@ -45,6 +45,7 @@ pub enum Error {
         code: i32,
     },
     /// libtorch refused an operation.
+    #[cfg(feature = "search")]
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }
@@ -75,7 +76,9 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Input { .. } => 3,
             Self::NoResult(_) => 4,
-            Self::Resource(_) | Self::Torch(_) => 5,
+            Self::Resource(_) => 5,
+            #[cfg(feature = "search")]
+            Self::Torch(_) => 5,
             Self::Interrupted { signal, .. } => 128 + signal,
             Self::Suite { code, .. } => *code,
         }

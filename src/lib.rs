@@ -4,17 +4,26 @@
 //! Read from the bottom up: [`space`] has architectures as values, [`nn`] operations on explicit weights, [`network`] the networks of
 //! architectures, [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
 //! run directory, and [`lab`] conducts a run: search, select, retrain, test. Each paper is one folder of [`reproductions`].
-//! [`report`] turns recorded runs into tables and figures, [`export`] hands networks to other programs, and [`cli`] is what was typed.
+//! [`report`] turns recorded runs into tables and figures, [`table`] answers searches from measured trainings, [`export`] hands networks to other programs, and [`cli`] is what was typed.
+//!
+//! Without the feature `search` there is no libtorch: records, tables, their searches and reports are there, and nothing that trains.
 
+#[cfg(feature = "search")]
 pub mod budget;
 pub mod cli;
 pub mod data;
+#[cfg(feature = "search")]
 pub mod device;
 pub mod error;
+#[cfg(feature = "search")]
 pub mod export;
+#[cfg(feature = "search")]
 pub mod gradient;
+#[cfg(feature = "search")]
 pub mod lab;
+#[cfg(feature = "search")]
 pub mod network;
+#[cfg(feature = "search")]
 pub mod nn;
 pub mod proposals;
 pub mod record;
@@ -24,11 +33,14 @@ pub mod report;
 pub mod reproductions;
 pub mod seed;
 pub mod settings;
+#[cfg(feature = "search")]
 pub mod shim;
 pub mod space;
 pub mod statistics;
 pub mod table;
+#[cfg(feature = "search")]
 pub mod task;
+#[cfg(feature = "search")]
 pub mod train;
 pub mod units;
 

@@ -1,4 +1,4 @@
-//! Mean and standard deviation.
+//! Mean, standard deviation, and where a variance comes from.
 
 /// Mean; `None` of nothing.
 pub fn mean(values: &[f64]) -> Option<f64> {
@@ -16,4 +16,33 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
 pub fn spread(values: &[f64]) -> Option<String> {
     let mean = mean(values)?;
     Some(deviation(values).map_or_else(|| format!("{mean:.2}"), |deviation| format!("{mean:.2} ± {deviation:.2}")))
+}
+
+/// Share of the variance of single values that lies between groups of equal size, by a one-way analysis of variance: (MSB − MSW) / n of the sum of that and MSW. `None` where groups have
+/// other sizes, fewer than two values, or nothing differs.
+pub fn share_between(groups: &[Vec<f64>]) -> Option<f64> {
+    let size = groups.first()?.len();
+    if size < 2 || groups.len() < 2 || groups.iter().any(|g| g.len() != size) {
+        return None;
+    }
+    let means: Vec<f64> = groups.iter().filter_map(|g| mean(g)).collect();
+    let within = groups.iter().filter_map(|g| deviation(g)).map(|d| d * d).sum::<f64>() / groups.len() as f64;
+    let between = (deviation(&means)?.powi(2) - within / size as f64).max(0.0);
+    (between + within > 0.0).then(|| between / (between + within))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variance_lies_between_groups_or_within_them() {
+        // By hand: means 2 and 6, whose variance is 8; each group has variance 2, so that 8 - 2 / 2 = 7 lies between.
+        assert_eq!(share_between(&[vec![1.0, 3.0], vec![5.0, 7.0]]), Some(7.0 / 9.0));
+        assert_eq!(share_between(&[vec![1.0, 3.0], vec![3.0, 1.0]]), Some(0.0));
+        assert_eq!(share_between(&[vec![1.0, 1.0], vec![2.0, 2.0]]), Some(1.0));
+        assert_eq!(share_between(&[vec![1.0, 1.0], vec![1.0, 1.0]]), None);
+        assert_eq!(share_between(&[vec![1.0], vec![2.0]]), None);
+        assert_eq!(share_between(&[vec![1.0, 2.0], vec![2.0]]), None);
+    }
 }

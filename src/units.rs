@@ -58,6 +58,11 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// True if a panic's or an error's text speaks of exhausted memory.
+pub fn is_exhaustion(text: &str) -> bool {
+    ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc"].iter().any(|sign| text.contains(sign))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("gradient", &["lab", "train", "task", "settings", "space", "nn", "record"]),
     // Networks for other programs: built by the lab, whatever the method.
     ("export", &["lab", "network", "space", "nn", "shim", "record"]),
-    ("lab", &["train", "task", "data", "network", "budget", "device", "proposals", "settings", "space", "nn", "shim", "record"]),
+    ("lab", &["train", "task", "data", "network", "budget", "device", "table", "proposals", "settings", "space", "nn", "shim", "record"]),
     // Recorded files and architectures as data: no tensors, no methods.
     ("report", &["table", "record", "space"]),
     // Measured trainings and searches of them: no tensors either.

@@ -6,4 +6,4 @@ mod probes;
 
 pub use calibration::calibrate;
 pub use ledger::{Clock, Ledger, Reading};
-pub use probes::Probes;
+pub use probes::{Probes, thread_seconds};

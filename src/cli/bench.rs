@@ -1,9 +1,10 @@
 //! `naslab bench`
 
-use super::args::BenchArguments;
 use super::member::{MemberPlan, Work, ended};
-use super::run::{chosen, open_device, order};
+use super::run::{open_device, order};
+use super::run_args::BenchArguments;
 use super::show::{print_out, table};
+use super::values::chosen;
 use crate::error::{Error, Result, resource};
 use crate::lab::{Measured, Order, prepare};
 use crate::nn::Kernels;

@@ -1,9 +1,10 @@
 //! `naslab export`
 
-use super::args::{ChoiceArgs, ExportArguments, RunSettingsArgs};
+use super::named::architecture;
+use super::progress::percent;
 use super::run::{by_name, open_device};
-use super::show::{percent, print_out};
-use super::train::architecture;
+use super::run_args::{ChoiceArgs, ExportArguments, RunSettingsArgs};
+use super::show::print_out;
 use crate::error::{Error, Result, input, usage};
 use crate::export::{Written, facts, write};
 use crate::lab::{Fixed, build, prepare};

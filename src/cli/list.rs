@@ -4,17 +4,12 @@ use super::args::DataAction;
 use super::show::{print_out, table};
 use crate::data::{self, SETS, info, set_names};
 use crate::error::{Error, Result};
-use crate::reproductions::METHODS;
 use crate::space::published_names;
 use crate::units::show_bytes;
 use std::path::Path;
 
 /// Prints methods, presets, data sets and published architectures.
 pub fn list() -> Result<()> {
-    let methods = METHODS.iter().map(|method| {
-        let (card, presets) = (method.card(), method.presets().join(", "));
-        format!("  {:10} {}\n{:13}{}\n{:13}presets: {presets}\n", card.name, card.about, "", card.paper, "")
-    });
     let sets = SETS.iter().map(|set| format!("  {:14} {}: {}\n", set.name, set.title, set.summary));
     let published: Vec<&str> = published_names().collect();
     #[cfg(feature = "report")]
@@ -29,13 +24,27 @@ pub fn list() -> Result<()> {
     #[cfg(not(feature = "report"))]
     let claims = "";
     print_out(format!(
-        "methods\n{}\n\
+        "{}\
          data sets (naslab data list says where the files are looked for)\n{}\n\
          published architectures (naslab train NAME, naslab draw NAME)\n  {}\n{claims}",
-        methods.collect::<String>(),
+        methods(),
         sets.collect::<String>(),
         published.join(", ")
     ))
+}
+
+/// Methods and their presets.
+fn methods() -> String {
+    #[cfg(feature = "search")]
+    {
+        let all = crate::reproductions::METHODS.iter().map(|method| {
+            let (card, presets) = (method.card(), method.presets().join(", "));
+            format!("  {:10} {}\n{:13}{}\n{:13}presets: {presets}\n", card.name, card.about, "", card.paper, "")
+        });
+        format!("methods\n{}\n", all.collect::<String>())
+    }
+    #[cfg(not(feature = "search"))]
+    "methods: none, this naslab was built without libtorch (feature 'search'); searches of tables are there (naslab table list)\n\n".into()
 }
 
 /// Lists or checks data sets.

@@ -1,7 +1,7 @@
 //! `naslab member`: a run of a suite, or a measurement, in a process of its own. The parent resolves everything and writes it to a plan file.
 
-use super::args::OutputArgs;
 use super::run::{by_name, conduct, quietly, set_threads, threads};
+use super::run_args::OutputArgs;
 use super::show::print_out;
 use crate::device;
 use crate::error::{Error, Result, input};

@@ -1,24 +1,38 @@
 //! What was typed → what it means → do it. A file for each subcommand, or for several that are small.
 
 mod args;
-mod bench;
-mod export;
 mod list;
-mod member;
-mod plan;
-mod run;
-mod show;
-mod suite;
-mod table;
-mod train;
-mod values;
-
+#[cfg(any(feature = "search", feature = "report"))]
+mod named;
 #[cfg(feature = "report")]
 mod report;
+mod show;
+mod table;
+mod values;
 
-use crate::device::keep_memory;
+#[cfg(feature = "search")]
+mod bench;
+#[cfg(feature = "search")]
+mod export;
+#[cfg(feature = "search")]
+mod member;
+#[cfg(feature = "search")]
+mod plan;
+#[cfg(feature = "search")]
+mod progress;
+#[cfg(feature = "search")]
+mod run;
+#[cfg(feature = "search")]
+mod run_args;
+#[cfg(feature = "search")]
+mod suite;
+#[cfg(feature = "search")]
+mod tabulate;
+#[cfg(feature = "search")]
+mod train;
+
 use crate::error::{Error, Result};
-use crate::lab::is_exhaustion;
+use crate::units::is_exhaustion;
 use args::{Arguments, Command};
 use clap::Parser;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +41,8 @@ use std::process::ExitCode;
 /// Runs the command line and returns the documented exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    keep_memory();
+    #[cfg(feature = "search")]
+    crate::device::keep_memory();
     hide_exhaustion();
     let code = match catch_unwind(AssertUnwindSafe(|| dispatch(arguments))) {
         Ok(Ok(())) => 0,
@@ -43,14 +58,21 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::List => list::list(),
+        #[cfg(feature = "search")]
         Command::Plan { method, settings } => plan::plan(&method, &settings),
+        #[cfg(feature = "search")]
         Command::Bench(a) => bench::bench(&a),
+        #[cfg(feature = "search")]
         Command::Run { methods, controls, runs } => run::run(&methods, controls, &runs),
+        #[cfg(feature = "search")]
         Command::Resume(a) => run::resume(&a),
+        #[cfg(feature = "search")]
         Command::Train { architecture, runs } => train::train(&architecture, &runs),
         Command::Data(action) => list::data(&action),
         Command::Table(action) => table::table(&action),
+        #[cfg(feature = "search")]
         Command::Export(a) => export::export(&a),
+        #[cfg(feature = "search")]
         Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]
         Command::Report { runs, out } => report::report(&runs, &out),
@@ -58,7 +80,27 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Check(a) => report::check(&a),
         #[cfg(feature = "report")]
         Command::Draw { architecture, out } => report::draw(&architecture, &out),
+        #[cfg(not(all(feature = "search", feature = "report")))]
+        Command::Other(words) => Err(missing(&words[0].to_string_lossy())),
     }
+}
+
+/// Why a command is not there.
+#[cfg(not(all(feature = "search", feature = "report")))]
+fn missing(command: &str) -> Error {
+    let needs = match command {
+        "plan" | "bench" | "run" | "resume" | "train" | "export" => Some(("search", "libtorch")),
+        "report" | "check" | "draw" => Some(("report", "tables and figures")),
+        _ => None,
+    };
+    Error::Usage(match needs {
+        Some((feature, what)) => {
+            format!(
+                "'{command}' needs {what}, without which this naslab was built; build it with the feature '{feature}' (cargo build --features {feature})"
+            )
+        }
+        None => format!("there is no command '{command}'; see naslab --help"),
+    })
 }
 
 /// Exhausted memory is reported as such, once; every other panic keeps its message.

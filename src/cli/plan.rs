@@ -1,7 +1,7 @@
 //! `naslab plan`
 
-use super::args::RunSettingsArgs;
 use super::run::{open_device, order, quietly};
+use super::run_args::RunSettingsArgs;
 use super::show::print_out;
 use crate::error::Result;
 use crate::lab::{Forecast, prepare};

@@ -1,9 +1,8 @@
 //! `naslab report`, `naslab check` and `naslab draw`: what needs recorded runs, or a pencil.
 
 use super::args::CheckArguments;
+use super::named::{Named, architecture};
 use super::show::{print_out, table};
-use super::train::{Named, architecture};
-use crate::budget::calibrate;
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
 use crate::report::gate::{Options, Outcome, Verdict, check as compare, junit, update};
@@ -38,7 +37,7 @@ pub fn check(a: &CheckArguments) -> Result<()> {
         calibration_seconds: None,
     };
     options.check()?;
-    let calibration_seconds = if a.no_calibration { None } else { Some(calibrate()?) };
+    let calibration_seconds = if a.no_calibration { None } else { calibration()? };
     if a.update {
         let (runs, notes) = update(&a.runs, &a.baseline, calibration_seconds)?;
         notes.iter().for_each(|note| eprintln!("note: {note}"));
@@ -52,6 +51,17 @@ pub fn check(a: &CheckArguments) -> Result<()> {
     match verdict.regressions() {
         0 => Ok(()),
         n => Err(Error::Regression(format!("{} against {}", count(n, "regression"), a.baseline.display()))),
+    }
+}
+
+/// How fast this machine is; only libtorch's own operations can tell.
+fn calibration() -> Result<Option<f64>> {
+    #[cfg(feature = "search")]
+    return crate::budget::calibrate().map(Some);
+    #[cfg(not(feature = "search"))]
+    {
+        eprintln!("note: built without libtorch, which measures how fast this machine is; processor seconds are taken as they are");
+        Ok(None)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `naslab run` and `naslab resume`.
 
-use super::args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
 use super::member::{MemberPlan, Work};
-use super::show;
+use super::progress::{results, watch};
+use super::run_args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
 use super::suite::{Member, finished, suite};
+use super::values::{chosen, cores};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
 use crate::lab::{CONTROL, Fixed, Method, Order, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
@@ -71,7 +72,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     let manifest = run.manifest()?;
     if let Some(row) = run.result()?.zip(run.ledger()?) {
         eprintln!("{} is finished; nothing to do", a.directory.display());
-        return show::results(&[row]);
+        return results(&[row]);
     }
     drop(run);
     let recorded = &manifest.device;
@@ -88,7 +89,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     let method = by_name(&manifest.method)?;
     let label = format!("{} seed {}", manifest.method, order.seed);
     let directory = conduct(method, &order, |_| a.directory.clone(), &a.output, &label)?;
-    show::results(&[finished(&directory)?])
+    results(&[finished(&directory)?])
 }
 
 /// Makes one run here, or several as members, and prints what came out.
@@ -96,7 +97,7 @@ pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
     if let [Planned { method, order, .. }] = planned {
         let label = format!("{} seed {}", method.card().name, order.seed);
         let directory = conduct(*method, order, |ready| ready.directory(&runs.out), &runs.output, &label)?;
-        return show::results(&[finished(&directory)?]);
+        return results(&[finished(&directory)?]);
     }
     // What one run would be refused for is said before another is paid for.
     for p in planned {
@@ -138,7 +139,7 @@ pub fn conduct(
             jobs: order.jobs,
             tensorboard: output.tensorboard,
             trace: output.trace_of(&directory),
-            watch: show::watch(label, output.quiet),
+            watch: watch(label, output.quiet),
             signals,
         };
         ready.run(&directory, session)?;
@@ -173,14 +174,10 @@ pub fn threads() -> u32 {
     tch::get_num_threads().unsigned_abs()
 }
 
-/// Trials, or seeds of a study, side by side: what was asked for, or every core of the device.
+/// Trials side by side: what was asked for, or every core, or one on a card.
 pub fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
-    match asked {
-        Some(0) => Err(Error::Usage("--jobs 0: must be at least 1".into())),
-        Some(n) => Ok(n),
-        None if device == tch::Device::Cpu => Ok(std::thread::available_parallelism().map_or(1, |n| n.get() as u64)),
-        None => Ok(1),
-    }
+    let usual = if device == tch::Device::Cpu { None } else { Some(1) };
+    cores(asked.or(usual))
 }
 
 /// Sets the threads of one operation.
@@ -191,16 +188,8 @@ pub fn set_threads(threads: u32) -> Result<()> {
 }
 
 /// SIGINT and SIGTERM, caught.
-fn catch_signals() -> Result<Signals> {
+pub fn catch_signals() -> Result<Signals> {
     Signals::install().map_err(|e| resource!("cannot catch signals: {e}"))
-}
-
-/// Those of `all` that have these names, as `find` finds them; `all` is all.
-pub fn chosen<T: Copy>(names: &[String], all: &[T], find: fn(&str) -> Result<T>) -> Result<Vec<T>> {
-    if names.iter().any(|n| n == "all") {
-        return Ok(all.to_vec());
-    }
-    names.iter().map(|n| find(n)).collect()
 }
 
 /// A method, or the training of a given architecture.

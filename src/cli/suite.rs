@@ -2,7 +2,7 @@
 //! killed does not take the others with it.
 
 use super::member::{MemberPlan, ended};
-use super::show;
+use super::progress::{Row, results};
 use crate::error::{Error, Result, resource};
 use crate::lab::Signals;
 use crate::record::RunDir;
@@ -51,12 +51,12 @@ pub fn suite(members: &[Member], signals: &Signals) -> Result<()> {
     Err(Error::Suite { what, code: *code })
 }
 
-fn show_rows(rows: &[show::Row]) -> Result<()> {
-    if rows.is_empty() { Ok(()) } else { show::results(rows) }
+fn show_rows(rows: &[Row]) -> Result<()> {
+    if rows.is_empty() { Ok(()) } else { results(rows) }
 }
 
 /// The row of a finished run.
-pub fn finished(directory: &Path) -> Result<show::Row> {
+pub fn finished(directory: &Path) -> Result<Row> {
     let run = RunDir::open(directory)?;
     run.result()?.zip(run.ledger()?).ok_or_else(|| Error::input(directory, "the run has no result"))
 }

@@ -1,14 +1,16 @@
 //! `naslab table`
 
-use super::run::{chosen, jobs};
 use super::show::{print_out, table as lines};
-use super::values::{Seeds, named};
+#[cfg(feature = "search")]
+use super::tabulate::{TableBuild, TableVerify, build, verify};
+use super::values::{Seeds, chosen, cores, named};
 use crate::error::{Result, usage};
 use crate::record::FORMAT;
 use crate::reproductions::{ALGORITHMS, algorithm};
 use crate::statistics::{mean, spread};
 use crate::table::{
-    self, Algorithm, BUILT_IN, Fidelity, Limit, Manifest, Report, RunOf, Score, SimulatedSeconds, Study, Table, read_study, write_study,
+    self, Algorithm, BUILT_IN, Fidelity, Limit, Manifest, Report, RowsOf, RunOf, Score, SimulatedSeconds, Study, Table, read_study,
+    write_study,
 };
 use crate::units::{show_count, show_seconds};
 use clap::{Args, Subcommand};
@@ -34,6 +36,12 @@ pub enum TableAction {
     },
     /// Searches a table with one or more algorithms, many seeds each.
     Run(TableRun),
+    /// Makes a table: trains every class of cells of the space of NAS-Bench-201. What was trained is kept; the same command goes on.
+    #[cfg(feature = "search")]
+    Build(TableBuild),
+    /// Holds a table that naslab made to what it says of itself, and trains drawn rows of it again.
+    #[cfg(feature = "search")]
+    Verify(TableVerify),
 }
 
 /// `naslab table run`
@@ -96,6 +104,10 @@ pub fn table(action: &TableAction) -> Result<()> {
         TableAction::Check { tables } => check(tables),
         TableAction::Show { table, cell } => show(table, cell),
         TableAction::Run(a) => run(a),
+        #[cfg(feature = "search")]
+        TableAction::Build(a) => build(a),
+        #[cfg(feature = "search")]
+        TableAction::Verify(a) => verify(a),
     }
 }
 
@@ -111,10 +123,11 @@ fn describe(table: &Table) -> String {
     let schedules: Vec<String> = a.fidelities.iter().map(|f| f.words()).collect();
     let remarks: String = a.remarks.iter().map(|r| format!("    - {r}\n")).collect();
     format!(
-        "  {}: {} architectures of the space {}\n    sets: {}\n    schedules: {}; times: {}\n    {}; {}\n{remarks}",
+        "  {}: {} architectures of the space {}{}\n    sets: {}\n    schedules: {}; times: {}\n    {}; {}\n{remarks}",
         a.name,
-        show_count(table.rows.len() as u64),
+        show_count(table.grid.size() as u64),
         a.space.name(),
+        if a.rows == RowsOf::Classes { format!(", in {} classes", show_count(table.rows.len() as u64)) } else { String::new() },
         sets.join(", "),
         schedules.join(", "),
         if a.seconds_of_images.is_some() { a.device.as_str() } else { "none" },
@@ -130,8 +143,9 @@ fn check(names: &[String]) -> Result<()> {
         match table::open(name) {
             Ok(t) => {
                 let what = format!(
-                    "ok, {} architectures, {} columns, SHA-256 {}",
+                    "ok, {} {}, {} columns, SHA-256 {}",
                     show_count(t.rows.len() as u64),
+                    t.about.rows.words(),
                     t.columns.len(),
                     &t.sha256[..16]
                 );
@@ -152,9 +166,14 @@ fn show(name: &str, cell: &str) -> Result<()> {
     let row = table.find(cell)?;
     let of = &table.rows[row];
     let number = |n: Option<u64>| n.map_or_else(|| "-".into(), show_count);
+    let space = table.about.space.name();
+    let what = match table.about.rows {
+        RowsOf::Architectures => format!("in the space {space}"),
+        RowsOf::Classes => format!("in the space {space}; it answers for all cells of its class"),
+    };
     let mut rows = vec![
         ["index".to_string(), of.index.to_string(), "number in the table".into()],
-        ["arch".into(), table.grid.space.write(of.point), format!("in the space {}", table.about.space.name())],
+        ["arch".into(), table.grid.space.write(of.point), what],
         ["class".into(), of.class.map_or_else(|| "-".into(), |c| c.to_string()), "cells that the authors count as one".into()],
         ["params".into(), number(of.params), "weights of the network for the first data set".into()],
         ["macs".into(), number(of.macs), "multiply-adds for an image of it".into()],
@@ -162,10 +181,8 @@ fn show(name: &str, cell: &str) -> Result<()> {
     ];
     for column in &table.columns {
         let set = &table.about.sets[column.set];
-        let run = column.run.map_or_else(String::new, |r| format!("_run{r}"));
-        let key = format!("{}_{}{}{run}", set.column, column.part.word(), column.fidelity.ending());
         let value = Some(column.values[row]).filter(|v| v.is_finite()).map_or_else(|| "-".into(), |v| format!("{v} %"));
-        rows.push([key, value, format!("{column} on {}", set.title)]);
+        rows.push([column.name(&table.about), value, format!("{column} on {}", set.title)]);
     }
     for (set, at) in table.about.sets.iter().zip(0..) {
         for fidelity in &table.about.fidelities {
@@ -243,7 +260,7 @@ fn search(a: &TableRun, (table, set): (&Table, usize), manifest: &Manifest, algo
         eprintln!("{}: finished before, with {} seeds", folder.display(), before.seeds.len());
         return Ok(report);
     }
-    let jobs = jobs(a.jobs, tch::Device::Cpu)?;
+    let jobs = cores(a.jobs)?;
     let began = Instant::now();
     let done = table::run((table, set), &manifest.study, (algorithm, &manifest.settings), &manifest.seeds, jobs as usize)?;
     let seconds = began.elapsed().as_secs_f64();

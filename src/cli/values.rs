@@ -1,12 +1,29 @@
 //! Values of options that are read from text.
 
-use crate::error::{Result, usage};
+use crate::error::{Error, Result, usage};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// One of several values, by its name.
 pub fn named<T: Copy + Send + Sync + 'static, const N: usize>(all: [(&'static str, T); N]) -> impl TypedValueParser<Value = T> {
     let value = move |text: String| all.iter().find(|(name, _)| *name == text).expect("other names are refused").1;
     PossibleValuesParser::new(all.map(|(name, _)| name)).map(value)
+}
+
+/// Those of `all` that have these names, as `find` finds them; `all` is all.
+pub fn chosen<T: Copy>(names: &[String], all: &[T], find: fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    if names.iter().any(|n| n == "all") {
+        return Ok(all.to_vec());
+    }
+    names.iter().map(|n| find(n)).collect()
+}
+
+/// How many are worked at side by side: what was asked for, or every core.
+pub fn cores(asked: Option<u64>) -> Result<u64> {
+    match asked {
+        Some(0) => Err(Error::Usage("--jobs 0: must be at least 1".into())),
+        Some(n) => Ok(n),
+        None => Ok(std::thread::available_parallelism().map_or(1, |n| n.get() as u64)),
+    }
 }
 
 /// Seeds of the runs.

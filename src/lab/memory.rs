@@ -1,12 +1,8 @@
 //! Running out of memory as an outcome. libtorch reports it by an exception, which tch turns into a panic.
 
+use crate::units::is_exhaustion;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-/// True if a panic's or an error's text speaks of exhausted memory.
-pub fn is_exhaustion(text: &str) -> bool {
-    ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc"].iter().any(|sign| text.contains(sign))
-}
 
 /// Runs `f`; exhausted memory comes back as a message, every other panic goes on.
 pub fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {

@@ -273,7 +273,7 @@ impl ChildTraining {
     }
 
     /// Refuses what cannot be trained on these images, a size that networks like `example` do not have, and a loss that does not fit them.
-    fn check_for(&self, section: &str, example: &Architecture, input: InputShape) -> Result<()> {
+    pub(super) fn check_for(&self, section: &str, example: &Architecture, input: InputShape) -> Result<()> {
         if self.channels < 2 || self.cells < 3 {
             return Err(usage!("{section}: at least 2 channels and 3 cells, not {} and {}", self.channels, self.cells));
         }

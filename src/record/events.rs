@@ -7,11 +7,13 @@
 use super::Event;
 use super::atomic::{folder_of, sync_folder};
 use crate::error::{Error, Result, input, usage};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 /// Version of the line format.
@@ -21,18 +23,18 @@ const LINE_START: &[u8] = b"{\"v\":1,\"n\":";
 
 /// An event with its number and time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredEvent {
+pub struct StoredEvent<E = Event> {
     /// Consecutive, from 0.
     pub n: u64,
     /// RFC 3339, UTC, in milliseconds.
     pub time: String,
     /// What happened.
-    pub event: Event,
+    pub event: E,
 }
 
-/// A log that is open for appending.
+/// A log of events of one type, open for appending.
 #[derive(Debug)]
-pub struct EventLog {
+pub struct EventLog<E = Event> {
     path: PathBuf,
     file: File,
     /// Bytes of whole lines.
@@ -40,9 +42,10 @@ pub struct EventLog {
     next: u64,
     /// A failed write may have left part of a line behind.
     torn: bool,
+    of: PhantomData<E>,
 }
 
-impl EventLog {
+impl<E: Serialize + DeserializeOwned> EventLog<E> {
     /// Makes an empty log.
     ///
     /// # Errors
@@ -55,7 +58,7 @@ impl EventLog {
             Ok(file)
         };
         let file = make().map_err(|e: std::io::Error| Error::writing(path, &e))?;
-        Ok(Self { path: path.to_path_buf(), file, length: 0, next: 0, torn: false })
+        Ok(Self { path: path.to_path_buf(), file, length: 0, next: 0, torn: false, of: PhantomData })
     }
 
     /// Opens a log to go on with it, and returns what is in it and what a user should know. A torn last line is cut off.
@@ -63,7 +66,7 @@ impl EventLog {
     ///
     /// # Errors
     /// [`Error::Input`] with line and byte for damage other than a torn last line; [`Error::Resource`] if it cannot be written.
-    pub fn append_to(path: &Path) -> Result<(Self, Vec<StoredEvent>, Vec<String>)> {
+    pub fn append_to(path: &Path) -> Result<(Self, Vec<StoredEvent<E>>, Vec<String>)> {
         if let Ok(false) = path.try_exists() {
             return Ok((Self::create(path)?, Vec::new(), Vec::new()));
         }
@@ -78,7 +81,7 @@ impl EventLog {
         };
         let file = open().map_err(|e: std::io::Error| Error::writing(path, &e))?;
         let next = content.events.len() as u64;
-        let log = Self { path: path.to_path_buf(), file, length: content.length, next, torn: false };
+        let log = Self { path: path.to_path_buf(), file, length: content.length, next, torn: false, of: PhantomData };
         Ok((log, content.events, content.torn.into_iter().collect()))
     }
 
@@ -88,7 +91,7 @@ impl EventLog {
     /// # Errors
     /// [`Error::Resource`] for a failed write, after which the log is as before; [`Error::Usage`], and nothing is written, for
     /// an event that would not read back because a figure that must be there is NaN or infinite.
-    pub fn append_at(&mut self, time: jiff::Timestamp, event: &Event) -> Result<u64> {
+    pub fn append_at(&mut self, time: jiff::Timestamp, event: &E) -> Result<u64> {
         let line = render(self.next, time, &text_of(event)?);
         self.write_line(line.as_bytes()).map_err(|e| Error::writing(&self.path, &e))?;
         self.length += line.len() as u64;
@@ -131,14 +134,14 @@ pub fn read(path: &Path) -> Result<(Vec<StoredEvent>, Vec<String>)> {
 }
 
 /// The JSON text of an event that is sure to read back.
-fn text_of(event: &Event) -> Result<String> {
+fn text_of<E: Serialize + DeserializeOwned>(event: &E) -> Result<String> {
     let mut value = serde_json::to_value(event).map_err(|e| usage!("an event cannot be recorded: {e}"))?;
     // JSON has no NaN and writes null for it; among a method's own figures a missing one says "not measured".
     if let Some(Value::Object(extra)) = value.get_mut("extra") {
         extra.retain(|_, figure| !figure.is_null());
     }
     let text = value.to_string();
-    match serde_json::from_str::<Event>(&text) {
+    match serde_json::from_str::<E>(&text) {
         Ok(_) => Ok(text),
         Err(e) => Err(usage!("an event cannot be recorded, a figure in it is NaN or infinite ({e}): {text}")),
     }
@@ -150,8 +153,8 @@ fn render(n: u64, time: jiff::Timestamp, event: &str) -> String {
 }
 
 /// What a log holds.
-struct Content {
-    events: Vec<StoredEvent>,
+struct Content<E> {
+    events: Vec<StoredEvent<E>>,
     /// Bytes of whole lines.
     length: u64,
     /// What a user should know of a torn line after them.
@@ -166,7 +169,7 @@ enum Fault {
     Foreign(String),
 }
 
-fn parse(path: &Path) -> Result<Content> {
+fn parse<E: DeserializeOwned>(path: &Path) -> Result<Content<E>> {
     let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
     let mut content = Content { events: Vec::new(), length: 0, torn: None };
     for line in bytes.split_inclusive(|b| *b == b'\n') {
@@ -207,7 +210,7 @@ struct Line<'a> {
     event: &'a RawValue,
 }
 
-fn parse_line(line: &[u8], expected: u64) -> std::result::Result<StoredEvent, Fault> {
+fn parse_line<E: DeserializeOwned>(line: &[u8], expected: u64) -> std::result::Result<StoredEvent<E>, Fault> {
     let line = line.strip_suffix(b"\n").ok_or_else(|| Fault::Damaged("the line has no end".into()))?;
     // A line of another version may have other fields, so this is looked at first. What is no line at all is found out next.
     let other = if line.starts_with(LINE_START) { Value::Null } else { serde_json::from_slice(line).unwrap_or_default() };
@@ -305,7 +308,7 @@ mod tests {
         ];
         for (line, expected) in cases {
             std::fs::write(&path, &line).unwrap();
-            let error = EventLog::append_to(&path).unwrap_err();
+            let error = EventLog::<Event>::append_to(&path).unwrap_err();
             assert_eq!(error.exit_code(), 3);
             assert!(error.to_string().contains(expected), "{error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
@@ -316,8 +319,8 @@ mod tests {
     fn a_log_is_made_once_and_a_missing_one_is_empty() {
         let (_folder, path) = log();
         assert_eq!(read(&path).unwrap_err().exit_code(), 3);
-        let (_, events, notices) = EventLog::append_to(&path).unwrap();
+        let (_, events, notices) = EventLog::<Event>::append_to(&path).unwrap();
         assert!(events.is_empty() && notices.is_empty());
-        assert_eq!(EventLog::create(&path).unwrap_err().exit_code(), 5);
+        assert_eq!(EventLog::<Event>::create(&path).unwrap_err().exit_code(), 5);
     }
 }

@@ -3,7 +3,7 @@
 use super::atomic::{TEMPORARY, folder_of, read_json, read_json_if, remove_temporaries, sync_folder, write_json};
 use super::checkpoint::{Blob, Checkpoints, write_safetensors};
 use super::segmentation::{read_examples, write_examples};
-use super::{EventLog, Example, FindingRecord, LedgerRecord, Manifest, RunResult};
+use super::{Event, EventLog, Example, FindingRecord, LedgerRecord, Manifest, RunResult};
 use crate::error::{Error, Result, input, usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl RunDir {
         remove_temporaries(path);
         sync_folder(folder_of(path)).map_err(writing)?;
         run.write(MANIFEST, manifest)?;
-        EventLog::create(&run.events_path())?;
+        EventLog::<Event>::create(&run.events_path())?;
         Ok(run)
     }
 

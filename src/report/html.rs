@@ -74,6 +74,7 @@ fn sections(rows: &[Run], claims: &[Claim], t: &Tables, f: &Figures) -> Vec<Sect
                 chart("table-regret", ""),
                 chart("table-seeds", ""),
                 chart("table-schedules", ""),
+                chart("table-agreement", ""),
             ],
         ),
         section("Segmentation", vec![table(t.get("segmentation")), table(t.get("classes"))]),

@@ -2,7 +2,9 @@
 
 use super::grid::{Grid, TableSpace};
 use crate::error::{Result, usage};
+use crate::record::Program;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A training schedule, by its number of epochs; 0 where a table has one schedule only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,6 +37,59 @@ pub struct TableSet {
     pub images: u64,
 }
 
+/// What a row of a table answers for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowsOf {
+    /// One architecture.
+    #[default]
+    Architectures,
+    /// All architectures whose networks are the same function with the same trainable weights.
+    Classes,
+}
+
+impl RowsOf {
+    /// For a reader.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Architectures => "architectures",
+            Self::Classes => "classes of architectures",
+        }
+    }
+}
+
+/// How a table was made by this program, so that it can be made again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// Data set.
+    pub dataset: String,
+    /// SHA-256 over its content.
+    pub data_sha256: String,
+    /// SHA-256 over what is in which part.
+    pub split_sha256: String,
+    /// Settings of the trainings, complete.
+    pub settings: Value,
+    /// Of all random streams.
+    pub seed: u64,
+    /// Trainings of a row and schedule.
+    pub runs: u32,
+    /// What trained.
+    pub program: Program,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// Model of the processor.
+    pub processor: String,
+    /// Trainings in all.
+    pub trainings: u64,
+    /// Trainings that diverged.
+    pub failed: u64,
+    /// Processor seconds of all trainings, with their scores.
+    pub processor_seconds: f64,
+    /// SHA-256 over the rows without their seconds: what is the same wherever it is made again.
+    pub rows_sha256: String,
+}
+
 /// What a table is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +101,9 @@ pub struct About {
     /// The options that occur, by name; all of the space if none is named.
     #[serde(default)]
     pub options: Vec<String>,
+    /// What a row answers for.
+    #[serde(default)]
+    pub rows: RowsOf,
     /// Its data sets.
     pub sets: Vec<TableSet>,
     /// Its schedules; each with its own learning rate, never a point on the way of a longer one.
@@ -62,6 +120,9 @@ pub struct About {
     /// What a reader should know: how it was made, what it lacks.
     #[serde(default)]
     pub remarks: Vec<String>,
+    /// How it was made, if by this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
 }
 
 impl About {

@@ -1,6 +1,6 @@
 //! The tables that are part of the program.
 
-use super::about::{About, Fidelity, TableSet};
+use super::about::{About, Fidelity, RowsOf, TableSet};
 use super::grid::TableSpace;
 use super::read::{self, unpacked};
 use super::rows::{Column, Part, Row, Table};
@@ -20,7 +20,6 @@ const CELLS_SHA256: &str = "df37e2e8d7544cc697135579cc03b24fc6fc33be322770609dc7
 const NETWORKS: &[u8] = include_bytes!("../../data/nas-bench-macro/networks.json.gz");
 const NETWORKS_FILE: &str = "data/nas-bench-macro/networks.json.gz";
 const NETWORKS_SHA256: &str = "686dee8363cc21cca8c1f321ad5749454f2d9b9ca5972682e137e539bc522297";
-
 /// A table by its name, or a user's own by the path of its file.
 ///
 /// # Errors
@@ -58,6 +57,8 @@ fn nas_bench_201() -> Result<Table> {
         name: "nas-bench-201".into(),
         space: TableSpace::NasBench201,
         options: Vec::new(),
+        rows: RowsOf::Architectures,
+        made: None,
         sets: vec![
             set("cifar10", "CIFAR-10", "cifar10", 25_000),
             set("cifar100", "CIFAR-100", "cifar100", 50_000),
@@ -96,6 +97,8 @@ fn nas_bench_macro() -> Result<Table> {
         name: "nas-bench-macro".into(),
         space: TableSpace::NasBenchMacro,
         options: Vec::new(),
+        rows: RowsOf::Architectures,
+        made: None,
         sets: vec![set("cifar10", "CIFAR-10", "cifar10", 50_000)],
         fidelities: vec![Fidelity(0)],
         seconds_of_images: None,

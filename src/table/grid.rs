@@ -5,6 +5,7 @@ use crate::seed::Rng;
 use crate::space::{BenchCell, BenchOp};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// Most places that a space has.
 pub const PLACES: usize = 8;
@@ -71,10 +72,22 @@ impl TableSpace {
         point.0[..self.places()].iter().fold(0, |number, option| number * base + usize::from(*option))
     }
 
+    /// Number of the class of an architecture: those whose networks are the same function with the same trainable weights.
+    pub fn class(self, point: Point) -> usize {
+        match self {
+            Self::NasBench201 => Self::cell(point).class(),
+            Self::NasBenchMacro => self.number(point),
+        }
+    }
+
+    fn cell(point: Point) -> BenchCell {
+        BenchCell([0, 1, 2, 3, 4, 5].map(|i| BenchOp::ALL[usize::from(point.0[i])]))
+    }
+
     /// As a table writes it.
     pub fn write(self, point: Point) -> String {
         match self {
-            Self::NasBench201 => BenchCell([0, 1, 2, 3, 4, 5].map(|i| BenchOp::ALL[usize::from(point.0[i])])).to_string(),
+            Self::NasBench201 => Self::cell(point).to_string(),
             Self::NasBenchMacro => point.0.iter().map(u8::to_string).collect(),
         }
     }
@@ -146,11 +159,38 @@ impl Grid {
         changed
     }
 
-    /// All architectures.
+    /// One architecture of each class, that with the smallest number: edges that carry nothing are `none` in it, where the options have that.
+    pub fn classes(&self) -> Vec<Point> {
+        let mut seen = HashSet::new();
+        self.all().filter(|point| seen.insert(self.space.class(*point))).collect()
+    }
+
+    /// All architectures, by their numbers.
     pub fn all(&self) -> impl Iterator<Item = Point> + '_ {
         (0..self.size()).map(|number| {
             let base = self.options.len();
             self.point((0..self.places()).map(|place| number / base.pow((self.places() - 1 - place) as u32) % base))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sub_spaces_have_the_counted_classes_whose_first_cells_carry_no_dead_edges() {
+        // Places in BenchOp::ALL: none, skip, 1x1, 3x3, pool.
+        for (options, classes) in [(vec![1, 2, 3], 483), (vec![0, 1, 2, 3], 1_011), (vec![0, 1, 3, 4], 941), (vec![0, 1, 2, 3, 4], 5_260)] {
+            let grid = Grid { space: TableSpace::NasBench201, options };
+            let first = grid.classes();
+            assert_eq!(first.len(), classes, "{:?}", grid.options);
+            if grid.options.contains(&0) {
+                for point in first {
+                    let cell = TableSpace::cell(point);
+                    assert_eq!(cell.live().len() as u64, 6 - cell.count(BenchOp::None), "{cell}");
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a table: CSV, plain or gzipped, one architecture a line. A JSON file beside it says what it is of ([`About`]).
 
-use super::about::{About, Fidelity};
+use super::about::{About, Fidelity, RowsOf};
 use super::rows::{Column, Part, Row, Table};
 use crate::error::{Error, Result, input};
 use crate::record::read_json;
@@ -33,8 +33,8 @@ pub fn read(path: &Path) -> Result<Table> {
     parse(path, &text, hex(&Sha256::digest(&text)), read_json::<About>(&sidecar)?)
 }
 
-/// `NAME.json`.
-fn sidecar(path: &Path) -> PathBuf {
+/// `NAME.json` beside `NAME.csv` or `NAME.csv.gz`.
+pub fn sidecar(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stem = name.strip_suffix(".gz").unwrap_or(&name);
     let stem = stem.strip_suffix(".csv").unwrap_or(stem);
@@ -84,6 +84,9 @@ pub(super) fn parse(path: &Path, text: &[u8], sha256: String, about: About) -> R
         }
         let line = record.position().map_or(0, csv::Position::line);
         layout.add(&mut table, &record).map_err(|what| input!(path, "line {line}: {what}"))?;
+    }
+    if table.about.rows == RowsOf::Classes {
+        answer_classes(path, &mut table)?;
     }
     complete(path, &table)?;
     Ok(table)
@@ -189,6 +192,24 @@ fn accuracy(name: &str, about: &About) -> Option<Column> {
         let fidelity = *about.fidelities.iter().find(|f| f.ending() == rest)?;
         Some(Column { set, part, fidelity, run, values: Vec::new() })
     })
+}
+
+/// The row of a class answers for all its architectures.
+fn answer_classes(path: &Path, table: &mut Table) -> Result<()> {
+    let space = table.grid.space;
+    let mut rows = BTreeMap::new();
+    for (row, number) in table.rows.iter().zip(0u32..) {
+        if let Some(before) = rows.insert(space.class(row.point), number) {
+            let [one, other] = [before, number].map(|r| space.write(table.rows[r as usize].point));
+            return Err(input!(path, "{one} and {other} are of one class, which must have one row"));
+        }
+    }
+    for point in table.grid.all().collect::<Vec<_>>() {
+        if let Some(row) = rows.get(&space.class(point)) {
+            table.at[space.number(point)] = *row;
+        }
+    }
+    Ok(())
 }
 
 /// Every architecture that can be chosen has a row.

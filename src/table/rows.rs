@@ -93,8 +93,16 @@ impl fmt::Display for Column {
     }
 }
 
+impl Column {
+    /// Its name in a file: `cifar10_valid_200_run1`.
+    pub fn name(&self, about: &About) -> String {
+        let run = self.run.map_or_else(String::new, |r| format!("_run{r}"));
+        format!("{}_{}{}{run}", about.sets[self.set].column, self.part.word(), self.fidelity.ending())
+    }
+}
+
 impl Table {
-    /// Row of an architecture.
+    /// Row of an architecture, or of its class.
     pub fn row_of(&self, point: Point) -> Option<usize> {
         let row = *self.at.get(self.grid.space.number(point))?;
         (row != u32::MAX).then_some(row as usize)

@@ -74,6 +74,10 @@ impl<L: Labels> Items<L> {
 }
 
 impl<L: Labels> Test for Items<L> {
+    fn share(&self) -> Box<dyn Test> {
+        Box::new(Items::share(self))
+    }
+
     fn items(&self) -> usize {
         self.images.size()[0] as usize
     }

@@ -167,8 +167,11 @@ pub trait Task: Send {
     }
 }
 
-/// The test items; they are scored once, by value.
+/// The test items; a run scores them once, by value.
 pub trait Test: Send {
+    /// The same items once more, in the same memory: for a table, each row of which has test scores.
+    fn share(&self) -> Box<dyn Test>;
+
     /// Number of test items.
     fn items(&self) -> usize;
 

@@ -5,8 +5,8 @@ use super::panel::{Entry, HALF, Panel, SQUARE, page};
 use super::scene::{Point, Scene};
 use super::style::{Look, NEUTRAL, marker, stroke};
 use crate::report::claims::{Claim, Confirmation};
-use crate::report::studies::{Curve, Rank, Study, curve, ranks, reported_test};
-use crate::table::Part;
+use crate::report::studies::{Agreement, Curve, Rank, Study, agreements, curve, ranks, reported_test};
+use crate::table::{self, Part, Table};
 use crate::units::show_count;
 use std::collections::BTreeMap;
 
@@ -41,7 +41,9 @@ pub fn studies(studies: &[Study], claims: &[Claim]) -> Vec<(&'static str, Scene)
         charts.push(("table-regret", regret(&groups)));
         charts.push(("table-seeds", seeds_sorted(&groups)));
     }
-    charts.extend(schedules(studies).map(|scene| ("table-schedules", scene)));
+    let tables = searched(studies);
+    charts.extend(schedules(&tables).map(|scene| ("table-schedules", scene)));
+    charts.extend(agreement(&tables).map(|scene| ("table-agreement", scene)));
     charts
 }
 
@@ -179,32 +181,57 @@ fn seeds_area(group: &Group) -> Panel {
     panel
 }
 
-/// Short against long schedules of the tables that were searched; `None` where none has two.
-fn schedules(studies: &[Study]) -> Option<Scene> {
-    let mut tables: BTreeMap<&str, Vec<Rank>> = BTreeMap::new();
-    for study in studies {
-        if let Some(table) = &study.table {
-            tables.entry(&study.manifest.table).or_insert_with(|| ranks(table));
-        }
-    }
-    let all: Vec<Rank> = tables.into_values().flatten().collect();
-    let notes = vec!["All architectures of the table: the validation accuracy after the short schedule, which a search is told, against the test accuracy after the long one, which is looked up.".into()];
+/// The tables that were searched, each once.
+fn searched(studies: &[Study]) -> BTreeMap<&str, &Table> {
+    studies.iter().filter_map(|study| Some((study.manifest.table.as_str(), &**study.table.as_ref()?))).collect()
+}
+
+/// Short against long schedules of the tables; `None` where none has two.
+fn schedules(tables: &BTreeMap<&str, &Table>) -> Option<Scene> {
+    let all: Vec<Rank> = tables.values().flat_map(|table| ranks(table)).collect();
+    let notes = vec!["All rows of the table: the validation accuracy after the short schedule, which a search is told, against the test accuracy after the long one, which is looked up.".into()];
     (!all.is_empty()).then(|| page("Short and long schedules of the tables", 2, &all, schedules_area, notes))
+}
+
+/// Tables that this program trained against NAS-Bench-201; `None` where none was searched.
+fn agreement(tables: &BTreeMap<&str, &Table>) -> Option<Scene> {
+    let own: Vec<&&Table> = tables.values().filter(|t| t.about.made.is_some()).collect();
+    let bench = if own.is_empty() { None } else { table::open(table::BUILT_IN[0]).ok() }?;
+    let all: Vec<Agreement> = own.into_iter().flat_map(|table| agreements(table, &bench)).collect();
+    let notes = vec!["One point a class of cells: the test accuracy of its simplest cell in NAS-Bench-201 and in the table that was trained by this program, each after its longest schedule.".into()];
+    (!all.is_empty()).then(|| page("The same cells on other images", 2, &all, agreement_area, notes))
+}
+
+fn agreement_area(of: &Agreement) -> Panel {
+    let title = format!("{} beside NAS-Bench-201 on {}", of.here[0], of.there);
+    let across = format!("NAS-Bench-201: test accuracy on {}, {} (%)", of.there, of.schedules[0].words());
+    let up = format!("{}: test accuracy on {}, {} (%)", of.here[0], of.here[1], of.schedules[1].words());
+    let words = [format!("{} cells", show_count(of.pairs.len() as u64)), format!("Spearman {}", coefficient(of.spearman))];
+    cloud([&title, &across, &up], &of.pairs, &words)
+}
+
+/// One point for each pair of accuracies.
+fn cloud(texts: [&str; 3], pairs: &[(f64, f64)], words: &[String]) -> Panel {
+    let axes = (Axis::percent(pairs.iter().map(|p| p.0)), Axis::percent(pairs.iter().map(|p| p.1)));
+    let mut panel = Panel::new(SQUARE, axes.0, axes.1, texts);
+    let look = Look { dashed: false, ..NEUTRAL };
+    panel.marks(look, pairs.iter().copied(), 1.6, false);
+    panel.entries.extend(words.iter().map(|words| Entry { look, radius: 0.0, filled: false, lined: false, words: words.clone() }));
+    panel
+}
+
+fn coefficient(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |v| format!("{v:.3}"))
 }
 
 fn schedules_area(rank: &Rank) -> Panel {
     let title = format!("{}: {}", rank.table, rank.set);
     let [across, up] = [format!("validation accuracy, {} (%)", rank.short.words()), format!("test accuracy, {} (%)", rank.long.words())];
-    let axes = (Axis::percent(rank.pairs.iter().map(|p| p.0)), Axis::percent(rank.pairs.iter().map(|p| p.1)));
-    let mut panel = Panel::new(SQUARE, axes.0, axes.1, [&title, &across, &up]);
-    let look = Look { dashed: false, ..NEUTRAL };
-    panel.marks(look, rank.pairs.iter().copied(), 1.6, false);
-    let number = |v: Option<f64>| v.map_or_else(|| "–".into(), |v| format!("{v:.3}"));
+    let [pearson, spearman, kendall] = rank.all.map(coefficient);
     let words = [
-        format!("{} architectures", show_count(rank.pairs.len() as u64)),
-        format!("Spearman {}, Kendall {}, Pearson {}", number(rank.all[1]), number(rank.all[2]), number(rank.all[0])),
-        format!("Spearman of the best tenth {}", number(rank.best_tenth)),
+        format!("{} {}", show_count(rank.pairs.len() as u64), rank.rows),
+        format!("Spearman {spearman}, Kendall {kendall}, Pearson {pearson}"),
+        format!("Spearman of the best tenth {}", coefficient(rank.best_tenth)),
     ];
-    panel.entries.extend(words.map(|words| Entry { look, radius: 0.0, filled: false, lined: false, words }));
-    panel
+    cloud([&title, &across, &up], &rank.pairs, &words)
 }

@@ -73,6 +73,8 @@ pub struct Rank {
     pub table: String,
     /// Data set.
     pub set: String,
+    /// What has a row: `architectures`, or `classes` of them.
+    pub rows: &'static str,
     /// The short schedule, of which a search is told the validation accuracy.
     pub short: Fidelity,
     /// The long schedule, of which the test accuracy is looked up.
@@ -101,6 +103,7 @@ pub fn ranks(table: &Table) -> Vec<Rank> {
         Rank {
             table: about.name.clone(),
             set: about.sets[set].title.clone(),
+            rows: about.rows.words(),
             short: *short,
             long: *long,
             all: [pearson(&pairs), spearman(&pairs), kendall(&pairs)],
@@ -109,6 +112,46 @@ pub fn ranks(table: &Table) -> Vec<Rank> {
         }
     };
     (0..table.about.sets.len()).map(of).collect()
+}
+
+/// How accuracies of a table that this program trained agree with those of NAS-Bench-201 for the same cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agreement {
+    /// Name of the table, and its data set.
+    pub here: [String; 2],
+    /// Data set of NAS-Bench-201.
+    pub there: String,
+    /// After the longest schedule of each.
+    pub schedules: [Fidelity; 2],
+    /// Test accuracy of NAS-Bench-201 and here, of the cell that stands for each class, per cent.
+    pub pairs: Vec<(f64, f64)>,
+    /// Spearman's coefficient.
+    pub spearman: Option<f64>,
+}
+
+/// With every data set of NAS-Bench-201; none for a table of another space, or that others made.
+pub fn agreements(table: &Table, bench: &Table) -> Vec<Agreement> {
+    if table.about.made.is_none() || table.about.space != bench.about.space {
+        return Vec::new();
+    }
+    let longest = |t: &Table| t.about.fidelities.iter().max().copied();
+    let (Some(here), Some(there)) = (longest(table), longest(bench)) else { return Vec::new() };
+    let of = |(own, set): (usize, usize)| {
+        let pair = |row: usize| {
+            let same = bench.row_of(table.rows[row].point)?;
+            Some((bench.accuracy(same, set, Part::Test, there)?, table.accuracy(row, own, Part::Test, here)?))
+        };
+        let pairs: Vec<(f64, f64)> = (0..table.rows.len()).filter_map(pair).collect();
+        Agreement {
+            here: [table.about.name.clone(), table.about.sets[own].title.clone()],
+            there: bench.about.sets[set].title.clone(),
+            schedules: [there, here],
+            spearman: spearman(&pairs),
+            pairs,
+        }
+    };
+    let sets = |own| (0..bench.about.sets.len()).map(move |set| (own, set));
+    (0..table.about.sets.len()).flat_map(sets).map(of).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,6 @@ mod curves;
 mod load;
 mod tables;
 
-pub use curves::{Curve, Rank, curve, ranks};
+pub use curves::{Agreement, Curve, Rank, agreements, curve, ranks};
 pub use load::{Study, load};
 pub(super) use tables::{READING, StudyTables, csv, reported_test};

@@ -1,0 +1,93 @@
+//! How a run goes, on standard error; what runs came to, on standard output.
+
+use super::show::{print_out, table};
+use crate::error::Result;
+use crate::lab::{Update, Watch};
+use crate::record::{LedgerRecord, Phase, RunResult};
+use crate::units::{show_count, show_seconds};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Seconds between two plain progress lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Bars on a terminal, plain lines elsewhere, nothing if `quiet`.
+pub fn watch(label: &str, quiet: bool) -> Watch {
+    if quiet {
+        return Box::new(|_| ());
+    }
+    let label = label.to_string();
+    if std::io::stderr().is_terminal() { bars(label) } else { lines(label) }
+}
+
+fn bars(label: String) -> Watch {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix} {msg:8} {bar:32} {pos}/{len}  {elapsed_precise} (left {eta})");
+    bar.set_style(style.expect("the template is well formed"));
+    bar.set_prefix(label);
+    Box::new(move |update| match update {
+        Update::Phase(phase) => {
+            bar.set_message(phase.name());
+            bar.reset();
+            bar.set_length(0);
+            if phase == Phase::Test {
+                bar.finish_and_clear();
+            }
+        }
+        Update::Step { done, planned, .. } => {
+            bar.set_length(planned);
+            bar.set_position(done);
+        }
+        Update::Line(text) => bar.suspend(|| eprintln!("{text}")),
+    })
+}
+
+fn lines(label: String) -> Watch {
+    let mut last = Instant::now();
+    Box::new(move |update| match update {
+        Update::Phase(phase) => {
+            last = Instant::now();
+            eprintln!("{label}: {}", phase.name());
+        }
+        Update::Step { phase, done, planned } if last.elapsed() >= LINE_EVERY => {
+            last = Instant::now();
+            eprintln!("{label}: {} {done}/{planned}", phase.name());
+        }
+        Update::Step { .. } => (),
+        Update::Line(text) => eprintln!("{label}: {text}"),
+    })
+}
+
+/// One finished run: what it returned and what it cost.
+pub type Row = (RunResult, LedgerRecord);
+
+/// Prints the runs as a table on standard output.
+pub fn results(rows: &[Row]) -> Result<()> {
+    let cells = rows.iter().map(|(r, ledger)| {
+        let seconds = |phase| {
+            let of_phase = ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
+            of_phase.reduce(|a, b| a + b).map_or_else(|| "-".into(), show_seconds)
+        };
+        let [search, select, retrain] = [Phase::Search, Phase::Select, Phase::Retrain].map(seconds);
+        let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
+        let (score, test) = (percent(r.search_score), percent(r.final_score));
+        [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
+    });
+    let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];
+    print_out(table(header, &[0, 8], cells))
+}
+
+fn end(result: &RunResult, ledger: &LedgerRecord) -> String {
+    let cut = result.cut_selection.map_or_else(String::new, |cut| format!("; {}", cut.words()));
+    let reason = format!("{}{cut}", result.search_end.words());
+    match (ledger.budget_seconds, ledger.overshoot_seconds) {
+        (Some(budget), Some(over)) if over > 0.0 => format!("{reason} ({}, overshot by {})", show_seconds(budget), show_seconds(over)),
+        _ => reason,
+    }
+}
+
+/// A fraction in per cent; nothing where there is none.
+pub fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or_else(|| "-".into(), |f| format!("{:.2} %", 100.0 * f))
+}
