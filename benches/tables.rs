@@ -3,7 +3,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use naslab::reproductions::ALGORITHMS;
 use naslab::seed::Streams;
-use naslab::table::{self, Fidelity, Limit, RunOf, Score, SimulatedSeconds, Study};
+use naslab::table::{self, Fidelity, RunOf, Score, SimulatedSeconds, Study};
 use std::hint::black_box;
 
 fn tables(c: &mut Criterion) {
@@ -13,9 +13,7 @@ fn tables(c: &mut Criterion) {
     let (streams, points) = (Streams::new(0), table.rows.iter().map(|r| r.point).collect::<Vec<_>>());
     let mut next = (0..points.len()).cycle();
     c.bench_function("query", |b| b.iter(|| queries.answer(points[next.next().unwrap()], streams, 0)));
-    let simulated_budget = Some(SimulatedSeconds::new(12_000.0));
-    let (score, run, limit) = (Score::Validation, RunOf::Mean, Limit::Fits);
-    let study = Study { score, fidelity: Fidelity(12), look_up: Fidelity(200), run, limit, simulated_budget, max_trainings: None };
+    let study = Study::within(SimulatedSeconds::new(12_000.0), &table);
     for algorithm in ALGORITHMS.iter().filter(|a| a.name != "nasnet") {
         let settings = algorithm.resolve(&[]).unwrap();
         let mut seeds = 0..;

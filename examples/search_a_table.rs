@@ -2,43 +2,36 @@
 
 use naslab::proposals::{Known, Proposal, Proposals};
 use naslab::seed::Streams;
-use naslab::table::{self, Fidelity, Grid, Limit, Part, Point, RunOf, Score, SimulatedSeconds, Study};
+use naslab::table::{self, Grid, Part, Point, Seed, SimulatedSeconds, Study};
 use rand::RngExt;
 
 struct Climb(Grid);
 
 impl Proposals<Point> for Climb {
     fn needs(&self, id: u64) -> u64 {
-        id
+        id // all earlier outcomes
     }
 
-    fn draw(&mut self, id: u64, attempt: u64, history: &[Known<Point>], streams: Streams) -> Proposal<Point> {
-        let mut rng = streams.child("climb", id).rng("draw", attempt);
-        let best = history.iter().max_by(|a, b| a.score.unwrap_or(0.0).total_cmp(&b.score.unwrap_or(0.0)));
+    fn draw(&mut self, id: u64, _: u64, history: &[Known<Point>], streams: Streams) -> Proposal<Point> {
+        let mut rng = streams.rng("climb", id);
         let place = rng.random_range(0..self.0.places());
-        Proposal::sampled(match best {
-            Some(known) => self.0.changed(known.architecture, place, &mut rng),
-            None => self.0.sample(&mut rng),
-        })
+        let best = history.iter().max_by(|a, b| a.score.unwrap_or(0.0).total_cmp(&b.score.unwrap_or(0.0)));
+        let start = best.map_or_else(|| self.0.sample(&mut rng), |b| b.architecture);
+        Proposal::sampled(self.0.changed(start, place, &mut rng))
     }
 }
 
 fn main() -> naslab::Result<()> {
     let table = table::open("nas-bench-201")?;
-    let (set, fidelity, look_up) = (table.about.set("cifar10")?, Fidelity(12), Fidelity(200));
-    let (budget, max_trainings) = (SimulatedSeconds::new(12_000.0), None);
-    let (score, run, limit) = (Score::Validation, RunOf::Mean, Limit::Fits);
-    let study = Study { score, fidelity, look_up, run, limit, simulated_budget: Some(budget), max_trainings };
-    study.check(&table, set)?;
-    let queries = table.queries(set, score, fidelity, run)?;
+    let (study, set) = (Study::within(SimulatedSeconds::new(12_000.0), &table), table.about.set("cifar10")?);
+    let queries = table.queries(set, study.score, study.fidelity, study.run)?;
     let mut tests = Vec::new();
     for seed in 0..100 {
         let trials = table::run_seed(&queries, &study, &mut Climb(table.grid.clone()), Streams::new(seed))?;
-        let found = table::Seed { seed, trials };
-        let best = found.incumbent().map(|trial| trial.row as usize);
-        tests.extend(best.and_then(|row| table.accuracy(row, set, Part::Test, look_up)));
+        let best = Seed { seed, trials }.incumbent().map(|trial| trial.row as usize);
+        tests.extend(best.and_then(|row| table.accuracy(row, set, Part::Test, study.look_up)));
     }
     let mean = naslab::statistics::mean(&tests).unwrap_or_default();
-    println!("climbing, {} seeds, {budget}: mean test accuracy {mean:.2} % (the best cell has 94.37 %)", tests.len());
+    println!("climbing, {} seeds: mean test accuracy {mean:.2} % (the best cell has 94.37 %)", tests.len());
     Ok(())
 }

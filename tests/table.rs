@@ -354,114 +354,120 @@ fn simulated_seconds_never_become_real_ones() {
     }
 }
 
-/// `naslab table build` of the cells without convolutions, tiny: 5 classes, 2 runs, 2 schedules.
-fn build(file: &Path, more: &[&str]) -> assert_cmd::Command {
-    let mut command = naslab();
-    command.args(["table", "build"]).arg(file).args(["--operations", "none,skip_connect", "--epochs", "1,2", "--runs", "2", "--quiet"]);
-    for set in ["data.search_images=60", "data.valid_images=20", "data.retrain_images=2", "retrain.channels=2"] {
-        command.args(["--set", set]);
+#[cfg(feature = "search")]
+mod building {
+    use super::*;
+
+    /// `naslab table build` of the cells without convolutions, tiny: 5 classes, 2 runs, 2 schedules.
+    fn build(file: &Path, more: &[&str]) -> assert_cmd::Command {
+        let mut command = naslab();
+        command.args(["table", "build"]).arg(file).args(["--operations", "none,skip_connect", "--epochs", "1,2", "--runs", "2", "--quiet"]);
+        for set in ["data.search_images=60", "data.valid_images=20", "data.retrain_images=2", "retrain.channels=2"] {
+            command.args(["--set", set]);
+        }
+        command.args(more);
+        command
     }
-    command.args(more);
-    command
-}
 
-#[test]
-fn a_table_is_built_resumed_searched_and_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(format!("{name}.csv.gz"));
-    // Nothing may begin within no time: what is there is kept, and the same command goes on. So does one whose last line was torn.
-    build(&path("a"), &["--budget", "0s"]).assert().code(4);
-    build(&path("a"), &["--pilot", "2", "--jobs", "1"]).assert().success();
-    let journal = folder.path().join("a.csv.gz.journal");
-    let whole = std::fs::read(&journal).unwrap();
-    let lines = whole.iter().filter(|b| **b == b'\n').count();
-    assert_eq!(lines, 1 + 2 * 2, "what is being built, and two classes twice");
-    std::fs::write(&journal, &whole[..whole.len() - 30]).unwrap();
-    build(&path("a"), &["--jobs", "2"]).assert().success();
-    assert!(!journal.exists());
-    // Another number of jobs, and no interruption: the same rows.
-    build(&path("b"), &["--jobs", "1", "--name", "a"]).assert().success();
-    let [a, b] = ["a", "b"].map(|name| table::read(&path(name)).unwrap());
-    assert_eq!((a.rows.len(), a.grid.size()), (5, 64), "the input none, one, two, three or four times");
-    let of = |t: &table::Table| t.about.made.as_ref().unwrap().rows_sha256.clone();
-    assert_eq!((of(&a), &a.columns), (of(&b), &b.columns));
-    assert!(a.rows.iter().all(|r| r.seconds_per_epoch.is_some_and(|s| s > 0.0)));
-    // Every cell is answered by its class.
-    let skips = table::open("nas-bench-201").unwrap().find("1835").unwrap();
-    let point = table::open("nas-bench-201").unwrap().rows[skips].point;
-    let row = a.row_of(point).unwrap();
-    assert_eq!(a.grid.space.class(a.rows[row].point), a.grid.space.class(point));
-    // A second time there is nothing to do; another table is not written over it.
-    build(&path("a"), &["--name", "a"]).assert().success();
-    let other = build(&path("a"), &["--seed", "1"]).assert().code(2);
-    assert!(String::from_utf8_lossy(&other.get_output().stderr).contains("holds another table"));
-    let out = folder.path().join("runs");
-    let words = ["--table", path("a").to_str().unwrap(), "--dataset", "digits", "--max-trainings", "20"].map(String::from);
-    let words: Vec<&str> = ["random"].into_iter().chain(words.iter().map(String::as_str)).collect();
-    study(&out, &words);
-    verified(&path("a"), 0, "trainings again, on the kind of processor");
-    // A changed accuracy, a wrong size, a mean that is none.
-    let text = unpacked(&path("a"));
-    for (column, value, said) in [(8, "12.5", "the rows have SHA-256"), (2, "1", "the rows have SHA-256")] {
-        let changed = with_field(&text, column, value);
-        std::fs::write(path("b"), gzipped(&changed)).unwrap();
-        verified(&path("b"), 3, said);
-        // With its sum mended, what is recorded still has to be what a training comes to.
-        let about = folder.path().join("b.json");
-        let json = std::fs::read_to_string(folder.path().join("a.json")).unwrap();
-        let sum = table::rows_sha256(&a.about, &changed_table(&path("b")).rows, &changed_table(&path("b")).columns).unwrap();
-        std::fs::write(&about, json.replace(&of(&a), &sum)).unwrap();
-        let (code, said) = if column == 2 { (3, "weights are recorded, and its network has") } else { (3, "is not the mean of its runs") };
-        verified(&path("b"), code, said);
+    #[test]
+    fn a_table_is_built_resumed_searched_and_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(format!("{name}.csv.gz"));
+        // Nothing may begin within no time: what is there is kept, and the same command goes on. So does one whose last line was torn.
+        build(&path("a"), &["--budget", "0s"]).assert().code(4);
+        build(&path("a"), &["--pilot", "2", "--jobs", "1"]).assert().success();
+        let journal = folder.path().join("a.csv.gz.journal");
+        let whole = std::fs::read(&journal).unwrap();
+        let lines = whole.iter().filter(|b| **b == b'\n').count();
+        assert_eq!(lines, 1 + 2 * 2, "what is being built, and two classes twice");
+        std::fs::write(&journal, &whole[..whole.len() - 30]).unwrap();
+        build(&path("a"), &["--jobs", "2"]).assert().success();
+        assert!(!journal.exists());
+        // Another number of jobs, and no interruption: the same rows.
+        build(&path("b"), &["--jobs", "1", "--name", "a"]).assert().success();
+        let [a, b] = ["a", "b"].map(|name| table::read(&path(name)).unwrap());
+        assert_eq!((a.rows.len(), a.grid.size()), (5, 64), "the input none, one, two, three or four times");
+        let of = |t: &table::Table| t.about.made.as_ref().unwrap().rows_sha256.clone();
+        assert_eq!((of(&a), &a.columns), (of(&b), &b.columns));
+        assert!(a.rows.iter().all(|r| r.seconds_per_epoch.is_some_and(|s| s > 0.0)));
+        // Every cell is answered by its class.
+        let skips = table::open("nas-bench-201").unwrap().find("1835").unwrap();
+        let point = table::open("nas-bench-201").unwrap().rows[skips].point;
+        let row = a.row_of(point).unwrap();
+        assert_eq!(a.grid.space.class(a.rows[row].point), a.grid.space.class(point));
+        // A second time there is nothing to do; another table is not written over it.
+        build(&path("a"), &["--name", "a"]).assert().success();
+        let other = build(&path("a"), &["--seed", "1"]).assert().code(2);
+        assert!(String::from_utf8_lossy(&other.get_output().stderr).contains("holds another table"));
+        let out = folder.path().join("runs");
+        let words = ["--table", path("a").to_str().unwrap(), "--dataset", "digits", "--max-trainings", "20"].map(String::from);
+        let words: Vec<&str> = ["random"].into_iter().chain(words.iter().map(String::as_str)).collect();
+        study(&out, &words);
+        verified(&path("a"), 0, "trainings again, on the kind of processor");
+        // A changed accuracy, a wrong size, a mean that is none.
+        let text = unpacked(&path("a"));
+        for (column, value, said) in [(8, "12.5", "the rows have SHA-256"), (2, "1", "the rows have SHA-256")] {
+            let changed = with_field(&text, column, value);
+            std::fs::write(path("b"), gzipped(&changed)).unwrap();
+            verified(&path("b"), 3, said);
+            // With its sum mended, what is recorded still has to be what a training comes to.
+            let about = folder.path().join("b.json");
+            let json = std::fs::read_to_string(folder.path().join("a.json")).unwrap();
+            let sum = table::rows_sha256(&a.about, &changed_table(&path("b")).rows, &changed_table(&path("b")).columns).unwrap();
+            std::fs::write(&about, json.replace(&of(&a), &sum)).unwrap();
+            let (code, said) =
+                if column == 2 { (3, "weights are recorded, and its network has") } else { (3, "is not the mean of its runs") };
+            verified(&path("b"), code, said);
+        }
     }
-}
 
-fn changed_table(path: &Path) -> table::Table {
-    table::read(path).unwrap()
-}
+    fn changed_table(path: &Path) -> table::Table {
+        table::read(path).unwrap()
+    }
 
-fn verified(path: &Path, code: i32, said: &str) {
-    let assert = naslab().args(["table", "verify", "--sample", "3", "--jobs", "1"]).arg(path).assert().code(code);
-    let output = assert.get_output();
-    let all = [&output.stdout[..], &output.stderr[..]].concat();
-    let all = String::from_utf8_lossy(&all);
-    assert!(all.contains(said), "'{said}' is not in: {all}");
-}
+    fn verified(path: &Path, code: i32, said: &str) {
+        let assert = naslab().args(["table", "verify", "--sample", "3", "--jobs", "1"]).arg(path).assert().code(code);
+        let output = assert.get_output();
+        let all = [&output.stdout[..], &output.stderr[..]].concat();
+        let all = String::from_utf8_lossy(&all);
+        assert!(all.contains(said), "'{said}' is not in: {all}");
+    }
 
-fn unpacked(path: &Path) -> String {
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&std::fs::read(path).unwrap()[..]), &mut text).unwrap();
-    text
-}
+    fn unpacked(path: &Path) -> String {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&std::fs::read(path).unwrap()[..]), &mut text).unwrap();
+        text
+    }
 
-fn gzipped(text: &str) -> Vec<u8> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(text.as_bytes()).unwrap();
-    gzip.finish().unwrap()
-}
+    fn gzipped(text: &str) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    }
 
-/// `text` with another value in a column of its first row.
-fn with_field(text: &str, column: usize, value: &str) -> String {
-    let mut lines: Vec<String> = text.lines().map(String::from).collect();
-    let mut fields: Vec<&str> = lines[1].split(',').collect();
-    fields[column] = value;
-    lines[1] = fields.join(",");
-    lines.join("\n") + "\n"
-}
+    /// `text` with another value in a column of its first row.
+    fn with_field(text: &str, column: usize, value: &str) -> String {
+        let mut lines: Vec<String> = text.lines().map(String::from).collect();
+        let mut fields: Vec<&str> = lines[1].split(',').collect();
+        fields[column] = value;
+        lines[1] = fields.join(",");
+        lines.join("\n") + "\n"
+    }
 
-#[test]
-fn what_makes_no_table_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let refused = |file: &str, more: &[&str], code, said: &str| {
-        let assert = build(&folder.path().join(file), more).assert().code(code);
-        let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-        assert!(error.contains(said), "'{said}' is not in: {error}");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{file} left something");
-    };
-    refused("a.csv", &[], 2, "NAME.csv.gz");
-    refused("a.csv.gz", &["--operations", "sep_conv_3x3"], 2, "'sep_conv_3x3' is none of none, skip_connect");
-    refused("a.csv.gz", &["--dataset", "hippocampus"], 2, "one for every pixel");
-    refused("a.csv.gz", &["--set", "retrain.cells=4"], 2, "3 N + 2 cells");
-    let silent = naslab().args(["table", "verify", "nas-bench-201"]).assert().code(2);
-    assert!(String::from_utf8_lossy(&silent.get_output().stderr).contains("does not say how it was made"));
+    #[test]
+    fn what_makes_no_table_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |file: &str, more: &[&str], code, said: &str| {
+            let assert = build(&folder.path().join(file), more).assert().code(code);
+            let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+            assert!(error.contains(said), "'{said}' is not in: {error}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{file} left something");
+        };
+        refused("a.csv", &[], 2, "NAME.csv.gz");
+        refused("a.csv.gz", &["--operations", "sep_conv_3x3"], 2, "'sep_conv_3x3' is none of none, skip_connect");
+        refused("a.csv.gz", &["--dataset", "hippocampus"], 2, "one for every pixel");
+        refused("a.csv.gz", &["--set", "retrain.cells=4"], 2, "3 N + 2 cells");
+        let silent = naslab().args(["table", "verify", "nas-bench-201"]).assert().code(2);
+        assert!(String::from_utf8_lossy(&silent.get_output().stderr).contains("does not say how it was made"));
+    }
 }

@@ -33,7 +33,7 @@ fn space(overrides: &[String]) -> &str {
 
 /// The method that searches a space.
 fn home(space: &str) -> Result<&'static dyn Method> {
-    let all = || crate::reproductions::METHODS.iter().flat_map(|m| m.card().spaces.iter().map(move |(name, _)| (*m, *name)));
+    let all = || super::super::METHODS.iter().flat_map(|m| m.card().spaces.iter().map(move |(name, _)| (*m, *name)));
     all().find(|(_, name)| *name == space).map(|(method, _)| method).ok_or_else(|| {
         let names: Vec<&str> = all().map(|(_, name)| name).collect();
         usage!("search.space = \"{space}\": there is no such space; the spaces are {}", names.join(", "))

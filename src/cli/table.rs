@@ -53,9 +53,9 @@ pub struct TableRun {
     /// A built-in name or a file.
     #[arg(long, default_value = "nas-bench-201")]
     pub table: String,
-    /// Data set that is searched.
-    #[arg(long, default_value = "cifar10")]
-    pub dataset: String,
+    /// Data set that is searched: the table's first if not given.
+    #[arg(long)]
+    pub dataset: Option<String>,
     /// Seeds: 0..500 (0 to 499), 7, or 1,4,9.
     #[arg(long, default_value = "0", value_parser = Seeds::parse)]
     pub seeds: Seeds,
@@ -201,7 +201,7 @@ fn run(a: &TableRun) -> Result<()> {
     let table = table::open(&a.table)?;
     let algorithms = chosen(&a.algorithms, ALGORITHMS, algorithm)?;
     let manifests: Vec<Manifest> = algorithms.iter().map(|algorithm| manifest(a, &table, algorithm)).collect::<Result<_>>()?;
-    let set = table.about.set(&a.dataset)?;
+    let set = searched(a, &table)?;
     for manifest in &manifests {
         manifest.study.check(&table, set)?;
         if !a.allow_same {
@@ -213,6 +213,11 @@ fn run(a: &TableRun) -> Result<()> {
         ended.push((manifest, search(a, (&table, set), manifest, algorithm)?));
     }
     print_out(summary(&table, &ended))
+}
+
+/// Place of the data set that is searched.
+fn searched(a: &TableRun, table: &Table) -> Result<usize> {
+    a.dataset.as_deref().map_or(Ok(0), |name| table.about.set(name))
 }
 
 fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manifest> {
@@ -246,7 +251,7 @@ fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manife
         table_sha256: table.sha256.clone(),
         space: about.space,
         device: about.device.clone(),
-        dataset: about.sets[about.set(&a.dataset)?].clone(),
+        dataset: about.sets[searched(a, table)?].clone(),
         label: study.label().map(String::from),
         study,
         seeds: a.seeds.0.clone(),

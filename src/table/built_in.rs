@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Names of the tables that are built in.
-pub const BUILT_IN: [&str; 2] = ["nas-bench-201", "nas-bench-macro"];
+pub const BUILT_IN: [&str; 3] = ["nas-bench-201", "nas-bench-macro", "digits-201"];
 
 const CELLS: &[u8] = include_bytes!("../../data/nas-bench-201/cells.csv.gz");
 const CELLS_FILE: &str = "data/nas-bench-201/cells.csv.gz";
@@ -20,6 +20,10 @@ const CELLS_SHA256: &str = "df37e2e8d7544cc697135579cc03b24fc6fc33be322770609dc7
 const NETWORKS: &[u8] = include_bytes!("../../data/nas-bench-macro/networks.json.gz");
 const NETWORKS_FILE: &str = "data/nas-bench-macro/networks.json.gz";
 const NETWORKS_SHA256: &str = "686dee8363cc21cca8c1f321ad5749454f2d9b9ca5972682e137e539bc522297";
+const DIGITS: &[u8] = include_bytes!("../../data/digits-201/cells.csv.gz");
+const DIGITS_ABOUT: &[u8] = include_bytes!("../../data/digits-201/cells.json");
+const DIGITS_FILE: &str = "data/digits-201/cells.csv.gz";
+
 /// A table by its name, or a user's own by the path of its file.
 ///
 /// # Errors
@@ -28,6 +32,7 @@ pub fn open(name: &str) -> Result<Table> {
     match name {
         "nas-bench-201" => nas_bench_201(),
         "nas-bench-macro" => nas_bench_macro(),
+        "digits-201" => digits_201(),
         file if Path::new(file).exists() || file.contains(['/', '.']) => read::read(Path::new(file)),
         _ => Err(usage!("there is no table '{name}'; the built-in ones are {}, others are named by their file", BUILT_IN.join(", "))),
     }
@@ -79,6 +84,12 @@ fn nas_bench_201() -> Result<Table> {
         ]),
     };
     read::parse(Path::new(CELLS_FILE), &sound(CELLS_FILE, CELLS, CELLS_SHA256)?, CELLS_SHA256.into(), about)
+}
+
+fn digits_201() -> Result<Table> {
+    let text = unpacked(Path::new(DIGITS_FILE), DIGITS)?;
+    let about = serde_json::from_slice(DIGITS_ABOUT).map_err(|e| input!("data/digits-201/cells.json", "{e}"))?;
+    read::parse(Path::new(DIGITS_FILE), &text, hex(&Sha256::digest(&text)), about)
 }
 
 /// A network in the file of NAS-Bench-Macro.

@@ -59,6 +59,14 @@ impl Seed {
 }
 
 impl Study {
+    /// The usual study of a table: a search is told validation accuracies after the shortest schedule, as means, and trains what fits into the budget; the longest schedule is looked up.
+    pub fn within(budget: SimulatedSeconds, table: &Table) -> Self {
+        let fidelities = || table.about.fidelities.iter().copied();
+        let (fidelity, look_up) = (fidelities().min().unwrap_or(Fidelity(0)), fidelities().max().unwrap_or(Fidelity(0)));
+        let (score, run, limit) = (Score::Validation, RunOf::Mean, Limit::Fits);
+        Self { score, fidelity, look_up, run, limit, simulated_budget: Some(budget), max_trainings: None }
+    }
+
     /// Refuses what cannot be searched on the data set at place `set`.
     ///
     /// # Errors

@@ -195,7 +195,9 @@ impl Tabulation {
         if *runs == 0 || fidelities.is_empty() || fidelities.contains(&Fidelity(0)) {
             return Err(usage!("a table has at least one run of at least one schedule, of at least one epoch"));
         }
-        let recipe = Recipe { data: protocol.data, training: protocol.retrain.clone() };
+        let mut recipe = Recipe { data: protocol.data, training: protocol.retrain.clone() };
+        // Every schedule has its own number; what is recorded is that of the longest.
+        recipe.training.recipe.epochs = fidelities.iter().map(|f| u64::from(f.0)).max().unwrap_or(0);
         let info = data::info(dataset)?;
         if info.is_segmentation() {
             return Err(usage!("a table is of classes of whole images, and '{dataset}' has one for every pixel"));
@@ -345,7 +347,7 @@ impl Tabulation {
         let file = Self::journal(path);
         let (mut journal, before, notices) = EventLog::<Line>::append_to(&file)?;
         notices.iter().for_each(|text| (effort.watch)(Update::Line(text)));
-        let mut trained = BTreeMap::new();
+        let (begins, mut trained) = (before.is_empty(), BTreeMap::new());
         for line in before {
             match line.event {
                 Line::Begun { table } if self.is_of(&table) => (),
@@ -355,7 +357,7 @@ impl Tabulation {
                 }
             }
         }
-        if trained.is_empty() {
+        if begins {
             let table = Box::new(About { made: Some(self.plan.made.clone()), ..self.plan.about.clone() });
             journal.append_at(jiff::Timestamp::now(), &Line::Begun { table })?;
         }
@@ -381,7 +383,7 @@ impl Tabulation {
         journal.sync()?;
         if done < planned {
             return Err(Error::NoResult(format!(
-                "the budget ended after {done} of {planned} trainings; they are kept in {}, and the same command goes on",
+                "the budget ended after {done} of {planned} runs of the classes; they are kept in {}, and the same command goes on",
                 file.display()
             )));
         }

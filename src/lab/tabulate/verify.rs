@@ -4,6 +4,7 @@ use super::{Key, Tabulation, pool};
 use crate::error::{Error, Result, input};
 use crate::lab::Signals;
 use crate::seed::Streams;
+use crate::statistics::{deviation, mean};
 use crate::table::{self, Fidelity, Part, Table};
 use crate::task;
 use rand::seq::index;
@@ -36,12 +37,12 @@ pub struct Verified {
     pub again: Vec<Again>,
     /// Whether processor and libtorch are those that made the table: then all must be equal.
     pub same_kind: bool,
+    /// Standard deviation between the trainings of a row, by schedule and part, in points.
+    noise: Vec<(Fidelity, Part, f64)>,
 }
 
-/// Images by which an accuracy may differ on another kind of processor.
-const IMAGES: f64 = 2.0;
-/// Share of the rows that may differ by more.
-const ROWS: f64 = 0.1;
+/// Standard errors by which the mean of the rows may differ on another kind of processor.
+const ERRORS: f64 = 3.5;
 
 /// Checks the table read from `name` and trains `sample` of its rows again, one run each, drawn by `seed`.
 ///
@@ -91,7 +92,8 @@ pub fn verify(
         }
     }
     let (made, here) = (table.about.made.as_ref().expect("it was asked for"), crate::device::processor_kind());
-    Ok(Verified { again, same_kind: made.processor == here && made.libtorch == crate::shim::libtorch_version() })
+    let parts = table.about.fidelities.iter().flat_map(|f| [Part::Valid, Part::Test].map(|part| (*f, part, noise(table, *f, part, runs))));
+    Ok(Verified { again, noise: parts.collect(), same_kind: made.processor == here && made.libtorch == crate::shim::libtorch_version() })
 }
 
 impl Verified {
@@ -102,25 +104,44 @@ impl Verified {
         keys.len()
     }
 
-    /// Refuses a table that is not made again: on the same kind of processor by any difference, elsewhere by more than [`IMAGES`] images on more than a tenth of the rows.
+    /// Refuses a table that is not made again: on the same kind of processor by any difference. Elsewhere sums are rounded otherwise, and a training comes out as another training of the same
+    /// cell would; so there the mean difference of the rows must be within [`ERRORS`] standard errors, by the noise between the trainings of a row.
     ///
     /// # Errors
     /// [`Error::Regression`]
     pub fn judge(&self) -> Result<()> {
-        let least = if self.same_kind { 0.0 } else { IMAGES };
-        let mut apart: Vec<(&str, u32)> = self.again.iter().filter(|a| a.images > least).map(|a| (a.cell.as_str(), a.run)).collect();
-        apart.dedup();
-        let most = if self.same_kind { 0.0 } else { ROWS * self.rows() as f64 };
-        if apart.len() as f64 <= most {
-            return Ok(());
+        if self.same_kind {
+            let mut apart: Vec<(&str, u32)> = self.again.iter().filter(|a| a.images > 0.0).map(|a| (a.cell.as_str(), a.run)).collect();
+            apart.dedup();
+            return match apart.len() {
+                0 => Ok(()),
+                n => Err(Error::Regression(format!(
+                    "{n} of {} trainings came out otherwise on the kind of processor that made the table",
+                    self.rows()
+                ))),
+            };
         }
-        let how = if self.same_kind {
-            "on the kind of processor that made the table".to_string()
-        } else {
-            format!("by more than {IMAGES} images")
-        };
-        Err(Error::Regression(format!("{} of {} trainings came out otherwise {how}", apart.len(), self.rows())))
+        for (fidelity, part, noise) in &self.noise {
+            let of = self.again.iter().filter(|a| (a.fidelity, a.part) == (*fidelity, *part));
+            let apart: Vec<f64> = of.filter_map(|a| Some(a.here? - a.recorded?)).collect();
+            let limit = ERRORS * noise * (2.0 / apart.len() as f64).sqrt();
+            if let Some(mean) = mean(&apart).filter(|m| m.abs() > limit) {
+                let what = format!("{} accuracies after {}", part.words(), fidelity.words());
+                return Err(Error::Regression(format!(
+                    "{what} are {mean:+.2} points apart on average, and trainings of one cell differ by {noise:.2}: more than {limit:.2} is no noise"
+                )));
+            }
+        }
+        Ok(())
     }
+}
+
+/// Standard deviation between the trainings of a row, pooled over the rows.
+fn noise(table: &Table, fidelity: Fidelity, part: Part, runs: u32) -> f64 {
+    let columns: Vec<&Vec<f64>> = (1..=runs).filter_map(|run| table.column(0, part, fidelity, Some(run))).map(|c| &c.values).collect();
+    let of_row = |row: usize| deviation(&columns.iter().map(|values| values[row]).filter(|v| v.is_finite()).collect::<Vec<_>>());
+    let variances: Vec<f64> = (0..table.rows.len()).filter_map(of_row).map(|d| d * d).collect();
+    mean(&variances).unwrap_or(0.0).sqrt()
 }
 
 /// Holds the table to its sums, its sizes and its means; the numbers of the cells of its rows.
@@ -150,14 +171,57 @@ fn check(tabulation: &Tabulation, table: &Table, name: &Path) -> Result<Vec<u64>
             let (Some(means), Some(runs)) = (of(None), runs) else {
                 return Err(input!(name, "it says that there are {} runs, and does not have them of the {}", made.runs, what()));
             };
-            for (row, mean) in means.iter().enumerate() {
+            for (row, recorded) in means.iter().enumerate() {
                 let known: Vec<f64> = runs.iter().map(|values| values[row]).filter(|v| v.is_finite()).collect();
-                let of_runs = crate::statistics::mean(&known).unwrap_or(f64::NAN);
-                if (of_runs - mean).abs() > 1e-3 || of_runs.is_nan() != mean.is_nan() {
-                    return Err(input!(name, "row {}: {mean} is not the mean of its runs, {}", row + 1, what()));
+                let of_runs = mean(&known).unwrap_or(f64::NAN);
+                if (of_runs - recorded).abs() > 1e-3 || of_runs.is_nan() != recorded.is_nan() {
+                    return Err(input!(name, "row {}: {recorded} is not the mean of its runs, {}", row + 1, what()));
                 }
             }
         }
     }
     Ok(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verified(apart: &[f64], same_kind: bool) -> Verified {
+        let again = |(i, points): (usize, &f64)| Again {
+            cell: i.to_string(),
+            run: 1,
+            fidelity: Fidelity(2),
+            part: Part::Test,
+            recorded: Some(50.0),
+            here: Some(50.0 + points),
+            images: points.abs() * 3.6,
+        };
+        Verified { again: apart.iter().enumerate().map(again).collect(), same_kind, noise: vec![(Fidelity(2), Part::Test, 2.0)] }
+    }
+
+    #[test]
+    fn a_table_is_made_again_exactly_or_within_its_noise() {
+        assert!(verified(&[0.0; 12], true).judge().is_ok());
+        assert_eq!(verified(&[0.0, 0.0, 0.5], true).judge().unwrap_err().exit_code(), 1);
+        // 12 rows: 3.5 x 2 x sqrt(2 / 12) = 2.86 points.
+        assert!(verified(&[8.0, -6.0, 8.0, -6.0, 8.0, -6.0, 8.0, -6.0, 8.0, -6.0, 8.0, -6.0], false).judge().is_ok());
+        assert!(verified(&[2.8; 12], false).judge().is_ok());
+        let error = verified(&[-2.9; 12], false).judge().unwrap_err().to_string();
+        assert!(error.contains("-2.90 points apart") && error.contains("more than 2.86 is no noise"), "{error}");
+    }
+
+    #[test]
+    fn the_tables_of_this_program_are_sound() {
+        for name in table::BUILT_IN {
+            let table = table::open(name).unwrap();
+            if table.about.made.is_some() {
+                let tabulation = Tabulation::again(&table.about, None).unwrap();
+                let cells = check(&tabulation, &table, Path::new(name)).unwrap();
+                assert_eq!((name, cells.len()), ("digits-201", 1_011));
+                let of = |epochs, part| noise(&table, Fidelity(epochs), part, 3);
+                assert!((of(8, Part::Valid) - 3.28).abs() < 0.01 && (of(2, Part::Test) - 10.4).abs() < 0.01);
+            }
+        }
+    }
 }

@@ -8,7 +8,6 @@ use crate::report::claims::{Claim, Confirmation};
 use crate::report::studies::{Agreement, Curve, Rank, Study, agreements, curve, ranks, reported_test};
 use crate::table::{self, Part, Table};
 use crate::units::show_count;
-use std::collections::BTreeMap;
 
 /// Studies that may share axes, with their curves.
 struct Group<'a> {
@@ -182,20 +181,23 @@ fn seeds_area(group: &Group) -> Panel {
 }
 
 /// The tables that were searched, each once.
-fn searched(studies: &[Study]) -> BTreeMap<&str, &Table> {
-    studies.iter().filter_map(|study| Some((study.manifest.table.as_str(), &**study.table.as_ref()?))).collect()
+fn searched(studies: &[Study]) -> Vec<&Table> {
+    let mut tables: Vec<&Table> = studies.iter().filter_map(|study| study.table.as_deref()).collect();
+    // The studies of a table stand together.
+    tables.dedup_by(|a, b| std::ptr::eq(*a, *b));
+    tables
 }
 
 /// Short against long schedules of the tables; `None` where none has two.
-fn schedules(tables: &BTreeMap<&str, &Table>) -> Option<Scene> {
-    let all: Vec<Rank> = tables.values().flat_map(|table| ranks(table)).collect();
+fn schedules(tables: &[&Table]) -> Option<Scene> {
+    let all: Vec<Rank> = tables.iter().flat_map(|table| ranks(table)).collect();
     let notes = vec!["All rows of the table: the validation accuracy after the short schedule, which a search is told, against the test accuracy after the long one, which is looked up.".into()];
     (!all.is_empty()).then(|| page("Short and long schedules of the tables", 2, &all, schedules_area, notes))
 }
 
 /// Tables that this program trained against NAS-Bench-201; `None` where none was searched.
-fn agreement(tables: &BTreeMap<&str, &Table>) -> Option<Scene> {
-    let own: Vec<&&Table> = tables.values().filter(|t| t.about.made.is_some()).collect();
+fn agreement(tables: &[&Table]) -> Option<Scene> {
+    let own: Vec<&&Table> = tables.iter().filter(|t| t.about.made.is_some()).collect();
     let bench = if own.is_empty() { None } else { table::open(table::BUILT_IN[0]).ok() }?;
     let all: Vec<Agreement> = own.into_iter().flat_map(|table| agreements(table, &bench)).collect();
     let notes = vec!["One point a class of cells: the test accuracy of its simplest cell in NAS-Bench-201 and in the table that was trained by this program, each after its longest schedule.".into()];
@@ -203,9 +205,9 @@ fn agreement(tables: &BTreeMap<&str, &Table>) -> Option<Scene> {
 }
 
 fn agreement_area(of: &Agreement) -> Panel {
-    let title = format!("{} beside NAS-Bench-201 on {}", of.here[0], of.there);
-    let across = format!("NAS-Bench-201: test accuracy on {}, {} (%)", of.there, of.schedules[0].words());
-    let up = format!("{}: test accuracy on {}, {} (%)", of.here[0], of.here[1], of.schedules[1].words());
+    let title = format!("{}, {}, and NAS-Bench-201, {}", of.here[0], of.here[1], of.there);
+    let axis = |table: &str, at: usize| format!("{table}, {}: test accuracy (%)", of.schedules[at].words());
+    let (across, up) = (axis("NAS-Bench-201", 0), axis(&of.here[0], 1));
     let words = [format!("{} cells", show_count(of.pairs.len() as u64)), format!("Spearman {}", coefficient(of.spearman))];
     cloud([&title, &across, &up], &of.pairs, &words)
 }

@@ -179,4 +179,14 @@ mod tests {
         let [s, k, p] = [spearman(&pairs), kendall(&pairs), pearson(&pairs)].map(Option::unwrap);
         assert!((s - 0.8226).abs() < 1e-4 && (k - 0.6485).abs() < 1e-3 && (p - 0.9119).abs() < 1e-4, "{s} {k} {p}");
     }
+
+    #[test]
+    fn our_own_table_agrees_with_the_benchmark_as_its_readme_says() {
+        let [own, bench] = ["digits-201", "nas-bench-201"].map(|name| crate::table::open(name).unwrap());
+        let found = agreements(&own, &bench);
+        assert!(found.iter().all(|a| a.pairs.len() == 1_011));
+        let rounded: Vec<String> = found.iter().map(|a| format!("{:.3}", a.spearman.unwrap())).collect();
+        assert_eq!(rounded, ["0.345", "0.387", "0.366"]);
+        assert!(agreements(&bench, &own).is_empty());
+    }
 }

@@ -54,8 +54,11 @@ pub fn load(found: &[Found], notices: &mut Vec<String>) -> Vec<Study> {
         }
     }
     let budget = |s: &Study| s.manifest.study.simulated_budget.map_or(0.0, |b| b.number());
+    // Built-in tables come in their order, others after them.
+    let place = |s: &Study| table::BUILT_IN.iter().position(|name| *name == s.manifest.table).unwrap_or(usize::MAX);
     all.sort_by(|a, b| {
-        a.manifest.table.cmp(&b.manifest.table).then(budget(a).total_cmp(&budget(b))).then(a.manifest.name().cmp(&b.manifest.name()))
+        let tables = place(a).cmp(&place(b)).then(a.manifest.table.cmp(&b.manifest.table));
+        tables.then(budget(a).total_cmp(&budget(b))).then(a.manifest.name().cmp(&b.manifest.name()))
     });
     all
 }
