@@ -281,7 +281,7 @@ impl Tabulation {
     /// Trains what is missing, writes the table to `path` and removes the journal. A table that is there already is left as it is.
     ///
     /// # Errors
-    /// [`Error::NoResult`] where the budget ends before the last training, [`Error::Stopped`](Error::Suite) after a signal: the same command goes on.
+    /// [`Error::NoResult`] where the budget ends before the last training, [`Error::Suite`] after a signal: the same command goes on.
     pub fn build(&self, path: &Path, effort: Effort) -> Result<About> {
         if path.exists() {
             let there = table::read(path)?;

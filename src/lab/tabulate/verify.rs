@@ -105,7 +105,7 @@ impl Verified {
     }
 
     /// Refuses a table that is not made again: on the same kind of processor by any difference. Elsewhere sums are rounded otherwise, and a training comes out as another training of the same
-    /// cell would; so there the mean difference of the rows must be within [`ERRORS`] standard errors, by the noise between the trainings of a row.
+    /// cell would; so there the mean difference of the rows must be within 3.5 standard errors, by the noise between the trainings of a row.
     ///
     /// # Errors
     /// [`Error::Regression`]
