@@ -18,6 +18,11 @@ pub fn spread(values: &[f64]) -> Option<String> {
     Some(deviation(values).map_or_else(|| format!("{mean:.2}"), |deviation| format!("{mean:.2} ± {deviation:.2}")))
 }
 
+/// Variance of single values around the mean of their group, pooled over the groups of at least two; `None` without such.
+pub fn variance_within(groups: &[Vec<f64>]) -> Option<f64> {
+    mean(&groups.iter().filter_map(|g| deviation(g)).map(|d| d * d).collect::<Vec<_>>())
+}
+
 /// Share of the variance of single values that lies between groups of equal size, by a one-way analysis of variance: (MSB − MSW) / n of the sum of that and MSW. `None` where groups have
 /// other sizes, fewer than two values, or nothing differs.
 pub fn share_between(groups: &[Vec<f64>]) -> Option<f64> {
@@ -26,7 +31,7 @@ pub fn share_between(groups: &[Vec<f64>]) -> Option<f64> {
         return None;
     }
     let means: Vec<f64> = groups.iter().filter_map(|g| mean(g)).collect();
-    let within = groups.iter().filter_map(|g| deviation(g)).map(|d| d * d).sum::<f64>() / groups.len() as f64;
+    let within = variance_within(groups)?;
     let between = (deviation(&means)?.powi(2) - within / size as f64).max(0.0);
     (between + within > 0.0).then(|| between / (between + within))
 }

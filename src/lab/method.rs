@@ -293,10 +293,10 @@ impl ChildTraining {
     }
 }
 
-impl Protocol {
+impl DataUse {
     /// The limits on the images.
     pub fn limit(&self) -> Limit {
-        Limit { search: self.data.search_images, valid: self.data.valid_images, retrain: self.data.retrain_images }
+        Limit { search: self.search_images, valid: self.valid_images, retrain: self.retrain_images }
     }
 }
 

@@ -40,13 +40,13 @@ pub fn open(prepared: &Prepared, method: &str, dataset: &str, folder: Option<&Pa
     let (protocol, pixels) = (&prepared.protocol, suits(prepared, method, dataset)?);
     if pixels {
         let set = data::open_segmentation(dataset, folder)?;
-        let (task, test) = Segmentation::open(&set, protocol.data.window, protocol.limit(), device)?;
+        let (task, test) = Segmentation::open(&set, protocol.data.window, protocol.data.limit(), device)?;
         return Ok(Opened { task: Box::new(task), test: Box::new(test), classes: set.classes, hash: set.hash, notes: set.notes });
     }
     if protocol.data.window != Window::default() {
         return Err(usage!("data.window is for slices of volumes; whole images are taken as they are"));
     }
     let set = data::open(dataset, folder)?;
-    let (task, test) = Classification::open(&set, protocol.limit(), device)?;
+    let (task, test) = Classification::open(&set, protocol.data.limit(), device)?;
     Ok(Opened { task: Box::new(task), test: Box::new(test), classes: set.classes, hash: set.hash, notes: set.notes })
 }

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Names of the tables that are built in.
-pub const BUILT_IN: [&str; 3] = ["nas-bench-201", "nas-bench-macro", "digits-201"];
+pub const BUILT_IN: [&str; 3] = [NAS_BENCH_201, "nas-bench-macro", "digits-201"];
+/// That of the benchmark, which others of its space are set beside.
+pub const NAS_BENCH_201: &str = "nas-bench-201";
 
 const CELLS: &[u8] = include_bytes!("../../data/nas-bench-201/cells.csv.gz");
 const CELLS_FILE: &str = "data/nas-bench-201/cells.csv.gz";
@@ -30,7 +32,7 @@ const DIGITS_FILE: &str = "data/digits-201/cells.csv.gz";
 /// [`Error::Usage`](crate::error::Error::Usage) for a name that no table has, [`Error::Input`](crate::error::Error::Input) for a file that is no table.
 pub fn open(name: &str) -> Result<Table> {
     match name {
-        "nas-bench-201" => nas_bench_201(),
+        NAS_BENCH_201 => nas_bench_201(),
         "nas-bench-macro" => nas_bench_macro(),
         "digits-201" => digits_201(),
         file if Path::new(file).exists() || file.contains(['/', '.']) => read::read(Path::new(file)),

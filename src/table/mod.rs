@@ -21,7 +21,7 @@ mod write;
 
 pub use about::{About, Fidelity, Made, RowsOf, TableSet};
 pub use algorithm::{Algorithm, Begun};
-pub use built_in::{BUILT_IN, open};
+pub use built_in::{BUILT_IN, NAS_BENCH_201, open};
 pub use cost::{Limit, cost};
 pub use files::{Account, Ended, HistoryRow, Manifest, Report, STUDY, read_history, read_study, write_study};
 pub use grid::{Grid, PLACES, Point, TableSpace};

@@ -261,8 +261,7 @@ impl Tabulation {
 
     fn with(mut about: About, mut made: Made, recipe: Recipe, data_dir: Option<&Path>) -> Result<Self> {
         let set = data::open(&made.dataset, data_dir)?;
-        let limit = task::Limit { search: recipe.data.search_images, valid: recipe.data.valid_images, retrain: recipe.data.retrain_images };
-        let (task, test) = Classification::open(&set, limit, Device::Cpu)?;
+        let (task, test) = Classification::open(&set, recipe.data.limit(), Device::Cpu)?;
         (made.data_sha256, made.split_sha256) = (set.hash, task.split_hash().to_string());
         let images = task.len(task::Part::Train) as u64;
         about.sets[0].images = images;
@@ -287,9 +286,8 @@ impl Tabulation {
             let there = table::read(path)?;
             return if self.is_of(&there.about) { Ok(there.about) } else { Err(self.other(path)) };
         }
-        let cells = self.cells()?;
-        let trained = self.train(path, &cells, effort)?;
-        let (about, rows, columns) = self.tabulate(&cells, &trained)?;
+        let trained = self.train(path, &self.cells()?, effort)?;
+        let (about, rows, columns) = self.tabulate(&trained)?;
         table::write(path, &about, &rows, &columns)?;
         let journal = Self::journal(path);
         std::fs::remove_file(&journal).map_err(|e| Error::writing(&journal, &e))?;
@@ -323,11 +321,10 @@ impl Tabulation {
 
     /// Whether `other` is the table that is wanted here, whoever made it.
     fn is_of(&self, other: &About) -> bool {
-        let asked = |about: &About, made: &Made| {
-            let made = json!({"settings": made.settings, "seed": made.seed, "runs": made.runs, "data": made.data_sha256, "split": made.split_sha256});
-            (about.grid().ok(), about.fidelities.clone(), made)
-        };
-        other.made.as_ref().is_some_and(|made| asked(other, made) == asked(&self.plan.about, &self.plan.made))
+        let Plan { about, made, .. } = &self.plan;
+        let table = |of: &About| (of.grid().ok(), of.fidelities.clone());
+        let training = |of: &Made| (of.settings.clone(), of.seed, of.runs, of.data_sha256.clone(), of.split_sha256.clone());
+        other.made.as_ref().is_some_and(|theirs| training(theirs) == training(made)) && table(other) == table(about)
     }
 
     fn other(&self, path: &Path) -> Error {

@@ -5,26 +5,25 @@ use crate::error::Result;
 use crate::lab::child::input;
 use crate::network;
 use crate::nn::count;
-use crate::space::BenchCell;
 use crate::statistics::mean;
-use crate::table::{self, About, Column, Made, Part, Row};
+use crate::table::{self, About, Column, Made, NAS_BENCH_201, Part, Point, Row};
 use std::collections::BTreeMap;
 
 impl Tabulation {
     /// Rows and columns of the whole table, and what it says of itself.
-    pub(super) fn tabulate(&self, cells: &[u64], trained: &BTreeMap<Key, Trained>) -> Result<(About, Vec<Row>, Vec<Column>)> {
-        let official = table::open("nas-bench-201")?;
+    pub(super) fn tabulate(&self, trained: &BTreeMap<Key, Trained>) -> Result<(About, Vec<Row>, Vec<Column>)> {
+        let (official, points) = (table::open(NAS_BENCH_201)?, self.plan.about.grid()?.classes());
+        let cells = self.cells()?;
         let epochs: f64 = self.plan.about.fidelities.iter().map(|f| f64::from(f.0)).sum();
-        let row = |cell: &u64| {
-            let point = self.plan.about.space.read(&BenchCell::of_number(*cell as usize).expect("a number of a cell").to_string())?;
+        let row = |(cell, point): (&u64, &Point)| {
             let all: f64 = (0..self.plan.about.fidelities.len()).flat_map(|at| self.scores(*cell, trained, at)).map(|s| s.seconds).sum();
             // Microseconds: more is noise.
             let seconds = Some((all / epochs / f64::from(self.plan.made.runs) * 1e6).round() / 1e6);
-            let index = official.row_of(point).map_or(0, |row| official.rows[row].index);
+            let index = official.row_of(*point).map_or(0, |row| official.rows[row].index);
             let params = Some(self.weights_of(*cell)?);
-            Ok(Row { index, point, class: None, params, macs: None, runs: None, seconds_per_epoch: seconds })
+            Ok(Row { index, point: *point, class: None, params, macs: None, runs: None, seconds_per_epoch: seconds })
         };
-        let rows: Vec<Row> = cells.iter().map(row).collect::<Result<_>>()?;
+        let rows: Vec<Row> = cells.iter().zip(&points).map(row).collect::<Result<_>>()?;
         let mut columns = Vec::new();
         for (at, fidelity) in self.plan.about.fidelities.iter().enumerate() {
             for part in [Part::Valid, Part::Test] {

@@ -4,7 +4,7 @@ use super::{Key, Tabulation, pool};
 use crate::error::{Error, Result, input};
 use crate::lab::Signals;
 use crate::seed::Streams;
-use crate::statistics::{deviation, mean};
+use crate::statistics::{mean, variance_within};
 use crate::table::{self, Fidelity, Part, Table};
 use crate::task;
 use rand::seq::index;
@@ -57,8 +57,8 @@ pub fn verify(
     let tabulation = Tabulation::again(&table.about, data_dir)?;
     let cells = check(&tabulation, table, name)?;
     let runs = tabulation.plan.made.runs;
-    let drawn =
-        index::sample(&mut Streams::new(seed).rng("verify", 0), cells.len() * runs as usize, sample.min(cells.len() * runs as usize));
+    let all = cells.len() * runs as usize;
+    let drawn = index::sample(&mut Streams::new(seed).rng("verify", 0), all, sample.min(all));
     let keys: Vec<Key> = drawn.iter().map(|i| Key { cell: cells[i / runs as usize], run: (i % runs as usize) as u32 + 1 }).collect();
     let mut trained = BTreeMap::new();
     pool::train(&tabulation, &keys, (jobs, signals, &|| true), |key, outcome| {
@@ -99,7 +99,12 @@ pub fn verify(
 impl Verified {
     /// Trainings that were done again.
     pub fn rows(&self) -> usize {
-        let mut keys: Vec<(&str, u32)> = self.again.iter().map(|a| (a.cell.as_str(), a.run)).collect();
+        self.rows_with(|_| true)
+    }
+
+    /// Those of them of which an accuracy is such.
+    fn rows_with(&self, such: impl Fn(&Again) -> bool) -> usize {
+        let mut keys: Vec<(&str, u32)> = self.again.iter().filter(|a| such(a)).map(|a| (a.cell.as_str(), a.run)).collect();
         keys.dedup();
         keys.len()
     }
@@ -111,9 +116,7 @@ impl Verified {
     /// [`Error::Regression`]
     pub fn judge(&self) -> Result<()> {
         if self.same_kind {
-            let mut apart: Vec<(&str, u32)> = self.again.iter().filter(|a| a.images > 0.0).map(|a| (a.cell.as_str(), a.run)).collect();
-            apart.dedup();
-            return match apart.len() {
+            return match self.rows_with(|a| a.images > 0.0) {
                 0 => Ok(()),
                 n => Err(Error::Regression(format!(
                     "{n} of {} trainings came out otherwise on the kind of processor that made the table",
@@ -139,9 +142,8 @@ impl Verified {
 /// Standard deviation between the trainings of a row, pooled over the rows.
 fn noise(table: &Table, fidelity: Fidelity, part: Part, runs: u32) -> f64 {
     let columns: Vec<&Vec<f64>> = (1..=runs).filter_map(|run| table.column(0, part, fidelity, Some(run))).map(|c| &c.values).collect();
-    let of_row = |row: usize| deviation(&columns.iter().map(|values| values[row]).filter(|v| v.is_finite()).collect::<Vec<_>>());
-    let variances: Vec<f64> = (0..table.rows.len()).filter_map(of_row).map(|d| d * d).collect();
-    mean(&variances).unwrap_or(0.0).sqrt()
+    let of_row = |row: usize| columns.iter().map(|values| values[row]).filter(|v| v.is_finite()).collect();
+    variance_within(&(0..table.rows.len()).map(of_row).collect::<Vec<_>>()).unwrap_or(0.0).sqrt()
 }
 
 /// Holds the table to its sums, its sizes and its means; the numbers of the cells of its rows.

@@ -6,7 +6,7 @@ use super::scene::{Point, Scene};
 use super::style::{Look, NEUTRAL, marker, stroke};
 use crate::report::claims::{Claim, Confirmation};
 use crate::report::studies::{Agreement, Curve, Rank, Study, agreements, curve, ranks, reported_test};
-use crate::table::{self, Part, Table};
+use crate::table::{self, NAS_BENCH_201, Part, Table};
 use crate::units::show_count;
 
 /// Studies that may share axes, with their curves.
@@ -198,7 +198,7 @@ fn schedules(tables: &[&Table]) -> Option<Scene> {
 /// Tables that this program trained against NAS-Bench-201; `None` where none was searched.
 fn agreement(tables: &[&Table]) -> Option<Scene> {
     let own: Vec<&&Table> = tables.iter().filter(|t| t.about.made.is_some()).collect();
-    let bench = if own.is_empty() { None } else { table::open(table::BUILT_IN[0]).ok() }?;
+    let bench = if own.is_empty() { None } else { table::open(NAS_BENCH_201).ok() }?;
     let all: Vec<Agreement> = own.into_iter().flat_map(|table| agreements(table, &bench)).collect();
     let notes = vec!["One point a class of cells: the test accuracy of its simplest cell in NAS-Bench-201 and in the table that was trained by this program, each after its longest schedule.".into()];
     (!all.is_empty()).then(|| page("The same cells on other images", 2, &all, agreement_area, notes))
