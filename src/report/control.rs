@@ -2,7 +2,7 @@
 
 use super::frame::metric_name;
 use super::grid::Grid;
-use super::statistics::{Difference, Interval, difference_interval, holm, mann_whitney, mean};
+use super::statistics::{Difference, Interval, holm, mann_whitney, mean};
 use super::summary::{NONE, SummaryRow};
 use crate::record::Limits;
 
@@ -20,7 +20,7 @@ pub struct Comparison<'a> {
     pub control: &'a SummaryRow,
     /// Mean test score of the method less that of the control; `None` if either has no score.
     pub difference: Option<f64>,
-    /// Bootstrap 95 % interval of that.
+    /// 95 % interval of that (Welch).
     pub interval: Option<Interval>,
     /// Probability of scores that differ as much if the two do not differ at all.
     pub differs: Option<f64>,
@@ -51,14 +51,15 @@ pub fn comparisons(summary: &[SummaryRow]) -> Vec<Comparison<'_>> {
 
 fn compare<'a>(method: &'a SummaryRow, control: &'a SummaryRow) -> Comparison<'a> {
     let (a, b) = (&method.final_scores[..], &control.final_scores[..]);
+    let difference = Difference::of(a, b);
     Comparison {
         method,
         control,
         difference: mean(a).zip(mean(b)).map(|(a, b)| a - b),
-        interval: difference_interval(a, b),
+        interval: difference.as_ref().map(Difference::interval),
         differs: mann_whitney(a, b),
         holm: None,
-        equivalence: Difference::of(a, b).map(|d| d.equivalence(MARGIN)),
+        equivalence: difference.map(|d| d.equivalence(MARGIN)),
     }
 }
 
@@ -106,9 +107,8 @@ fn difference(c: &Comparison) -> String {
 }
 
 /// How to read the table.
-pub(super) const READING: &str = "Against random search: difference of the mean test scores, method less control, with a bootstrap 95 % interval over seeds \
-     (percentiles; of three seeds it is too narrow). A small Mann-Whitney p (two-sided; counted for small samples without ties) says that \
-     the scores differ, and Holm's column holds for all methods of the data set and preset together; three seeds against three cannot \
+pub(super) const READING: &str = "Against random search: difference of the mean test scores, method less control, with Welch's 95 % interval over seeds. A small Mann-Whitney p (two-sided; \
+     counted for up to twenty seeds) says that the scores differ, and Holm's column holds for all methods of the data set and preset together; three seeds against three cannot \
      give less than 0.1. A small equivalence p (two one-sided Welch tests) says that the means differ by less than 1 point. Neither \
      small: these seeds do not tell. Fewer than three seeds are not tested.";
 

@@ -97,12 +97,12 @@ fn verdict(row: &SummaryRow, shrunk: bool) -> (Option<f64>, &'static str) {
 }
 
 /// How to read the table.
-pub(super) const READING: &str = "Outcome: “here” is the mean over seeds ± the sample standard deviation (n − 1), the interval is a bootstrap 95 % interval of that \
-     mean, and the best seed is no mean: it is the largest of n test scores and stands apart. The paper's number is one of the same method and variant, or of random \
+pub(super) const READING: &str = "Outcome: “here” is the mean over seeds ± the sample standard deviation (n − 1), the interval is Student's 95 % interval of that \
+     mean, which of three seeds is wider than they lie apart, and the best seed is no mean: it is the largest of n test scores and stands apart. The paper's number is one of the same method and variant, or of random \
      search in the same space; “no claim” is that data/claims.csv has none that may stand beside the row (a training of a given architecture never has one). A gap and a verdict need the paper's data set and a retraining with cutout where the paper's had it and \
      without where it had none (else “other data”, “other cutout” or “cutout not stated”), a verdict \
      also the paper's settings and three seeds: “as reported” if two one-sided t-tests place the mean within 1 point of the paper's number \
-     (p < 0.05), “lower” or “higher” if the 95 % interval of Student lies on one side of it. Search seeds differ in everything, training seeds in the training \
+     (p < 0.05), “lower” or “higher” if that interval lies on one side of it. Search seeds differ in everything, training seeds in the training \
      of one architecture; the paper's mean is often one over training seeds.";
 
 /// What the verdict does not say.

@@ -167,7 +167,7 @@ fn reported<'a>(series: &Series, name: &str, claims: &'a [Claim]) -> [Option<&'a
 
 /// How to read the table.
 const READING: &str = "The pairs of a seed are the networks that its run trained, and each seed is correlated on its own: of one seed the brackets are a bootstrap 95 % interval over its \
-     pairs, of several the coefficient is the mean over seeds and the brackets are a bootstrap 95 % interval of that mean (three seeds or more). Where the late score is a test score, a \
+     pairs, of several the coefficient is the mean over seeds and the brackets are Student's 95 % interval of that mean (three seeds or more). Fewer than five pairs have no coefficient. Where the late score is a test score, a \
      seed is one pair. The top half is the half of a seed's networks with the best late scores: the Top-50 of a paper that has 100 networks.";
 
 /// The table of the correlations.

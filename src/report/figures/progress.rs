@@ -50,9 +50,10 @@ fn reported<'a>(run: &'a Run, key: &'a str) -> impl Iterator<Item = (f64, f64)> 
 }
 
 fn trial_panel(group: &Experiment, series: &Series) -> Panel {
-    // Number of a trial, counted from 1, and its score in per cent.
-    let scores = |r: &Run| r.trials.iter().filter_map(|t| Some((t.id as f64 + 1.0, 100.0 * t.score?))).collect::<Vec<_>>();
-    let line = |r: &Run, key| reported(r, key).map(|(step, score)| (step, 100.0 * score)).collect::<Vec<_>>();
+    // Number of a trial, as in the tables, and its score in per cent.
+    let scores = |r: &Run| r.trials.iter().filter_map(|t| Some((t.id as f64, 100.0 * t.score?))).collect::<Vec<_>>();
+    // Reported after the trial that was the last of so many steps.
+    let line = |r: &Run, key| reported(r, key).map(|(steps, score)| (steps - 1.0, 100.0 * score)).collect::<Vec<_>>();
     // The lines of those methods that have trials share the axes.
     let searched = || group.series.iter().filter(|s| has_trials(s)).flat_map(|s| &s.rows);
     let all: Vec<(f64, f64)> =

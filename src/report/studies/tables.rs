@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::record::Role;
 use crate::report::claims::{Beside, Claim, Confirmation, Metric, SpreadKind, beside};
 use crate::report::grid::{Grid, field};
-use crate::report::statistics::{Difference, deviation, mean};
+use crate::report::statistics::{Difference, deviation, mean, mean_interval};
 use crate::report::summary::{NONE, or_none};
 use crate::statistics::spread;
 use crate::table::Part;
@@ -114,8 +114,7 @@ impl Row<'_> {
 
 /// 95 % interval of the mean.
 fn interval(values: &[f64]) -> String {
-    let of = Difference::to(values, 0.0).map(|d| d.interval());
-    of.map_or_else(|| NONE.into(), |(low, high)| format!("{low:.2} to {high:.2}"))
+    mean_interval(values).map_or_else(|| NONE.into(), |(low, high)| format!("{low:.2} to {high:.2}"))
 }
 
 fn trainings(study: &Study) -> String {
