@@ -209,8 +209,8 @@ mod tests {
         near(mann_whitney(&odd, &even).unwrap(), 0.799407187161697);
         // With ties, of all 20 choices of three ranks two are as far: scipy's permutation_test of the rank sum. The approximation says 0.0765, which three seeds cannot give.
         near(mann_whitney(&[0.9083, 0.9111, 0.9083], &[0.7972, 0.7806, 0.8139]).unwrap(), 0.1);
-        // By hand: ranks 1, 2.5, 2.5, 4 and 5, 6; sums of two ranks are as far from 7 as 11 in {1, 2.5} twice and {5, 6}.
-        near(counted(&[5.0, 6.0, 1.0, 2.5, 2.5, 4.0], 2), 3.0 / 15.0);
+        // By hand: of 15 pairs of the ranks 1, 2.5, 2.5, 4, 5, 6, three are as far from 7 as 1 + 2.5: itself, 1 with the other 2.5, and 5 + 6.
+        near(counted(&[1.0, 2.5, 2.5, 4.0, 5.0, 6.0], 2), 3.0 / 15.0);
         assert_eq!(mann_whitney(&[1.0; 3], &[1.0; 4]), Some(1.0));
     }
 
