@@ -92,7 +92,7 @@ pub struct Run {
     pub ledger: Option<LedgerRecord>,
     /// First 8 hexadecimal digits of a SHA-256 over settings, limits and data: equal if runs differ in seed (and device) alone.
     pub protocol: Option<String>,
-    /// Unit of the cost columns, such as `CPU-days (2 cores, model)`.
+    /// Unit of the cost columns, such as `core-days (model, 2 cores)`.
     pub cost_unit: Option<String>,
     /// Best search score against device time; empty if nothing was recorded.
     pub curve: Vec<CurvePoint>,
@@ -132,9 +132,15 @@ impl Run {
         self.total(Some(phase), |r| Some(r.device_seconds))
     }
 
-    /// The same in days of the device.
+    /// What a phase cost, or all phases together, in seconds: of the card where one did the arithmetic, else of the cores that worked, so that two children side by side cost two cores.
+    /// `None` if the run has no such phase, or it was not measured.
+    pub fn cost(&self, phase: Option<Phase>) -> Option<f64> {
+        self.total(phase, if self.on_card() { |r| Some(r.device_seconds) } else { |r| r.cpu_seconds })
+    }
+
+    /// The same in days.
     pub fn days(&self, phase: Phase) -> Option<f64> {
-        self.seconds(phase).map(|s| s / SECONDS_PER_DAY)
+        self.cost(Some(phase)).map(|s| s / SECONDS_PER_DAY)
     }
 
     /// Sum of a figure over the ledger's rows of one phase, or of all; known only if all its parts are.
@@ -266,12 +272,13 @@ fn protocol(m: &Manifest) -> String {
     hex(&Sha256::digest(text.as_bytes())[..4])
 }
 
-/// The unit of device time on this device. Processor time is never called GPU-days.
+/// The unit of cost on this device. Processor time is never called GPU-days.
 fn cost_unit(device: &DeviceRecord) -> String {
     match device.kind.as_str() {
         "cuda" => format!("GPU-days ({})", device.name),
-        "cpu" if device.cores == 1 => format!("CPU-days (1 core, {})", device.name),
-        "cpu" => format!("CPU-days ({} cores, {})", device.cores, device.name),
+        "cpu" => {
+            format!("core-days ({}, {})", device.name, if device.cores == 1 { "1 core".into() } else { format!("{} cores", device.cores) })
+        }
         other => format!("device-days ({other}, {})", device.name),
     }
 }
