@@ -11,7 +11,7 @@ fn report(c: &mut Criterion) {
     let arguments = ["run", "random", "--preset", "smoke", "--max-trials", "2", "--seeds", "0..3", "--quiet", "--out"];
     let done = Command::new(env!("CARGO_BIN_EXE_naslab")).args(arguments).arg(&runs).output().expect("the binary starts");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let build = |out: &Path| write_report(std::slice::from_ref(&runs), out).expect("a report").files.len();
+    let build = |out: &Path| write_report(std::slice::from_ref(&runs), out, None).expect("a report").files.len();
     c.bench_function("report of three runs", |b| b.iter(|| build(&folder.path().join("report"))));
 }
 

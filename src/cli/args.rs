@@ -80,6 +80,9 @@ pub enum Command {
         /// Folder of the tables and figures.
         #[arg(long, default_value = "reports")]
         out: PathBuf,
+        /// Earlier results to compare with: a baseline of `naslab check`, or the results.csv of another report.
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
     },
     /// Compares recorded runs with a baseline; exit code 1 if something is worse.
     #[cfg(feature = "report")]

@@ -75,7 +75,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         #[cfg(feature = "search")]
         Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]
-        Command::Report { runs, out } => report::report(&runs, &out),
+        Command::Report { runs, out, against } => report::report(&runs, &out, against.as_deref()),
         #[cfg(feature = "report")]
         Command::Check(a) => report::check(&a),
         #[cfg(feature = "report")]

@@ -5,14 +5,14 @@ use super::named::{Named, architecture};
 use super::show::{print_out, table};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
-use crate::report::gate::{Options, Outcome, Verdict, check as compare, junit, update};
+use crate::report::gate::{Options, Verdict, check as compare, junit, update};
 use crate::report::{draw_architecture, write_report};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Writes tables, figures and the page, and prints the table.
-pub fn report(runs: &[PathBuf], out: &Path) -> Result<()> {
-    let summary = write_report(runs, out)?;
+pub fn report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Result<()> {
+    let summary = write_report(runs, out, against)?;
     summary.warnings.iter().for_each(|warning| eprintln!("note: {warning}"));
     print_out(&summary.table)?;
     eprintln!("{} files in {}", summary.files.len(), out.display());
@@ -70,15 +70,11 @@ fn count(n: usize, what: &str) -> String {
 }
 
 fn describe(verdict: &Verdict) -> String {
-    let rows = verdict.checks.iter().map(|c| {
-        let outcome = match c.outcome {
-            Outcome::Holds => "holds",
-            Outcome::Regression => "REGRESSION",
-            Outcome::NotCompared => "not compared",
-        };
-        [&c.group, c.name, &c.baseline, &c.here, &c.limit, outcome].map(String::from)
-    });
-    let mut out = table(["group", "check", "baseline", "here", "limit", "outcome"], &[0, 1, 2, 3, 4, 5], rows);
+    let rows = verdict
+        .checks
+        .iter()
+        .map(|c| [&c.group, c.name, &c.baseline, &c.here, &c.difference, &c.limit, c.outcome.words()].map(String::from));
+    let mut out = table(["group", "check", "baseline", "here", "difference", "limit", "outcome"], &[0, 1, 2, 3, 4, 5, 6], rows);
     for remark in &verdict.remarks {
         let _ = writeln!(out, "remark: {remark}");
     }

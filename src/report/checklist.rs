@@ -5,8 +5,9 @@ use super::control::Comparison;
 use super::figures::{Experiment, Series};
 use super::grid::Grid;
 use super::load::Run;
+use super::spread::Spread;
 use super::statistics::LEAST;
-use crate::record::{Manifest, Phase, Role};
+use crate::record::{EndReason, Manifest, Phase, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What can be said of an item, and why.
@@ -31,8 +32,8 @@ fn unless(against: impl IntoIterator<Item = String>, if_met: &str, if_not: &str)
 }
 
 /// One row an experiment and item.
-pub(super) fn checklist(experiments: &[Experiment], comparisons: &[Comparison]) -> Grid {
-    let of = |e| items(e, comparisons).into_iter().map(move |(item, answer)| (e, item, answer));
+pub(super) fn checklist(experiments: &[Experiment], comparisons: &[Comparison], tables: bool) -> Grid {
+    let of = |e| items(e, comparisons, tables).into_iter().map(move |(item, answer)| (e, item, answer));
     let grid = Grid::of(
         "Checklist of best practices",
         4,
@@ -44,33 +45,58 @@ pub(super) fn checklist(experiments: &[Experiment], comparisons: &[Comparison]) 
             ("why", &|(_, _, (_, reason))| reason.clone()),
         ],
     );
-    let source = "After Lindauer and Hutter, Best Practices for Scientific Research on Neural Architecture Search, JMLR 21(243), 2020; answered by machine, \
-                  from the recorded files of the finished runs alone.";
-    Grid { notes: vec![source.into()], ..grid }
+    grid.about(
+        "After Lindauer and Hutter, Best Practices for Scientific Research on Neural Architecture Search, JMLR 21(243), 2020; answered from the recorded files of the finished runs alone.",
+    )
 }
 
-fn items(e: &Experiment, comparisons: &[Comparison]) -> Vec<(&'static str, Answer)> {
+fn items(e: &Experiment, comparisons: &[Comparison], tables: bool) -> Vec<(&'static str, Answer)> {
     vec![
         ("code of search, search space and final training is available", code(e)),
         ("hyper-parameters and seeds of search and final training are recorded", met("settings and seed are in every manifest.json")),
         (
             "all methods use the same data and the same split",
-            agree(e.series.iter(), "data", &|m| format!("{} {}", m.data.hash, m.data.split_hash)),
+            agree(e.series.iter(), "another train/validation split or other data", &|m| format!("{} {}", m.data.hash, m.data.split_hash)),
         ),
         ("all methods use the same final training", same_training(e)),
-        ("all searches have the same budget", agree(e.searches(), "limits", &|m| format!("{:?}", m.limits))),
-        ("confounders are controlled: same device, threads, libraries, program", agree(e.series.iter(), "machine and program", &machine)),
+        ("all searches have the same budget", budget(e)),
+        (
+            "confounders are controlled: same device, jobs, threads, libraries, program",
+            agree(e.series.iter(), "another machine, number of jobs or threads, or another program", &machine),
+        ),
         ("performance over time is shown", over_time(e)),
         ("compared with random search in the same space", random(e, comparisons)),
         ("several runs, with their seeds", repeated(e)),
         ("time of the whole method is reported, not of the search alone", whole_time(e)),
-        ("ablations of the method's parts", not_measured("what a run is part of is not recorded")),
+        ("ablations of the method's parts", not_measured("runs carry no label of an ablation")),
         (
             "how hyper-parameters were tuned, and at what cost",
             not_measured("the settings are those of the papers or of a preset; tuning is not recorded"),
         ),
-        ("tabular or surrogate benchmarks", not_measured("every network is trained; no benchmark is read")),
+        (
+            "tabular or surrogate benchmarks",
+            if tables {
+                met("searches of tables stand in a section of their own")
+            } else {
+                not_measured("the report has no search of a table")
+            },
+        ),
     ]
+}
+
+/// Equal limits do not make equal budgets where the settings end a search before its limit.
+fn budget(e: &Experiment) -> Answer {
+    let limits = agree(e.searches(), "other limits", &|m| format!("{:?}", m.limits));
+    let runs: Vec<&Run> = e.searches().flat_map(|s| s.rows.iter().copied()).collect();
+    let used = Spread::of(runs.iter().filter_map(|r| Some((1000.0 * r.budget_used()?).round() / 10.0)));
+    let cut = runs.iter().filter(|r| r.result.as_ref().is_some_and(|r| r.search_end == EndReason::BudgetReached)).count();
+    match limits {
+        ("met", _) if used.n == 0 => not_met("no run had a budget: the settings end every search".into()),
+        ("met", _) if cut < runs.len() => {
+            not_met(format!("the budget is the same, but it ended {cut} of {} searches; they used {} % of it", runs.len(), used.span()))
+        }
+        other => other,
+    }
 }
 
 fn code(e: &Experiment) -> Answer {
@@ -83,11 +109,11 @@ fn code(e: &Experiment) -> Answer {
 }
 
 fn machine(m: &Manifest) -> String {
-    format!("{} {} {} {}", m.device.name, m.device.threads, m.libtorch, m.program.commit)
+    format!("{} {} {} {} {}", m.device.name, m.jobs, m.device.threads, m.libtorch, m.program.commit)
 }
 
 /// Whether runs of one seed agree over the methods (data and seed decide the split, so only equal seeds can be compared); names the methods that differ from the most common value.
-fn agree<'a>(all: impl Iterator<Item = &'a Series<'a>>, what: &str, get: &dyn Fn(&Manifest) -> String) -> Answer {
+fn agree<'a>(all: impl Iterator<Item = &'a Series<'a>>, other: &str, get: &dyn Fn(&Manifest) -> String) -> Answer {
     let mut by_seed: BTreeMap<u64, Vec<(&str, Option<String>)>> = BTreeMap::new();
     for series in all {
         for row in &series.rows {
@@ -100,8 +126,7 @@ fn agree<'a>(all: impl Iterator<Item = &'a Series<'a>>, what: &str, get: &dyn Fn
         let common = values.iter().map(|(_, v)| v).max_by_key(|v| count(v));
         others.extend(values.iter().filter(|(_, v)| Some(v) != common).map(|(name, _)| (*name).to_string()));
     }
-    let (equal, not) = ("are equal for equal seeds", "of most differ from those of");
-    unless(others, &format!("the recorded {what} {equal}"), &format!("the recorded {what} {not}"))
+    unless(others, "they are equal for equal seeds", &format!("{other} than most have"))
 }
 
 /// The settings of the final training, method by method. They are compared as values: the order of keys means nothing.
@@ -116,10 +141,11 @@ fn same_training(e: &Experiment) -> Answer {
         }
     }
     if kinds.len() < 2 {
-        return met("settings.retrain is equal in all runs");
+        return met("the settings of the final training are equal in all runs");
     }
-    let groups: Vec<String> = kinds.into_iter().map(|(_, names)| names.into_iter().collect::<Vec<_>>().join(" = ")).collect();
-    not_met(format!("settings.retrain differs, each method has its paper's; equal among: {}", groups.join("; ")))
+    let groups = kinds.into_iter().filter(|(_, names)| names.len() > 1);
+    let groups: Vec<String> = groups.map(|(_, names)| names.into_iter().collect::<Vec<_>>().join(" and ")).collect();
+    not_met(format!("final training differs between methods, each uses its paper's recipe; identical only for: {}", groups.join("; ")))
 }
 
 fn over_time(e: &Experiment) -> Answer {

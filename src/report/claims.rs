@@ -192,11 +192,17 @@ impl Claim {
         self.status == Confirmation::Recalled
     }
 
-    /// What a table says of it in a footnote: that it is recalled, and the erratum.
-    pub fn note(&self) -> Option<String> {
+    /// What it is about: variant, data set and cutout, since a row beside it may have others. No mask is trained with cutout.
+    pub fn about(&self) -> String {
+        let about = format!("{} on {}", if self.variant.is_empty() { &self.method } else { &self.variant }, self.dataset);
+        if self.metric.of_segmentation() { about } else { format!("{about}, {}", self.cutout.words()) }
+    }
+
+    /// What a table says of it in a footnote: what it is about, where it was read, that it is recalled, and the erratum.
+    pub fn note(&self) -> String {
         let recalled = self.recalled().then_some(RECALLED);
-        let parts: Vec<&str> = recalled.into_iter().chain(self.erratum.as_deref()).collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
+        let parts = [Some(self.source.as_str()), recalled, self.erratum.as_deref()];
+        std::iter::once(self.about()).chain(parts.into_iter().flatten().map(String::from)).collect::<Vec<_>>().join("; ")
     }
 
     fn check(&self) -> std::result::Result<(), String> {

@@ -2,14 +2,38 @@
 
 use super::frame::metric_name;
 use super::grid::Grid;
+use super::spread::percent;
 use super::statistics::{Difference, Interval, holm, mann_whitney, mean};
-use super::summary::{NONE, SummaryRow};
+use super::summary::{SummaryRow, or_none};
 use crate::record::Limits;
 
 /// Scores that differ by less count as equally good: one percentage point.
 pub const MARGIN: f64 = 0.01;
+/// A probability below this is small.
+pub const SMALL: f64 = 0.05;
 /// What stands where there are too few seeds.
 const NOT_TESTED: &str = "n < 3: not tested";
+const HIGHER: &str = "higher than its control";
+const LOWER: &str = "lower than its control";
+const EQUAL: &str = "equal within 1 point";
+const UNDECIDED: &str = "these seeds cannot decide";
+
+/// What the comparisons say, in one sentence; `None` without any.
+pub(super) fn sentence(comparisons: &[Comparison]) -> Option<String> {
+    let say = |verdict: &str, words: &str| {
+        let names: Vec<String> = comparisons.iter().filter(|c| c.verdict() == verdict).map(|c| c.method.name()).collect();
+        (!names.is_empty()).then(|| format!("{} {words} ({})", names.len(), names.join(", ")))
+    };
+    let parts = [
+        say(HIGHER, "scored higher than random search in the same space"),
+        say(LOWER, "scored lower"),
+        say(EQUAL, "scored the same within 1 point"),
+        say(UNDECIDED, "cannot be told apart from it with these seeds"),
+        say(NOT_TESTED, "had too few seeds for a test"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("Of {} searches with a control, {}.", comparisons.len(), parts.join("; ")))
+}
 
 /// A row of the summary and its control. Scores are fractions; `None` is not tested for want of seeds.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,10 +46,12 @@ pub struct Comparison<'a> {
     pub difference: Option<f64>,
     /// 95 % interval of that (Welch).
     pub interval: Option<Interval>,
-    /// Probability of scores that differ as much if the two do not differ at all.
+    /// Probability of means that differ as much if the two do not differ at all (Welch).
     pub differs: Option<f64>,
     /// The same probability, corrected over all methods with this data set, score and preset.
     pub holm: Option<f64>,
+    /// The probability of the ranks (Mann-Whitney).
+    pub mann_whitney: Option<f64>,
     /// Probability of means that look as equal if they differ by [`MARGIN`] or more.
     pub equivalence: Option<f64>,
 }
@@ -57,8 +83,9 @@ fn compare<'a>(method: &'a SummaryRow, control: &'a SummaryRow) -> Comparison<'a
         control,
         difference: mean(a).zip(mean(b)).map(|(a, b)| a - b),
         interval: difference.as_ref().map(Difference::interval),
-        differs: mann_whitney(a, b),
+        differs: difference.as_ref().map(Difference::p),
         holm: None,
+        mann_whitney: mann_whitney(a, b),
         equivalence: difference.map(|d| d.equivalence(MARGIN)),
     }
 }
@@ -78,7 +105,7 @@ fn correct(all: &mut [Comparison]) {
 /// The table; empty where no row has a control.
 pub(super) fn table(comparisons: &[Comparison]) -> Grid {
     let p = |value: Option<f64>| value.map_or_else(|| NOT_TESTED.into(), |p| format!("{p:.4}"));
-    Grid::of(
+    let grid = Grid::of(
         "Against random search",
         5,
         comparisons,
@@ -87,30 +114,42 @@ pub(super) fn table(comparisons: &[Comparison]) -> Grid {
             ("data set", &|c| c.method.dataset.clone()),
             ("preset", &|c| c.method.preset.clone()),
             ("score", &|c| metric_name(&c.method.metric).into()),
-            ("control", &|c| format!("{}, {}", c.control.name(), c.control.preset)),
+            ("control", &|c| c.control.name()),
             ("n", &|c| c.method.final_score.n.to_string()),
-            ("n of the control", &|c| c.control.final_score.n.to_string()),
-            ("difference (points) [95 %]", &|c| difference(c)),
-            ("Mann-Whitney p", &|c| p(c.differs)),
-            ("the same, Holm", &|c| p(c.holm)),
-            ("equivalence p (margin 1 point)", &|c| p(c.equivalence)),
+            ("n (control)", &|c| c.control.final_score.n.to_string()),
+            ("method (%)", &|c| percent(c.method.final_score)),
+            ("control (%)", &|c| percent(c.control.final_score)),
+            ("difference (points)", &|c| or_none(c.difference.map(|d| format!("{:+.2}", 100.0 * d)))),
+            ("95 % interval", &|c| or_none(c.interval.map(|(low, high)| format!("{:+.2} to {:+.2}", 100.0 * low, 100.0 * high)))),
+            ("Welch p, Holm-corrected", &|c| p(c.holm)),
+            ("Mann-Whitney p", &|c| p(c.mann_whitney)),
+            ("equivalence p", &|c| p(c.equivalence)),
+            ("verdict", &|c| c.verdict().into()),
         ],
-    )
+    );
+    let kept = ["control", "verdict"];
+    let grid = grid.about(READING).without_equal(&kept);
+    grid.printed(&["method", "method (%)", "control (%)", "difference (points)", "Welch p, Holm-corrected"])
 }
 
-fn difference(c: &Comparison) -> String {
-    match (c.difference, c.interval) {
-        (Some(d), Some((low, high))) => format!("{:+.2} [{:+.2}, {:+.2}]", 100.0 * d, 100.0 * low, 100.0 * high),
-        (Some(d), None) => format!("{:+.2}", 100.0 * d),
-        _ => NONE.into(),
+impl Comparison<'_> {
+    /// What the search gained over its control, in words.
+    pub fn verdict(&self) -> &'static str {
+        match (self.difference, self.holm, self.equivalence) {
+            (_, None, _) | (None, ..) => NOT_TESTED,
+            (Some(d), Some(p), _) if p < SMALL && d > 0.0 => HIGHER,
+            (_, Some(p), _) if p < SMALL => LOWER,
+            (.., Some(p)) if p < SMALL => EQUAL,
+            _ => UNDECIDED,
+        }
     }
 }
 
 /// How to read the table.
-pub(super) const READING: &str = "Against random search: difference of the mean test scores, method less control, with Welch's 95 % interval over seeds. A small Mann-Whitney p (two-sided; \
-     counted for up to twenty seeds) says that the scores differ, and Holm's column holds for all methods of the data set and preset together; three seeds against three cannot \
-     give less than 0.1. A small equivalence p (two one-sided Welch tests) says that the means differ by less than 1 point. Neither \
-     small: these seeds do not tell. Fewer than three seeds are not tested.";
+const READING: &str = "Every search is set beside random search in its own space, with the same images, child training, selection and retraining. The difference is that of the mean test scores, with \
+     Welch's 95 % interval over the seeds. A small Welch p says that the means differ; Holm's correction makes it hold for all methods of a data set and preset together. The Mann-Whitney p (two-sided, \
+     counted exactly, also with ties, for up to twenty seeds) asks the same of the ranks; three seeds against three cannot give less than 0.1. A small equivalence p (two one-sided Welch tests) says that \
+     the means differ by less than 1 point. If neither p is small (0.05), these seeds cannot decide. Fewer than three seeds are not tested.";
 
 #[cfg(test)]
 mod tests {

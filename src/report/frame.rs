@@ -1,13 +1,15 @@
-//! The long frame, one row a run: the Polars frame that is `results.csv`.
+//! One line a run, and the same as a long Polars frame.
 
+use super::lines::{finite, line};
 use super::load::Run;
 use super::summary::NONE;
 use crate::error::{Error, Result};
 use crate::record::{LedgerRecord, Manifest, Phase, RunResult};
 use crate::units::SECONDS_PER_DAY;
 use polars::prelude::*;
+use std::io::Cursor;
 
-/// The metric of a segmentation.
+/// Name of the metric of segmentations in the files.
 pub(super) const DICE: &str = "dice";
 
 /// The unit and the device in a unit of cost, which are told apart by ` (`.
@@ -20,107 +22,106 @@ pub fn metric_name(metric: &str) -> &str {
     if metric == DICE { "Dice" } else { metric }
 }
 
-/// The long frame: one row a run, explicit types, nulls for what is not known.
-pub fn frame(rows: &[Run]) -> Result<DataFrame> {
-    DataFrame::new(rows.len(), columns(rows)).map_err(|e| trouble(&e))
-}
-
 /// A fault of Polars is a fault of ours.
 pub(super) fn trouble(e: &PolarsError) -> Error {
     Error::Resource(format!("the table of runs could not be computed: {e}"))
 }
 
-fn text<'a, S: Into<String>>(name: &str, rows: &'a [Run], get: impl Fn(&'a Run) -> Option<S>) -> Column {
-    Column::new(name.into(), rows.iter().map(|r| get(r).map(Into::into)).collect::<Vec<Option<String>>>())
+fn of_manifest<'a, T>(run: &'a Run, get: impl Fn(&'a Manifest) -> T) -> Option<T> {
+    run.manifest.as_ref().map(get)
 }
 
-fn real<'a>(name: &str, rows: &'a [Run], get: impl Fn(&'a Run) -> Option<f64>) -> Column {
-    Column::new(name.into(), rows.iter().map(|r| get(r).filter(|v| v.is_finite())).collect::<Vec<Option<f64>>>())
+fn of_result<'a, T>(run: &'a Run, get: impl Fn(&'a RunResult) -> T) -> Option<T> {
+    run.result.as_ref().map(get)
 }
 
-fn whole<'a>(name: &str, rows: &'a [Run], get: impl Fn(&'a Run) -> Option<u64>) -> Column {
-    Column::new(name.into(), rows.iter().map(get).collect::<Vec<Option<u64>>>())
+fn of_ledger<'a, T>(run: &'a Run, get: impl Fn(&'a LedgerRecord) -> T) -> Option<T> {
+    run.ledger.as_ref().map(get)
 }
 
-fn of_manifest<'a, T>(get: impl Fn(&'a Manifest) -> T) -> impl Fn(&'a Run) -> Option<T> {
-    move |r| r.manifest.as_ref().map(&get)
+fn score(run: &Run, get: impl Fn(&RunResult) -> Option<f64>) -> Option<f64> {
+    finite(run.result.as_ref().and_then(get))
 }
 
-fn of_result<'a, T>(get: impl Fn(&'a RunResult) -> T) -> impl Fn(&'a Run) -> Option<T> {
-    move |r| r.result.as_ref().map(&get)
+fn cpu(run: &Run, phase: Phase) -> Option<f64> {
+    run.total(Some(phase), |r| r.cpu_seconds)
 }
 
-fn of_ledger<'a, T>(get: impl Fn(&'a LedgerRecord) -> T) -> impl Fn(&'a Run) -> Option<T> {
-    move |r| r.ledger.as_ref().map(&get)
+line! {
+    /// `results.csv`. It has all columns of a baseline, so the gate and a later report can compare with it.
+    RunLine(r: &Run) {
+        run: String = r.name.clone();
+        status: &'static str = r.status.word();
+        note: Option<String> = r.status.note();
+        method: Option<String> = of_manifest(r, |m| m.method.clone());
+        variant: Option<String> = of_manifest(r, |m| m.variant.clone());
+        dataset: Option<String> = of_manifest(r, |m| m.dataset.clone());
+        preset: Option<String> = of_manifest(r, |m| m.preset.clone());
+        seed: Option<u64> = r.seed();
+        identity: Option<String> = of_manifest(r, |m| m.identity.clone());
+        protocol: Option<String> = r.protocol.clone();
+        metric: Option<String> = of_result(r, |r| r.metric.clone());
+        search_score: Option<f64> = score(r, |r| r.search_score);
+        search_score_kind: Option<String> = of_result(r, |r| r.search_score_kind.clone());
+        select_score: Option<f64> = score(r, |r| r.select_score);
+        final_score: Option<f64> = score(r, |r| r.final_score);
+        final_loss: Option<f64> = score(r, |r| r.final_loss);
+        test_examples: Option<u64> = r.tested();
+        parameters: Option<u64> = of_result(r, |r| r.parameters);
+        auxiliary_parameters: Option<u64> = of_result(r, |r| r.auxiliary_parameters);
+        architecture_hash: Option<String> = of_result(r, |r| r.architecture_hash.clone());
+        retrain_epochs: Option<u64> = of_result(r, |r| r.retrain_epochs);
+        trials: Option<u64> = of_result(r, |r| r.trials.values().sum());
+        trials_completed: Option<u64> = of_result(r, |r| r.trials.get("completed").copied().unwrap_or(0));
+        search_end: Option<&'static str> = of_result(r, |r| r.search_end.words());
+        cut_selection: Option<String> = r.result.as_ref().and_then(|r| Some(r.cut_selection?.words().to_string()));
+        retrain_end: Option<&'static str> = of_result(r, |r| r.retrain_end.words());
+        cost_unit: Option<String> = r.cost_unit.clone();
+        search_cost_days: Option<f64> = r.days(Some(Phase::Search));
+        select_cost_days: Option<f64> = r.days(Some(Phase::Select));
+        retrain_cost_days: Option<f64> = r.days(Some(Phase::Retrain));
+        total_cost_days: Option<f64> = r.days(None);
+        search_training_device_days: Option<f64> = r.training_seconds.map(|s| s / SECONDS_PER_DAY);
+        search_device_seconds: Option<f64> = r.seconds(Phase::Search);
+        select_device_seconds: Option<f64> = r.seconds(Phase::Select);
+        retrain_device_seconds: Option<f64> = r.seconds(Phase::Retrain);
+        test_device_seconds: Option<f64> = r.seconds(Phase::Test);
+        overhead_device_seconds: Option<f64> = r.seconds(Phase::Overhead);
+        search_cpu_seconds: Option<f64> = cpu(r, Phase::Search);
+        select_cpu_seconds: Option<f64> = cpu(r, Phase::Select);
+        retrain_cpu_seconds: Option<f64> = cpu(r, Phase::Retrain);
+        cpu_seconds: Option<f64> = r.total(None, |l| l.cpu_seconds);
+        wall_seconds: Option<f64> = of_ledger(r, |l| l.wall_seconds);
+        attempts: Option<u64> = r.most(|l| Some(u64::from(l.attempt) + 1));
+        steps: Option<u64> = of_ledger(r, |l| l.rows.iter().map(|r| r.steps).sum());
+        samples: Option<u64> = of_ledger(r, |l| l.rows.iter().map(|r| r.samples).sum());
+        budget_seconds: Option<f64> = r.budget();
+        budget_used: Option<f64> = r.budget_used();
+        overshoot_seconds: Option<f64> = r.ledger.as_ref().and_then(|l| l.overshoot_seconds);
+        peak_memory_bytes: Option<u64> = r.peak();
+        peak_host_bytes: Option<u64> = r.most(|l| l.peak_host_bytes);
+        peak_device_allocated_bytes: Option<u64> = r.most(|l| l.peak_device_allocated);
+        peak_device_reserved_bytes: Option<u64> = r.most(|l| l.peak_device_reserved);
+        energy_joules: Option<f64> = r.total(None, |l| l.energy_joules);
+        device_kind: Option<String> = of_manifest(r, |m| m.device.kind.clone());
+        device_name: Option<String> = of_manifest(r, |m| m.device.name.clone());
+        device_cores: Option<u32> = of_manifest(r, |m| m.device.cores);
+        threads: Option<u32> = of_manifest(r, |m| m.device.threads);
+        jobs: Option<u64> = of_manifest(r, |m| m.jobs);
+        processor: Option<String> = of_manifest(r, |m| m.device.processor.clone());
+        program_version: Option<String> = of_manifest(r, |m| m.program.version.clone());
+        commit: Option<String> = of_manifest(r, |m| m.program.commit.clone());
+        dirty: Option<&'static str> = of_manifest(r, |m| if m.program.dirty { "yes" } else { "no" });
+        libtorch: Option<String> = of_manifest(r, |m| m.libtorch.clone());
+        data_hash: Option<String> = of_manifest(r, |m| m.data.hash.clone());
+        started: Option<String> = of_manifest(r, |m| m.started.clone());
+        finished: Option<String> = of_ledger(r, |l| l.finished.clone());
+        calibration_seconds: Option<f64> = None;
+    }
 }
 
-fn columns(rows: &[Run]) -> Vec<Column> {
-    let score = |get: fn(&RunResult) -> Option<f64>| move |r: &Run| r.result.as_ref().and_then(get);
-    vec![
-        text("run", rows, |r| Some(r.name.clone())),
-        text("status", rows, |r| Some(r.status.word())),
-        text("note", rows, |r| r.status.note()),
-        text("method", rows, of_manifest(|m| m.method.as_str())),
-        text("variant", rows, of_manifest(|m| m.variant.as_str())),
-        text("dataset", rows, of_manifest(|m| m.dataset.as_str())),
-        text("preset", rows, of_manifest(|m| m.preset.as_str())),
-        whole("seed", rows, Run::seed),
-        text("identity", rows, of_manifest(|m| m.identity.as_str())),
-        text("protocol", rows, |r| r.protocol.as_deref()),
-        text("metric", rows, of_result(|r| r.metric.as_str())),
-        real("search_score", rows, score(|r| r.search_score)),
-        text("search_score_kind", rows, of_result(|r| r.search_score_kind.as_str())),
-        real("select_score", rows, score(|r| r.select_score)),
-        real("final_score", rows, score(|r| r.final_score)),
-        real("final_loss", rows, score(|r| r.final_loss)),
-        whole("parameters", rows, of_result(|r| r.parameters)),
-        whole("auxiliary_parameters", rows, of_result(|r| r.auxiliary_parameters)),
-        text("architecture_hash", rows, of_result(|r| r.architecture_hash.as_str())),
-        whole("retrain_epochs", rows, of_result(|r| r.retrain_epochs)),
-        whole("trials", rows, of_result(|r| r.trials.values().sum())),
-        whole("trials_completed", rows, of_result(|r| r.trials.get("completed").copied().unwrap_or(0))),
-        text("search_end", rows, of_result(|r| r.search_end.words())),
-        text("cut_selection", rows, |r| Some(r.result.as_ref()?.cut_selection?.words())),
-        text("retrain_end", rows, of_result(|r| r.retrain_end.words())),
-        text("cost_unit", rows, |r| r.cost_unit.as_deref()),
-        real("search_cost_days", rows, |r| r.days(Phase::Search)),
-        real("search_training_cost_days", rows, |r| r.training_seconds.map(|s| s / SECONDS_PER_DAY)),
-        real("select_cost_days", rows, |r| r.days(Phase::Select)),
-        real("retrain_cost_days", rows, |r| r.days(Phase::Retrain)),
-        real("search_device_seconds", rows, |r| r.seconds(Phase::Search)),
-        real("select_device_seconds", rows, |r| r.seconds(Phase::Select)),
-        real("retrain_device_seconds", rows, |r| r.seconds(Phase::Retrain)),
-        real("test_device_seconds", rows, |r| r.seconds(Phase::Test)),
-        real("overhead_device_seconds", rows, |r| r.seconds(Phase::Overhead)),
-        real("cpu_seconds", rows, |r| r.total(None, |l| l.cpu_seconds)),
-        real("wall_seconds", rows, of_ledger(|l| l.wall_seconds)),
-        whole("attempts", rows, |r| r.most(|l| Some(u64::from(l.attempt) + 1))),
-        whole("steps", rows, of_ledger(|l| l.rows.iter().map(|r| r.steps).sum())),
-        whole("samples", rows, of_ledger(|l| l.rows.iter().map(|r| r.samples).sum())),
-        real("budget_seconds", rows, |r| r.manifest.as_ref()?.limits.budget_seconds),
-        real("overshoot_seconds", rows, |r| r.ledger.as_ref()?.overshoot_seconds),
-        whole("peak_host_bytes", rows, |r| r.most(|l| l.peak_host_bytes)),
-        whole("peak_device_allocated_bytes", rows, |r| r.most(|l| l.peak_device_allocated)),
-        whole("peak_device_reserved_bytes", rows, |r| r.most(|l| l.peak_device_reserved)),
-        real("energy_joules", rows, |r| r.total(None, |l| l.energy_joules)),
-        text("device_kind", rows, of_manifest(|m| m.device.kind.as_str())),
-        text("device_name", rows, of_manifest(|m| m.device.name.as_str())),
-        whole("device_cores", rows, of_manifest(|m| u64::from(m.device.cores))),
-        whole("device_threads", rows, of_manifest(|m| u64::from(m.device.threads))),
-        text("processor", rows, of_manifest(|m| m.device.processor.as_str())),
-        text("program_version", rows, of_manifest(|m| m.program.version.as_str())),
-        text("commit", rows, of_manifest(|m| m.program.commit.as_str())),
-        text("dirty", rows, of_manifest(|m| if m.program.dirty { "yes" } else { "no" })),
-        text("libtorch", rows, of_manifest(|m| m.libtorch.as_str())),
-        text("data_hash", rows, of_manifest(|m| m.data.hash.as_str())),
-        text("started", rows, of_manifest(|m| m.started.as_str())),
-        text("finished", rows, of_ledger(|l| l.finished.as_str())),
-    ]
-}
-
-/// The frame as CSV: a null is an empty field, numbers have full precision.
-pub fn csv(frame: &mut DataFrame) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    CsvWriter::new(&mut out).finish(frame).map_err(|e| trouble(&e))?;
-    Ok(out)
+/// The frame of the lines, all columns as words: those that are computed with are cast where they are.
+pub(super) fn frame(lines: Vec<u8>) -> Result<DataFrame> {
+    let options = CsvReadOptions::default().with_infer_schema_length(Some(0));
+    options.into_reader_with_file_handle(Cursor::new(lines)).finish().map_err(|e| trouble(&e))
 }

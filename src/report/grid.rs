@@ -1,12 +1,19 @@
-//! A table as words, before it is Markdown, LaTeX or HTML.
+//! A table as words, before it is Markdown, LaTeX, HTML or CSV.
 
-use crate::error::{Error, Result};
+use super::summary::NONE;
+use serde::Serialize;
 
 /// Header and rows of cells. The first [`Grid::left`] columns are words, the others numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Grid {
+    /// Name of its file, and address within the page.
+    pub id: String,
     /// What it is about.
     pub title: String,
+    /// What a reader must know, in sentences.
+    pub about: String,
+    /// Columns that are equal in all rows, such as `preset: smoke`.
+    pub equal: Vec<String>,
     /// Column heads.
     pub head: Vec<String>,
     /// Cells.
@@ -15,6 +22,10 @@ pub(super) struct Grid {
     pub left: usize,
     /// Footnotes, the first is number 1. A cell refers to one by [`mark`].
     pub notes: Vec<String>,
+    /// Long and seldom read: it opens on a click.
+    pub folded: bool,
+    /// Columns that a paper prints; none keeps the table out of the LaTeX file.
+    pub print: Vec<usize>,
 }
 
 /// A column: its head, and its cell for an item.
@@ -25,33 +36,51 @@ impl Grid {
     pub fn of<T>(title: &str, left: usize, items: impl IntoIterator<Item = T>, columns: &[Column<T>]) -> Self {
         let row = |item: T| columns.iter().map(|(_, cell)| cell(&item)).collect();
         let head = columns.iter().map(|(head, _)| head.to_string()).collect();
-        Self { title: title.into(), head, rows: items.into_iter().map(row).collect(), left, notes: Vec::new() }
+        let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty());
+        let id = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
+        Self { id, title: title.into(), head, rows: items.into_iter().map(row).collect(), left, ..Self::default() }
     }
 
-    /// Without those of the columns from `first` on in which every cell is `empty`.
-    pub fn without_empty(mut self, first: usize, empty: &str) -> Self {
-        let kept: Vec<bool> = (0..self.head.len()).map(|c| c < first || self.rows.iter().any(|row| row[c] != empty)).collect();
-        for cells in self.rows.iter_mut().chain([&mut self.head]) {
-            let mut column = kept.iter();
-            cells.retain(|_| column.next().is_none_or(|kept| *kept));
+    /// With a caption.
+    pub fn about(self, about: &str) -> Self {
+        Self { about: about.into(), ..self }
+    }
+
+    /// Opens on a click.
+    pub fn folded(self) -> Self {
+        Self { folded: true, ..self }
+    }
+
+    /// Moves columns that are equal in all rows of several into the caption, the first column and those named apart; one in which nothing applies goes.
+    pub fn without_equal(mut self, but: &[&str]) -> Self {
+        let equal = |c: usize| {
+            c > 0 && !but.contains(&&*self.head[c]) && self.rows.len() > 1 && self.rows.iter().all(|row| row[c] == self.rows[0][c])
+        };
+        let gone: Vec<usize> = (0..self.head.len()).filter(|c| equal(*c)).collect();
+        for c in gone.iter().rev() {
+            let (head, cell) = (self.head.remove(*c), self.rows[0][*c].clone());
+            self.rows.iter_mut().for_each(|row| drop(row.remove(*c)));
+            self.left -= usize::from(*c < self.left);
+            if cell != NONE && !cell.is_empty() {
+                self.equal.insert(0, format!("{head}: {cell}"));
+            }
         }
         self
     }
 
-    /// As a CSV file; the title is its name.
-    ///
-    /// # Errors
-    /// [`Error::Resource`] if it cannot be written.
-    pub fn csv(&self) -> Result<Vec<u8>> {
-        let failed = |e: String| Error::Resource(format!("{} could not be written: {e}", self.title));
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let records = std::iter::once(&self.head).chain(&self.rows);
-        records.into_iter().try_for_each(|r| writer.write_record(r)).map_err(|e| failed(e.to_string()))?;
-        writer.into_inner().map_err(|e| failed(e.to_string()))
+    /// Names the columns that a paper prints, after those that are equal have gone.
+    pub fn printed(mut self, columns: &[&str]) -> Self {
+        self.print = columns.iter().filter_map(|name| self.head.iter().position(|h| h == name)).collect();
+        self
     }
 
-    /// Refers to a footnote with this text; equal texts are one footnote.
-    pub fn note(&mut self, text: &str) -> String {
+    /// Adds a footnote to a cell; equal texts are one footnote.
+    pub fn footnote(&mut self, row: usize, column: usize, text: &str) {
+        let mark = self.note(text);
+        self.rows[row][column] += &mark;
+    }
+
+    fn note(&mut self, text: &str) -> String {
         let at = self.notes.iter().position(|n| n == text).unwrap_or_else(|| {
             self.notes.push(text.to_string());
             self.notes.len() - 1
@@ -85,13 +114,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_without_content_are_left_out() {
-        let rows = [["a", "–", "–", "1"], ["b", "–", "–", "–"]];
-        let columns: &[Column<[&str; 4]>] =
-            &[("x", &|r| r[0].into()), ("y", &|r| r[1].into()), ("z", &|r| r[2].into()), ("n", &|r| r[3].into())];
-        let grid = Grid::of("", 1, rows, columns).without_empty(2, "–");
-        assert_eq!(grid.head, ["x", "y", "n"]);
-        assert_eq!(grid.rows, [["a", "–", "1"], ["b", "–", "–"]]);
+    fn equal_columns_go_into_the_caption() {
+        let rows = [["a", "x", "–", "1", "2"], ["b", "x", "–", "–", "2"]];
+        let columns: &[Column<[&str; 5]>] = &[
+            ("name", &|r| r[0].into()),
+            ("set", &|r| r[1].into()),
+            ("z", &|r| r[2].into()),
+            ("n", &|r| r[3].into()),
+            ("m", &|r| r[4].into()),
+        ];
+        let grid = Grid::of("A title, twice", 2, rows, columns).without_equal(&["m"]).printed(&["name", "gone", "m"]);
+        assert_eq!((grid.id.as_str(), grid.left, &grid.equal[..]), ("a-title-twice", 1, &["set: x".to_string()][..]));
+        assert_eq!((grid.head, grid.print), (["name", "n", "m"].map(String::from).to_vec(), vec![0, 2]));
+        assert_eq!(grid.rows, [["a", "1", "2"], ["b", "–", "2"]]);
+        assert_eq!(Grid::of("", 1, &rows[..1], &[("name", &|r| r[0].into()), ("set", &|r| r[1].into())]).without_equal(&[]).head.len(), 2);
     }
 
     #[test]

@@ -139,8 +139,24 @@ impl Run {
     }
 
     /// The same in days.
-    pub fn days(&self, phase: Phase) -> Option<f64> {
-        self.cost(Some(phase)).map(|s| s / SECONDS_PER_DAY)
+    pub fn days(&self, phase: Option<Phase>) -> Option<f64> {
+        self.cost(phase).map(|s| s / SECONDS_PER_DAY)
+    }
+
+    /// Test images, or test volumes that count: what the final score is a mean over.
+    pub fn tested(&self) -> Option<u64> {
+        let of_masks = self.result.as_ref()?.segmentation.as_ref().map(|s| s.scored_volumes);
+        of_masks.or_else(|| self.manifest.as_ref()?.data.counts.get("test").copied())
+    }
+
+    /// Device-seconds that search and selection may use; `None` without a limit.
+    pub fn budget(&self) -> Option<f64> {
+        self.manifest.as_ref()?.limits.budget_seconds
+    }
+
+    /// The share of them that was used.
+    pub fn budget_used(&self) -> Option<f64> {
+        Some(self.ledger.as_ref()?.spent_seconds / self.budget()?)
     }
 
     /// Sum of a figure over the ledger's rows of one phase, or of all; known only if all its parts are.

@@ -4,7 +4,6 @@
 //! ([`write_report`]); [`gate`] compares them with a baseline. No method is known by name: what has to be known of one is in the manifests of its
 //! runs. Studies on tables ([`crate::table`]) stand in sections and figures of their own, since their seconds are simulated. The same inputs give the same bytes.
 
-mod cards;
 mod checklist;
 mod claims;
 mod control;
@@ -14,10 +13,12 @@ mod figures;
 mod frame;
 pub mod gate;
 mod grid;
-mod html;
+mod lines;
 mod load;
 mod outcome;
+mod page;
 mod proxies;
+mod render;
 mod segmentation;
 mod spread;
 mod statistics;

@@ -1,9 +1,8 @@
 //! The table that a survey prints: what a paper reported, what was measured here, the gap, and what can be said about it.
 
-use super::cards;
 use super::claims::Claim;
-use super::control::MARGIN;
-use super::frame::{metric_name, unit_and_device};
+use super::control::{MARGIN, SMALL};
+use super::frame::{DICE, metric_name};
 use super::grid::Grid;
 use super::load::Run;
 use super::spread::{Spread, percent, significant};
@@ -13,56 +12,61 @@ use crate::record::Role;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
 use std::collections::BTreeSet;
 
-/// A probability below this is small.
-const SMALL: f64 = 0.05;
-
-/// Scores, sizes and costs, each beside the paper's. What the claims' errata say, and that a number is recalled, are footnotes.
-pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow]) -> Grid {
-    let judged = summary.iter().map(|row| (row, verdict(row, shrunk(runs, row))));
-    let days = |c: &Claim| Some(format!("{} ({})", c.gpu_days?, c.gpu_model.as_deref().unwrap_or("card unknown")));
-    // In days of the row's device, and in seconds.
-    let cost =
-        |r: &SummaryRow, d: f64| format!("{} {} ({})", significant(d), unit_and_device(&r.cost_unit).0, show_seconds(d * SECONDS_PER_DAY));
-    let seeds = |r: &SummaryRow| format!("{} {}", r.seeds_text(), if r.role() == Role::Training { "training" } else { "search" });
-    // The best of several is no mean and has a column of its own.
-    let best = |score: Spread| score.high.filter(|_| score.n > 1).map(|high| format!("{:.2} of {}", 100.0 * high, score.n));
+/// Scores, sizes and costs of the rows with one metric, each beside the paper's. What a claim is about, its source and its errata are footnotes.
+pub(super) fn outcome(runs: &[Run], summary: &[SummaryRow], metric: &str) -> Grid {
+    let rows: Vec<&SummaryRow> = summary.iter().filter(|r| r.metric == metric).collect();
+    let judged = rows.iter().map(|row| (*row, verdict(row, shrunk(runs, row))));
+    let seconds = |days: Spread| or_none(days.mean.map(|d| show_seconds(d * SECONDS_PER_DAY)));
+    let kind = |r: &SummaryRow| if r.role() == Role::Training { "training" } else { "search" };
     let interval = |(low, high): (f64, f64)| format!("{:.2} to {:.2}", 100.0 * low, 100.0 * high);
+    let points = |value: f64| format!("{:.2}", 100.0 * value);
+    let score = format!("{} (%)", metric_name(metric));
     let mut grid = Grid::of(
-        "Outcome",
-        6,
+        &format!("Outcome: {}", metric_name(metric)),
+        4,
         judged,
         &[
             ("method", &|(r, _)| r.name()),
             ("data set", &|(r, _)| r.dataset.clone()),
             ("preset", &|(r, _)| r.preset.clone()),
-            ("score", &|(r, _)| metric_name(&r.metric).into()),
-            ("device", &|(r, _)| unit_and_device(&r.cost_unit).1.into()),
-            ("seeds", &|(r, _)| seeds(r)),
-            ("paper (%)", &|(r, _)| r.claim_text()),
-            ("here (%)", &|(r, _)| percent(r.final_score)),
+            ("seeds of", &|(r, _)| kind(r).into()),
+            ("seeds", &|(r, _)| r.seeds_text()),
+            (&score, &|(r, _)| percent(r.final_score)),
             ("95 % interval", &|(r, _)| or_none(r.final_interval.map(interval))),
-            ("best seed (%)", &|(r, _)| or_none(best(r.final_score))),
+            ("best seed", &|(r, _)| or_none(r.final_score.high.filter(|_| r.final_score.n > 1).map(points))),
+            (if metric == DICE { "test volumes" } else { "test images" }, &|(r, _)| r.tested.span()),
+            ("error of one score", &|(r, _)| or_none(r.error_of_one().map(points))),
+            (REPORTED, &|(r, _)| or_none(r.claim.as_ref().map(|c| c.value_text().unwrap_or_else(|| "not known".into())))),
             ("gap (points)", &|(_, (gap, _))| or_none(gap.map(|g| format!("{g:+.2}")))),
             ("verdict", &|(_, (_, verdict))| verdict.to_string()),
-            ("paper's parameters", &|(r, _)| or_none(claimed(r, |c| c.params).map(|p| format!("{p} M")))),
-            ("parameters", &|(r, _)| r.parameters_text()),
-            ("paper's search (GPU-days)", &|(r, _)| or_none(claimed(r, days))),
-            ("search", &|(r, _)| or_none(r.search_days.mean.map(|d| cost(r, d)))),
+            ("weights", &|(r, _)| r.parameters_text()),
+            ("reported weights", &|(r, _)| or_none(claimed(r, |c| c.params).map(|p| format!("{p} M")))),
+            ("cost in", &|(r, _)| cost_words(&r.cost_unit)),
+            ("search cost", &|(r, _)| seconds(r.search_days)),
+            ("total cost", &|(r, _)| seconds(r.total_days)),
+            ("reported GPU-days", &|(r, _)| or_none(claimed(r, |c| c.gpu_days))),
+            ("reported card", &|(r, _)| or_none(claimed(r, |c| c.gpu_model.clone()))),
             ("peak memory", &|(r, _)| or_unknown(r.peak_bytes.map(show_bytes))),
             ("energy", &|(r, _)| or_unknown(r.energy_joules.mean.map(|j| format!("{} J", significant(j))))),
         ],
     );
-    for (i, row) in summary.iter().enumerate() {
-        if let Some(note) = row.claim.as_ref().and_then(Claim::note) {
-            let mark = grid.note(&note);
-            grid.rows[i][PAPER] += &mark;
+    let column = grid.head.iter().position(|h| h == REPORTED).unwrap_or_default();
+    for (i, row) in rows.iter().enumerate() {
+        if let Some(claim) = &row.claim {
+            grid.footnote(i, column, &claim.note());
         }
     }
-    grid
+    let about = if metric == DICE { READING.into() } else { format!("{READING} {NO_RANKING}") };
+    grid.about(&about).without_equal(&[&score]).printed(&["method", REPORTED, &score, "weights", "search cost"])
 }
 
-/// Column of the paper's score.
-const PAPER: usize = 6;
+/// Head of the column of reported scores.
+const REPORTED: &str = "reported (%)";
+
+/// What a cost is counted in, such as `core time (AMD EPYC, 2 cores)`.
+pub(super) fn cost_words(cost_unit: &str) -> String {
+    cost_unit.replacen("-days", " time", 1)
+}
 
 fn claimed<T>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> Option<T> {
     row.claim.as_ref().and_then(get)
@@ -97,16 +101,15 @@ fn verdict(row: &SummaryRow, shrunk: bool) -> (Option<f64>, &'static str) {
 }
 
 /// How to read the table.
-pub(super) const READING: &str = "Outcome: “here” is the mean over seeds ± the sample standard deviation (n − 1), the interval is Student's 95 % interval of that \
-     mean, which of three seeds is wider than they lie apart, and the best seed is no mean: it is the largest of n test scores and stands apart. The paper's number is one of the same method and variant, or of random \
-     search in the same space; “no claim” is that data/claims.csv has none that may stand beside the row (a training of a given architecture never has one). A gap and a verdict need the paper's data set and a retraining with cutout where the paper's had it and \
-     without where it had none (else “other data”, “other cutout” or “cutout not stated”), a verdict \
-     also the paper's settings and three seeds: “as reported” if two one-sided t-tests place the mean within 1 point of the paper's number \
-     (p < 0.05), “lower” or “higher” if that interval lies on one side of it. Search seeds differ in everything, training seeds in the training \
-     of one architecture; the paper's mean is often one over training seeds.";
+const READING: &str = "The score is the mean over seeds ± the sample standard deviation (n − 1) of the retrained network on the test split; no search-time score ever \
+     stands in for it. The 95 % interval of the mean is Student's. “Best seed” is the maximum over the seeds, not a mean; do not compare it with one. The error of one score is the \
+     binomial standard error of a single run's accuracy on that many test images, in points. A gap needs the paper's data set, and a retraining with cutout where the paper's had it and without \
+     where it had none (else “other data”, “other cutout” or “cutout not stated”). A verdict also needs the paper's settings and three seeds: “as reported” if two one-sided t-tests \
+     place the mean within 1 point of the reported number (p < 0.05), “lower” or “higher” if the interval lies on one side of it. Search seeds repeat search and training; \
+     training seeds retrain one architecture, which is often what a reported mean is over.";
 
 /// What the verdict does not say.
-pub(super) const NO_RANKING: &str = "“As reported, within 1 point” does not reproduce a ranking of methods. On CIFAR-10 such a point is more than what the papers' \
+const NO_RANKING: &str = "“As reported, within 1 point” does not reproduce a ranking of methods. On CIFAR-10 such a point is more than what the papers' \
      methods differ by: it cannot separate DARTS (97.24) from the random search that its paper sets beside it (96.71). Whether a search is better than chance is asked of its control.";
 
 /// The spread of whole searches beside that of trainings of one architecture that such a search found. Empty where nobody trained a finding again.
@@ -138,33 +141,6 @@ pub(super) fn two_spreads(runs: &[Run], summary: &[SummaryRow]) -> Grid {
 
 fn architectures<'a>(runs: &'a [Run], of: &SummaryRow) -> BTreeSet<&'a str> {
     of.members.iter().filter_map(|i| runs[*i].result.as_ref()).map(|r| r.architecture_hash.as_str()).collect()
-}
-
-/// Costs on the card of the paper, estimated. Empty where no run was on a card that is known.
-pub(super) fn normalised<'a>(summary: &'a [SummaryRow]) -> Grid {
-    // With what one card is in the other, and what was measured.
-    let estimate = |row: &'a SummaryRow| {
-        let card = row.claim.as_ref()?.gpu_model.as_deref()?;
-        let (unit, device) = unit_and_device(&row.cost_unit);
-        Some((row, card, cards::ratio(device, card).filter(|_| unit == "GPU-days")?, row.search_days.mean?))
-    };
-    let grid = Grid::of(
-        "Search cost on the paper's card (estimate)",
-        5,
-        summary.iter().filter_map(estimate),
-        &[
-            ("method", &|(r, ..)| r.name()),
-            ("data set", &|(r, ..)| r.dataset.clone()),
-            ("preset", &|(r, ..)| r.preset.clone()),
-            ("device", &|(r, ..)| unit_and_device(&r.cost_unit).1.into()),
-            ("paper's card", &|(_, card, ..)| card.to_string()),
-            ("measured (GPU-days)", &|(.., days)| significant(*days)),
-            ("factor", &|(_, _, factor, _)| significant(*factor)),
-            ("estimate (GPU-days of the paper's card)", &|(_, _, factor, days)| significant(days * factor)),
-            ("paper (GPU-days)", &|(r, ..)| or_none(claimed(r, |c| c.gpu_days))),
-        ],
-    );
-    Grid { notes: vec![cards::RULE.to_string()], ..grid }
 }
 
 #[cfg(test)]
@@ -220,20 +196,25 @@ mod tests {
 
     #[test]
     fn a_recalled_number_is_marked_in_the_table() {
-        let all = claims().unwrap();
-        let recalled = all.into_iter().find(|c| c.variant == "macro, more channels");
-        let grid = outcome(&[], &[row("cifar10", &[0.97]), SummaryRow { claim: recalled, ..row("cifar10", &[0.96]) }]);
-        assert_eq!(grid.rows[1][PAPER], "96.13 (macro, more channels on cifar10, cutout not stated)²");
-        assert_eq!(grid.notes[1], "recalled: not read again in its source; the released script arc has 42.6 M weights");
+        let recalled = claims().unwrap().into_iter().find(|c| c.variant == "macro, more channels");
+        let grid = outcome(&[], &[row("cifar10", &[0.97]), SummaryRow { claim: recalled, ..row("cifar10", &[0.96]) }], "accuracy");
+        let reported = grid.head.iter().position(|h| h == REPORTED).unwrap();
+        assert_eq!(grid.rows[1][reported], "96.13²");
+        let note = &grid.notes[1];
+        assert!(note.starts_with("macro, more channels on cifar10, cutout not stated; "), "{note}");
+        assert!(note.ends_with("recalled: not read again in its source; the released script arc has 42.6 M weights"), "{note}");
     }
 
     #[test]
-    fn an_estimate_stands_beside_the_measured_cost_and_needs_a_known_card() {
-        let known = row("cifar10", &[0.97]);
-        let grid = normalised(&[known.clone(), SummaryRow { cost_unit: "CPU-days (2 cores, Example)".into(), ..known }]);
-        assert_eq!(grid.rows.len(), 1);
-        // 67 / 11.34 TFLOPS.
-        assert_eq!(grid.rows[0][3..8], ["NVIDIA H100 80GB HBM3", "NVIDIA GTX 1080 Ti", "0.500", "5.91", "2.95"]);
-        assert_eq!(grid.notes.len(), 1);
+    fn accuracies_and_overlaps_have_tables_of_their_own_and_one_score_its_binomial_error() {
+        let mut dice = row("hippocampus", &[0.75, 0.77]);
+        (dice.metric, dice.tested) = (DICE.into(), Spread::of([8.0].into_iter()));
+        let accuracy = SummaryRow { tested: Spread::of([360.0].into_iter()), ..row("digits", &[0.9, 0.9, 0.9]) };
+        // The square root of 0.9 x 0.1 / 360 is 1.58 points; the slices of a volume are not independent.
+        assert_eq!((format!("{:.4}", accuracy.error_of_one().unwrap()), dice.error_of_one()), ("0.0158".into(), None));
+        let both = [accuracy, dice];
+        let of = |metric| outcome(&[], &both, metric);
+        assert_eq!([of("accuracy").rows.len(), of(DICE).rows.len()], [1, 1]);
+        assert!(of(DICE).head.contains(&"test volumes".to_string()) && of("accuracy").head.contains(&"Dice (%)".to_string()) == false);
     }
 }

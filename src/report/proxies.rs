@@ -6,12 +6,12 @@
 use super::claims::{Claim, Metric};
 use super::correlation::{Coefficient, Correlation, correlate, top_half};
 use super::figures::{Experiment, Series};
-use super::grid::{Grid, field};
+use super::grid::Grid;
+use super::lines::line;
 use super::load::Run;
 use super::spread::Spread;
 use super::statistics::{mean, mean_interval};
 use super::summary::{NONE, or_none};
-use crate::error::Result;
 use crate::record::{Phase, TrialRecord};
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ impl Sample {
     fn mean(samples: &[Self]) -> Option<Self> {
         let mean = |of: fn(&Self) -> Coefficient| {
             let values: Option<Vec<f64>> = samples.iter().map(|s| of(s).value).collect();
-            values.map_or_else(Coefficient::default, |v| Coefficient { value: mean(&v), interval: mean_interval(&v) })
+            values.map_or_else(Coefficient::default, |v| Coefficient { value: mean(&v), interval: mean_interval(&v).map(|(low, high)| (low.max(-1.0), high.min(1.0))) })
         };
         (samples.len() > 1).then(|| Self {
             seed: None,
@@ -174,7 +174,7 @@ const READING: &str = "The pairs of a seed are the networks that its run trained
 pub(super) fn table(pairs: &[Pairs]) -> Grid {
     let claim = |p: &Pairs, i: usize| or_none(p.reported[i].and_then(|c| Some(format!("{} ({} on {})", c.value?, c.variant, c.dataset))));
     let grid = Grid::of(
-        "What early scores say about late ones",
+        "Do early scores predict final ones?",
         5,
         pairs,
         &[
@@ -194,8 +194,7 @@ pub(super) fn table(pairs: &[Pairs]) -> Grid {
             ("paper, 50 best of them", &|p| claim(p, 1)),
         ],
     );
-    // Most searches have none of what follows the coefficients.
-    Grid { notes: vec![READING.to_string()], ..grid.without_empty(10, NONE) }
+    grid.about(READING).without_equal(&["seeds", "pairs"])
 }
 
 /// How many pairs a sample has; two numbers where the samples differ.
@@ -213,43 +212,37 @@ pub fn coefficient(c: Coefficient) -> String {
     }
 }
 
-/// `correlations.csv`: one row a seed and kind of pair, and one for the mean over several seeds, which has neither seed nor number of pairs. An empty field is a coefficient or
-/// interval that does not exist.
-pub(super) fn correlations_csv(pairs: &[Pairs]) -> Result<Vec<u8>> {
-    let low = |c: Coefficient| field(c.interval.map(|i| i.0));
-    let high = |c: Coefficient| field(c.interval.map(|i| i.1));
-    let some = |n: usize| field((n > 0).then_some(n));
-    let claim = |p: &Pairs, i: usize| field(p.reported[i].and_then(|c| c.value));
-    let rows = pairs.iter().flat_map(|pairs| pairs.samples.iter().chain(&pairs.mean).map(move |sample| (pairs, sample)));
-    Grid::of(
-        "correlations.csv",
-        5,
-        rows,
-        &[
-            ("method", &|(p, _)| p.series.name.clone()),
-            ("dataset", &|(p, _)| p.experiment.dataset.into()),
-            ("preset", &|(p, _)| p.experiment.preset.into()),
-            ("proxy", &|(p, _)| p.proxy.clone()),
-            ("target", &|(p, _)| p.target.into()),
-            ("seed", &|(_, s)| field(s.seed)),
-            ("seeds", &|(p, s)| s.seed.map_or_else(|| p.seeds(), |_| 1).to_string()),
-            ("n", &|(_, s)| some(s.all.n)),
-            ("pearson", &|(_, s)| field(s.all.pearson.value)),
-            ("pearson_low", &|(_, s)| low(s.all.pearson)),
-            ("pearson_high", &|(_, s)| high(s.all.pearson)),
-            ("spearman", &|(_, s)| field(s.all.spearman.value)),
-            ("spearman_low", &|(_, s)| low(s.all.spearman)),
-            ("spearman_high", &|(_, s)| high(s.all.spearman)),
-            ("kendall", &|(_, s)| field(s.all.kendall.value)),
-            ("kendall_low", &|(_, s)| low(s.all.kendall)),
-            ("kendall_high", &|(_, s)| high(s.all.kendall)),
-            ("top_half_n", &|(_, s)| some(s.top_n)),
-            ("top_half_pearson", &|(_, s)| field(s.top.value)),
-            ("top_half_pearson_low", &|(_, s)| low(s.top)),
-            ("top_half_pearson_high", &|(_, s)| high(s.top)),
-            ("paper_pearson_random_100", &|(p, _)| claim(p, 0)),
-            ("paper_pearson_top_50", &|(p, _)| claim(p, 1)),
-        ],
-    )
-    .csv()
+line! {
+    /// `correlations.csv`: one line a seed and kind of pair, and one for the mean over several seeds, which has neither seed nor number of pairs. An empty field is a coefficient or
+    /// interval that does not exist.
+    CorrelationLine(p: &Pairs, s: &Sample) {
+        method: String = p.series.name.clone();
+        dataset: String = p.experiment.dataset.into();
+        preset: String = p.experiment.preset.into();
+        proxy: String = p.proxy.clone();
+        target: &'static str = p.target;
+        seed: Option<u64> = s.seed;
+        seeds: usize = s.seed.map_or_else(|| p.seeds(), |_| 1);
+        n: Option<usize> = (s.all.n > 0).then_some(s.all.n);
+        pearson: Option<f64> = s.all.pearson.value;
+        pearson_low: Option<f64> = s.all.pearson.low();
+        pearson_high: Option<f64> = s.all.pearson.high();
+        spearman: Option<f64> = s.all.spearman.value;
+        spearman_low: Option<f64> = s.all.spearman.low();
+        spearman_high: Option<f64> = s.all.spearman.high();
+        kendall: Option<f64> = s.all.kendall.value;
+        kendall_low: Option<f64> = s.all.kendall.low();
+        kendall_high: Option<f64> = s.all.kendall.high();
+        top_half_n: Option<usize> = (s.top_n > 0).then_some(s.top_n);
+        top_half_pearson: Option<f64> = s.top.value;
+        top_half_pearson_low: Option<f64> = s.top.low();
+        top_half_pearson_high: Option<f64> = s.top.high();
+        paper_pearson_random_100: Option<f64> = p.reported[0].and_then(|c| c.value);
+        paper_pearson_top_50: Option<f64> = p.reported[1].and_then(|c| c.value);
+    }
+}
+
+/// The lines of all pairs.
+pub(super) fn lines(pairs: &[Pairs]) -> impl Iterator<Item = CorrelationLine> {
+    pairs.iter().flat_map(|p| p.samples.iter().chain(&p.mean).map(move |s| CorrelationLine::of(p, s)))
 }

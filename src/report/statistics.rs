@@ -138,6 +138,11 @@ impl Difference {
         self.difference
     }
 
+    /// Two-sided probability of a t as far from 0 if the means do not differ.
+    pub fn p(&self) -> f64 {
+        (2.0 * self.tail(self.difference.abs())).min(1.0)
+    }
+
     /// Two one-sided tests: the probability of means that look as equal if they differ by `margin` (unit of the values) or more; small means
     /// "as good, within the margin".
     pub fn equivalence(&self, margin: f64) -> f64 {

@@ -2,13 +2,13 @@
 
 use super::claims::{Beside, Claim, Metric, apart, beside};
 use super::frame::{DICE, trouble};
-use super::grid::{Grid, field};
+use super::lines::line;
 use super::load::Run;
-use super::spread::{Spread, significant};
-use super::statistics::{Interval, mean_interval};
+use super::spread::Spread;
+use super::statistics::{Interval, mean, mean_interval};
 use crate::error::Result;
-use crate::record::{Manifest, Role};
-use crate::units::{SECONDS_PER_DAY, show_count, show_seconds};
+use crate::record::{Manifest, Phase, Role};
+use crate::units::show_count;
 use polars::prelude::*;
 
 /// What does not apply: the spread of one value, the cost of a phase that the run does not have.
@@ -29,9 +29,14 @@ pub(super) fn or_unknown(value: Option<impl ToString>) -> String {
 /// Columns that must agree for two runs to be seeds of the same experiment, besides all [`WORDS`].
 const DEVICE: [&str; 3] = ["device_kind", "device_name", "device_cores"];
 
-/// Method and variant in words.
-pub(super) fn full_name(method: &str, variant: &str) -> String {
-    if variant.is_empty() { method.into() } else { format!("{method} ({variant})") }
+/// Method and variant as papers print them.
+pub(super) fn full_name(m: &Manifest) -> String {
+    named(if m.declaration.title.is_empty() { &m.method } else { &m.declaration.title }, &m.variant)
+}
+
+/// A name, and the form of what it names.
+pub(super) fn named(name: &str, variant: &str) -> String {
+    if variant.is_empty() { name.into() } else { format!("{name} ({variant})") }
 }
 
 /// A row of the summary.
@@ -67,14 +72,20 @@ pub struct SummaryRow {
     pub select_score: Spread,
     /// Weights of the retrained network without auxiliary head.
     pub parameters: Spread,
-    /// Device-days of the search.
+    /// Cost of the search in days of the unit.
     pub search_days: Spread,
-    /// The part of it that trains what ranks, where a search has such parts.
-    pub training_days: Spread,
-    /// Device-days of the selection.
+    /// That of the selection.
     pub select_days: Spread,
-    /// Device-days of the retraining.
+    /// That of the retraining.
     pub retrain_days: Spread,
+    /// That of all phases.
+    pub total_days: Spread,
+    /// Seconds by the clock on the wall, from the start of a run to its end.
+    pub wall_seconds: Spread,
+    /// The part of the search that trains what ranks, where a search has such parts: a fraction of its device time.
+    pub training_share: Option<f64>,
+    /// Test images or volumes, of each run.
+    pub tested: Spread,
     /// Peak bytes: of the device allocator on CUDA, of the process on a CPU; the largest of the runs.
     pub peak_bytes: Option<u64>,
     /// Joules of the card a run.
@@ -92,13 +103,8 @@ pub struct SummaryRow {
 /// Column with the places of a group's runs in the list of all.
 const PLACE: &str = "place";
 
-/// A column, and where it goes in a row.
-type Column<T> = (&'static str, fn(&mut SummaryRow) -> &mut T);
-/// A column, and what of a row is written there.
-type Written = (&'static str, fn(&SummaryRow) -> String);
-
 /// Columns of words, and where they go.
-const WORDS: [Column<String>; 8] = [
+const WORDS: [(&str, fn(&mut SummaryRow) -> &mut String); 8] = [
     ("dataset", |r| &mut r.dataset),
     ("preset", |r| &mut r.preset),
     ("method", |r| &mut r.method),
@@ -109,21 +115,22 @@ const WORDS: [Column<String>; 8] = [
     ("search_score_kind", |r| &mut r.search_score_kind),
 ];
 
-/// Columns that are summarised, and where that goes.
-const FIGURES: [Column<Spread>; 9] = [
-    ("final_score", |r| &mut r.final_score),
-    ("search_score", |r| &mut r.search_score),
-    ("select_score", |r| &mut r.select_score),
-    ("parameters", |r| &mut r.parameters),
-    ("search_cost_days", |r| &mut r.search_days),
-    ("search_training_cost_days", |r| &mut r.training_days),
-    ("select_cost_days", |r| &mut r.select_days),
-    ("retrain_cost_days", |r| &mut r.retrain_days),
-    ("energy_joules", |r| &mut r.energy_joules),
+/// Columns that are summarised with their units, and where that goes.
+const FIGURES: [(&str, &str, fn(&mut SummaryRow) -> &mut Spread); 10] = [
+    ("final_score", "fraction", |r| &mut r.final_score),
+    ("search_score", "fraction", |r| &mut r.search_score),
+    ("select_score", "fraction", |r| &mut r.select_score),
+    ("parameters", "weights", |r| &mut r.parameters),
+    ("search_cost_days", "days", |r| &mut r.search_days),
+    ("select_cost_days", "days", |r| &mut r.select_days),
+    ("retrain_cost_days", "days", |r| &mut r.retrain_days),
+    ("total_cost_days", "days", |r| &mut r.total_days),
+    ("wall_seconds", "seconds", |r| &mut r.wall_seconds),
+    ("energy_joules", "joules", |r| &mut r.energy_joules),
 ];
 
 /// Summarises the runs that count; `frame` is their long frame.
-pub fn summarise(runs: &[Run], frame: &DataFrame, claims: &[Claim]) -> Result<Vec<SummaryRow>> {
+pub(super) fn summarise(runs: &[Run], frame: DataFrame, claims: &[Claim]) -> Result<Vec<SummaryRow>> {
     let grouped = group(frame).map_err(|e| trouble(&e))?;
     let read = (0..grouped.height()).map(|i| read_row(&grouped, i)).collect::<PolarsResult<Vec<_>>>();
     let mut rows = read.map_err(|e| trouble(&e))?;
@@ -132,11 +139,10 @@ pub fn summarise(runs: &[Run], frame: &DataFrame, claims: &[Claim]) -> Result<Ve
     Ok(rows)
 }
 
-fn group(runs: &DataFrame) -> PolarsResult<DataFrame> {
-    let figures = FIGURES.iter().map(|(name, _)| col(*name).cast(DataType::Float64));
+fn group(runs: DataFrame) -> PolarsResult<DataFrame> {
+    let figures = FIGURES.iter().map(|(name, ..)| col(*name).cast(DataType::Float64));
     let keys: Vec<&str> = WORDS.iter().map(|(name, _)| *name).chain(DEVICE).collect();
-    runs.clone()
-        .lazy()
+    runs.lazy()
         .with_row_index(PLACE, None)
         .filter(col("status").eq(lit("finished")))
         .group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<Expr>>())
@@ -150,7 +156,7 @@ fn read_row(frame: &DataFrame, i: usize) -> PolarsResult<SummaryRow> {
     for (name, place) in WORDS {
         *place(&mut row) = frame.column(name)?.str()?.get(i).unwrap_or_default().to_string();
     }
-    for (name, place) in FIGURES {
+    for (name, _, place) in FIGURES {
         if let Some(values) = frame.column(name)?.list()?.get_as_series(i) {
             *place(&mut row) = Spread::of(values.f64()?.iter().flatten());
         }
@@ -170,6 +176,8 @@ fn complete(row: &mut SummaryRow, runs: &[Run], claims: &[Claim]) {
     row.seeds = members.len() as u64;
     row.final_interval = mean_interval(&scores);
     row.final_scores = scores;
+    row.tested = Spread::of(members.iter().filter_map(|r| Some(r.tested()? as f64)));
+    row.training_share = mean(&members.iter().filter_map(|r| Some(r.training_seconds? / r.seconds(Phase::Search)?)).collect::<Vec<f64>>());
     row.peak_bytes = members.iter().filter_map(|r| r.peak()).max();
     row.manifest = members.first().and_then(|r| r.manifest.clone());
     let cutout = |m: &Manifest| m.settings.pointer("/retrain/augment/cutout").and_then(serde_json::Value::as_u64);
@@ -193,7 +201,7 @@ fn tell_protocols_apart(rows: &mut [SummaryRow]) {
 impl SummaryRow {
     /// Method and variant in words.
     pub fn name(&self) -> String {
-        full_name(&self.method, &self.variant)
+        self.manifest.as_ref().map_or_else(|| named(&self.method, &self.variant), full_name)
     }
 
     /// What its runs are for.
@@ -216,17 +224,10 @@ impl SummaryRow {
         }
     }
 
-    /// A device cost in days and in seconds.
-    pub fn cost_text(days: Spread) -> String {
-        or_none(days.mean.map(|d| format!("{} ({})", significant(d), show_seconds(d * SECONDS_PER_DAY))))
-    }
-
-    /// The search's cost, in its parts where it trains first and ranks then.
-    pub fn search_cost_text(&self) -> String {
-        let whole = Self::cost_text(self.search_days);
-        let (Some(all), Some(training)) = (self.search_days.mean, self.training_days.mean) else { return whole };
-        let seconds = |days: f64| show_seconds(days * SECONDS_PER_DAY);
-        format!("{whole}: {} training, {} ranking", seconds(training), seconds(all - training))
+    /// Standard error of one run's accuracy, since the test images are a sample (binomial); `None` of overlaps, whose images are not independent.
+    pub fn error_of_one(&self) -> Option<f64> {
+        let (p, n) = (self.final_score.mean?, self.tested.mean?);
+        (self.metric != DICE && n > 0.0).then(|| (p * (1.0 - p) / n).max(0.0).sqrt())
     }
 
     /// Weights: one number, or mean and range.
@@ -245,54 +246,51 @@ impl SummaryRow {
     pub fn apart(&self) -> Option<&'static str> {
         self.claim.as_ref().and_then(|claim| apart(claim, &self.dataset, self.cutout))
     }
+}
 
-    /// The claim beside it, with the paper's name of the variant, data set and cutout, since they may differ. No mask is trained with cutout.
-    pub fn claim_text(&self) -> String {
-        let Some(claim) = &self.claim else { return NONE.into() };
-        let mut about = format!("{} on {}", if claim.variant.is_empty() { &claim.method } else { &claim.variant }, claim.dataset);
-        if !claim.metric.of_segmentation() {
-            about = format!("{about}, {}", claim.cutout.words());
-        }
-        claim.value_text().map_or_else(|| format!("not known ({about})"), |v| format!("{v} ({about})"))
+line! {
+    /// `results-summary.csv`: one line a row of the summary and figure, all in the unit that it names. Reported ones are figures of their own.
+    SummaryLine(row: &SummaryRow, name: &'static str, in_unit: &'static str, spread: Spread, interval: Option<Interval>, about: Option<String>) {
+        dataset: String = row.dataset.clone();
+        preset: String = row.preset.clone();
+        method: String = row.method.clone();
+        variant: String = row.variant.clone();
+        metric: String = row.metric.clone();
+        protocol: String = row.protocol.clone();
+        cost_unit: String = row.cost_unit.clone();
+        seeds: u64 = row.seeds;
+        retrained_with_cutout: bool = row.cutout;
+        figure: &'static str = name;
+        unit: &'static str = in_unit;
+        n: Option<u64> = (spread.n > 0).then_some(spread.n);
+        mean: Option<f64> = spread.mean;
+        sd: Option<f64> = spread.deviation;
+        min: Option<f64> = spread.low;
+        max: Option<f64> = spread.high;
+        ci95_low: Option<f64> = interval.map(|i| i.0);
+        ci95_high: Option<f64> = interval.map(|i| i.1);
+        note: Option<String> = about;
     }
 }
 
-/// Columns of the CSV file behind words, number of seeds and spreads.
-const LAST: [Written; 13] = [
-    ("peak_bytes", |r| field(r.peak_bytes)),
-    ("claim_variant", |r| of_claim(r, |c| Some(c.variant.clone()))),
-    ("claim_dataset", |r| of_claim(r, |c| Some(c.dataset.clone()))),
-    ("claim_value", |r| of_claim(r, |c| c.value)),
-    ("claim_spread", |r| of_claim(r, |c| c.spread)),
-    ("claim_params_millions", |r| of_claim(r, |c| c.params)),
-    ("claim_gpu_days", |r| of_claim(r, |c| c.gpu_days)),
-    ("claim_gpu_model", |r| of_claim(r, |c| c.gpu_model.clone())),
-    ("final_score_mean_ci95_low", |r| field(r.final_interval.map(|i| i.0))),
-    ("final_score_mean_ci95_high", |r| field(r.final_interval.map(|i| i.1))),
-    ("retrained_with_cutout", |r| if r.cutout { "yes" } else { "no" }.into()),
-    ("claim_status", |r| of_claim(r, |c| Some(c.status.word()))),
-    ("claim_not_comparable", |r| field(r.apart())),
-];
-
-fn of_claim<T: ToString>(row: &SummaryRow, get: fn(&Claim) -> Option<T>) -> String {
-    field(row.claim.as_ref().and_then(get))
-}
-
-/// The summary as CSV with full precision; unknown is an empty field.
-pub fn summary_csv(rows: &[SummaryRow]) -> Result<Vec<u8>> {
-    let mut head: Vec<String> = WORDS.iter().map(|(name, _)| name.to_string()).collect();
-    head.push("seeds".into());
-    head.extend(FIGURES.iter().flat_map(|(name, _)| ["n", "mean", "sd", "min", "max"].map(|s| format!("{name}_{s}"))));
-    head.extend(LAST.iter().map(|(name, _)| name.to_string()));
-    let fields = |row: &SummaryRow| {
-        let mut copy = row.clone();
-        let mut out: Vec<String> = WORDS.iter().map(|(_, place)| place(&mut copy).clone()).collect();
-        out.push(row.seeds.to_string());
-        for s in FIGURES.map(|(_, place)| *place(&mut copy)) {
-            out.extend([s.n.to_string(), field(s.mean), field(s.deviation), field(s.low), field(s.high)]);
-        }
-        out.extend(LAST.iter().map(|(_, get)| get(row)));
-        out
-    };
-    Grid { title: "results-summary.csv".into(), head, rows: rows.iter().map(fields).collect(), ..Grid::default() }.csv()
+/// The lines of a row.
+pub(super) fn lines(row: &SummaryRow) -> Vec<SummaryLine> {
+    let mut copy = row.clone();
+    let mut lines: Vec<SummaryLine> = Vec::new();
+    for (name, unit, place) in FIGURES {
+        let interval = row.final_interval.filter(|_| name == "final_score");
+        lines.push(SummaryLine::of(row, name, unit, *place(&mut copy), interval, None));
+    }
+    let peak = Spread { high: row.peak_bytes.map(|b| b as f64), ..Spread::default() };
+    lines.push(SummaryLine::of(row, "peak_memory", "bytes", peak, None, None));
+    let Some(claim) = &row.claim else { return lines };
+    let one = |mean: Option<f64>| Spread { mean, ..Spread::default() };
+    let score =
+        Spread { n: claim.runs.map_or(0, u64::from), deviation: claim.spread.map(|s| s / 100.0), ..one(claim.value.map(|v| v / 100.0)) };
+    let about = [Some(claim.about()), Some(claim.status.word().into()), row.apart().map(String::from)];
+    let about = about.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    lines.push(SummaryLine::of(row, "reported_final_score", "fraction", score, None, Some(about)));
+    lines.push(SummaryLine::of(row, "reported_parameters", "weights", one(claim.params.map(|p| 1e6 * p)), None, None));
+    lines.push(SummaryLine::of(row, "reported_search_cost", "GPU-days", one(claim.gpu_days), None, claim.gpu_model.clone()));
+    lines
 }

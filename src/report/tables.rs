@@ -1,72 +1,76 @@
 //! The tables of a report, but for those that have files of their own.
 
 use super::checklist::checklist;
+use super::claims::Metric;
 use super::claims::{self, Claim};
 use super::control;
+use super::control::Comparison;
 use super::figures::{Experiment, Graph, Series};
 use super::frame::DICE;
-use super::grid::Grid;
+use super::grid::{Grid, field};
 use super::load::Run;
-use super::outcome;
 use super::proxies::{self, Pairs};
-use super::segmentation;
-use super::spread::percent;
-use super::studies::{self, StudyTables};
-use super::summary::{NONE, SummaryRow, or_none};
-use crate::record::{Manifest, Role};
+use super::spread::{Spread, percent};
+use super::studies::{self, Study};
+use super::summary::{NONE, SummaryRow, or_none, or_unknown};
+use super::{outcome, segmentation, trials};
+use crate::record::{Manifest, Phase, Role};
+use crate::units::{SECONDS_PER_DAY, show_count, show_seconds};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All tables of a report by name, in the order of a reader; one without rows is not shown.
-pub(super) struct Tables(Vec<(&'static str, Grid)>);
+/// All tables of a report that have rows, in the order of a reader.
+pub(super) fn tables(m: &Measured) -> Vec<Grid> {
+    let (runs, summary) = (m.runs, m.summary);
+    let [beside, against] = studies::tables(m.studies, m.claims);
+    let all = [
+        outcome::outcome(runs, summary, "accuracy"),
+        outcome::outcome(runs, summary, DICE),
+        outcome::two_spreads(runs, summary),
+        control::table(m.comparisons),
+        m.against.clone().unwrap_or_default(),
+        beside,
+        against,
+        segmentation::by_class(runs, summary),
+        search_time(runs, summary),
+        cost(runs, summary),
+        proxies::table(m.pairs),
+        collapsed(runs),
+        trials::counts(runs),
+        checklist(m.experiments, m.comparisons, !m.studies.is_empty()),
+        missing(m.experiments, m.claims),
+        left_out(runs),
+        provenance(runs),
+        finished(runs),
+        shrunk(runs),
+        reported(m.claims),
+    ];
+    all.into_iter().filter(|grid| !grid.rows.is_empty()).collect()
+}
 
-impl Tables {
-    /// Makes them all.
-    pub fn new(runs: &[Run], summary: &[SummaryRow], experiments: &[Experiment], pairs: &[Pairs], claims: &[Claim]) -> Self {
-        let comparisons = control::comparisons(summary);
-        Self(vec![
-            ("outcome", outcome::outcome(runs, summary)),
-            ("spreads", outcome::two_spreads(runs, summary)),
-            ("control", control::table(&comparisons)),
-            ("segmentation", segmentation::whole(runs, summary)),
-            ("classes", segmentation::by_class(runs, summary)),
-            ("search-time", search_time(runs, summary)),
-            ("cost", cost(summary)),
-            ("normalised", outcome::normalised(summary)),
-            ("relations", proxies::table(pairs)),
-            ("collapsed", collapsed(runs)),
-            ("shrunk", shrunk(runs)),
-            ("checklist", checklist(experiments, &comparisons)),
-            ("provenance", provenance(runs)),
-            ("left-out", left_out(runs)),
-            ("missing", missing(experiments, claims)),
-        ])
-    }
-
-    /// Adds those of searches of tables, after those of the runs that stand beside reported numbers.
-    pub fn add(&mut self, studies: StudyTables) {
-        let at = self.0.iter().position(|(name, _)| *name == "segmentation").unwrap_or(self.0.len());
-        self.0.splice(at..at, [("studies", studies.outcome), ("studies-control", studies.control)]);
-    }
-
-    /// A table by its name.
-    ///
-    /// # Panics
-    /// If there is none of that name.
-    pub fn get(&self, name: &str) -> &Grid {
-        let found = self.0.iter().find(|(n, _)| *n == name);
-        found.map(|(_, grid)| grid).unwrap_or_else(|| panic!("no table is called {name}"))
-    }
-
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Grid> {
-        self.0.iter().map(|(_, grid)| grid)
-    }
+/// What a report is made of.
+pub(super) struct Measured<'a> {
+    /// Recorded runs.
+    pub runs: &'a [Run],
+    /// Rows over their seeds.
+    pub summary: &'a [SummaryRow],
+    /// Rows that may share axes.
+    pub experiments: &'a [Experiment<'a>],
+    /// Rows and their controls.
+    pub comparisons: &'a [Comparison<'a>],
+    /// Early and late scores.
+    pub pairs: &'a [Pairs<'a>],
+    /// Searches of tables.
+    pub studies: &'a [Study],
+    /// Numbers of the papers.
+    pub claims: &'a [Claim],
+    /// The table beside other results.
+    pub against: Option<Grid>,
 }
 
 /// Scores at search time: another thing than the final ones, so they have a table of their own.
 fn search_time(runs: &[Run], summary: &[SummaryRow]) -> Grid {
     let candidates = |r: &SummaryRow| r.members.iter().filter_map(|i| Some(runs[*i].finding.as_ref()?.candidates.len())).max();
-    Grid::of(
+    let grid = Grid::of(
         "Search-time scores",
         4,
         summary,
@@ -74,17 +78,33 @@ fn search_time(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("method", &|r| r.name()),
             ("data set", &|r| r.dataset.clone()),
             ("preset", &|r| r.preset.clone()),
-            ("search score is", &|r| r.search_score_kind.clone()),
-            ("search score (%)", &|r| percent(r.search_score)),
-            ("selection score (%)", &|r| percent(r.select_score)),
-            ("selected as", &|r| or_none(candidates(r).filter(|n| *n > 1).map(|n| format!("best of {n}")))),
+            ("what the search score measures", &|r| r.search_score_kind.replace("dice", "Dice")),
+            ("search score of the selected (%)", &|r| percent(r.search_score)),
+            ("its selection score (%)", &|r| percent(r.select_score)),
+            ("candidates compared", &|r| or_none(candidates(r).filter(|n| *n > 1))),
         ],
-    )
+    );
+    grid.about(SEARCH_TIME).without_equal(&[]).printed(&[
+        "method",
+        "search score of the selected (%)",
+        "its selection score (%)",
+        "candidates compared",
+    ])
 }
 
+/// How to read the table.
+const SEARCH_TIME: &str = "Scores on validation images while searching, of the architecture that was selected in the end; the best score of a search may belong to another. They are no test scores, and those of \
+     different kinds cannot be compared. A run with several candidates retrains the one that is best on validation images after a short training; no test score chooses.";
+
 /// What it cost.
-fn cost(summary: &[SummaryRow]) -> Grid {
-    Grid::of(
+fn cost(runs: &[Run], summary: &[SummaryRow]) -> Grid {
+    let seconds = |days: Spread| {
+        let [mean, sd] = [days.mean, days.deviation].map(|d| d.map(|d| show_seconds(d * SECONDS_PER_DAY)));
+        mean.map_or_else(|| NONE.into(), |mean| sd.map_or_else(|| mean.clone(), |sd| format!("{mean} ± {sd}")))
+    };
+    let over = |r: &SummaryRow, get: &dyn Fn(&Run) -> Option<f64>| Spread::of(r.members.iter().filter_map(|i| get(&runs[*i])));
+    let of = |r: &SummaryRow, get: fn(&Manifest) -> u64| field(r.manifest.as_ref().map(get));
+    let grid = Grid::of(
         "Cost of a run",
         4,
         summary,
@@ -92,13 +112,27 @@ fn cost(summary: &[SummaryRow]) -> Grid {
             ("method", &|r| r.name()),
             ("data set", &|r| r.dataset.clone()),
             ("preset", &|r| r.preset.clone()),
-            ("unit", &|r| r.cost_unit.clone()),
-            ("search", &|r| r.search_cost_text()),
-            ("selection", &|r| SummaryRow::cost_text(r.select_days)),
-            ("retraining", &|r| SummaryRow::cost_text(r.retrain_days)),
+            ("cost in", &|r| outcome::cost_words(&r.cost_unit)),
+            ("seeds", &|r| r.seeds.to_string()),
+            ("trials side by side (jobs)", &|r| of(r, |m| m.jobs)),
+            ("threads of each", &|r| of(r, |m| u64::from(m.device.threads))),
+            ("search", &|r| seconds(r.search_days)),
+            ("of it training", &|r| or_none(r.training_share.map(|s| format!("{:.0} %", 100.0 * s)))),
+            ("selection", &|r| seconds(r.select_days)),
+            ("retraining", &|r| seconds(r.retrain_days)),
+            ("all phases", &|r| seconds(r.total_days)),
+            ("wall time", &|r| or_unknown(r.wall_seconds.mean.map(show_seconds))),
+            ("budget used (%)", &|r| over(r, &|run| Some((1000.0 * run.budget_used()?).round() / 10.0)).span()),
+            ("largest overshoot", &|r| or_none(over(r, &|run| run.ledger.as_ref()?.overshoot_seconds).high.map(show_seconds))),
         ],
-    )
+    );
+    grid.about(COST).without_equal(&[]).printed(&["method", "search", "selection", "retraining", "all phases"])
 }
+
+/// How to read the table.
+const COST: &str = "Means over the seeds ± the sample standard deviation. On a processor the cost of a phase is core time: the seconds for which its cores worked, so that two trials side by side \
+     cost two cores. On a card it is the time for which the card was in use; GPU-days are those seconds / 86,400. Core time and GPU time, and times of different devices, are different quantities. \
+     The budget limits the device time of search and selection: the time for which any core was in use. “Not measured” is unknown, not zero.";
 
 /// Where settings differ from the paper's, once for all seeds of a row.
 fn shrunk(runs: &[Run]) -> Grid {
@@ -109,7 +143,7 @@ fn shrunk(runs: &[Run]) -> Grid {
             seen.entry([&m.method, &m.dataset, &m.preset, &s.key]).or_insert_with(|| [plain(&s.paper), plain(&s.here)]);
         }
     }
-    Grid::of(
+    let grid = Grid::of(
         "What differs from the paper's settings",
         4,
         seen,
@@ -121,9 +155,12 @@ fn shrunk(runs: &[Run]) -> Grid {
             ("paper", &|(_, values)| values[0].clone()),
             ("here", &|(_, values)| values[1].clone()),
         ],
-    )
+    );
+    grid.folded()
 }
 
+/// Address of the table of collapsed searches.
+pub(super) const COLLAPSED: &str = "collapsed-searches";
 /// Operations that hand on what they read.
 const SKIPS: [&str; 2] = ["skip_connect", "identity"];
 
@@ -138,7 +175,8 @@ fn collapsed(runs: &[Run]) -> Grid {
     };
     let head = ["run", "its first cell", "skip connections in that cell", "edges"].map(Into::into).into();
     let rows = runs.iter().filter(found).filter_map(first).collect();
-    Grid { title: "Collapsed searches".into(), head, rows, left: 2, notes: Vec::new() }
+    let grid = Grid { head, rows, ..Grid::of("Collapsed searches", 2, [(); 0], &[]) };
+    grid.about("Searches whose first cell has skip connections on more than half of its edges: a known failure of searches that go on for too long.")
 }
 
 /// As many digits of a commit or a hash as are shown; `results.csv` has all.
@@ -151,7 +189,7 @@ fn provenance(runs: &[Run]) -> Grid {
     let changed = |m: &Manifest| if m.program.dirty { ", with changes" } else { "" };
     let mut grid = Grid::of(
         "Provenance",
-        7,
+        8,
         runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()),
         &[
             ("data set", &|m| m.dataset.clone()),
@@ -160,13 +198,14 @@ fn provenance(runs: &[Run]) -> Grid {
             ("naslab (commit)", &|m| format!("{} ({}{})", m.program.version, short(&m.program.commit), changed(m))),
             ("libtorch", &|m| m.libtorch.clone()),
             ("device", &|m| m.device.name.clone()),
-            ("threads of cores", &|m| format!("{} of {}", m.device.threads, m.device.cores)),
+            ("cores", &|m| m.device.cores.to_string()),
+            ("jobs x threads", &|m| format!("{} x {}", m.jobs, m.device.threads)),
         ],
     );
     grid.rows.sort();
     grid.rows = grid.rows.chunk_by(PartialEq::eq).map(|equal| [&equal[0][..], &[equal.len().to_string()]].concat()).collect();
     grid.head.push("runs".into());
-    grid
+    grid.about("One row per program, device and data.").without_equal(&["runs"])
 }
 
 /// Runs that are in no mean, and why.
@@ -197,7 +236,7 @@ fn missing(experiments: &[Experiment], claims: &[Claim]) -> Grid {
             put("seeds that others have", lacking);
         }
     }
-    Grid { title: "What is missing".into(), head: ["experiment", "what", "which"].map(Into::into).into(), rows, left: 3, notes: Vec::new() }
+    Grid { head: ["experiment", "what", "which"].map(Into::into).into(), rows, ..Grid::of("What is missing", 3, [(); 0], &[]) }
 }
 
 /// Methods with claims of that kind, and those that have runs with that metric.
@@ -208,37 +247,52 @@ fn expected<'a>(e: &Experiment, experiments: &'a [Experiment], claims: &'a [Clai
     names
 }
 
-/// How to read the tables.
-pub(super) fn reading(tables: &Tables) -> Vec<String> {
-    let mut lines: Vec<String> = vec![
-        outcome::READING.into(),
-        outcome::NO_RANKING.into(),
-        "The test score is that of the retrained network on the test split; where there is none the field is empty, \
-         and a search-time score never stands in for it. \
-         A run with several candidates tests the one that is best on validation images after a short training (“selected as”); no test score chooses."
-            .into(),
-        format!("“{NONE}” is what does not apply: the spread of one seed, the cost of a phase that the run does not have."),
-        "“not measured” is unknown, not zero.".into(),
-        "GPU-days are device-seconds on CUDA / 86,400; on a CPU the same quantity is in CPU-days of the cores named. \
-         Days of different devices are different quantities, and the papers' GPU-days are days of their own cards."
-            .into(),
-        "The paper's numbers are for the data set named with them; other data sets cannot be compared with them.".into(),
-        "Peak memory is that of the device allocator on CUDA and of the process on a CPU, the largest over the runs.".into(),
-    ];
-    if !tables.get("control").rows.is_empty() {
-        lines.push(control::READING.into());
-    }
-    if !tables.get("studies").rows.is_empty() {
-        lines.push(studies::READING.into());
-    }
-    if !tables.get("segmentation").rows.is_empty() {
-        lines.push(
-            "Dice and IoU of a segmentation are computed for every class of a volume; the scores are means over the test volumes, and foreground means \
-             all classes but the background. A class that neither truth nor prediction has in a volume does not count there, and a volume without any class \
-             of the foreground does not count at all; “volumes” says how many do. What the public code of NAS-Unet prints as Dice is computed from \
-             probabilities, for all classes, and averaged over slices; what it prints as mIoU leaves out the last class."
-                .into(),
-        );
-    }
-    lines
+/// Every finished run.
+fn finished(runs: &[Run]) -> Grid {
+    let percent = |v: Option<f64>| field(v.map(|v| format!("{:.2}", 100.0 * v)));
+    let time = |r: &Run, phase| or_none(r.cost(phase).map(show_seconds));
+    let grid = Grid::of(
+        "All finished runs",
+        3,
+        runs.iter().filter(|r| r.counts()).filter_map(|r| Some((r, r.result.as_ref()?))),
+        &[
+            ("run", &|(r, _)| r.name.clone()),
+            ("commit", &|(r, _)| field(r.manifest.as_ref().map(|m| short(&m.program.commit)))),
+            ("search ended", &|(_, result)| result.search_end.words().into()),
+            ("seed", &|(_, result)| result.seed.to_string()),
+            ("test score (%)", &|(_, result)| percent(result.final_score)),
+            ("search score (%)", &|(_, result)| percent(result.search_score)),
+            ("weights", &|(_, result)| show_count(result.parameters)),
+            ("search cost", &|(r, _)| time(r, Some(Phase::Search))),
+            ("total cost", &|(r, _)| time(r, None)),
+            ("wall time", &|(r, _)| or_none(r.ledger.as_ref().map(|l| show_seconds(l.wall_seconds)))),
+            ("budget used (%)", &|(r, _)| or_none(r.budget_used().map(|share| format!("{:.1}", 100.0 * share)))),
+        ],
+    );
+    grid.folded().without_equal(&["seed"])
+}
+
+/// Every claim on CIFAR-10 accuracy and on segmentation, with its source.
+fn reported(claims: &[Claim]) -> Grid {
+    let of_cifar = |c: &Claim| c.dataset == "cifar10" && c.metric == Metric::TestAccuracy;
+    let grid = Grid::of(
+        "Numbers that the papers reported",
+        8,
+        claims.iter().filter(|c| c.headline || c.metric.of_segmentation() || of_cifar(c)),
+        &[
+            ("method", &|c| c.method.clone()),
+            ("variant", &|c| c.variant.clone()),
+            ("data set", &|c| c.dataset.clone()),
+            ("value is", &|c| c.metric.words().into()),
+            ("source", &|c| c.source.clone()),
+            ("status", &|c| c.status.word().into()),
+            ("erratum", &|c| or_none(c.erratum.clone())),
+            ("cutout", &|c| c.cutout.words().into()),
+            ("value (%)", &|c| or_none(c.value_text())),
+            ("runs", &|c| or_none(c.runs)),
+            ("weights (M)", &|c| or_none(c.params)),
+            ("GPU-days", &|c| or_none(c.gpu_days)),
+        ],
+    );
+    grid.about("CIFAR-10 test accuracies, segmentations, and the headline of every method, as data/claims.csv has them.").folded()
 }

@@ -1,14 +1,15 @@
 //! Writes the files of a report.
 
-use super::claims::{Claim, claims};
-use super::figures::{self, Scene};
-use super::frame::{csv, frame};
-use super::load::{Run, nothing, read_runs, recorded};
-use super::proxies::Pairs;
-use super::studies::{self, StudyTables};
-use super::summary::{SummaryRow, summarise, summary_csv};
-use super::tables::Tables;
-use super::{drawings, html, proxies, segmentation, text, trials};
+use super::claims::claims;
+use super::frame::{RunLine, frame};
+use super::grid::Grid;
+use super::lines::csv;
+use super::load::{nothing, read_runs, recorded};
+use super::page::{Head, page};
+use super::render::render;
+use super::summary::{self, SummaryRow, summarise};
+use super::tables::{COLLAPSED, Measured, tables};
+use super::{control, drawings, figures, gate, proxies, segmentation, studies, text, trials};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
 use crate::space::Architecture;
@@ -27,27 +28,44 @@ pub struct Summary {
     pub rows: Vec<SummaryRow>,
 }
 
-/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`.
+/// What the Markdown and the LaTeX file are made of.
+#[derive(serde::Serialize)]
+struct Texts<'a> {
+    head: &'a Head,
+    tables: &'a [Grid],
+}
+
+/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`; `against` is a file of earlier results to compare with.
 ///
 /// # Errors
-/// [`Error::Input`] if neither a run nor a study is found, [`Error::Resource`] if `out` cannot be written.
-pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
-    let mut notices = Vec::new();
-    let found = recorded(runs, &mut notices)?;
+/// [`Error::Input`] if neither a run nor a study is found, or the earlier results cannot be read, [`Error::Resource`] if `out` cannot be written.
+pub fn write_report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Result<Summary> {
+    let mut warnings = Vec::new();
+    let found = recorded(runs, &mut warnings)?;
     if found.is_empty() {
         return Err(nothing(runs));
     }
-    let (studies, runs, claims) = (studies::load(&found, &mut notices), &read_runs(&found, &mut notices)[..], claims()?);
-    let mut table = frame(runs)?;
-    let summary = summarise(runs, &table, &claims)?;
-    let groups = figures::experiments(runs);
-    let pairs = proxies::pairs(&groups, &claims);
-    let mut tables = Tables::new(runs, &summary, &groups, &pairs, &claims);
-    tables.add(StudyTables::new(&studies, &claims));
-    let mut warnings = notices;
+    let (studies, runs, claims) = (studies::load(&found, &mut warnings), &read_runs(&found, &mut warnings)[..], claims()?);
+    let lines = csv("results.csv", runs.iter().map(RunLine::of))?;
+    let summary = summarise(runs, frame(lines.clone())?, &claims)?;
+    let experiments = figures::experiments(runs);
+    let (comparisons, pairs) = (control::comparisons(&summary), proxies::pairs(&experiments, &claims));
+    let (against, compared) = against.map(|file| gate::compare(runs, file)).transpose()?.unzip();
+    let measured = Measured {
+        runs,
+        summary: &summary,
+        experiments: &experiments,
+        comparisons: &comparisons,
+        pairs: &pairs,
+        studies: &studies,
+        claims: &claims,
+        against,
+    };
+    let tables = tables(&measured);
+    let head = Head::new(runs, &comparisons, compared);
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{} is {}: {}", r.name, r.status.word(), r.status.note()?))));
     warnings.extend(runs.iter().filter_map(|r| Some(format!("{}: {}", r.name, r.result.as_ref()?.cut_selection?.words()))));
-    let collapsed = tables.get("collapsed").rows.iter();
+    let collapsed = tables.iter().filter(|t| t.id == COLLAPSED).flat_map(|t| &t.rows);
     warnings.extend(
         collapsed.map(|r| format!("{}: {} of {} edges of its {} cell are skip connections; the search collapsed", r[0], r[2], r[3], r[1])),
     );
@@ -55,24 +73,22 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
     let mut put = |name: &str, bytes: &[u8]| write_file(out, name, bytes).map(|path| files.push(path));
-    put("results.csv", &csv(&mut table)?)?;
-    put("results-summary.csv", &summary_csv(&summary)?)?;
-    put("results.md", text::markdown(&tables).as_bytes())?;
-    put("results.tex", text::latex(&tables).as_bytes())?;
-    put("trials.csv", &trials::trials_csv(runs)?)?;
-    put("correlations.csv", &proxies::correlations_csv(&pairs)?)?;
-    if let Some(bytes) = segmentation::segmentation_csv(runs)? {
-        put("segmentation.csv", &bytes)?;
-    }
-    if !studies.is_empty() {
-        put("studies.csv", &studies::csv(&studies, &claims)?)?;
-    }
-    let mut charts = html::Charts::new();
-    for (name, scene) in charts_of(runs, &claims, &pairs).chain(figures::studies(&studies, &claims)) {
-        let svg = figures::svg(&scene)?;
-        put(&format!("{name}.svg"), svg.as_bytes())?;
-        put(&format!("{name}.png"), &figures::png(&scene)?)?;
-        charts.insert(name, svg);
+    put("results.csv", &lines)?;
+    let others = [
+        ("results-summary.csv", csv("results-summary.csv", summary.iter().flat_map(summary::lines))?),
+        ("trials.csv", csv("trials.csv", runs.iter().flat_map(trials::lines))?),
+        ("correlations.csv", csv("correlations.csv", proxies::lines(&pairs))?),
+        ("segmentation.csv", csv("segmentation.csv", segmentation::lines(runs))?),
+        ("studies.csv", csv("studies.csv", studies::lines(&studies, &claims))?),
+    ];
+    others.iter().filter(|(_, bytes)| !bytes.is_empty()).try_for_each(|(name, bytes)| put(name, bytes))?;
+    put("results.md", render("results.md", include_str!("results.md"), Texts { head: &head, tables: &tables })?.as_bytes())?;
+    put("results.tex", render("results.tex", include_str!("results.tex"), Texts { head: &head, tables: &tables })?.as_bytes())?;
+    let charts = figures::figures(runs, &claims, &pairs, &studies);
+    for figure in &charts {
+        let sheet = figure.sheet();
+        put(&format!("{}.svg", figure.name), figures::svg(&sheet)?.as_bytes())?;
+        put(&format!("{}.png", figure.name), &figures::png(&sheet)?)?;
     }
     let (cells, overlays) = (drawings::cells(runs, &mut warnings)?, drawings::overlays(runs, &mut warnings)?);
     for drawing in cells.iter().chain(&overlays) {
@@ -81,24 +97,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
         }
         put(&format!("{}.png", drawing.name), &drawing.png)?;
     }
-    put("report.html", html::page(runs, &claims, &tables, &html::Figures { charts, cells, overlays }).as_bytes())?;
+    put("report.html", page(&head, &tables, &charts, &cells, &overlays)?.as_bytes())?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
-}
-
-/// The charts by the names of their files; one that has nothing to show and does not say so is left out.
-fn charts_of(runs: &[Run], claims: &[Claim], pairs: &[Pairs]) -> impl Iterator<Item = (&'static str, Scene)> {
-    let any = !runs.is_empty();
-    let all = [
-        ("accuracy-cost", any.then(|| figures::accuracy_cost(runs, claims))),
-        ("accuracy-parameters", any.then(|| figures::accuracy_parameters(runs, claims))),
-        ("anytime", any.then(|| figures::anytime(runs))),
-        ("phases", any.then(|| figures::phases(runs))),
-        ("memory", any.then(|| figures::memory(runs))),
-        ("trials", figures::trials(runs)),
-        ("diagnostics", figures::diagnostics(runs)),
-        ("predicted", figures::predicted(pairs)),
-    ];
-    all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
 }
 
 /// Draws the cells of an architecture, one below the other, into an `.svg` or `.png` file.

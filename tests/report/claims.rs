@@ -1,6 +1,6 @@
 //! Which reported number stands beside a run, and what is said of the two.
 
-use super::{Fixture, random, read, records, report, runs};
+use super::{Fixture, figures, random, read, report, runs, table};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -25,16 +25,15 @@ fn search(method: &'static str, variant: &'static str, preset: &'static str) -> 
 /// Of every row in order: value, what is in the way of a comparison, gap and verdict.
 fn outcomes(root: &TempDir) -> Vec<[String; 4]> {
     let (_, out) = report(root);
-    let summary = records(out.join("results-summary.csv"));
-    let text = read(out.join("results.md"));
-    let table = text.split("## Outcome").nth(1).unwrap().split("##").next().unwrap();
-    let cells = |line: &str| line.split(" | ").map(str::to_string).collect::<Vec<String>>();
-    let lines: Vec<Vec<String>> = table.lines().filter(|line| line.contains("| cifar10 |")).map(cells).collect();
-    assert_eq!(lines.len(), summary.len(), "{table}");
-    let row = |(s, line): (&std::collections::BTreeMap<String, String>, &Vec<String>)| {
-        [s["claim_value"].clone(), s["claim_not_comparable"].clone(), line[10].clone(), line[11].clone()]
+    let reported = figures(&out, "reported_final_score");
+    let row = |r: super::Record| {
+        let of = reported.iter().find(|line| line["preset"] == r["preset"]);
+        let apart = of.and_then(|line| line["note"].split("; ").nth(2).map(String::from)).unwrap_or_default();
+        let value = of.map_or_else(String::new, |line| format!("{:.2}", 100.0 * line["mean"].parse::<f64>().unwrap()));
+        let gap = r.get("gap (points)").cloned().unwrap_or_default();
+        [value, apart, gap, r["verdict"].clone()]
     };
-    summary.iter().zip(&lines).map(row).collect()
+    table(&out, "Outcome: accuracy").into_iter().map(row).collect()
 }
 
 #[test]
@@ -52,13 +51,15 @@ fn a_gap_and_a_verdict_need_the_cutout_of_the_paper() {
     assert_eq!(outcomes(&root), expected);
     let (summary, out) = report(&root);
     let text = read(out.join("results.md"));
-    assert!(text.contains("| 96.46 (micro on cifar10, without cutout) |"), "{text}");
-    assert!(text.contains("| 97.16 ± 0.07 (Top-Best, F=32 on cifar10, with cutout)"), "{text}");
+    assert!(text.contains("² micro on cifar10, without cutout; "), "{text}");
+    assert!(text.contains("| 97.16 ± 0.07³ |") && text.contains("³ Top-Best, F=32 on cifar10, with cutout; "), "{text}");
     assert!(text.contains("does not reproduce a ranking of methods"));
     assert!(summary.table.contains("97.16 ± 0.07 on cifar10 (other cutout)"), "{}", summary.table);
-    let listed = records(out.join("results-summary.csv"));
-    let of = |name: &str| listed.iter().map(|r| r[name].as_str()).collect::<Vec<_>>();
-    assert_eq!((of("retrained_with_cutout"), of("claim_status")), (vec!["yes", "no", "no"], vec!["confirmed", "quoted", "confirmed"]));
+    let listed = figures(&out, "reported_final_score");
+    let status = |line: &super::Record| line["note"].split("; ").nth(1).unwrap().to_string();
+    let said: Vec<(String, String)> = listed.iter().map(|line| (line["retrained_with_cutout"].clone(), status(line))).collect();
+    let expected = [("true", "confirmed"), ("false", "quoted"), ("false", "confirmed")];
+    assert_eq!(said, expected.map(|(cutout, status)| (cutout.to_string(), status.to_string())));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_control_stands_beside_no_number_of_another_space() {
     }
     let expected = [
         ["96.71", "", "+0.29", "as reported, within 1 point"],
-        ["94.6", "cutout not stated", "–", "cutout not stated"],
+        ["94.60", "cutout not stated", "–", "cutout not stated"],
         ["", "", "–", "no claim"],
     ];
     assert_eq!(outcomes(&root), expected);

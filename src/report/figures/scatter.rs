@@ -37,7 +37,7 @@ const COST: Across = Across {
     title: "Test score against search cost, measured here and reported by the papers",
     name: "measured search cost",
     // The training of a given architecture searches nothing; what its record has there is the time between two readings of a clock.
-    of_run: |run| if run.manifest.as_ref()?.declaration.role == Role::Training { Some(0.0) } else { run.days(Phase::Search) },
+    of_run: |run| if run.manifest.as_ref()?.declaration.role == Role::Training { Some(0.0) } else { run.days(Some(Phase::Search)) },
     label: |group| format!("search cost, {}, log scale", group.cost_unit),
     of_claim: |claim| claim.gpu_days,
     claim_label: "search cost as reported, GPU-days of the papers' own cards, log scale",

@@ -124,7 +124,7 @@ pub fn experiments(rows: &[Run]) -> Vec<Experiment<'_>> {
     for row in rows.iter().filter(|r| r.counts()) {
         if let (Some(m), Some(result), Some(unit), Some(protocol)) = (&row.manifest, &row.result, &row.cost_unit, &row.protocol) {
             let groups = all.entry([&m.dataset, &m.preset, unit, &result.metric]).or_default();
-            groups.entry((full_name(&m.method, &m.variant), protocol)).or_default().push((row, m));
+            groups.entry((full_name(m), protocol)).or_default().push((row, m));
         }
     }
     let told = all.into_iter().map(|(key, groups)| (key, series(groups)));

@@ -1,7 +1,8 @@
 //! One row a run: what the gate remembers of it. The same rows come from a baseline file and from run directories.
 
+use super::super::lines::csv;
 use super::super::load::{Run, Status, load_runs};
-use super::super::summary::full_name;
+use super::super::summary::named;
 use crate::error::{Error, Result};
 use crate::record::{Phase, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub type Key = [String; 7];
 
 /// A group for a reader.
 pub fn words([dataset, preset, method, variant, _, _, device]: &Key) -> String {
-    format!("{}, {dataset}, {preset}, {device}", full_name(method, variant))
+    format!("{}, {dataset}, {preset}, {device}", named(method, variant))
 }
 
 impl Entry {
@@ -74,7 +75,8 @@ impl Entry {
         parts.map(String::clone)
     }
 
-    fn of(run: &Run, calibration_seconds: Option<f64>) -> Option<Self> {
+    /// Of a finished run.
+    pub fn of(run: &Run, calibration_seconds: Option<f64>) -> Option<Self> {
         let (m, r) = (run.manifest.as_ref()?, run.result.as_ref()?);
         let on_processor = |phase| run.total(Some(phase), |l| l.cpu_seconds);
         Some(Self {
@@ -171,15 +173,20 @@ pub fn read_baseline(path: &Path) -> Result<Vec<Entry>> {
     if header.is_empty() {
         return Err(empty());
     }
-    let written = to_csv(&[Entry::default()])?;
+    let written = csv(&path.display().to_string(), [Entry::default()])?;
     let needed = csv::Reader::from_reader(&written[..]).headers().cloned().unwrap_or_default();
     let missing: Vec<&str> = needed.iter().filter(|c| !header.iter().any(|h| h == *c)).collect();
     if !missing.is_empty() {
         return Err(bad(format!("the baseline lacks columns: {}", missing.join(", "))));
     }
     let mut entries: BTreeMap<(Key, u64), Entry> = BTreeMap::new();
+    // The results.csv of a report may stand for a baseline; it also has the runs that are not finished.
+    let status = header.iter().position(|h| h == "status");
     for record in reader.records() {
         let record = record.map_err(|e| bad(e.to_string()))?;
+        if status.is_some_and(|at| record.get(at) != Some("finished")) {
+            continue;
+        }
         let line = record.position().map_or(0, csv::Position::line);
         let at = |what: String| bad(format!("line {line}: {what}"));
         let entry: Entry = record.deserialize(Some(&header)).map_err(|e| at(name_field(&e, &header)))?;
@@ -206,17 +213,7 @@ fn name_field(e: &csv::Error, header: &csv::StringRecord) -> String {
 /// # Errors
 /// [`Error::Resource`] if it cannot be written.
 pub fn write_baseline(path: &Path, entries: &[Entry]) -> Result<()> {
-    write_atomic(path, &to_csv(entries)?)
-}
-
-/// The names of the fields are the columns.
-fn to_csv(entries: &[Entry]) -> Result<Vec<u8>> {
-    let failed = |e: String| Error::Resource(format!("the baseline could not be written: {e}"));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for entry in entries {
-        writer.serialize(entry).map_err(|e| failed(e.to_string()))?;
-    }
-    writer.into_inner().map_err(|e| failed(e.to_string()))
+    write_atomic(path, &csv(&path.display().to_string(), entries)?)
 }
 
 #[cfg(test)]

@@ -70,6 +70,17 @@ pub enum Outcome {
     NotCompared,
 }
 
+impl Outcome {
+    /// For a reader.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Regression => "REGRESSION",
+            Self::NotCompared => "not compared",
+        }
+    }
+}
+
 /// One check of one group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
@@ -81,6 +92,8 @@ pub struct Check {
     pub baseline: String,
     /// The figure of the runs.
     pub here: String,
+    /// Here less the baseline, or their ratio; empty where there is neither.
+    pub difference: String,
     /// What is permitted.
     pub limit: String,
     /// How it ended.
@@ -164,8 +177,8 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn put(&mut self, name: &'static str, [baseline, here, limit]: [String; 3], outcome: Outcome) {
-        self.verdict.checks.push(Check { group: self.name.clone(), name, baseline, here, limit, outcome });
+    fn put(&mut self, name: &'static str, [baseline, here, difference, limit]: [String; 4], outcome: Outcome) {
+        self.verdict.checks.push(Check { group: self.name.clone(), name, baseline, here, difference, limit, outcome });
     }
 
     fn seeds(&mut self, then: &Seeds, now: &Seeds, hint: Option<String>) {
@@ -176,7 +189,7 @@ impl Group<'_> {
             (false, true) => hint.map_or_else(|| "no run".into(), |h| format!("no run; {h}")),
             (false, false) => format!("{} missing", seeds_text(&missing)),
         };
-        self.put("seeds", [baseline, here, "all".into()], worse(!missing.is_empty()));
+        self.put("seeds", [baseline, here, String::new(), "all".into()], worse(!missing.is_empty()));
     }
 
     fn compare(&mut self) {
@@ -222,9 +235,9 @@ impl Group<'_> {
         let equal = "identical".to_string();
         let cells = if other.is_empty() {
             let count = self.pairs.len();
-            [format!("{count} {}", if count == 1 { "run" } else { "runs" }), equal.clone(), equal]
+            [format!("{count} {}", if count == 1 { "run" } else { "runs" }), equal.clone(), String::new(), equal]
         } else {
-            [list(other.iter().map(|p| p.then).collect()), list(other.iter().map(|p| p.now).collect()), equal]
+            [list(other.iter().map(|p| p.then).collect()), list(other.iter().map(|p| p.now).collect()), String::new(), equal]
         };
         let outcome = worse(!other.is_empty());
         self.put(name, cells, outcome);
@@ -239,19 +252,21 @@ impl Group<'_> {
         let points = |share: f64| format!("{:.2}", 100.0 * share);
         let show = |s: Spread| s.mean.map_or_else(|| UNKNOWN.into(), |m| format!("{} % (n = {})", points(m), s.n));
         let margin = self.options.margin;
-        let (here, limit, outcome) = match (a.mean.zip(b.mean), Difference::of(&now, &then).map(|d| d.interval())) {
-            _ if !lost.is_empty() => (format!("{} without score", seeds_text(&lost)), "a score".into(), Outcome::Regression),
-            (None, _) => (show(b), UNKNOWN.into(), Outcome::NotCompared),
-            (_, Some((low, high))) => {
-                let here = format!("{}, difference {} to {}", show(b), points(low), points(high));
-                (here, format!("upper end -{} points or more", points(margin)), worse(high < -margin))
-            }
+        let both = a.mean.zip(b.mean);
+        let interval = Difference::of(&now, &then).map(|d| d.interval());
+        let difference = both.map_or_else(String::new, |(then, now)| format!("{:+.2} points", 100.0 * (now - then)));
+        let difference =
+            interval.map_or(difference.clone(), |(low, high)| format!("{difference} [{:+.2}, {:+.2}]", 100.0 * low, 100.0 * high));
+        let (limit, outcome) = match (both, interval) {
+            _ if !lost.is_empty() => (format!("a score of {}", seeds_text(&lost)), Outcome::Regression),
+            (None, _) => (UNKNOWN.into(), Outcome::NotCompared),
+            (_, Some((_, high))) => (format!("upper end -{} points or more", points(margin)), worse(high < -margin)),
             (Some((then, now)), None) => {
                 let least = then - margin - 2.0 * a.deviation.unwrap_or(0.0);
-                (show(b), format!("{} % or more (n < {LEAST})", points(least)), worse(now < least))
+                (format!("{} % or more (n < {LEAST})", points(least)), worse(now < least))
             }
         };
-        self.put("test score", [show(a), here, limit], outcome);
+        self.put("test score", [show(a), show(b), difference, limit], outcome);
     }
 
     fn time(&mut self) {
@@ -306,8 +321,9 @@ impl Group<'_> {
             (_, Err(why)) => (why.into(), Outcome::NotCompared),
             (Some((then, now)), Ok((ratio, slack))) => (format!("x {ratio}"), worse(now > then * ratio && now - then > slack)),
         };
+        let ratio = then.zip(now).filter(|(then, _)| *then > 0.0).map_or_else(String::new, |(then, now)| format!("x {:.2}", now / then));
         let [then, now] = [then, now].map(|figure| figure.map_or_else(|| UNKNOWN.into(), show));
-        self.put(name, [then, now, limit], outcome);
+        self.put(name, [then, now, ratio, limit], outcome);
     }
 }
 

@@ -44,6 +44,7 @@ mod tests {
             name,
             baseline: "1\u{0}2".into(),
             here: "x\ny".into(),
+            difference: String::new(),
             limit: "–".into(),
             outcome,
         };

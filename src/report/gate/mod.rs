@@ -1,10 +1,12 @@
 //! The regression gate: recorded runs against a baseline, one CSV file. `docs/ci.md` says what counts as a regression and why.
 
 mod baseline;
+mod compare;
 mod judge;
 mod junit;
 
 use baseline::{current, read_baseline, write_baseline};
+pub(super) use compare::compare;
 use judge::judge;
 pub use judge::{Check, Mode, Options, Outcome, Verdict};
 pub use junit::junit;

@@ -6,4 +6,4 @@ mod tables;
 
 pub use curves::{Agreement, Curve, Rank, agreements, curve, ranks};
 pub use load::{Study, load};
-pub(super) use tables::{READING, StudyTables, csv, reported_test};
+pub(super) use tables::{lines, reported_test, tables};

@@ -1,38 +1,29 @@
 //! The tables of studies: what was found beside what papers reported, and beside random search with the same simulated budget.
 
 use super::load::Study;
-use crate::error::Result;
 use crate::record::Role;
 use crate::report::claims::{Beside, Claim, Confirmation, Metric, SpreadKind, beside};
-use crate::report::grid::{Grid, field};
+use crate::report::grid::Grid;
+use crate::report::lines::line;
 use crate::report::statistics::{Difference, deviation, mean, mean_interval};
 use crate::report::summary::{NONE, or_none};
 use crate::statistics::spread;
 use crate::table::Part;
 
-/// How to read them.
-pub(in crate::report) const READING: &str = "Searches of tables: “here” is the mean over the seeds ± the standard deviation (n − 1), with Student's interval of the mean. “Reproduced” is said where the \
-    95 % interval of the difference to the reported mean, with both standard errors (Welch), contains zero, else by how much the means differ; “settings not known” where the source does not say all of \
-    them. The fewer the seeds, the wider that interval (“gap [95 %]”) and the less “reproduced” says. “Unconfirmed” numbers could not be read in their source, see the footnote. Simulated seconds are what the trainings took on the device of the table; they are never added to the seconds of \
-    this program. Known differences to the papers: the validation pass is not in the costs, the score is the mean of two trainings where the papers took one, and the release of the table may differ.";
+/// How to read the table.
+const READING: &str = "The accuracy is the mean over the seeds ± the standard deviation (n − 1), with Student's interval of the mean. “Reproduced” is said where the 95 % interval of the difference to the \
+    reported mean, with both standard errors (Welch), contains zero, else by how much the means differ; “settings not known” where the source does not give all of them. The fewer the seeds, the \
+    wider that interval and the less “reproduced” says. Unconfirmed numbers could not be read in their source, see the footnote. Simulated seconds are what the trainings took on the device of the \
+    table; they are never added to the seconds of this program. Known differences to the papers: the validation pass is not in the costs, the score is the mean of two trainings where the papers took \
+    one, and the release of the table may differ.";
 
-/// The tables.
-pub(in crate::report) struct StudyTables {
-    /// Beside reported numbers.
-    pub outcome: Grid,
-    /// Beside random search.
-    pub control: Grid,
-}
-
-impl StudyTables {
-    /// Of all studies.
-    pub fn new(studies: &[Study], claims: &[Claim]) -> Self {
-        Self { outcome: outcome(studies, claims), control: control(studies) }
-    }
+/// The tables: beside reported numbers, and beside random search.
+pub(in crate::report) fn tables(studies: &[Study], claims: &[Claim]) -> [Grid; 2] {
+    [outcome(studies, claims), control(studies)]
 }
 
 /// A study and one data set on which its findings were looked up.
-struct Row<'a> {
+pub(in crate::report) struct Row<'a> {
     study: &'a Study,
     set: usize,
     part: Part,
@@ -123,124 +114,107 @@ fn trainings(study: &Study) -> String {
 }
 
 fn outcome(studies: &[Study], claims: &[Claim]) -> Grid {
-    let rows = rows(studies, claims);
-    let mut grid = Grid {
-        title: "Searches of tables beside reported numbers".into(),
-        head: [
-            "method",
-            "table",
-            "searched on",
-            "simulated budget",
-            "looked up on",
-            "accuracy",
-            "seeds",
-            "trainings",
-            "here (%)",
-            "95 % interval",
-            "reported (%)",
-            "gap [95 %]",
-            "verdict",
-        ]
-        .map(Into::into)
-        .into(),
-        left: 6,
-        ..Grid::default()
-    };
-    for row in &rows {
-        let m = &row.study.manifest;
-        let mut name = m.name();
-        if let Some(label) = &m.label {
-            name += &grid.note(label);
+    let mut rows = rows(studies, claims);
+    // Every test accuracy, and what else a paper reported; studies.csv has all.
+    rows.retain(|r| r.claim.is_some() || (r.part == Part::Test && r.study.searched() == Some(r.set)));
+    let set = |r: &Row| r.study.table.as_ref().map_or_else(|| r.study.report.sets[r.set].clone(), |t| t.about.sets[r.set].title.clone());
+    let unconfirmed = |c: &Claim| if c.status == Confirmation::Confirmed { "" } else { " (unconfirmed)" };
+    let mut grid = Grid::of(
+        "Searches of tables beside reported numbers",
+        6,
+        &rows,
+        &[
+            ("method", &|r| r.study.manifest.name()),
+            ("table", &|r| r.study.manifest.table_name()),
+            ("searched on", &|r| r.study.manifest.dataset.title.clone()),
+            ("simulated budget", &|r| r.study.manifest.ends()),
+            ("looked up on", &|r| set(r)),
+            ("accuracy after", &|r| format!("{}, {} epochs", r.part.words(), r.study.manifest.study.look_up.0)),
+            ("seeds", &|r| r.values.len().to_string()),
+            ("trainings", &|r| trainings(r.study)),
+            ("here (%)", &|r| or_none(spread(&r.values))),
+            ("95 % interval", &|r| interval(&r.values)),
+            ("reported (%)", &|r| or_none(r.claim.and_then(|(c, _)| Some(format!("{}{}", c.value_text()?, unconfirmed(c)))))),
+            ("gap [95 %]", &|r| or_none(r.gap())),
+            ("verdict", &|r| r.verdict()),
+        ],
+    );
+    for (i, row) in rows.iter().enumerate() {
+        if let Some(label) = &row.study.manifest.label {
+            grid.footnote(i, 0, label);
         }
-        let set = row.study.table.as_ref().map_or_else(|| row.study.report.sets[row.set].clone(), |t| t.about.sets[row.set].title.clone());
-        let reported = row.claim.and_then(|(claim, _)| {
-            let mark = if claim.status == Confirmation::Confirmed { "" } else { " (unconfirmed)" };
-            let note = [Some(format!("{}: {}", claim.status.word(), claim.source)), claim.erratum.clone()];
-            Some(format!("{}{mark}{}", claim.value_text()?, grid.note(&note.into_iter().flatten().collect::<Vec<_>>().join("; "))))
-        });
-        let cells = [
-            name,
-            m.table_name(),
-            m.dataset.title.clone(),
-            m.ends(),
-            set,
-            format!("{}, {} epochs", row.part.words(), m.study.look_up.0),
-            row.values.len().to_string(),
-            trainings(row.study),
-            or_none(spread(&row.values)),
-            interval(&row.values),
-            or_none(reported),
-            or_none(row.gap()),
-            row.verdict(),
-        ];
-        grid.rows.push(cells.into());
+        if let Some((claim, _)) = row.claim.filter(|(c, _)| c.value.is_some()) {
+            let parts = [Some(format!("{}: {}", claim.status.word(), claim.source)), claim.erratum.clone()];
+            grid.footnote(i, 10, &parts.into_iter().flatten().collect::<Vec<_>>().join("; "));
+        }
     }
-    grid
+    grid.about(READING).without_equal(&["verdict"]).printed(&["method", "searched on", "looked up on", "here (%)", "reported (%)"])
 }
 
 /// Every search beside random search with the same table, data set and simulated budget.
 fn control(studies: &[Study]) -> Grid {
-    let mut grid = Grid {
-        title: "Searches of tables against random search with the same simulated budget".into(),
-        head: ["method", "table", "searched on", "simulated budget", "seeds", "test (%)", "random (%)", "difference", "95 % interval"]
-            .map(Into::into)
-            .into(),
-        left: 4,
-        ..Grid::default()
-    };
     let is_control = |s: &&Study| s.manifest.role == Role::Control;
-    for study in studies.iter().filter(|s| !is_control(s)) {
-        let Some(control) = studies.iter().filter(is_control).find(|c| c.manifest.is_beside(&study.manifest)) else { continue };
-        let Some(set) = study.searched() else { continue };
+    let beside = |study: &'_ Study| {
+        let control = studies.iter().filter(is_control).find(|c| c.manifest.is_beside(&study.manifest))?;
+        let set = study.searched()?;
         let (ours, random) = (study.looked_up(set, Part::Test), control.looked_up(set, Part::Test));
         let difference = Difference::of(&ours, &random);
-        let of = |f: &dyn Fn(&Difference) -> String| difference.as_ref().map_or_else(|| NONE.into(), f);
-        let ends = |d: &Difference| format!("{:+.2} to {:+.2}", d.interval().0, d.interval().1);
-        let cells = [
-            study.manifest.name(),
-            study.manifest.table_name(),
-            study.manifest.dataset.title.clone(),
-            study.manifest.ends(),
-            format!("{} and {}", ours.len(), random.len()),
-            or_none(spread(&ours)),
-            or_none(spread(&random)),
-            of(&|d| format!("{:+.2}", d.value())),
-            of(&ends),
-        ];
-        grid.rows.push(cells.into());
-    }
-    grid
+        Some((study.manifest.clone(), ours, random, difference))
+    };
+    let ends = |(low, high): (f64, f64)| format!("{low:+.2} to {high:+.2}");
+    let grid = Grid::of(
+        "Searches of tables against random search",
+        4,
+        studies.iter().filter(|s| !is_control(s)).filter_map(beside),
+        &[
+            ("method", &|(m, ..)| m.name()),
+            ("table", &|(m, ..)| m.table_name()),
+            ("searched on", &|(m, ..)| m.dataset.title.clone()),
+            ("simulated budget", &|(m, ..)| m.ends()),
+            ("seeds", &|(_, ours, ..)| ours.len().to_string()),
+            ("seeds of random search", &|(_, _, random, _)| random.len().to_string()),
+            ("test (%)", &|(_, ours, ..)| or_none(spread(ours))),
+            ("random search (%)", &|(_, _, random, _)| or_none(spread(random))),
+            ("difference (points)", &|(.., d)| or_none(d.as_ref().map(|d| format!("{:+.2}", d.value())))),
+            ("95 % interval", &|(.., d)| or_none(d.as_ref().map(|d| ends(d.interval())))),
+        ],
+    );
+    let about = "With the same table, data set and simulated budget. The interval is Welch's, over the seeds.";
+    grid.about(about).without_equal(&[]).printed(&["method", "searched on", "test (%)", "random search (%)", "95 % interval"])
 }
 
-/// `studies.csv`: one row a study, data set and part.
-pub(in crate::report) fn csv(studies: &[Study], claims: &[Claim]) -> Result<Vec<u8>> {
-    let number = |v: Option<f64>| v.map_or_else(String::new, |v| format!("{v:.4}"));
-    Grid::of(
-        "studies.csv",
-        0,
-        rows(studies, claims),
-        &[
-            ("method", &|r| r.study.manifest.algorithm.clone()),
-            ("variant", &|r| r.study.manifest.variant.clone()),
-            ("table", &|r| r.study.manifest.table_name()),
-            ("searched_on", &|r| r.study.manifest.dataset.name.clone()),
-            ("limit", &|r| r.study.manifest.study.limit.name().into()),
-            ("simulated_budget_seconds", &|r| field(r.study.manifest.study.simulated_budget.map(|b| b.number()))),
-            ("max_trainings", &|r| field(r.study.manifest.study.max_trainings)),
-            ("label", &|r| r.study.manifest.label.clone().unwrap_or_default()),
-            ("looked_up_on", &|r| r.study.report.sets[r.set].clone()),
-            ("accuracy", &|r| r.part.word().into()),
-            ("epochs", &|r| r.study.manifest.study.look_up.0.to_string()),
-            ("seeds", &|r| r.values.len().to_string()),
-            ("trainings", &|r| r.study.report.account.trainings.to_string()),
-            ("simulated_seconds", &|r| field(r.study.report.account.seconds.map(|s| s.number()))),
-            ("mean_percent", &|r| number(mean(&r.values))),
-            ("deviation_percent", &|r| number(deviation(&r.values))),
-            ("reported_percent", &|r| number(r.claim.and_then(|c| c.0.value))),
-            ("verdict", &|r| if r.claim.is_some() { r.verdict() } else { String::new() }),
-        ],
-    )
-    .csv()
+line! {
+    /// `studies.csv`: one line a study, data set and part.
+    StudyLine(r: &Row) {
+        method: String = r.study.manifest.algorithm.clone();
+        variant: String = r.study.manifest.variant.clone();
+        table: String = r.study.manifest.table_name();
+        searched_on: String = r.study.manifest.dataset.name.clone();
+        limit: &'static str = r.study.manifest.study.limit.name();
+        simulated_budget_seconds: Option<f64> = r.study.manifest.study.simulated_budget.map(|b| b.number());
+        max_trainings: Option<u64> = r.study.manifest.study.max_trainings;
+        label: Option<String> = r.study.manifest.label.clone();
+        looked_up_on: String = r.study.report.sets[r.set].clone();
+        accuracy: &'static str = r.part.word();
+        epochs: u32 = r.study.manifest.study.look_up.0;
+        seeds: usize = r.values.len();
+        trainings: u64 = r.study.report.account.trainings;
+        simulated_seconds: Option<f64> = r.study.report.account.seconds.map(|s| s.number());
+        mean_percent: Option<f64> = rounded(mean(&r.values));
+        deviation_percent: Option<f64> = rounded(deviation(&r.values));
+        reported_percent: Option<f64> = r.claim.and_then(|c| c.0.value);
+        verdict: Option<String> = r.claim.map(|_| r.verdict());
+    }
+}
+
+/// Four digits: a table has no more.
+fn rounded(value: Option<f64>) -> Option<f64> {
+    value.map(|v| (1e4 * v).round() / 1e4)
+}
+
+/// The lines of all studies.
+pub(in crate::report) fn lines(studies: &[Study], claims: &[Claim]) -> Vec<StudyLine> {
+    rows(studies, claims).iter().map(StudyLine::of).collect()
 }
 
 /// The reported test accuracies of a study on the data set that was searched, for a figure: value, and whether it could be confirmed.
