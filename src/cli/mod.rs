@@ -75,7 +75,9 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         #[cfg(feature = "search")]
         Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]
-        Command::Report { runs, out } => report::report(&runs, &out),
+        Command::Report { runs, out, figure_width, figure_dpi } => {
+            report::report(&runs, &out, figure_width.map(|millimetres| crate::report::Print { millimetres, dpi: figure_dpi }))
+        }
         #[cfg(feature = "report")]
         Command::Check(a) => report::check(&a),
         #[cfg(feature = "report")]

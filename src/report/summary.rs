@@ -29,9 +29,10 @@ pub(super) fn or_unknown(value: Option<impl ToString>) -> String {
 /// Columns that must agree for two runs to be seeds of the same experiment, besides all [`WORDS`].
 const DEVICE: [&str; 3] = ["device_kind", "device_name", "device_cores"];
 
-/// Method and variant in words.
-pub(super) fn full_name(method: &str, variant: &str) -> String {
-    if variant.is_empty() { method.into() } else { format!("{method} ({variant})") }
+/// Method and variant as papers print them, such as `DARTS (first-order)`.
+pub(super) fn full_name(m: &Manifest) -> String {
+    let title = if m.declaration.title.is_empty() { &m.method } else { &m.declaration.title };
+    if m.variant.is_empty() { title.clone() } else { format!("{title} ({})", m.variant) }
 }
 
 /// A row of the summary.
@@ -193,7 +194,7 @@ fn tell_protocols_apart(rows: &mut [SummaryRow]) {
 impl SummaryRow {
     /// Method and variant in words.
     pub fn name(&self) -> String {
-        full_name(&self.method, &self.variant)
+        self.manifest.as_ref().map_or_else(|| self.method.clone(), full_name)
     }
 
     /// What its runs are for.

@@ -1,10 +1,9 @@
 //! Writes the files of a report.
 
-use super::claims::{Claim, claims};
-use super::figures::{self, Scene};
+use super::claims::claims;
+use super::figures::{self, Material, Panelled, Paper};
 use super::frame::{csv, frame};
-use super::load::{Run, nothing, read_runs, recorded};
-use super::proxies::Pairs;
+use super::load::{nothing, read_runs, recorded};
 use super::studies::{self, StudyTables};
 use super::summary::{SummaryRow, summarise, summary_csv};
 use super::tables::Tables;
@@ -13,6 +12,18 @@ use crate::error::{Error, Result};
 use crate::record::write_atomic;
 use crate::space::Architecture;
 use std::path::{Path, PathBuf};
+
+/// Folder of the panels for print, in that of the report.
+const PRINT: &str = "print";
+
+/// How wide panels for print are, and how fine their pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Print {
+    /// Width of a panel.
+    pub millimetres: f64,
+    /// Dots an inch of the PNG files.
+    pub dpi: u32,
+}
 
 /// What a report consists of.
 #[derive(Clone, Debug)]
@@ -27,11 +38,11 @@ pub struct Summary {
     pub rows: Vec<SummaryRow>,
 }
 
-/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`.
+/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`, and on demand each panel for print.
 ///
 /// # Errors
 /// [`Error::Input`] if neither a run nor a study is found, [`Error::Resource`] if `out` cannot be written.
-pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
+pub fn write_report(runs: &[PathBuf], out: &Path, print: Option<Print>) -> Result<Summary> {
     let mut notices = Vec::new();
     let found = recorded(runs, &mut notices)?;
     if found.is_empty() {
@@ -67,14 +78,28 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     if !studies.is_empty() {
         put("studies.csv", &studies::csv(&studies, &claims)?)?;
     }
-    let mut charts = html::Charts::new();
-    for (name, scene) in charts_of(runs, &claims, &pairs).chain(figures::studies(&studies, &claims)) {
-        let svg = figures::svg(&scene)?;
-        put(&format!("{name}.svg"), svg.as_bytes())?;
-        put(&format!("{name}.png"), &figures::png(&scene)?)?;
-        charts.insert(name, svg);
-    }
     let (cells, overlays) = (drawings::cells(runs, &mut warnings)?, drawings::overlays(runs, &mut warnings)?);
+    let of_runs = cells.iter().map(|c| (c.run.clone(), c.name.clone())).collect();
+    let material = Material { runs, claims: &claims, pairs: &pairs, studies: &studies, cells: &of_runs };
+    let mut charts = html::Charts::new();
+    for figure in figures::figures(&material, Paper::SCREEN) {
+        let sheet = figure.sheet();
+        let svg = figures::svg(&sheet)?;
+        put(&format!("{}.svg", figure.name), svg.as_bytes())?;
+        put(&format!("{}.png", figure.name), &figures::png(&sheet, figures::PNG_DPI)?)?;
+        charts.insert(figure.name, svg);
+    }
+    if let Some(print) = print {
+        std::fs::create_dir_all(out.join(PRINT)).map_err(|e| Error::writing(out, &e))?;
+        for figure in figures::figures(&material, Paper::print(print.millimetres)) {
+            for Panelled { name, scene } in &figure.panels {
+                let file = |ending: &str| format!("{PRINT}/{}-{name}.{ending}", figure.name);
+                put(&file("svg"), figures::svg_for_paper(scene)?.as_bytes())?;
+                put(&file("png"), &figures::png(scene, print.dpi)?)?;
+                put(&file("pdf"), &figures::pdf(scene)?)?;
+            }
+        }
+    }
     for drawing in cells.iter().chain(&overlays) {
         if let Some(svg) = &drawing.svg {
             put(&format!("{}.svg", drawing.name), svg.as_bytes())?;
@@ -85,34 +110,20 @@ pub fn write_report(runs: &[PathBuf], out: &Path) -> Result<Summary> {
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
 }
 
-/// The charts by the names of their files; one that has nothing to show and does not say so is left out.
-fn charts_of(runs: &[Run], claims: &[Claim], pairs: &[Pairs]) -> impl Iterator<Item = (&'static str, Scene)> {
-    let any = !runs.is_empty();
-    let all = [
-        ("accuracy-cost", any.then(|| figures::accuracy_cost(runs, claims))),
-        ("accuracy-parameters", any.then(|| figures::accuracy_parameters(runs, claims))),
-        ("anytime", any.then(|| figures::anytime(runs))),
-        ("phases", any.then(|| figures::phases(runs))),
-        ("memory", any.then(|| figures::memory(runs))),
-        ("trials", figures::trials(runs)),
-        ("diagnostics", figures::diagnostics(runs)),
-        ("predicted", figures::predicted(pairs)),
-    ];
-    all.into_iter().filter_map(|(name, scene)| Some((name, scene?)))
-}
-
 /// Draws the cells of an architecture, one below the other, into an `.svg` or `.png` file.
 ///
 /// # Errors
 /// [`Error::Usage`] for another extension, for a cell that is not sound and for an architecture that has no drawing, [`Error::Resource`] if the
 /// file cannot be written.
 pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) -> Result<()> {
-    let scene = || figures::architecture(architecture, title)?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
+    let scene =
+        || figures::architecture(architecture, title, "")?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let bytes = match extension.as_deref() {
         Some("svg") => figures::svg(&scene()?)?.into_bytes(),
-        Some("png") => figures::png(&scene()?)?,
-        _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg or .png", path.display()))),
+        Some("png") => figures::png(&scene()?, figures::PNG_DPI)?,
+        Some("pdf") => figures::pdf(&scene()?)?,
+        _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg, .png or .pdf", path.display()))),
     };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

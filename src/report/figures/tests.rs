@@ -106,26 +106,22 @@ fn trial(id: u64, score: Option<f64>) -> TrialRecord {
     }
 }
 
-/// All figures of recorded runs by name; where there is nothing to show, those that are left out are missing.
-fn figures_of(rows: &[Run]) -> Vec<(&'static str, Scene)> {
+/// All figures of recorded runs.
+fn drawn(rows: &[Run], paper: Paper) -> Vec<Figure> {
     let claims = claims().unwrap();
     let groups = experiments(rows);
     // Resampling is the work of the statistics, which are tested on their own; with many runs it takes longer than all drawing.
     let pairs = if rows.len() < 100 { proxies::pairs(&groups, &claims) } else { Vec::new() };
-    let always = [
-        ("cost", accuracy_cost(rows, &claims)),
-        ("parameters", accuracy_parameters(rows, &claims)),
-        ("phases", phases(rows)),
-        ("memory", memory(rows)),
-        ("anytime", anytime(rows)),
-    ];
-    let some = [("trials", trials(rows)), ("diagnostics", diagnostics(rows)), ("predicted", predicted(&pairs))];
-    always.into_iter().chain(some.into_iter().filter_map(|(name, scene)| Some((name, scene?)))).collect()
+    figures(&Material { runs: rows, claims: &claims, pairs: &pairs, studies: &[], cells: &BTreeMap::new() }, paper)
+}
+
+/// Their pages, by name.
+fn figures_of(rows: &[Run]) -> Vec<(&'static str, Scene)> {
+    drawn(rows, Paper::SCREEN).iter().map(|figure| (figure.name, figure.sheet())).collect()
 }
 
 fn points(scene: &Scene) -> usize {
-    let of = |m: &scene::Mark| if let scene::Mark::Line { points, .. } | scene::Mark::Area { points, .. } = m { points.len() } else { 0 };
-    scene.marks.iter().map(of).sum()
+    scene.points().count()
 }
 
 /// Width and height of a PNG file.
@@ -140,9 +136,9 @@ fn check_scene(name: &str, scene: &Scene) {
     scene.assert_sound();
     assert!(scene.width * scene.height <= MOST_PIXELS, "{name}: {} x {}", scene.width, scene.height);
     assert!(
-        scene.marks.len() <= MOST_MARKS && points(scene) <= MOST_POINTS,
+        scene.leaves().len() <= MOST_MARKS && points(scene) <= MOST_POINTS,
         "{name}: {} marks, {} points",
-        scene.marks.len(),
+        scene.leaves().len(),
         points(scene)
     );
 }
@@ -151,7 +147,7 @@ fn check_scene(name: &str, scene: &Scene) {
 fn draw_and_check(name: &str, scene: &Scene) {
     check_svg(name, scene);
     let expected = (scene.width.round() as u32 * 2, scene.height.round() as u32 * 2);
-    assert_eq!(size(&png(scene).unwrap()), expected, "{name}");
+    assert_eq!(size(&png(scene, PNG_DPI).unwrap()), expected, "{name}");
 }
 
 fn check_svg(name: &str, scene: &Scene) {
@@ -327,7 +323,7 @@ fn names_of_any_length_and_alphabet_stay_in_their_places() {
     odd.result.as_mut().unwrap().search_score_kind = LONG.repeat(4);
     check(&[searched(odd, 3)]);
     for name in names {
-        draw_and_check("cell", &super::architecture(&architecture(), name).unwrap().unwrap());
+        draw_and_check("cell", &super::architecture(&architecture(), name, name).unwrap().unwrap());
         let about = ExampleInfo { volume: name.into(), slice: 0, rank: name.into(), dice: 0.5, height: 8, width: 8 };
         let example = Example { about, image: vec![90; 64], truth: vec![1; 64], predicted: vec![0; 64] };
         draw_and_check("overlay", &overlay(&[example], &["background", name], name).unwrap());
@@ -337,7 +333,7 @@ fn names_of_any_length_and_alphabet_stay_in_their_places() {
 /// Files of all figures.
 fn files(rows: &[Run]) -> Vec<(String, Vec<u8>)> {
     let both = |(name, scene): (&str, Scene)| {
-        [(format!("{name}.svg"), svg(&scene).unwrap().into_bytes()), (format!("{name}.png"), png(&scene).unwrap())]
+        [(format!("{name}.svg"), svg(&scene).unwrap().into_bytes()), (format!("{name}.png"), png(&scene, PNG_DPI).unwrap())]
     };
     figures_of(rows).into_iter().flat_map(both).collect()
 }
@@ -362,8 +358,8 @@ fn the_order_of_the_runs_and_drawing_again_change_no_byte() {
             assert!(scene == changed, "{name} depends on the order of the runs");
         }
     }
-    let cell = || super::architecture(&architecture(), "a cell").unwrap().unwrap();
-    assert_eq!((svg(&cell()).unwrap(), png(&cell()).unwrap()), (svg(&cell()).unwrap(), png(&cell()).unwrap()));
+    let cell = || super::architecture(&architecture(), "a cell", "").unwrap().unwrap();
+    assert_eq!((svg(&cell()).unwrap(), png(&cell(), PNG_DPI).unwrap()), (svg(&cell()).unwrap(), png(&cell(), PNG_DPI).unwrap()));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! One row a run: what the gate remembers of it. The same rows come from a baseline file and from run directories.
 
 use super::super::load::{Run, Status, load_runs};
-use super::super::summary::full_name;
 use crate::error::{Error, Result};
 use crate::record::{Phase, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -64,7 +63,8 @@ pub type Key = [String; 7];
 
 /// A group for a reader.
 pub fn words([dataset, preset, method, variant, _, _, device]: &Key) -> String {
-    format!("{}, {dataset}, {preset}, {device}", full_name(method, variant))
+    let name = if variant.is_empty() { method.clone() } else { format!("{method} ({variant})") };
+    format!("{name}, {dataset}, {preset}, {device}")
 }
 
 impl Entry {
