@@ -5,6 +5,7 @@ use super::few::Few;
 use super::panel::{Entry, Panel, Paper};
 use super::scene::About;
 use super::series::{Experiment, Series, unit};
+use super::style::marker;
 use super::{Drawn, Figure};
 use crate::record::Phase;
 use crate::report::load::Run;
@@ -15,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const POINTS: usize = 80;
 /// From so many seeds on there is a median and a band, not a line per seed.
 const BAND: usize = 3;
+/// Bands of a panel; of more series there are medians alone.
+const BANDS: usize = 4;
 /// Searches that differ more in time share a logarithmic axis.
 const APART: f64 = 3.0;
 
@@ -28,7 +31,7 @@ pub fn anytime(few: &Few, cells: &BTreeMap<String, String>, paper: Paper) -> Fig
     let mut notes: Vec<String> = [
         "Search scores are scores on validation images while searching, not final scores. Each panel has one kind of score; the kinds cannot be compared.",
         "A curve is the running maximum: of the scores of trials, or of what a search with shared weights reports after each epoch; it ends with the candidates that the search \
-         returned. From three seeds on: the median over seeds, with a band from the least to the greatest.",
+         returned. From three seeds on: the median over seeds, with a band from the least to the greatest in panels of up to four groups.",
         "Dots at the end: the search score of the architecture that was selected, one per seed, as in the table. It is below the curve where selection did not choose the best.",
     ]
     .map(String::from)
@@ -73,11 +76,17 @@ fn area(group: &Experiment, kind: &str, cells: &BTreeMap<String, String>, paper:
     let x = if log { Axis::log(times) } else { Axis::from_zero(times, 1e-3) };
     let y = Axis::percent(all().map(|p| p.1).chain(selected().map(|s| 100.0 * s)));
     let label = format!("device time of the search, {unit} {}{}", group.device(), if log { ", log scale" } else { "" });
-    let mut panel = Panel::new(paper, 0.62, x, y, [&group.title("Anytime curves"), &label, &format!("{kind} (%), best so far")]);
+    let mut panel = Panel::new(
+        paper,
+        0.62,
+        x,
+        y,
+        [&group.title("Anytime curves"), &label, &format!("{}, best so far (%)", kind.replace("dice", "Dice"))],
+    );
     let mut results = Vec::new();
     for (series, curves) in &shown {
         let paths: Vec<&[(f64, f64)]> = curves.iter().map(|(_, c)| c.as_slice()).collect();
-        draw(&mut panel, series, &paths, scale, cells);
+        draw(&mut panel, series, (&paths, shown.len() <= BANDS), scale, cells);
         let n = paths.len();
         let end = paths.iter().filter_map(|c| c.last()).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
         results.push(format!("{} up to {end:.1} %", series.name));
@@ -90,7 +99,7 @@ fn area(group: &Experiment, kind: &str, cells: &BTreeMap<String, String>, paper:
     (format!("{}-{}-{kind}", group.dataset, group.preset), panel, title)
 }
 
-fn draw(panel: &mut Panel, series: &Series, paths: &[&[(f64, f64)]], scale: f64, cells: &BTreeMap<String, String>) {
+fn draw(panel: &mut Panel, series: &Series, (paths, bands): (&[&[(f64, f64)]], bool), scale: f64, cells: &BTreeMap<String, String>) {
     let (look, from) = (series.look(), panel.drawn());
     if paths.len() < BAND {
         paths.iter().for_each(|path| panel.path(look, steps(path, scale), 1.4));
@@ -114,8 +123,12 @@ fn draw(panel: &mut Panel, series: &Series, paths: &[&[(f64, f64)]], scale: f64,
             }
         }
         let [low, middle, high] = lines.map(|line| steps(&line, scale));
-        panel.band(look.colour, &low, &high);
+        if bands {
+            panel.band((look.colour, 0.15), &low, &high);
+        }
+        let (end, radius) = (middle.last().and_then(|p| panel.at(*p)), panel.of(4.0));
         panel.path(look, middle, 2.0);
+        end.into_iter().for_each(|at| marker(&mut panel.scene, look, at, radius, true));
     }
     panel.group(from, About::series(&series.name));
     for run in &series.rows {

@@ -55,6 +55,14 @@ impl Axis {
         Self { low: 0.0, high, log: false, zero: false, ticks: linear_ticks(0.0, high), minor: Vec::new() }
     }
 
+    /// A linear axis of whole numbers that begins at zero.
+    pub fn counts(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut axis = Self::from_zero(values, 1.0);
+        axis.ticks.retain(|(v, _)| (v - v.round()).abs() < 1e-9);
+        axis.ticks.iter_mut().for_each(|(v, words)| *words = format!("{v:.0}"));
+        axis
+    }
+
     /// Whether it has names, not numbers.
     pub fn is_of_names(&self) -> bool {
         self.low > self.high

@@ -4,7 +4,7 @@ use super::chain::chain;
 use super::graph::{Graph, layers as layers_of};
 use super::layout::{Item, Placed, layers};
 use super::render::text_width;
-use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
+use super::scene::{Align, Colour, FAINT, Frame, INK, Mark, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
 use crate::error::Result;
@@ -241,8 +241,13 @@ fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: 
         scene.text(&edge.op, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, ink);
     }
     let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
-    let radius = if cell.stacked.contains(&state) { 3.0 } else { NODE };
-    scene.pill(node, radius, (colour(state), 0.12), colour(state), 1.8);
+    if cell.stacked.contains(&state) {
+        scene.pill(node, 3.0, (colour(state), 0.12), colour(state), 1.8);
+    } else {
+        scene.disc(centre, NODE + 0.9, colour(state));
+        scene.disc(centre, NODE - 0.9, PAPER);
+        scene.marks.push(Mark::Disc { at: centre, radius: NODE - 0.9, colour: colour(state), opacity: 0.12 });
+    }
     // With two inputs the nodes are numbered by themselves, with one it is number 0.
     let number = if cell.inputs == 1 { state } else { state - cell.inputs };
     scene.text(number.to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);

@@ -50,7 +50,7 @@ impl<'a> Few<'a> {
     /// One note for each reason that `why` gives for some runs, naming their groups: `Not shown, no final score: darts on digits (1 of 3).`
     pub fn missing(&self, what: &str, why: impl Fn(&Run) -> Option<String>) -> Vec<String> {
         let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let cut = |words: &str| fitted(words, Paper::SCREEN.text, false, 180.0);
+        let cut = |words: &str| fitted(words, Paper::SCREEN.text, false, 260.0);
         for (group, series) in self.all() {
             let mut counts: BTreeMap<String, u64> = BTreeMap::new();
             series.rows.iter().filter_map(|r| why(r)).for_each(|reason| *counts.entry(reason).or_default() += 1);

@@ -27,7 +27,7 @@ impl Paper {
 
     /// Print of this width: no type is smaller than 7 points.
     pub fn print(millimetres: f64) -> Self {
-        Self { width: (millimetres / 25.4 * SCREEN_DPI).round(), text: 7.7 / 72.0 * SCREEN_DPI }
+        Self { width: millimetres / 25.4 * SCREEN_DPI, text: 7.7 / 72.0 * SCREEN_DPI }
     }
 
     /// Size of small text.
@@ -201,10 +201,10 @@ impl Panel {
     }
 
     /// What lies between two curves over the same places.
-    pub fn band(&mut self, colour: Colour, low: &[(f64, f64)], high: &[(f64, f64)]) {
+    pub fn band(&mut self, (colour, opacity): (Colour, f64), low: &[(f64, f64)], high: &[(f64, f64)]) {
         let points: Vec<Point> = low.iter().chain(high.iter().rev()).filter_map(|p| self.near(*p)).collect();
         if points.len() > 2 {
-            self.scene.tint(points, colour, 0.15);
+            self.scene.tint(points, colour, opacity);
         }
     }
 

@@ -128,7 +128,7 @@ fn diagnostic(group: &Experiment, series: &Series, (key, title, label): &(&str, 
     let most = first.map(|e| (e, e.exp().round())).filter(|(e, n)| *n > 1.0 && (e - n.ln()).abs() < 1e-2).map(|(_, n)| n);
     let counts = *key == "normal_skips";
     let heights = values().map(|v| v.1).chain(most.map(f64::ln));
-    let y = if counts { Axis::from_zero(heights, 1.0) } else { Axis::linear(heights, 0.1) };
+    let y = if counts { Axis::counts(heights) } else { Axis::linear(heights, 0.1) };
     let across = if has_trials(series) { "trials done" } else { "steps of the search" };
     let mut panel =
         Panel::new(paper, 0.55, Axis::from_zero(values().map(|v| v.0), 1.0), y, [&format!("{title}: {}", series.name), across, label]);

@@ -23,6 +23,8 @@ const UNITS: f64 = 10.0;
 pub const SCREEN_DPI: f64 = 96.0;
 /// Pixels of an inch of a PNG for the screen.
 pub const PNG_DPI: u32 = 192;
+/// Plotters cuts what is beyond the size of its page.
+const LARGEST: u32 = 10_000_000;
 /// Plotters divides a font size by this for SVG.
 const SVG_EM: f64 = 1.24;
 /// Ascent plus descent of the embedded font in ems: what `ab_glyph` scales to the font size.
@@ -84,7 +86,7 @@ fn document(scene: &Scene, [width, height]: [String; 2], words: &dyn Fn(&str) ->
     embed_fonts();
     let failed = |e: std::fmt::Error| Error::Resource(format!("{}: cannot draw: {e}", scene.title));
     let page = [(0.0, 0.0), (scene.width, 0.0), (scene.width, scene.height), (0.0, scene.height)];
-    let ground = Mark::Area { points: page.into(), colour: PAPER, opacity: 1.0 };
+    let ground = Mark::Area { points: page.into(), colour: PAPER, opacity: 1.0, edge: None };
     let mut out = String::new();
     write!(
         out,
@@ -102,7 +104,7 @@ fn document(scene: &Scene, [width, height]: [String; 2], words: &dyn Fn(&str) ->
 
 /// Marks as elements, and groups of them, which Plotters does not know.
 fn body(out: &mut String, marks: &[Mark], words: &dyn Fn(&str) -> String) -> std::fmt::Result {
-    for run in marks.chunk_by(|a, b| (dash(a), dash(b)) == (None, None)) {
+    for run in marks.chunk_by(|a, b| plain(a) && plain(b)) {
         match &run[0] {
             Mark::Group { about, marks } => {
                 let named = [("data-series", &about.series), ("data-tip", &about.tip), ("data-cell", &about.cell)];
@@ -125,22 +127,27 @@ fn body(out: &mut String, marks: &[Mark], words: &dyn Fn(&str) -> String) -> std
                 *out += "</g>\n";
             }
             first => {
-                let dashed = dash(first).map(|length| (UNITS * length).round());
-                dashed.map_or(Ok(()), |length| write!(out, "<g stroke-dasharray=\"{length}\">"))?;
-                *out += &elements(run, words).map_err(|_| std::fmt::Error)?;
-                *out += if dashed.is_some() { "</g>\n" } else { "" };
+                let text = elements(run, words).map_err(|_| std::fmt::Error)?;
+                *out += &match first {
+                    Mark::Line { dash, .. } if *dash > 0.0 => text.replace("/>", &format!(" stroke-dasharray=\"{:.0}\"/>", UNITS * dash)),
+                    Mark::Area { edge: Some((Colour(r, g, b), width)), .. } => text
+                        .replace(" opacity", " fill-opacity")
+                        .replace("/>", &format!(" stroke=\"#{r:02X}{g:02X}{b:02X}\" stroke-width=\"{:.0}\"/>", UNITS * width)),
+                    _ => text,
+                };
             }
         }
     }
     Ok(())
 }
 
-/// Length of the dashes of what has to be in a group of its own: 0 of a group.
-fn dash(mark: &Mark) -> Option<f64> {
+/// Plotters writes all of it: no group, no dashes, no outline of a filled polygon.
+fn plain(mark: &Mark) -> bool {
     match mark {
-        Mark::Group { .. } => Some(0.0),
-        Mark::Line { dash, .. } => Some(*dash).filter(|dash| *dash > 0.0),
-        _ => None,
+        Mark::Group { .. } => false,
+        Mark::Line { dash, .. } => *dash == 0.0,
+        Mark::Area { edge, .. } => edge.is_none(),
+        _ => true,
     }
 }
 
@@ -148,7 +155,7 @@ fn dash(mark: &Mark) -> Option<f64> {
 fn elements(marks: &[Mark], words: &dyn Fn(&str) -> String) -> std::result::Result<String, String> {
     let mut out = String::new();
     {
-        let area = SVGBackend::with_string(&mut out, (1, 1)).into_drawing_area();
+        let area = SVGBackend::with_string(&mut out, (LARGEST, LARGEST)).into_drawing_area();
         let drawn = marks.iter().try_for_each(|mark| draw_mark(&area, mark, words)).and_then(|()| area.present());
         drawn.map_err(|e| e.to_string())?;
     }
@@ -164,13 +171,14 @@ type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBack
 
 fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, words: &dyn Fn(&str) -> String) -> Drawn<DB> {
     match mark {
-        Mark::Area { points, colour, opacity } => area.draw(&Polygon::new(whole(points), rgb(*colour).mix(*opacity).filled())),
+        Mark::Area { points, colour, opacity, .. } => area.draw(&Polygon::new(whole(points), rgb(*colour).mix(*opacity).filled())),
         Mark::Line { points, width, colour, .. } => {
             let stroke = rgb(*colour).stroke_width((width * UNITS).round().max(1.0) as u32);
             area.draw(&PathElement::new(whole(points), stroke))
         }
-        Mark::Disc { at, radius, colour } => {
-            area.draw(&Circle::new(whole(&[*at])[0], (radius * UNITS).round() as i32, rgb(*colour).filled()))
+        Mark::Disc { at, radius, colour, opacity } => {
+            let middle = whole(&[*at])[0];
+            area.draw(&Circle::new(middle, (radius * UNITS).round() as i32, rgb(*colour).mix(*opacity).filled()))
         }
         Mark::Text(text) => draw_text(area, text, words),
         // A picture has pixels alone; see [`png`].
@@ -196,8 +204,9 @@ fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, wor
 pub fn png(scene: &Scene, dpi: u32) -> Result<Vec<u8>> {
     let failed = |e: String| Error::Resource(format!("{}: cannot make a PNG: {e}", scene.title));
     let (tree, scale) = (tree(scene)?, f64::from(dpi) / SCREEN_DPI);
-    let [width, height] = [scene.width, scene.height].map(|pixels| (pixels.round() * scale).round() as u32);
+    let [width, height] = [scene.width, scene.height].map(|pixels| (pixels * scale).round() as u32);
     let mut map = tiny_skia::Pixmap::new(width, height).ok_or_else(|| failed(format!("{width} x {height} pixels")))?;
+    map.fill(tiny_skia::Color::WHITE);
     resvg::render(&tree, tiny_skia::Transform::from_scale(scale as f32, scale as f32), &mut map.as_mut());
     let mut pixels: Vec<u8> = map.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
     for mark in &scene.marks {
@@ -247,7 +256,7 @@ fn tree(scene: &Scene) -> Result<usvg::Tree> {
         Arc::new(fonts)
     });
     let options = usvg::Options { fontdb: DATABASE.clone(), ..usvg::Options::default() };
-    let size = [scene.width, scene.height].map(|pixels| pixels.round().to_string());
+    let size = [scene.width, scene.height].map(|pixels| pixels.to_string());
     let text = document(scene, size, &|words| words.chars().map(|c| if has_shape(c) { c } else { '?' }).collect())?;
     usvg::Tree::from_str(&text, &options).map_err(|e| Error::Resource(format!("{}: cannot draw: {e}", scene.title)))
 }
@@ -304,7 +313,7 @@ mod tests {
         for part in [
             "aria-label=\"a &quot;b&quot; &amp; c\"",
             "<g data-series=\"A &lt;b>\" data-tip=\"A, seed 0\" data-cell=\"cell-x\" role=\"img\" tabindex=\"0\"><title>A, seed 0</title>",
-            "<g stroke-dasharray=\"20\"><polyline",
+            " stroke-dasharray=\"20\"/>",
             "<circle cx=\"50\" cy=\"50\" r=\"20\" fill=\"#FFFFFF\"/>",
             "viewBox=\"0 0 200 200\"",
         ] {

@@ -59,9 +59,13 @@ pub fn reported(
     let look = Look { dashed: false, ..NEUTRAL };
     let entry = |radius, filled, words: &str| Entry { radius, filled, ..Entry::of("", look, words) };
     panel.entries.extend([
-        entry(5.5, true, "named: the claim beside the measured runs in the table, or the headline result of a method without runs here"),
-        entry(3.0, true, "other reported results"),
-        entry(4.5, false, "hollow: without cutout, or not stated"),
+        entry(
+            5.5,
+            true,
+            "Large, named: the claim beside the measured runs in the table, or the headline result of a method without runs here.",
+        ),
+        entry(3.0, true, "Small: other reported results."),
+        entry(4.5, false, "Hollow: without cutout, or not stated."),
         Entry::note(look, "In grey: not confirmed in its source, without cutout, a single run or the best of several; not on the front."),
         Entry::note(look, "Error bars: the ± that the paper prints."),
     ]);

@@ -151,6 +151,8 @@ pub enum Mark {
         colour: Colour,
         /// Of the filling.
         opacity: f64,
+        /// Colour and width of its outline, if it has one.
+        edge: Option<(Colour, f64)>,
     },
     /// A disc.
     Disc {
@@ -160,6 +162,8 @@ pub enum Mark {
         radius: f64,
         /// Of the filling.
         colour: Colour,
+        /// Of the filling.
+        opacity: f64,
     },
     /// A line of text.
     Text(Text),
@@ -219,12 +223,12 @@ impl Scene {
 
     /// A filled polygon that what is below shines through.
     pub fn tint(&mut self, points: Vec<Point>, colour: Colour, opacity: f64) {
-        self.marks.push(Mark::Area { points, colour, opacity });
+        self.marks.push(Mark::Area { points, colour, opacity, edge: None });
     }
 
     /// A disc.
     pub fn disc(&mut self, at: Point, radius: f64, colour: Colour) {
-        self.marks.push(Mark::Disc { at, radius, colour });
+        self.marks.push(Mark::Disc { at, radius, colour, opacity: 1.0 });
     }
 
     /// Groups the marks from number `from` on.
@@ -241,14 +245,12 @@ impl Scene {
             let steps = if radius > 0.0 { 3 } else { 0 };
             (0..=steps).map(move |i| polar(cx, cy, radius, from + 30.0 * f64::from(i)))
         };
-        let mut points: Vec<Point> = corner(frame.x1 - radius, frame.y0 + radius, -90.0)
+        let points: Vec<Point> = corner(frame.x1 - radius, frame.y0 + radius, -90.0)
             .chain(corner(frame.x1 - radius, frame.y1 - radius, 0.0))
             .chain(corner(frame.x0 + radius, frame.y1 - radius, 90.0))
             .chain(corner(frame.x0 + radius, frame.y0 + radius, 180.0))
             .collect();
-        self.tint(points.clone(), fill, opacity);
-        points.push(points[0]);
-        self.line(points, width, stroke);
+        self.marks.push(Mark::Area { points, colour: fill, opacity, edge: Some((stroke, width)) });
     }
 
     /// A text with its baseline at `at`.

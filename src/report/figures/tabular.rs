@@ -138,7 +138,11 @@ fn incumbents(group: &Group, claims: &[Claim], paper: Paper) -> Drawn {
     curves().take(1).for_each(|c| panel.reference(NEUTRAL, c.best, &format!("the best of the table, {:.2} %", c.best)));
     for (study, look, curve) in &group.members {
         let from = panel.drawn();
-        panel.band(look.colour, &points(&curve.at, &curve.band[0]), &points(&curve.at, &curve.band[1]));
+        panel.band(
+            (look.colour, 0.24 / group.members.len() as f64),
+            &points(&curve.at, &curve.band[0]),
+            &points(&curve.at, &curve.band[1]),
+        );
         panel.group(from, About::series(&study.manifest.name()));
     }
     for (study, look, curve) in &group.members {

@@ -4,9 +4,9 @@ use super::axis::Axis;
 use super::few::Few;
 use super::panel::{Entry, Panel, Paper};
 use super::render::text_width;
-use super::scene::{About, Align, Colour, FAINT, Frame, INK};
+use super::scene::{About, Align, Colour, FAINT, Frame, INK, PAPER};
 use super::series::{Experiment, Series, unit};
-use super::style::{Look, NEUTRAL, phase_colour};
+use super::style::{Look, phase_colour};
 use super::words::fitted;
 use super::{Drawn, Figure};
 use crate::record::{Phase, Shape};
@@ -58,7 +58,9 @@ fn bars(paper: Paper, titles: [&str; 2], bars: &[Bar]) -> Panel {
         }
         let mut right = end.0;
         if let Some((low, high)) = bar.interval {
-            panel.whisker((low.max(0.0), middle), (high, middle), NEUTRAL.colour);
+            let ends = [low.max(0.0), high].map(|v| place(&panel, v));
+            panel.scene.line(ends.into(), paper.of(3.2), PAPER);
+            panel.whisker((low.max(0.0), middle), (high, middle), INK);
             right = right.max(place(&panel, high).0);
         }
         let colour = if bar.parts.is_empty() { FAINT } else { INK };
