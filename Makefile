@@ -5,16 +5,15 @@ PYTHON ?= python3
 # One profile for both: the arithmetic is libtorch's (see Cargo.toml).
 NASLAB = target/debug/naslab
 
-.PHONY: help setup build demo controls gate-runs gate baseline test ci tools
+.PHONY: help setup build demo gate-runs gate baseline test ci tools
 
 help:
-	@echo "make demo    set up, build, run every method and a U-Net on shipped data, write reports/"
+	@echo "make demo    set up, build, run every method, its control and a U-Net on shipped data, write reports/"
 	@echo "make tables    500 seeds of searches of NAS-Bench-201, beside what papers reported for the same budgets, and of digits-201 (in the demo; seconds)"
-	@echo "make controls   after the demo: random search in the space of every method, and the report with it"
 	@echo "make test    set up, build, run the whole test suite"
 	@echo "make gate    the smoke suite with one seed against .ci/baseline.csv; make baseline writes that file anew"
 	@echo "make ci      all that has to hold before a change lands: tests, gate, format, lints, documentation, dependencies"
-	@echo "make setup   libtorch only (a LIBTORCH that is set is used as it is)"
+	@echo "make setup   libtorch only (an existing LIBTORCH is respected)"
 
 tools:
 	@for tool in $(CARGO) $(PYTHON) c++; do \
@@ -28,11 +27,11 @@ build: setup
 	$(CARGO) build --locked
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
-# At most 28 s of search and selection for each of 21 runs, and three U-Nets trained like the cells that NAS-Unet found: nine minutes in all.
+# At most 28 s of search and selection for each of 36 runs, half of them the controls, and three U-Nets trained like the cells that NAS-Unet found: a quarter of an hour in all.
 DEMO = runs/demo
 DEMO_RUNS = --preset smoke --seeds 0..3 --budget-per-run 28s --threads 1 --out $(DEMO)
 demo: build
-	$(NASLAB) run all $(DEMO_RUNS)
+	$(NASLAB) run all --controls $(DEMO_RUNS)
 	$(NASLAB) train unet-8 --preset smoke --seeds 0..3 --threads 1 --out $(DEMO)
 	$(MAKE) --no-print-directory tables
 	$(NASLAB) report $(DEMO) --out reports
@@ -47,11 +46,6 @@ tables: build
 	$(TABLE_RUN) amoebanet random reinforce --dataset cifar100 --simulated-budget 40000s --limit overshoots
 	$(TABLE_RUN) amoebanet random reinforce --dataset imagenet16-120 --simulated-budget 120000s --limit overshoots
 	$(TABLE_RUN) amoebanet random reinforce --table digits-201 --dataset digits --simulated-budget 30s --limit fits
-
-# The demo's runs are skipped; random search in the space of every method joins them, with as much time.
-controls: build
-	$(NASLAB) run all --controls $(DEMO_RUNS)
-	$(NASLAB) report $(DEMO) --out reports
 
 # The smoke suite against the committed baseline: exactly on a processor of that model, else with a margin. The libraries are held to kernels that processors of several generations have.
 GATE = target/gate

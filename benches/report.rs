@@ -1,7 +1,7 @@
 //! Time of building the whole report from recorded runs.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use naslab::report::write_report;
+use naslab::report::{Extras, write_report};
 use std::path::Path;
 use std::process::Command;
 
@@ -11,7 +11,7 @@ fn report(c: &mut Criterion) {
     let arguments = ["run", "random", "--preset", "smoke", "--max-trials", "2", "--seeds", "0..3", "--quiet", "--out"];
     let done = Command::new(env!("CARGO_BIN_EXE_naslab")).args(arguments).arg(&runs).output().expect("the binary starts");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let build = |out: &Path| write_report(std::slice::from_ref(&runs), out, None).expect("a report").files.len();
+    let build = |out: &Path| write_report(std::slice::from_ref(&runs), out, &Extras::default()).expect("a report").files.len();
     c.bench_function("report of three runs", |b| b.iter(|| build(&folder.path().join("report"))));
 }
 

@@ -2,7 +2,7 @@
 
 use naslab::Error;
 use naslab::record::{Phase, settings_digest};
-use naslab::report::{Status, claims, draw_architecture, load_runs, write_report};
+use naslab::report::{Extras, Status, claims, draw_architecture, load_runs, write_report};
 use naslab::space::Architecture;
 use serde_json::{Value, json};
 use std::fs;
@@ -201,7 +201,7 @@ fn two_methods(root: &Path) {
 
 fn report(root: &TempDir) -> (naslab::report::Summary, PathBuf) {
     let out = root.path().join("out");
-    let summary = write_report(&[root.path().join("runs")], &out, None).unwrap();
+    let summary = write_report(&[root.path().join("runs")], &out, &Extras::default()).unwrap();
     (summary, out)
 }
 
@@ -301,7 +301,7 @@ fn means_are_over_seeds_with_the_sample_deviation() {
     assert!((darts.total_days.mean.unwrap() - 2.0 * (24.6 + 12.6) / 86_400.0).abs() < 1e-12);
     assert_eq!((darts.parameters.low, darts.parameters.high), (Some(36_586.0), Some(36_686.0)));
     assert_eq!(darts.claim.as_ref().unwrap().value, Some(97.0));
-    assert_eq!(darts.select_days.mean, None);
+    assert_eq!(darts.select_days.mean, &Extras::default());
 }
 
 #[test]
@@ -343,7 +343,10 @@ fn a_method_is_tested_against_its_control() {
     // Student's t for two degrees of freedom is 4.3027 at 97.5 %.
     assert!((low - (0.97 - 4.3027 * 0.005 / 3_f64.sqrt())).abs() < 1e-6 && (low + high - 1.94).abs() < 1e-12, "{low} {high}");
     let text = read(out.join("results.md"));
-    assert!(text.contains("Of 1 searches with a control, 1 scored higher than random search in the same space (darts (first-order))."), "{text}");
+    assert!(
+        text.contains("Of 1 searches with a control, 1 scored higher than random search in the same space (darts (first-order))."),
+        "{text}"
+    );
 }
 
 #[test]
@@ -373,9 +376,15 @@ fn two_trials_side_by_side_cost_two_cores_and_a_budget_that_ended_nothing_is_sai
     let (_, out) = report(&root);
     let cost = table(&out, "Cost of a run").remove(0);
     // 21.6 s of device time with two cores at work.
-    assert_eq!([&cost["search"], &cost["wall time"], &cost["trials side by side (jobs)"], &cost["budget used (%)"]], ["43.2 s", "35.0 s", "2", "54"]);
+    assert_eq!(
+        [&cost["search"], &cost["wall time"], &cost["trials side by side (jobs)"], &cost["budget used (%)"]],
+        ["43.2 s", "35.0 s", "2", "54"]
+    );
     let outcome = table(&out, "Outcome: accuracy").remove(0);
-    assert_eq!([&outcome["search cost"], &outcome["total cost"], &outcome["cost in"]], ["43.2 s", "1m 08s", "core time (Example CPU, 2 cores)"]);
+    assert_eq!(
+        [&outcome["search cost"], &outcome["total cost"], &outcome["cost in"]],
+        ["43.2 s", "1m 08s", "core time (Example CPU, 2 cores)"]
+    );
     // The square root of 0.97 x 0.03 / 360.
     assert_eq!([&outcome["test images"], &outcome["error of one score"]], ["360", "0.90"]);
     let text = read(out.join("results.md"));
@@ -394,13 +403,15 @@ fn runs_are_compared_with_the_results_of_an_earlier_report() {
     for (seed, score) in [0.960, 0.955, 0.950].into_iter().enumerate() {
         Fixture { seed: seed as u64, final_score: Some(score), ..Fixture::default() }.write(&runs(&root));
     }
-    write_report(&[root.path().join("runs")], &out, Some(&earlier)).unwrap();
+    write_report(&[root.path().join("runs")], &out, &Extras { against: Some(earlier.clone()), ..Extras::default() }).unwrap();
     let rows = table(&out, "Compared with earlier results");
     let score = rows.iter().find(|r| r["row"].starts_with("darts") && r["what"] == "test score").unwrap();
     assert_eq!([&score["earlier"], &score["here"], &score["verdict"]], ["97.00 % (n = 3)", "95.50 % (n = 3)", "holds"]);
     assert_eq!(score["difference"], "-1.50 points [-2.63, -0.37]", "the upper end is above the margin of one point");
     assert!(read(out.join("results.md")).contains("Against earlier.csv: "));
-    let error = write_report(&[root.path().join("runs")], &out, Some(&root.path().join("absent.csv"))).unwrap_err();
+    let error =
+        write_report(&[root.path().join("runs")], &out, &Extras { against: Some(root.path().join("absent.csv")), ..Extras::default() })
+            .unwrap_err();
     assert!(matches!(error, Error::Input { .. }), "{error}");
 }
 
@@ -471,7 +482,7 @@ fn processor_time_is_never_called_gpu_days_and_devices_are_not_mixed() {
     assert_eq!(units, ["core-days (Example CPU, 2 cores)", "GPU-days (NVIDIA H100)"]);
     assert_eq!(summary.rows[1].peak_bytes, Some(3 << 30));
     assert_eq!(summary.rows[1].energy_joules.mean, Some(1500.0 * 14.6));
-    assert_eq!(summary.rows[0].energy_joules.mean, None);
+    assert_eq!(summary.rows[0].energy_joules.mean, &Extras::default());
     let energy: Vec<String> = table(&out, "Outcome: accuracy").into_iter().map(|r| format!("{}: {}", r["cost in"], r["energy"])).collect();
     let expected = ["core time (Example CPU, 2 cores): not measured", "GPU time (NVIDIA H100): 21900 J"];
     assert_eq!(energy, expected, "energy on a processor is not measured, never 0");
@@ -563,7 +574,7 @@ fn the_same_inputs_give_the_same_bytes() {
     two_methods(&runs(&root));
     let (first, out) = report(&root);
     let before: Vec<Vec<u8>> = first.files.iter().map(|f| fs::read(f).unwrap()).collect();
-    let second = write_report(&[root.path().join("runs")], &out, None).unwrap();
+    let second = write_report(&[root.path().join("runs")], &out, &Extras::default()).unwrap();
     assert_eq!(first.files, second.files);
     for (file, bytes) in second.files.iter().zip(&before) {
         assert!(fs::read(file).unwrap() == *bytes, "{}", file.display());
@@ -664,14 +675,14 @@ fn a_thousand_points_on_a_curve_and_many_runs() {
 fn no_run_is_bad_input_and_an_unwritable_folder_is_a_resource_failure() {
     let root = TempDir::new().unwrap();
     let empty = runs(&root);
-    let error = write_report(std::slice::from_ref(&empty), &root.path().join("out"), None).unwrap_err();
+    let error = write_report(std::slice::from_ref(&empty), &root.path().join("out"), &Extras::default()).unwrap_err();
     assert!(matches!(error, Error::Input { .. }) && error.to_string().contains("manifest.json"), "{error}");
-    let error = write_report(&[root.path().join("absent")], &root.path().join("out"), None).unwrap_err();
+    let error = write_report(&[root.path().join("absent")], &root.path().join("out"), &Extras::default()).unwrap_err();
     assert!(matches!(error, Error::Input { .. }), "{error}");
     Fixture::default().write(&empty);
     let blocked = root.path().join("file");
     fs::write(&blocked, "not a folder").unwrap();
-    let error = write_report(&[empty], &blocked.join("out"), None).unwrap_err();
+    let error = write_report(&[empty], &blocked.join("out"), &Extras::default()).unwrap_err();
     assert!(matches!(error, Error::Resource(_)), "{error}");
 }
 
@@ -739,12 +750,12 @@ fn trials_are_listed_counted_and_drawn() {
     let events = [
         point,
         later,
-        trial(0, "search", "aaaaaaaaaa", "completed", Some(0.5), None),
-        trial(1, "search", "bbbbbbbbbb", "interrupted", None, None),
-        trial(1, "search", "bbbbbbbbbb", "failed", None, None),
+        trial(0, "search", "aaaaaaaaaa", "completed", Some(0.5), &Extras::default()),
+        trial(1, "search", "bbbbbbbbbb", "interrupted", None, &Extras::default()),
+        trial(1, "search", "bbbbbbbbbb", "failed", None, &Extras::default()),
         trial(2, "search", "aaaaaaaaaa", "completed", Some(0.5), Some(0)),
-        trial(3, "search", "aaaaaaaaaa", "completed", Some(0.625), None),
-        trial(0, "select", "aaaaaaaaaa", "completed", Some(0.7), None),
+        trial(3, "search", "aaaaaaaaaa", "completed", Some(0.625), &Extras::default()),
+        trial(0, "select", "aaaaaaaaaa", "completed", Some(0.7), &Extras::default()),
     ];
     write_events(&path, &events);
     let (summary, out) = report(&root);
@@ -757,7 +768,10 @@ fn trials_are_listed_counted_and_drawn() {
     assert_eq!(of("parent"), ["", "", "0", "0", "", ""]);
     // Four trials of two architectures: one was trained again, one score was reused.
     let counts = table(&out, "Trials of the searches").remove(0);
-    assert_eq!(["how they ended", "trials", "different architectures", "trained again", "score reused"].map(|head| counts[head].as_str()), ["3 completed, 1 failed", "4", "2", "1", "1"]);
+    assert_eq!(
+        ["how they ended", "trials", "different architectures", "trained again", "score reused"].map(|head| counts[head].as_str()),
+        ["3 completed, 1 failed", "4", "2", "1", "1"]
+    );
     for name in ["trials.svg", "trials.png", "diagnostics.svg", "diagnostics.png"] {
         assert!(summary.files.iter().any(|f| f.ends_with(name)), "{name}");
     }
@@ -792,7 +806,7 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
         for (i, (early, late)) in networks.iter().map(|n| of_seed(*n)).enumerate() {
             events.push(trial(i as u64, "search", json!({"ghn": early, "step 10": 0.1, "step 2": 1.0 - late}), Some(late)));
         }
-        events.push(trial(10, "search", json!({"ghn": 0.9}), None));
+        events.push(trial(10, "search", json!({"ghn": 0.9}), &Extras::default()));
         events.push(trial(0, "select", json!({"search": 0.5}), Some(0.7)));
         write_events(&path, &events);
     }
@@ -809,9 +823,13 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
     let value = |row: usize, name: &str| listed[row][name].parse::<f64>().unwrap();
     let near = |row, name, expected: f64| assert!((value(row, name) - expected).abs() < 1e-9, "{row} {name}: {}", value(row, name));
     // By the definition; the level of a seed does not matter, which it would if all pairs were one sample.
-    for (row, all, top) in
-        [(0, OF_TEN, OF_BEST), (1, OF_TEN, OF_BEST), (2, 1.0, 1.0), (3, (2.0 * OF_TEN + 1.0) / 3.0, (2.0 * OF_BEST + 1.0) / 3.0), (4, -1.0, -1.0)]
-    {
+    for (row, all, top) in [
+        (0, OF_TEN, OF_BEST),
+        (1, OF_TEN, OF_BEST),
+        (2, 1.0, 1.0),
+        (3, (2.0 * OF_TEN + 1.0) / 3.0, (2.0 * OF_BEST + 1.0) / 3.0),
+        (4, -1.0, -1.0),
+    ] {
         near(row, "pearson", all);
         near(row, "top_half_pearson", top);
     }
@@ -835,7 +853,10 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
     let found = rows.iter().find(|r| r["early"] == "score with predicted weights").unwrap();
     let cells = ["seeds", "pairs", "Pearson", "pairs of the top half", "Pearson of the top half"].map(|head| found[head].as_str());
     assert_eq!(cells, ["3", "10", "-0.17 [-1.00, 1.00]", "5", "0.92 [0.74, 1.00]"]);
-    assert_eq!([&found["paper, 100 random networks"], &found["paper, 50 best of them"]], ["0.68 (GHN, N=7, T=5 on cifar10)", "0.48 (GHN, N=7, T=5 on cifar10)"]);
+    assert_eq!(
+        [&found["paper, 100 random networks"], &found["paper, 50 best of them"]],
+        ["0.68 (GHN, N=7, T=5 on cifar10)", "0.48 (GHN, N=7, T=5 on cifar10)"]
+    );
     assert!(rows.iter().all(|r| r["late"] != "test score" || r["Pearson"] == "–"), "three seeds are too few for a coefficient: {rows:?}");
     // 12.6 of 21.6 s.
     assert_eq!(table(&out, "Cost of a run")[0]["of it training"], "58 %");

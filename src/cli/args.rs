@@ -4,7 +4,7 @@
 use super::run_args::{BenchArguments, ExportArguments, ResumeArguments, RunSettingsArgs, Runs};
 use super::table::TableAction;
 #[cfg(feature = "report")]
-use super::values::named;
+use super::values::{named, paper_width};
 #[cfg(feature = "report")]
 use crate::report::gate::Mode;
 #[cfg(feature = "report")]
@@ -83,6 +83,12 @@ pub enum Command {
         /// Earlier results to compare with: a baseline of `naslab check`, or the results.csv of another report.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+        /// Also writes every panel for print into OUT/print, as SVG, PNG and PDF of this width, such as 8.5cm, 85mm, 3.35in or 241pt.
+        #[arg(long, value_name = "WIDTH", value_parser = paper_width)]
+        figure_width: Option<f64>,
+        /// Dots an inch of these PNG files.
+        #[arg(long, default_value_t = 300, requires = "figure_width", value_parser = clap::value_parser!(u32).range(72..=1200))]
+        figure_dpi: u32,
     },
     /// Compares recorded runs with a baseline; exit code 1 if something is worse.
     #[cfg(feature = "report")]

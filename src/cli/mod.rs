@@ -75,7 +75,10 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         #[cfg(feature = "search")]
         Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]
-        Command::Report { runs, out, against } => report::report(&runs, &out, against.as_deref()),
+        Command::Report { runs, out, against, figure_width, figure_dpi } => {
+            let print = figure_width.map(|millimetres| crate::report::Print { millimetres, dpi: figure_dpi });
+            report::report(&runs, &out, &crate::report::Extras { against, print })
+        }
         #[cfg(feature = "report")]
         Command::Check(a) => report::check(&a),
         #[cfg(feature = "report")]

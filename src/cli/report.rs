@@ -6,13 +6,13 @@ use super::show::{print_out, table};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
 use crate::report::gate::{Options, Verdict, check as compare, junit, update};
-use crate::report::{draw_architecture, write_report};
+use crate::report::{Extras, draw_architecture, write_report};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Writes tables, figures and the page, and prints the table.
-pub fn report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Result<()> {
-    let summary = write_report(runs, out, against)?;
+pub fn report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<()> {
+    let summary = write_report(runs, out, extras)?;
     summary.warnings.iter().for_each(|warning| eprintln!("note: {warning}"));
     print_out(&summary.table)?;
     eprintln!("{} files in {}", summary.files.len(), out.display());

@@ -26,6 +26,17 @@ pub fn cores(asked: Option<u64>) -> Result<u64> {
     }
 }
 
+/// Reads a width on paper, such as `8.5cm`, `85mm`, `3.35in` or `241pt`, in millimetres.
+#[cfg(feature = "report")]
+pub fn paper_width(text: &str) -> Result<f64> {
+    let units = [("cm", 10.0), ("mm", 1.0), ("in", 25.4), ("pt", 25.4 / 72.0)];
+    let number = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)));
+    let width = number.and_then(|(number, size)| Some(number.trim().parse::<f64>().ok()? * size));
+    width
+        .filter(|w| (50.0..=400.0).contains(w))
+        .ok_or_else(|| usage!("'{text}' is no width of a figure: write 8.5cm, 85mm, 3.35in or 241pt, from 5cm to 40cm"))
+}
+
 /// Seeds of the runs.
 #[derive(Clone, Debug)]
 pub struct Seeds(pub Vec<u64>);
@@ -46,6 +57,17 @@ impl Seeds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "report")]
+    fn widths_on_paper_have_units_and_bounds() {
+        for text in ["8.5cm", "85mm", "85 mm", "3.3464566929133858in", "240.94488188976378pt"] {
+            assert!((paper_width(text).unwrap() - 85.0).abs() < 1e-9, "{text}");
+        }
+        for text in ["8.5", "cm", "-8cm", "NaNcm", "infmm", "4cm", "5m", "41cm", ""] {
+            assert!(paper_width(text).unwrap_err().to_string().contains("write 8.5cm"), "{text}");
+        }
+    }
 
     #[test]
     fn seeds_are_a_range_or_a_list() {

@@ -1,9 +1,12 @@
 //! Drawings of single runs: the cells found, and test slices with what was predicted for them.
 
 use super::figures::{self, Scene};
+use super::frame::metric_name;
 use super::load::Run;
+use super::summary::full_name;
 use crate::error::Result;
 use crate::record::{RunDir, RunResult};
+use crate::units::show_count;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Cells drawn for each row of the summary; `naslab draw` draws any other.
@@ -18,6 +21,8 @@ const LONGEST: usize = 180;
 pub(super) struct Drawing {
     /// File name without extension.
     pub name: String,
+    /// Name of the run.
+    pub run: String,
     /// What it shows.
     pub title: String,
     /// Pixels of the page.
@@ -32,7 +37,8 @@ pub(super) struct Drawing {
 
 /// The cells of the first runs of each row.
 pub(super) fn cells(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
-    let scene = |_: &Run, result: &RunResult| figures::architecture(&result.architecture, &title(result)).transpose();
+    let scene =
+        |run: &Run, result: &RunResult| figures::architecture(&result.architecture, &title(run, result), &about(result)).transpose();
     let (drawings, skipped) = draw("cell", "its cell", CELLS_A_ROW, finished(runs), scene, warnings)?;
     if skipped > 0 {
         warnings.push(format!(
@@ -48,7 +54,7 @@ pub(super) fn overlays(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<D
     let scene = |run: &Run, result: &RunResult| {
         let classes: Vec<&str> = result.segmentation.iter().flat_map(|s| &s.classes).map(|c| c.name.as_str()).collect();
         let examples = RunDir::open(&run.folder).and_then(|run| run.examples());
-        Some(examples.and_then(|e| figures::overlay(&e, &classes, &format!("{}: test slices", title(result)))))
+        Some(examples.and_then(|e| figures::overlay(&e, &classes, &format!("{}: test slices", title(run, result)))))
     };
     let (drawings, skipped) = draw("overlay", "its test slices", OVERLAYS_A_ROW, segmented, scene, warnings)?;
     if skipped > 0 {
@@ -82,8 +88,16 @@ fn draw<'a>(
             Some(Ok(scene)) => {
                 // A test slice is no drawing of lines.
                 let svg = if kind == "cell" { Some(figures::svg(&scene)?) } else { None };
-                let (name, png) = (file_name(kind, result, &mut names), figures::png(&scene)?);
-                drawings.push(Drawing { name, title: scene.title, width: scene.width, height: scene.height, svg, png });
+                let (name, png) = (file_name(kind, result, &mut names), figures::png(&scene, figures::PNG_DPI)?);
+                drawings.push(Drawing {
+                    name,
+                    run: run.name.clone(),
+                    title: scene.title,
+                    width: scene.width,
+                    height: scene.height,
+                    svg,
+                    png,
+                });
             }
         }
     }
@@ -94,9 +108,16 @@ fn finished(runs: &[Run]) -> impl Iterator<Item = (&Run, &RunResult)> {
     runs.iter().filter(|r| r.counts()).filter_map(|r| Some((r, r.result.as_ref()?)))
 }
 
-fn title(r: &RunResult) -> String {
-    let parts = [&r.method, &r.variant, &r.dataset, &r.preset].into_iter().filter(|p| !p.is_empty());
-    format!("{}, seed {}", parts.cloned().collect::<Vec<_>>().join(" "), r.seed)
+fn title(run: &Run, r: &RunResult) -> String {
+    let name = run.manifest.as_ref().map_or_else(|| r.method.clone(), full_name);
+    format!("{name}, {}, {}, seed {}", r.dataset, r.preset, r.seed)
+}
+
+/// What a cell came to.
+fn about(r: &RunResult) -> String {
+    let score = r.final_score.map_or_else(|| "no test score".into(), |s| format!("Test {} {:.2} %", metric_name(&r.metric), 100.0 * s));
+    let hash: String = r.architecture_hash.chars().take(8).collect();
+    format!("{score} after retraining, {} weights, architecture {hash}", show_count(r.parameters))
 }
 
 /// `cell-darts-first-order-digits-smoke-s0` for the kind `cell`, with a number appended where that is taken.

@@ -336,7 +336,7 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
     }
 }
 
-/// Best score so far over the search: from its curve points, or from its trials where it has no scored points.
+/// Best score so far over the search: of its trials, or where none has a score, of what it reported while it ran.
 fn anytime(events: &[Event]) -> Vec<CurvePoint> {
     let progress = events.iter().filter_map(|e| match e {
         Event::Progress { phase: Phase::Search, device_seconds, score: Some(score), .. } => Some((*device_seconds, *score)),
@@ -346,9 +346,9 @@ fn anytime(events: &[Event]) -> Vec<CurvePoint> {
         Event::Trial(t) if t.phase == Phase::Search => t.score.map(|score| (t.spent_seconds, score)),
         _ => None,
     });
-    let mut points: Vec<(f64, f64)> = progress.collect();
+    let mut points: Vec<(f64, f64)> = trials.collect();
     if points.is_empty() {
-        points = trials.collect();
+        points = progress.collect();
     }
     points.retain(|(seconds, score)| seconds.is_finite() && score.is_finite());
     points.sort_by(|a, b| a.0.total_cmp(&b.0));

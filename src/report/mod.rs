@@ -30,7 +30,8 @@ mod trials;
 mod write;
 
 pub use claims::{Claim, claims};
+pub use figures::{Colour, palette};
 pub use load::{Loaded, Run, Status, load_runs};
 pub use spread::Spread;
 pub use summary::SummaryRow;
-pub use write::{Summary, draw_architecture, write_report};
+pub use write::{Extras, Print, Summary, draw_architecture, write_report};

@@ -105,10 +105,6 @@ struct Shown<'a> {
 
 /// The page.
 pub(super) fn page(head: &Head, tables: &[Grid], figures: &[Figure], cells: &[Drawing], overlays: &[Drawing]) -> Result<String> {
-    let chart = |f: &'_ Figure| {
-        let panels = f.panels.iter().map(|p| Ok((p.name.as_str(), figures::svg(&p.scene)?))).collect::<Result<_>>()?;
-        Ok((f.name, Chart { title: &f.title, notes: &f.notes, panels }))
-    };
     let page = Page {
         style: format!("{STYLE}{}", dark()),
         script: SCRIPT,
@@ -119,6 +115,11 @@ pub(super) fn page(head: &Head, tables: &[Grid], figures: &[Figure], cells: &[Dr
         overlays: overlays.iter().map(shown).collect(),
     };
     render("report.html", PAGE, page)
+}
+
+fn chart(f: &Figure) -> Result<(&str, Chart<'_>)> {
+    let panels = f.panels.iter().map(|p| Ok((p.name.as_str(), figures::svg(&p.scene)?))).collect::<Result<_>>()?;
+    Ok((f.name, Chart { title: &f.title, notes: &f.notes, panels }))
 }
 
 fn shown(d: &Drawing) -> Shown<'_> {

@@ -62,7 +62,10 @@ impl Sample {
     fn mean(samples: &[Self]) -> Option<Self> {
         let mean = |of: fn(&Self) -> Coefficient| {
             let values: Option<Vec<f64>> = samples.iter().map(|s| of(s).value).collect();
-            values.map_or_else(Coefficient::default, |v| Coefficient { value: mean(&v), interval: mean_interval(&v).map(|(low, high)| (low.max(-1.0), high.min(1.0))) })
+            values.map_or_else(Coefficient::default, |v| Coefficient {
+                value: mean(&v),
+                interval: mean_interval(&v).map(|(low, high)| (low.max(-1.0), high.min(1.0))),
+            })
         };
         (samples.len() > 1).then(|| Self {
             seed: None,

@@ -1,6 +1,7 @@
 //! Writes the files of a report.
 
 use super::claims::claims;
+use super::figures::{self, Material, Panelled, Paper};
 use super::frame::{RunLine, frame};
 use super::grid::Grid;
 use super::lines::csv;
@@ -9,11 +10,32 @@ use super::page::{Head, page};
 use super::render::render;
 use super::summary::{self, SummaryRow, summarise};
 use super::tables::{COLLAPSED, Measured, tables};
-use super::{control, drawings, figures, gate, proxies, segmentation, studies, text, trials};
+use super::{control, drawings, gate, proxies, segmentation, studies, text, trials};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
 use crate::space::Architecture;
 use std::path::{Path, PathBuf};
+
+/// Folder of the panels for print, in that of the report.
+const PRINT: &str = "print";
+
+/// What a report has on demand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extras {
+    /// A file of earlier results to compare with: a baseline, or the `results.csv` of another report.
+    pub against: Option<PathBuf>,
+    /// Every panel for print.
+    pub print: Option<Print>,
+}
+
+/// How wide panels for print are, and how fine their pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Print {
+    /// Width of a panel.
+    pub millimetres: f64,
+    /// Dots an inch of the PNG files.
+    pub dpi: u32,
+}
 
 /// What a report consists of.
 #[derive(Clone, Debug)]
@@ -35,11 +57,11 @@ struct Texts<'a> {
     tables: &'a [Grid],
 }
 
-/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`; `against` is a file of earlier results to compare with.
+/// Reads the runs and the studies in and below `runs` and writes tables, figures and `report.html` into the folder `out`.
 ///
 /// # Errors
 /// [`Error::Input`] if neither a run nor a study is found, or the earlier results cannot be read, [`Error::Resource`] if `out` cannot be written.
-pub fn write_report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Result<Summary> {
+pub fn write_report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<Summary> {
     let mut warnings = Vec::new();
     let found = recorded(runs, &mut warnings)?;
     if found.is_empty() {
@@ -50,7 +72,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Res
     let summary = summarise(runs, frame(lines.clone())?, &claims)?;
     let experiments = figures::experiments(runs);
     let (comparisons, pairs) = (control::comparisons(&summary), proxies::pairs(&experiments, &claims));
-    let (against, compared) = against.map(|file| gate::compare(runs, file)).transpose()?.unzip();
+    let (against, compared) = extras.against.as_ref().map(|file| gate::compare(runs, file)).transpose()?.unzip();
     let measured = Measured {
         runs,
         summary: &summary,
@@ -84,13 +106,26 @@ pub fn write_report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Res
     others.iter().filter(|(_, bytes)| !bytes.is_empty()).try_for_each(|(name, bytes)| put(name, bytes))?;
     put("results.md", render("results.md", include_str!("results.md"), Texts { head: &head, tables: &tables })?.as_bytes())?;
     put("results.tex", render("results.tex", include_str!("results.tex"), Texts { head: &head, tables: &tables })?.as_bytes())?;
-    let charts = figures::figures(runs, &claims, &pairs, &studies);
+    let (cells, overlays) = (drawings::cells(runs, &mut warnings)?, drawings::overlays(runs, &mut warnings)?);
+    let of_runs = cells.iter().map(|c| (c.run.clone(), c.name.clone())).collect();
+    let material = Material { runs, claims: &claims, pairs: &pairs, studies: &studies, cells: &of_runs };
+    let charts = figures::figures(&material, Paper::SCREEN);
     for figure in &charts {
         let sheet = figure.sheet();
         put(&format!("{}.svg", figure.name), figures::svg(&sheet)?.as_bytes())?;
-        put(&format!("{}.png", figure.name), &figures::png(&sheet)?)?;
+        put(&format!("{}.png", figure.name), &figures::png(&sheet, figures::PNG_DPI)?)?;
     }
-    let (cells, overlays) = (drawings::cells(runs, &mut warnings)?, drawings::overlays(runs, &mut warnings)?);
+    if let Some(print) = extras.print {
+        std::fs::create_dir_all(out.join(PRINT)).map_err(|e| Error::writing(out, &e))?;
+        for figure in figures::figures(&material, Paper::print(print.millimetres)) {
+            for Panelled { name, scene } in &figure.panels {
+                let file = |ending: &str| format!("{PRINT}/{}-{name}.{ending}", figure.name);
+                put(&file("svg"), figures::svg_for_paper(scene)?.as_bytes())?;
+                put(&file("png"), &figures::png(scene, print.dpi)?)?;
+                put(&file("pdf"), &figures::pdf(scene)?)?;
+            }
+        }
+    }
     for drawing in cells.iter().chain(&overlays) {
         if let Some(svg) = &drawing.svg {
             put(&format!("{}.svg", drawing.name), svg.as_bytes())?;
@@ -107,12 +142,14 @@ pub fn write_report(runs: &[PathBuf], out: &Path, against: Option<&Path>) -> Res
 /// [`Error::Usage`] for another extension, for a cell that is not sound and for an architecture that has no drawing, [`Error::Resource`] if the
 /// file cannot be written.
 pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) -> Result<()> {
-    let scene = || figures::architecture(architecture, title)?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
+    let scene =
+        || figures::architecture(architecture, title, "")?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let bytes = match extension.as_deref() {
         Some("svg") => figures::svg(&scene()?)?.into_bytes(),
-        Some("png") => figures::png(&scene()?)?,
-        _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg or .png", path.display()))),
+        Some("png") => figures::png(&scene()?, figures::PNG_DPI)?,
+        Some("pdf") => figures::pdf(&scene()?)?,
+        _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg, .png or .pdf", path.display()))),
     };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

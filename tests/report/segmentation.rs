@@ -1,6 +1,6 @@
 //! Runs that are segmentations: tables by class, the long CSV file, overlays, cells.
 
-use super::{Fixture, node, png_size, read, records, report, runs};
+use super::{Fixture, node, png_size, read, records, report, runs, table};
 use naslab::record::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, write_examples};
 use serde_json::{Value, json};
 use std::fs;
@@ -70,7 +70,10 @@ fn tables_and_the_long_file_hold_every_class_and_the_seeds_means() {
     Fixture::default().write(&folder);
     let (summary, out) = report(&root);
     let rows = table(&out, "Segmentation");
-    let cells = |r: &super::Record| ["class", "Dice, mean over volumes (%)", "IoU, mean over volumes (%)", "Dice of all pixels together (%)"].map(|head| r[head].clone());
+    let cells = |r: &super::Record| {
+        ["class", "Dice, mean over volumes (%)", "IoU, mean over volumes (%)", "Dice of all pixels together (%)"]
+            .map(|head| r[head].clone())
+    };
     let expected = [
         ["background", "99.00 ± 0.00", "49.50 ± 0.00", "98.00 ± 0.00"],
         ["even", "55.00 ± 7.07", "27.50 ± 3.54", "60.00 ± 7.07"],
@@ -145,7 +148,9 @@ fn classifications_alone_have_no_table_of_overlaps() {
     Fixture::default().write(&runs(&root));
     let (summary, out) = report(&root);
     assert!(!out.join("segmentation.csv").exists() && !read(out.join("results.md")).contains("Segmentation"));
-    assert!(!read(out.join("report.html")).contains("<h2 id=\"Segmentation") && !summary.files.iter().any(|f| f.ends_with("segmentation.csv")));
+    assert!(
+        !read(out.join("report.html")).contains("<h2 id=\"Segmentation") && !summary.files.iter().any(|f| f.ends_with("segmentation.csv"))
+    );
 }
 
 #[test]

@@ -2,91 +2,157 @@
 
 use super::axis::Axis;
 use super::few::Few;
-use super::panel::{Entry, Panel, WIDE, page};
-use super::scene::{Point, Scene};
-use super::series::{Experiment, Series};
-use crate::report::load::{CurvePoint, Run};
+use super::panel::{Entry, Panel, Paper};
+use super::scene::About;
+use super::series::{Experiment, Series, unit};
+use super::style::marker;
+use super::{Drawn, Figure};
+use crate::record::Phase;
+use crate::report::load::Run;
 use crate::units::show_count;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// One area for each data set, preset, unit of cost and metric, whatever the method; one line a run.
-pub fn anytime(rows: &[Run]) -> Scene {
-    let few = Few::of(rows);
-    let mut notes: Vec<String> = few.groups.iter().filter_map(kinds_note).collect();
-    notes.push("Search scores are scores on validation images while searching, not final scores.".into());
-    notes.push("Device time of the search, all attempts; one line a search seed, with a mark at its end.".into());
-    notes.extend(few.missing("No line", |r| r.curve.is_empty().then(|| "no search score was recorded".to_string())));
-    page("Best search score so far against device time", 1, &few.groups, |g| area(g, few.curves()), few.with(notes))
-}
+/// Points of a median and its band.
+const POINTS: usize = 80;
+/// From so many seeds on there is a median and a band, not a line per seed.
+const BAND: usize = 3;
+/// Bands of a panel; of more series there are medians alone.
+const BANDS: usize = 4;
+/// Searches that differ more in time share a logarithmic axis.
+const APART: f64 = 3.0;
 
-/// What a reader of an area with several kinds of scores must know.
-fn kinds_note(group: &Experiment) -> Option<String> {
-    let kinds: BTreeSet<&str> = group.series.iter().flat_map(kinds).collect();
-    let listed = kinds.iter().copied().collect::<Vec<_>>().join("; ");
-    (kinds.len() > 1).then(|| {
-        format!(
-            "{}, preset {}: the curves show {} kinds of search score, which are not the same quantity ({listed}). Compare heights within one \
-             kind alone; between kinds, compare when curves rise. How briefly children are trained differs between methods too.",
-            group.dataset,
-            group.preset,
-            kinds.len()
-        )
-    })
-}
-
-/// What the search scores of a group are; more than one only if its runs differ.
-fn kinds<'a>(series: &'a Series) -> BTreeSet<&'a str> {
-    let named = series.rows.iter().filter(|r| !r.curve.is_empty()).filter_map(|r| r.result.as_ref());
-    named.map(|r| r.search_score_kind.as_str()).filter(|kind| !kind.is_empty()).collect()
-}
-
-/// Seconds in the unit that suits the longest curve.
-pub fn unit(seconds: f64) -> (f64, &'static str) {
-    match seconds {
-        s if s > 3.0 * 86_400.0 => (86_400.0, "days"),
-        s if s > 3.0 * 3600.0 => (3600.0, "hours"),
-        s if s > 600.0 => (60.0, "minutes"),
-        _ => (1.0, "seconds"),
+/// One panel per data set, preset, device and kind of search score.
+pub fn anytime(few: &Few, cells: &BTreeMap<String, String>, paper: Paper) -> Figure {
+    let mut drawn = Vec::new();
+    for group in &few.groups {
+        let kinds: BTreeSet<&str> = group.series.iter().flat_map(|s| curves(s).map(|(_, kind)| kind)).collect();
+        drawn.extend(kinds.into_iter().map(|kind| area(group, kind, cells, paper)));
     }
+    let mut notes: Vec<String> = [
+        "Search scores are scores on validation images while searching, not final scores. Each panel has one kind of score; the kinds cannot be compared.",
+        "A curve is the running maximum: of the scores of trials, or of what a search with shared weights reports after each epoch; it ends with the candidates that the search \
+         returned. From three seeds on: the median over seeds, with a band from the least to the greatest in panels of up to four groups.",
+        "Dots at the end: the search score of the architecture that was selected, one per seed, as in the table. It is below the curve where selection did not choose the best.",
+    ]
+    .map(String::from)
+    .into();
+    notes.extend(few.missing("No curve", |r| curve(r).is_empty().then(|| "no search score was recorded".to_string())));
+    Figure::new("anytime", "Best search score so far against device time", 2, drawn, few.with(notes))
 }
 
-fn area(group: &Experiment, most: usize) -> Panel {
-    let curve_points = || group.rows().flat_map(|r| &r.curve);
-    let (scale, unit) = unit(curve_points().map(|p| p.seconds).fold(0.0, f64::max));
-    let x = Axis::from_zero(curve_points().map(|p| p.seconds / scale), 1e-3);
-    let y = Axis::percent(curve_points().map(|p| 100.0 * p.best));
-    let across = format!("device time spent on the search, {unit} {}", group.device());
-    let mut panel =
-        Panel::new(WIDE, x, y, [&group.title("Anytime curves"), &across, &format!("best search score so far ({})", group.unit())]);
-    if curve_points().next().is_none() {
-        panel.empty("no search score was recorded");
+/// Seconds and the best score in per cent.
+type Curve = Vec<(f64, f64)>;
+
+/// That of a run, with the candidates that the search returned.
+fn curve(run: &Run) -> Curve {
+    let mut points: Curve = run.curve.iter().map(|p| (p.seconds, 100.0 * p.best)).collect();
+    let found = run.finding.iter().flat_map(|f| &f.candidates).filter_map(|c| c.search_score).filter(|s| s.is_finite());
+    let (last, best) = (points.last().copied(), found.map(|s| 100.0 * s).reduce(f64::max));
+    let end = run.seconds(Phase::Search).filter(|s| s.is_finite());
+    if let (Some((seconds, height)), Some(best)) = (last, best) {
+        points.push((end.unwrap_or(seconds).max(seconds), height.max(best)));
     }
-    for series in &group.series {
-        let runs = series.rows.iter().filter(|r| !r.curve.is_empty());
-        let curves: Vec<Vec<Point>> = runs.map(|r| steps(&r.curve, &panel, scale)).collect();
-        let n = show_count(curves.len() as u64);
-        let more = panel.curves(series.look(), curves, most);
-        let kind = kinds(series).into_iter().collect::<Vec<_>>().join(" or ");
-        let kind = if kind.is_empty() { "no search score".into() } else { kind };
-        let words = format!("{}, n = {n}{more}: {kind}", series.label());
-        panel.entries.push(Entry { look: series.look(), radius: 5.0, filled: true, lined: true, words });
+    points
+}
+
+/// Runs with a curve and the kind of their scores.
+fn curves<'a>(series: &'a Series<'a>) -> impl Iterator<Item = (&'a Run, &'a str)> {
+    let kind = |r: &'a Run| r.result.as_ref().map_or("", |result| &*result.search_score_kind);
+    series.rows.iter().filter(|r| !curve(r).is_empty()).map(move |r| (*r, kind(r)))
+}
+
+/// Value of a curve at a time: what was best until then.
+fn at(curve: &[(f64, f64)], seconds: f64) -> Option<f64> {
+    curve.iter().take_while(|p| p.0 <= seconds).last().map(|p| p.1)
+}
+
+fn area(group: &Experiment, kind: &str, cells: &BTreeMap<String, String>, paper: Paper) -> Drawn {
+    let of = |s: &Series| curves(s).filter(|(_, k)| *k == kind).map(|(r, _)| curve(r)).collect::<Vec<Curve>>();
+    let shown: Vec<(&Series, Vec<Curve>)> = group.series.iter().map(|s| (s, of(s))).filter(|(_, curves)| !curves.is_empty()).collect();
+    let all = || shown.iter().flat_map(|(_, curves)| curves.iter().flatten());
+    let selected = || shown.iter().flat_map(|(s, _)| s.rows.iter()).filter_map(|r| r.result.as_ref()?.search_score);
+    let ends: Vec<f64> = shown.iter().flat_map(|(_, curves)| curves.iter().filter_map(|c| Some(c.last()?.0))).collect();
+    let (shortest, longest) = ends.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(*v), h.max(*v)));
+    let ((scale, unit), log) = (unit(longest), longest > APART * shortest);
+    let times = all().map(|p| p.0 / scale).filter(|t| !log || *t > 0.0);
+    let x = if log { Axis::log(times) } else { Axis::from_zero(times, 1e-3) };
+    let y = Axis::percent(all().map(|p| p.1).chain(selected().map(|s| 100.0 * s)));
+    let label = format!("device time of the search, {unit} {}{}", group.device(), if log { ", log scale" } else { "" });
+    let mut panel = Panel::new(
+        paper,
+        0.62,
+        x,
+        y,
+        [&group.title("Anytime curves"), &label, &format!("{}, best so far (%)", kind.replace("dice", "Dice"))],
+    );
+    let mut results = Vec::new();
+    for (series, curves) in &shown {
+        draw(&mut panel, series, (curves, shown.len() <= BANDS), scale, cells);
+        let n = curves.len();
+        let end = curves.iter().filter_map(|c| c.last()).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+        results.push(format!("{} up to {end:.1} %", series.name));
+        panel.entries.push(Entry {
+            lined: true,
+            ..Entry::of(&series.name, series.look(), format!("{}, n = {}", panel.cut(&series.name), show_count(n as u64)))
+        });
     }
-    panel
+    let title = format!("Best {kind} so far against device time on {}, preset {}: {}", group.dataset, group.preset, results.join(", "));
+    (format!("{}-{}-{kind}", group.dataset, group.preset), panel, title)
+}
+
+fn draw(panel: &mut Panel, series: &Series, (paths, bands): (&[Curve], bool), scale: f64, cells: &BTreeMap<String, String>) {
+    let (look, from) = (series.look(), panel.drawn());
+    if paths.len() < BAND {
+        paths.iter().for_each(|path| panel.path(look, steps(path, scale), 1.4));
+    } else {
+        // From the moment at which all have a score.
+        let begin = paths.iter().filter_map(|p| p.first()).map(|p| p.0).fold(0.0, f64::max);
+        let mut times: Vec<f64> = paths.iter().flat_map(|p| p.iter().map(|q| q.0)).filter(|t| *t >= begin).collect();
+        times.sort_by(f64::total_cmp);
+        times.dedup();
+        let step = times.len().div_ceil(POINTS).max(1);
+        let last = times.last().copied();
+        let times = times.into_iter().step_by(step).chain(last.filter(|_| step > 1));
+        let mut lines: [Curve; 3] = Default::default();
+        for time in times {
+            let mut values: Vec<f64> = paths.iter().filter_map(|p| at(p, time)).collect();
+            values.sort_by(f64::total_cmp);
+            let n = values.len();
+            let median = (values[(n - 1) / 2] + values[n / 2]) / 2.0;
+            for (line, value) in lines.iter_mut().zip([values[0], median, values[n - 1]]) {
+                line.push((time, value));
+            }
+        }
+        let [low, middle, high] = lines.map(|line| steps(&line, scale));
+        if bands {
+            panel.band((look.colour, 0.15), &low, &high);
+        }
+        let (end, radius) = (middle.last().and_then(|p| panel.at(*p)), panel.of(4.0));
+        panel.path(look, middle, 2.0);
+        end.into_iter().for_each(|at| marker(&mut panel.scene, look, at, radius, true));
+    }
+    panel.group(from, About::series(&series.name));
+    for run in &series.rows {
+        let (Some(end), Some(score)) = (curve(run).last().copied(), run.result.as_ref().and_then(|r| r.search_score)) else { continue };
+        let from = panel.drawn();
+        panel.at((end.0 / scale, 100.0 * score)).into_iter().for_each(|at| panel.dot(at, look.colour));
+        let tip = format!("{}: selected architecture {:.2} %, best seen {:.2} %, run {}", series.run(run), 100.0 * score, end.1, run.name);
+        panel.group(from, About { cell: cells.get(&run.name).cloned().unwrap_or_default(), ..About::tip(&series.name, tip) });
+    }
 }
 
 /// The curve as steps: the score holds until a better one is found.
-fn steps(curve: &[CurvePoint], panel: &Panel, scale: f64) -> Vec<Point> {
-    let mut path: Vec<Point> = Vec::new();
-    for at in curve.iter().filter_map(|p| panel.at((p.seconds / scale, 100.0 * p.best))) {
+fn steps(curve: &[(f64, f64)], scale: f64) -> Curve {
+    let mut path: Curve = Vec::new();
+    for (seconds, height) in curve.iter().map(|(x, y)| (x / scale, *y)) {
         if let [.., before, last] = path[..]
             && before.1 == last.1
-            && last.1 == at.1
+            && last.1 == height
         {
             path.pop();
         }
-        let last = path.last().map(|last| (at.0, last.1));
-        path.extend(last.filter(|corner| *corner != at));
-        path.push(at);
+        path.extend(path.last().copied().filter(|last| last.1 != height).map(|last| (seconds, last.1)));
+        path.push((seconds, height));
     }
     path
 }

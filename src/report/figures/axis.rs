@@ -15,6 +15,8 @@ pub struct Axis {
     zero: bool,
     /// Value and words of each tick.
     pub ticks: Vec<(f64, String)>,
+    /// Values of the small ticks between them.
+    pub minor: Vec<f64>,
 }
 
 /// Share of a log axis that is given to zero, if there is one; the scale begins after it.
@@ -43,14 +45,22 @@ impl Axis {
     /// A linear axis around `values`, at least `least` wide.
     pub fn linear(values: impl IntoIterator<Item = f64>, least: f64) -> Self {
         let (low, high) = safe_range(values, least);
-        Self { low, high, log: false, zero: false, ticks: linear_ticks(low, high) }
+        Self { low, high, log: false, zero: false, ticks: linear_ticks(low, high), minor: Vec::new() }
     }
 
     /// A linear axis that begins at zero.
     pub fn from_zero(values: impl IntoIterator<Item = f64>, least: f64) -> Self {
         let (_, high) = safe_range(values.into_iter().chain([0.0]), least);
         let high = high.max(least);
-        Self { low: 0.0, high, log: false, zero: false, ticks: linear_ticks(0.0, high) }
+        Self { low: 0.0, high, log: false, zero: false, ticks: linear_ticks(0.0, high), minor: Vec::new() }
+    }
+
+    /// A linear axis of whole numbers that begins at zero.
+    pub fn counts(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut axis = Self::from_zero(values, 1.0);
+        axis.ticks.retain(|(v, _)| (v - v.round()).abs() < 1e-9);
+        axis.ticks.iter_mut().for_each(|(v, words)| *words = format!("{v:.0}"));
+        axis
     }
 
     /// Whether it has names, not numbers.
@@ -64,12 +74,12 @@ impl Axis {
         let mut zero = false;
         let values = values.into_iter().inspect(|v| zero |= *v == 0.0);
         let (low, high) = safe_range(values.filter(|v| *v > 0.0).map(f64::log10), 1.0);
-        let mut ticks = log_ticks(low, high);
-        if !zero {
-            return Self { low, high, log: true, zero, ticks };
+        let (mut ticks, minor) = log_ticks(low, high);
+        let room = if zero { (high - low) * ZERO_ROOM / (1.0 - ZERO_ROOM) } else { 0.0 };
+        if zero {
+            ticks.insert(0, (0.0, "0".into()));
         }
-        ticks.insert(0, (0.0, "0".into()));
-        Self { low: low - (high - low) * ZERO_ROOM / (1.0 - ZERO_ROOM), high, log: true, zero, ticks }
+        Self { low: low - room, high, log: true, zero, ticks, minor }
     }
 
     /// Where the scale is broken, because zero stands before it.
@@ -77,18 +87,20 @@ impl Axis {
         self.zero.then_some((ZERO_AT + ZERO_ROOM) / 2.0)
     }
 
-    /// A linear axis around percentages, which does not run past 100 and below 0.
+    /// A linear axis around percentages, which does not run past 100 and below 0. It is five points long at the least, so that small differences do not look large.
     pub fn percent(values: impl IntoIterator<Item = f64>) -> Self {
-        let (low, high) = safe_range(values, 1.0);
-        let (low, high) = (low.max(0.0), high.min(100.4));
+        const LEAST: f64 = 5.0;
+        let (low, high) = safe_range(values, LEAST);
+        let low = low.clamp(0.0, 100.4 - LEAST);
+        let high = high.min(100.4).max(low + LEAST);
         let ticks = linear_ticks(low, high).into_iter().filter(|(v, _)| *v <= 100.0).collect();
-        Self { low, high, log: false, zero: false, ticks }
+        Self { low, high, log: false, zero: false, ticks, minor: Vec::new() }
     }
 
     /// Names from top to bottom, at 0, 1 and so on.
     pub fn names(names: impl Iterator<Item = String>) -> Self {
         let ticks: Vec<(f64, String)> = names.enumerate().map(|(i, name)| (i as f64, name)).collect();
-        Self { low: ticks.len() as f64 - 0.5, high: -0.5, log: false, zero: false, ticks }
+        Self { low: ticks.len() as f64 - 0.5, high: -0.5, log: false, zero: false, ticks, minor: Vec::new() }
     }
 
     /// Where `value` is: 0 at the low end, 1 at the high end; `None` if it is nowhere on this axis.
@@ -122,20 +134,31 @@ fn number(value: f64, step: f64, largest: f64) -> String {
     if value.abs() < step / 2.0 { "0".into() } else { format!("{value:.*e}", digits.clamp(0.0, 9.0) as usize) }
 }
 
-fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+/// Ticks with words, and those without between them.
+fn log_ticks(low: f64, high: f64) -> (Vec<(f64, String)>, Vec<f64>) {
     let (first, last) = (low.floor() as i32, high.ceil() as i32);
     let span = high - low;
     let every = ((span / 6.0).ceil() as i32).max(1);
-    let factors: &[f64] = if span <= 2.3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-    let decades = (first..=last).filter(|d| d.rem_euclid(every) == 0);
-    let all = decades.flat_map(|d| factors.iter().map(move |f| (f * 10f64.powi(d), power_text(*f, d))));
-    all.filter(|(v, _)| (low - 1e-9..=high + 1e-9).contains(&v.log10())).collect()
+    let factors: &[u32] = if span <= 2.3 { &[1, 2, 5] } else { &[1] };
+    let inside = |v: f64| (low - 1e-9..=high + 1e-9).contains(&v.log10());
+    let value = |f: u32, d: i32| f64::from(f) * 10f64.powi(d);
+    let all = (first..=last).filter(|_| every == 1).flat_map(|d| (1..10).map(move |f| (f, d)));
+    let (named, minor): (Vec<_>, Vec<_>) = if every == 1 {
+        all.partition(|(f, _)| factors.contains(f))
+    } else {
+        ((first..=last).filter(|d| d.rem_euclid(every) == 0).map(|d| (1, d)).collect(), (first..=last).map(|d| (1, d)).collect())
+    };
+    let words = |(f, d): (u32, i32)| (value(f, d), power_text(f64::from(f), d));
+    let named = named.into_iter().filter(|(f, d)| inside(value(*f, *d))).map(words).collect();
+    (named, minor.into_iter().map(|(f, d)| value(f, d)).filter(|v| inside(*v)).collect())
 }
 
-/// `0.02`, `500`, `2×10⁻⁵`.
+/// `0.02`, `500`, `20 k`, `2×10⁻⁵`.
 fn power_text(factor: f64, decade: i32) -> String {
-    if (0..=4).contains(&decade) {
-        return format!("{}", factor * 10f64.powi(decade));
+    let units = [(0, 4, ""), (4, 6, " k"), (6, 9, " M")];
+    if let Some((from, _, unit)) = units.into_iter().find(|(from, to, _)| (*from..*to).contains(&decade)) {
+        let power = if from == 4 { 3 } else { from };
+        return format!("{}{unit}", factor * 10f64.powi(decade - power));
     }
     if (-2..0).contains(&decade) {
         return format!("{:.*}", -decade as usize, factor * 10f64.powi(decade));
@@ -215,6 +238,16 @@ mod tests {
         assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
-        assert_eq!(words(&Axis::percent([100.0, 100.0])), ["99.6", "99.8", "100.0"]);
+        assert_eq!(words(&Axis::log([2e4, 9e4])), ["20 k", "50 k", "100 k"]);
+        assert_eq!(words(&Axis::log([3.2e6, 3e7])), ["2 M", "5 M", "10 M", "20 M", "50 M"]);
+        assert_eq!(Axis::log([2e4, 9e4]).minor.len(), 9);
+    }
+
+    #[test]
+    fn three_equal_failures_do_not_look_like_a_result() {
+        for values in [[7.6, 7.9, 8.4], [0.0, 0.1, 0.2], [99.8, 99.9, 100.0]] {
+            let axis = Axis::percent(values);
+            assert!(axis.high - axis.low >= 5.0 && axis.low >= 0.0 && axis.high <= 100.5, "{axis:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::chain::chain;
 use super::graph::{Graph, layers as layers_of};
 use super::layout::{Item, Placed, layers};
 use super::render::text_width;
-use super::scene::{Align, Colour, FAINT, Frame, INK, PAPER, Point, Scene, cubic};
+use super::scene::{Align, Colour, FAINT, Frame, INK, Mark, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
 use crate::error::Result;
@@ -23,7 +23,7 @@ const TITLE: f64 = 27.0;
 const LONGEST: f64 = 900.0;
 /// Height of a line of small print.
 const FOOT: f64 = 14.0;
-const SUM: &str = "a node adds its two operations";
+const SUM: &str = "Each node adds its two operations";
 /// An operation from which nothing comes.
 const NONE: &str = "none";
 /// A column of the drawing.
@@ -48,50 +48,54 @@ impl Column {
     }
 }
 
-/// The cells of an architecture, one below the other, or a whole network; `None` for what has no drawing.
+/// The cells of an architecture, one below the other, or a whole network, and below them what is to be said about it; `None` for what has no drawing. Type has one size in all drawings.
 ///
 /// # Errors
 /// If a cell or a network is not sound.
-pub fn architecture(architecture: &Architecture, title: &str) -> Result<Option<Scene>> {
+pub fn architecture(architecture: &Architecture, title: &str, about: &str) -> Result<Option<Scene>> {
     let mut parts: Vec<Scene> = Graph::cells(architecture)?.iter().map(|(name, cell)| draw_cell(cell, name, title)).collect();
     parts.extend(layers_of(architecture)?.map(|layers| chain(&layers, title)));
     if parts.is_empty() {
         return Ok(None);
     }
     let width = parts.iter().map(|p| p.width).fold(0.0, f64::max);
-    let mut page = Scene::new(title, width, parts.iter().map(|p| p.height).sum());
-    let mut top = 0.0;
+    let mut page = Scene::new(title, width, 0.0);
     for part in parts {
-        let height = part.height;
+        let (top, height) = (page.height, part.height);
         page.place(part, (0.0, top));
-        top += height;
+        page.height += height;
     }
+    for line in wrap(about, TEXT - 1.0, width - 2.0 * MARGIN) {
+        page.text(line, (MARGIN, page.height + 4.0), TEXT - 1.0, Align::Left, INK);
+        page.height += FOOT + 2.0;
+    }
+    page.height = page.height.ceil();
     Ok(Some(page))
 }
 
 /// A cell with its name, its inputs and how its states are joined.
 fn draw_cell(cell: &Graph, name: &str, title: &str) -> Scene {
     let before = ["k−2", "k−1"];
-    let joins = if cell.stacked.is_empty() { SUM } else { "a round node adds its two operations, a square one stacks them" };
-    let foot = format!("{joins}; the output is the concatenation of what enters it");
+    let joins = if cell.stacked.is_empty() { SUM } else { "Round nodes add their two operations, square ones stack them" };
+    let foot = format!("{joins}. The output is the concatenation of its inputs");
     let (kind, inputs, foot) = match name {
         "block" => (
             "block".to_string(),
             before,
-            "a node adds what one operation with one set of weights makes of each; the output is the mean of what enters it".to_string(),
+            "Each node applies one operation with shared weights to both inputs and adds the results; the block's output is the mean of its inputs.".to_string(),
         ),
-        "down" => ("down cell".into(), before, format!("{foot}; it is half as high and wide as the output of the cell before")),
+        "down" => ("down cell".into(), before, format!("{foot}; it is half as high and wide as the output of the cell before.")),
         "up" => (
             "up cell".into(),
             ["skip", before[1]],
-            format!("{foot}, twice as high and wide as the output of the cell before; skip is the map of that size on the way down"),
+            format!("{foot}; it is twice as high and wide as the output of the cell before. Skip is the map of that size on the way down."),
         ),
         "searched" => (
             "cell".into(),
             [before[1]; 2],
-            "a node adds what its operations make of those before it, none is zero; the output is the last node".to_string(),
+            "Each node adds the results of its operations on the nodes before it; none is zero. The output is the last node.".to_string(),
         ),
-        other => (format!("{other} cell"), before, foot),
+        other => (format!("{other} cell"), before, format!("{foot}.")),
     };
     let mut cell = cell.clone();
     let mut columns = columns(&mut cell);
@@ -197,7 +201,7 @@ fn draw_item(scene: &mut Scene, cell: &Graph, inputs: [&str; 2], column: &Column
         Item::State(s) if s >= cell.inputs => draw_node(scene, cell, column, s, y),
         Item::State(s) => {
             let frame = Frame { x0: column.left, y0: y - 17.0, x1: column.left + END_WIDTH, y1: y + 17.0 };
-            scene.pill(frame, 7.0, colour(s).lighter(0.88), colour(s), 1.6);
+            scene.pill(frame, 7.0, (colour(s), 0.12), colour(s), 1.6);
             let middle = column.left + END_WIDTH / 2.0;
             // The output of an earlier cell has an index.
             if inputs[s].starts_with('k') {
@@ -208,7 +212,7 @@ fn draw_item(scene: &mut Scene, cell: &Graph, inputs: [&str; 2], column: &Column
         }
         Item::Output => {
             let frame = Frame { x0: column.left, y0: y - output_half(cell), x1: column.right, y1: y + output_half(cell) };
-            scene.pill(frame, 7.0, Colour(0xF0, 0xF0, 0xF0), INK, 1.6);
+            scene.pill(frame, 7.0, (INK, 0.07), INK, 1.6);
             indexed(scene, "k", (column.left + END_WIDTH / 2.0, y));
         }
     }
@@ -232,13 +236,18 @@ fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: 
             scene.line(vec![(right, at), (centre.0 - 0.75 * NODE, y + (at - y) * 0.35)], 1.7, INK);
         }
         let frame = Frame { x0: column.left, y0: at - BOX / 2.0, x1: right, y1: at + BOX / 2.0 };
-        scene.pill(frame, 5.0, PAPER, colour(edge.from), 1.6);
+        scene.pill(frame, 5.0, (PAPER, 1.0), colour(edge.from), 1.6);
         let ink = if edge.op == NONE { FAINT } else { INK };
         scene.text(&edge.op, ((frame.x0 + frame.x1) / 2.0, at + 0.35 * TEXT), TEXT, Align::Centre, ink);
     }
     let node = Frame { x0: centre.0 - NODE, y0: y - NODE, x1: centre.0 + NODE, y1: y + NODE };
-    let radius = if cell.stacked.contains(&state) { 3.0 } else { NODE };
-    scene.pill(node, radius, colour(state).lighter(0.88), colour(state), 1.8);
+    if cell.stacked.contains(&state) {
+        scene.pill(node, 3.0, (colour(state), 0.12), colour(state), 1.8);
+    } else {
+        scene.disc(centre, NODE + 0.9, colour(state));
+        scene.disc(centre, NODE - 0.9, PAPER);
+        scene.marks.push(Mark::Disc { at: centre, radius: NODE - 0.9, colour: colour(state), opacity: 0.12 });
+    }
     // With two inputs the nodes are numbered by themselves, with one it is number 0.
     let number = if cell.inputs == 1 { state } else { state - cell.inputs };
     scene.text(number.to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);
@@ -289,7 +298,7 @@ mod tests {
 
     #[test]
     fn both_cells_of_a_u_are_drawn_with_the_inputs_of_their_direction() {
-        let scene = architecture(&u(2), "a U").unwrap().unwrap();
+        let scene = architecture(&u(2), "a U", "97.1 %, 12 weights").unwrap().unwrap();
         scene.assert_sound();
         let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
         assert_eq!((count("a U: down cell"), count("a U: up cell")), (1, 1));
@@ -304,7 +313,7 @@ mod tests {
     fn a_cell_with_one_input_is_drawn_with_all_its_edges() {
         let text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|";
         let cell: Architecture = serde_json::from_value(json!({"space": "nas-bench-201", "cell": text})).unwrap();
-        let scene = architecture(&cell, "a cell").unwrap().unwrap();
+        let scene = architecture(&cell, "a cell", "").unwrap().unwrap();
         scene.assert_sound();
         let count = |words: &str| scene.texts().filter(|t| t.words == words).count();
         assert_eq!(["nor_conv_3x3", "none", "skip_connect", "nor_conv_1x1", "avg_pool_3x3"].map(count), [1, 2, 1, 1, 1]);
@@ -313,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_cell_or_a_layer_that_reads_ahead_is_refused_and_what_has_neither_is_not_drawn() {
-        assert!(architecture(&u(7), "bad").is_err());
-        let of = |value: Value| architecture(&serde_json::from_value(value).unwrap(), "t");
+        assert!(architecture(&u(7), "bad", "").is_err());
+        let of = |value: Value| architecture(&serde_json::from_value(value).unwrap(), "t", "");
         let cell = |from| json!({"nodes": [[e("sep_conv_3x3", 0), e("sep_conv_3x3", from)]], "concat": [2]});
         let pair = |from| of(json!({"space": "darts", "normal": cell(1), "reduce": cell(from)}));
         assert!(pair(2).is_err() && pair(1).unwrap().is_some());

@@ -20,7 +20,7 @@ pub fn chain(layers: &[Layer], title: &str) -> Scene {
     let widest = layers.iter().map(|l| text_width(&l.op, TEXT, false)).fold(text_width("classifier", TEXT, false), f64::max);
     let (left, right) = (MARGIN + NUMBER, MARGIN + NUMBER + widest + 20.0);
     let reach = (0..layers.len()).flat_map(|l| layers[l].skips.iter().map(move |s| bulge(l + 1 - s))).fold(40.0, f64::max);
-    let foot = "an arc carries an earlier output to a layer; after a dashed line the maps are half as large";
+    let foot = "Arcs carry earlier outputs to a layer. After a dashed line the maps are half as large.";
     let title = &fitted(title, TEXT + 1.5, true, LONGEST);
     let width = (right + reach + MARGIN)
         .max(text_width(title, TEXT + 1.5, true) + 2.0 * MARGIN)
@@ -40,7 +40,7 @@ pub fn chain(layers: &[Layer], title: &str) -> Scene {
         if row > 0 {
             scene.line(vec![(centre, y - ROW + BOX / 2.0), (centre, y - BOX / 2.0)], 1.7, INK);
         }
-        scene.pill(Frame { x0: left, y0: y - BOX / 2.0, x1: right, y1: y + BOX / 2.0 }, 5.0, PAPER, INK, 1.6);
+        scene.pill(Frame { x0: left, y0: y - BOX / 2.0, x1: right, y1: y + BOX / 2.0 }, 5.0, (PAPER, 1.0), INK, 1.6);
         scene.text(name, (centre, y + 0.35 * TEXT), TEXT, Align::Centre, INK);
         if row > 0 && row <= layers.len() {
             scene.text((row - 1).to_string(), (left - 8.0, y + 0.35 * TEXT), TEXT - 1.0, Align::Right, FAINT);
@@ -50,7 +50,7 @@ pub fn chain(layers: &[Layer], title: &str) -> Scene {
     let third = layers.len() / 3;
     for layer in [third, 2 * third].into_iter().filter_map(|end| end.checked_sub(1)) {
         let y = middle(layer + 1) + ROW / 2.0;
-        scene.dashes(&[(left - 12.0, y), (right + 12.0, y)], 1.2, FAINT, 4.0);
+        scene.dashes(vec![(left - 12.0, y), (right + 12.0, y)], 1.2, FAINT, 4.0);
     }
     scene.text(foot, (MARGIN, scene.height - 12.0), TEXT - 2.0, Align::Left, FAINT);
     scene

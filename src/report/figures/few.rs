@@ -1,7 +1,7 @@
-//! What a figure can hold: of many areas, groups, curves and points it shows as many as can be told apart, and says how many it leaves out, and
+//! What a figure can hold: of many panels, groups, curves and points it shows as many as can be told apart, and says how many it leaves out, and
 //! what it cannot show.
 
-use super::panel::TEXT;
+use super::panel::Paper;
 use super::scene::Point;
 use super::series::{Experiment, Series, experiments};
 use super::words::fitted;
@@ -11,12 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Groups that a note names; of more only the number is told.
 const NAMED: usize = 8;
-/// Areas of a figure that shows groups side by side.
-const AREAS: usize = 12;
-/// Groups in an area.
+/// Data sets, presets and devices of a figure.
+const PANELS: usize = 12;
+/// Groups in a panel.
 const GROUPS: usize = 24;
-/// Curves in a figure, and of one group.
-const CURVES: (usize, usize) = (240, 24);
 
 /// The experiments that a figure shows, and a note where there are more.
 pub struct Few<'a> {
@@ -30,10 +28,10 @@ impl<'a> Few<'a> {
     /// Of these runs.
     pub fn of(rows: &'a [Run]) -> Self {
         let mut groups = experiments(rows);
-        let mut notes: Vec<String> = note("areas", AREAS, groups.len()).into_iter().collect();
-        groups.truncate(AREAS);
+        let mut notes: Vec<String> = note("panels", PANELS, groups.len()).into_iter().collect();
+        groups.truncate(PANELS);
         let most = groups.iter().map(|g| g.series.len()).max().unwrap_or(0);
-        notes.extend(note("groups of an area", GROUPS, most));
+        notes.extend(note("groups of a panel", GROUPS, most));
         groups.iter_mut().for_each(|g| g.series.truncate(GROUPS));
         notes.extend(groups.is_empty().then(|| "There is no finished run.".to_string()));
         Self { groups, notes }
@@ -44,7 +42,7 @@ impl<'a> Few<'a> {
         [notes, self.notes.clone()].concat()
     }
 
-    /// All groups, each with its area.
+    /// All groups, each with its panel.
     pub fn all(&self) -> impl Iterator<Item = (&Experiment<'a>, &Series<'a>)> {
         self.groups.iter().flat_map(|g| g.series.iter().map(move |s| (g, s)))
     }
@@ -52,7 +50,7 @@ impl<'a> Few<'a> {
     /// One note for each reason that `why` gives for some runs, naming their groups: `Not shown, no final score: darts on digits (1 of 3).`
     pub fn missing(&self, what: &str, why: impl Fn(&Run) -> Option<String>) -> Vec<String> {
         let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let cut = |words: &str| fitted(words, TEXT, false, 180.0);
+        let cut = |words: &str| fitted(words, Paper::SCREEN.text, false, 260.0);
         for (group, series) in self.all() {
             let mut counts: BTreeMap<String, u64> = BTreeMap::new();
             series.rows.iter().filter_map(|r| why(r)).for_each(|reason| *counts.entry(reason).or_default() += 1);
@@ -61,11 +59,6 @@ impl<'a> Few<'a> {
             counts.into_iter().for_each(|(reason, n)| reasons.entry(reason).or_default().push(words(n)));
         }
         reasons.into_iter().map(|(reason, names)| format!("{what}, {reason}: {}.", listed(&names))).collect()
-    }
-
-    /// Curves that each group may have.
-    pub fn curves(&self) -> usize {
-        (CURVES.0 / self.all().count().max(1)).clamp(1, CURVES.1)
     }
 }
 

@@ -17,21 +17,21 @@ pub fn front(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     sorted
 }
 
-/// Draws the front as steps, on to the right end of the area: the best that is to be had up to there. Returns its path; nothing of fewer than two
-/// points.
-pub fn draw_front(panel: &mut Panel, points: &[(f64, f64)], words: &str) -> Vec<Point> {
+/// Draws the front, given from left to right, as steps, on to the right end of the plot: the best that is to be had up to there. Returns its path;
+/// nothing of fewer than two points.
+pub fn draw_front(panel: &mut Panel, front: &[(f64, f64)], words: &str) -> Vec<Point> {
     let mut path: Vec<Point> = Vec::new();
-    if points.len() < 2 {
+    if front.len() < 2 {
         return path;
     }
-    for at in front(points).into_iter().filter_map(|p| panel.at(p)) {
+    for at in front.iter().filter_map(|p| panel.at(*p)) {
         path.extend(path.last().copied().map(|last| (at.0, last.1)));
         path.push(at);
     }
     path.extend(path.last().copied().map(|last| (panel.frame.x1, last.1)));
-    panel.scene.dashes(&path, 1.3, INK, 3.0);
-    let look = Look { colour: INK, ..NEUTRAL };
-    panel.entries.push(Entry { look, radius: 0.0, filled: false, lined: true, words: words.into() });
+    let (width, dash) = (panel.of(1.3), panel.of(3.0));
+    panel.scene.dashes(path.clone(), width, INK, dash);
+    panel.entries.push(Entry::line("", Look { colour: INK, ..NEUTRAL }, words));
     path
 }
 

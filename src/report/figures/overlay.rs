@@ -1,13 +1,15 @@
-//! Test slices of a segmentation: image, truth and prediction side by side, a row for each.
+//! Test slices of a segmentation: image, truth, prediction and errors side by side, a row for each.
 
 use super::panel::small_print;
-use super::render::{PNG_SCALE, text_width};
+use super::render::{PNG_DPI, SCREEN_DPI, text_width};
 use super::scene::{Align, Colour, Frame, INK, Mark, Picture, Scene};
 use super::style::class_colour;
 use super::words::{clip, fitted};
 use crate::error::{Error, Result};
 use crate::record::{Example, PADDING};
 
+/// Pixels of the PNG a pixel of the scene.
+const PNG_SCALE: usize = PNG_DPI as usize / SCREEN_DPI as usize;
 const TEXT: f64 = 12.5;
 const LINE: f64 = 17.0;
 const MARGIN: f64 = 18.0;
@@ -15,8 +17,11 @@ const GAP: f64 = 12.0;
 /// Width of the words beside a row.
 const WORDS: f64 = 132.0;
 /// About how long the longer side of a slice is drawn.
-const SIDE: f64 = 220.0;
-const COLUMNS: [&str; 3] = ["image", "truth", "prediction"];
+const SIDE: f64 = 180.0;
+const COLUMNS: [&str; 4] = ["image", "truth", "prediction", "errors"];
+/// What the last column tells apart, in colours that colour-blind readers do.
+const ERRORS: [(&str, u32); 4] =
+    [("right class", 0x0072B2), ("wrong class", 0xD55E00), ("missed", 0xF0E442), ("predicted where nothing is", 0xCC79A7)];
 /// How much of a class's colour is mixed into the image.
 const TINT: f64 = 0.5;
 /// Pixels of the PNG from a border within which the outline of the truth is dark, which shows in grey print and on its own colour, and that of the
@@ -40,7 +45,7 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
     }
     examples.iter().try_for_each(|e| check(e, classes.len()))?;
     let side = examples.iter().map(wide).fold(NARROWEST, f64::max);
-    let width = 2.0 * MARGIN + WORDS + 3.0 * side + 2.0 * GAP;
+    let width = 2.0 * MARGIN + WORDS + 4.0 * side + 3.0 * GAP;
     let mut scene = Scene::new(title, width.ceil(), 0.0);
     let mut top = 12.0;
     for line in clip(title, TEXT + 1.5, true, width - 2.0 * MARGIN, 3) {
@@ -48,7 +53,7 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
         scene.bold(line, (MARGIN, top), TEXT + 1.5, Align::Left, INK);
     }
     top += 1.6 * LINE;
-    let lefts = [0.0, 1.0, 2.0].map(|column| MARGIN + WORDS + column * (side + GAP));
+    let lefts = [0.0, 1.0, 2.0, 3.0].map(|column| MARGIN + WORDS + column * (side + GAP));
     for (name, left) in COLUMNS.iter().zip(lefts) {
         scene.bold(*name, (left + side / 2.0, top), TEXT, Align::Centre, INK);
     }
@@ -57,7 +62,12 @@ pub fn overlay(examples: &[Example], classes: &[&str], title: &str) -> Result<Sc
         let middle = ((side - wide(example)) / 2.0).floor();
         top = row(&mut scene, example, lefts.map(|left| left + middle), top) + GAP;
     }
-    top += legend(&mut scene, classes, top, width - 2.0 * MARGIN) + 8.0;
+    let classes = classes.iter().enumerate().skip(1).map(|(i, name)| (*name, class_colour(i)));
+    let errors = ERRORS.map(|(name, colour)| (name, Colour::of(colour)));
+    for entries in [classes.collect::<Vec<_>>(), errors.to_vec()] {
+        top += legend(&mut scene, &entries, top, width - 2.0 * MARGIN) + 2.0;
+    }
+    top += 6.0;
     top += small_print(&mut scene, &notes(examples), MARGIN, top);
     scene.height = (top + MARGIN).ceil();
     Ok(scene)
@@ -88,7 +98,7 @@ fn wide(example: &Example) -> f64 {
 }
 
 /// One slice; returns where it ends.
-fn row(scene: &mut Scene, example: &Example, lefts: [f64; 3], top: f64) -> f64 {
+fn row(scene: &mut Scene, example: &Example, lefts: [f64; 4], top: f64) -> f64 {
     let (scale, width) = (scale(example), example.about.width);
     let (columns, rows) = (scale * width, scale * example.about.height);
     let at = |x: usize, y: usize| y / scale * width + x / scale;
@@ -116,8 +126,17 @@ fn row(scene: &mut Scene, example: &Example, lefts: [f64; 3], top: f64) -> f64 {
             Some(mask) => grey.mixed(class_colour(usize::from(mask[i])), TINT),
         }
     };
-    for (left, mask) in lefts.into_iter().zip([None, Some(&example.truth), Some(&example.predicted)]) {
-        let pixels = (0..columns * rows).map(|i| shade(mask, i % columns, i / columns)).collect();
+    let error = |x: usize, y: usize| match (example.truth[at(x, y)], example.predicted[at(x, y)]) {
+        (PADDING, _) | (0, 0) => shade(None, x, y),
+        (truth, predicted) if truth == predicted => Colour::of(ERRORS[0].1),
+        (0, _) => Colour::of(ERRORS[3].1),
+        (_, 0) => Colour::of(ERRORS[2].1),
+        _ => Colour::of(ERRORS[1].1),
+    };
+    for (column, left) in lefts.into_iter().enumerate() {
+        let mask = [None, Some(&example.truth), Some(&example.predicted)].get(column).copied();
+        let pixel = |i: usize| mask.map_or_else(|| error(i % columns, i / columns), |mask| shade(mask, i % columns, i / columns));
+        let pixels = (0..columns * rows).map(pixel).collect();
         scene.marks.push(Mark::Picture { picture: Picture { columns, pixels }, at: (left, top), side: 1.0 / PNG_SCALE as f64 });
     }
     let bottom = top + rows as f64 / PNG_SCALE as f64;
@@ -138,18 +157,18 @@ fn words(scene: &mut Scene, example: &Example, top: f64) -> f64 {
     y + 6.0
 }
 
-/// Colours and names of the classes from `top` on, as many in a line as fit; returns the height used.
-fn legend(scene: &mut Scene, classes: &[&str], top: f64, width: f64) -> f64 {
+/// Colours and names from `top` on, as many in a line as fit; returns the height used.
+fn legend(scene: &mut Scene, entries: &[(&str, Colour)], top: f64, width: f64) -> f64 {
     const SWATCH: f64 = 22.0;
     let (mut x, mut y) = (MARGIN, top + 14.0);
-    for (i, name) in classes.iter().enumerate().skip(1) {
+    for (name, colour) in entries {
         let name = fitted(name, TEXT, false, width - SWATCH - 8.0);
         let wide = SWATCH + 8.0 + text_width(&name, TEXT, false);
         if x > MARGIN && x + wide > MARGIN + width {
             (x, y) = (MARGIN, y + LINE + 3.0);
         }
         let frame = Frame { x0: x, y0: y - 11.0, x1: x + SWATCH, y1: y + 2.0 };
-        scene.pill(frame, 2.0, Colour(0x80, 0x80, 0x80).mixed(class_colour(i), TINT), INK, 1.0);
+        scene.pill(frame, 2.0, (*colour, 1.0), INK, 1.0);
         scene.text(name, (x + SWATCH + 8.0, y), TEXT, Align::Left, INK);
         x += wide + 20.0;
     }
@@ -158,8 +177,8 @@ fn legend(scene: &mut Scene, classes: &[&str], top: f64, width: f64) -> f64 {
 
 fn notes(examples: &[Example]) -> Vec<String> {
     let mut notes = vec![
-        "A row is the slice with most foreground of a test volume; worst, median and best are by the Dice of the whole volume, which stands beside it. \
-         Colours fill the classes of the mask; lines with a dark edge are the borders of the truth, in both columns."
+        "Each row is the slice with most foreground of a test volume; worst, median and best are by the Dice of the whole volume, which stands beside it. \
+         Colours fill the classes of the mask; lines with a dark edge are the borders of the truth, in both columns. The last column tells right from wrong without the colours of classes."
             .to_string(),
     ];
     if examples.iter().any(|e| e.truth.contains(&PADDING)) {
@@ -182,7 +201,7 @@ mod tests {
     #[test]
     fn borders_of_the_truth_run_inside_their_class_and_padding_has_stripes() {
         let mut scene = Scene::new("", 0.0, 0.0);
-        row(&mut scene, &example(3, 1, vec![2, 0, PADDING]), [0.0; 3], 0.0);
+        row(&mut scene, &example(3, 1, vec![2, 0, PADDING]), [0.0; 4], 0.0);
         let panels = scene.marks.iter().filter_map(|m| if let Mark::Picture { picture, .. } = m { Some(picture) } else { None });
         let panels: Vec<&Picture> = panels.collect();
         let (grey, class) = (Colour(90, 90, 90), class_colour(2));

@@ -1,4 +1,4 @@
-//! From a [`Scene`] to SVG text and PNG bytes, by Plotters with an embedded font: no font of the system is needed.
+//! From a [`Scene`] to SVG, drawn by Plotters, and from that to PNG and PDF, with an embedded font: no font of the system is needed.
 
 use super::scene::{Align, Colour, Mark, PAPER, Picture, Point, Scene, Text};
 use crate::error::{Error, Result};
@@ -7,40 +7,34 @@ use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, register_font};
+use resvg::{tiny_skia, usvg};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::Once;
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock, Once};
 
 /// Name under which the font is registered; in an SVG it is the list of families a viewer tries.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
+const FONTS: [&[u8]; 2] =
+    [include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf"), include_bytes!("../../../assets/fonts/DejaVuSans-Bold-subset.ttf")];
 /// Units of the SVG's coordinate system a pixel; Plotters draws on whole units.
-const SVG_UNITS: f64 = 10.0;
-/// Pixels of the PNG a pixel of the scene.
-pub const PNG_SCALE: usize = 2;
-/// The PNG is drawn this much larger and then averaged, which smooths all edges.
-const OVERSAMPLE: usize = 2;
-/// Pixels of a PNG above which it is not drawn larger first, which would take hundreds of MiB.
-const LARGE: usize = 24_000_000;
+const UNITS: f64 = 10.0;
+/// Pixels of an inch of a scene.
+pub const SCREEN_DPI: f64 = 96.0;
+/// Pixels of an inch of a PNG for the screen.
+pub const PNG_DPI: u32 = 192;
+/// Plotters cuts what is beyond the size of its page.
+const LARGEST: u32 = 10_000_000;
 /// Plotters divides a font size by this for SVG.
 const SVG_EM: f64 = 1.24;
 /// Ascent plus descent of the embedded font in ems: what `ab_glyph` scales to the font size.
 const FONT_HEIGHT: f64 = 1.164;
 
-/// A backend.
-#[derive(Clone, Copy)]
-struct Ink {
-    /// Units of the backend a pixel of the scene.
-    units: f64,
-    /// Of pixels: it has no smooth joins of lines, so that these are filled segments, and no font but the embedded one.
-    bitmap: bool,
-}
-
 fn embed_fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let regular = register_font(FAMILY, FontStyle::Normal, include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf"));
-        let bold = register_font(FAMILY, FontStyle::Bold, include_bytes!("../../../assets/fonts/DejaVuSans-Bold-subset.ttf"));
-        assert!(regular.is_ok() && bold.is_ok(), "the embedded fonts are well formed");
+        let all = [FontStyle::Normal, FontStyle::Bold].into_iter().zip(FONTS);
+        assert!(all.map(|(style, font)| register_font(FAMILY, style, font)).all(|r| r.is_ok()), "the embedded fonts are well formed");
     });
 }
 
@@ -77,116 +71,123 @@ fn has_shape(letter: char) -> bool {
     letter.is_ascii() || letter.is_whitespace() || SEEN.with(|seen| *seen.borrow_mut().entry(letter).or_insert_with(drawn))
 }
 
-/// The scene as an SVG document.
+/// The scene as an SVG document of its size in pixels.
 pub fn svg(scene: &Scene) -> Result<String> {
-    let mut out = String::new();
-    let size = ((scene.width * SVG_UNITS).round() as u32, (scene.height * SVG_UNITS).round() as u32);
-    {
-        let area = SVGBackend::with_string(&mut out, size).into_drawing_area();
-        draw(&area, scene, Ink { units: SVG_UNITS, bitmap: false })?;
-    }
-    let plain = format!("<svg width=\"{}\" height=\"{}\"", size.0, size.1);
-    let label = printable(&scene.title).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-    let sized = format!("<svg role=\"img\" aria-label=\"{label}\" width=\"{}\" height=\"{}\"", scene.width.round(), scene.height.round());
-    Ok(out.replacen(&plain, &sized, 1))
+    let [width, height] = [scene.width, scene.height].map(|pixels| pixels.round().to_string());
+    document(scene, [width, height], &|words| words.into())
 }
 
-/// The scene as a PNG file at twice the scene's size.
-pub fn png(scene: &Scene) -> Result<Vec<u8>> {
-    let (width, height) = (scene.width.round() as usize * PNG_SCALE, scene.height.round() as usize * PNG_SCALE);
-    let times = if width * height > LARGE { 1 } else { OVERSAMPLE };
-    let mut large = vec![255u8; width * height * times * times * 3];
-    {
-        let size = ((width * times) as u32, (height * times) as u32);
-        let area = BitMapBackend::with_buffer(&mut large, size).into_drawing_area();
-        draw(&area, scene, Ink { units: (PNG_SCALE * times) as f64, bitmap: true })?;
-    }
-    let small = average(&large, width, times);
-    let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    // Few colours and long runs of them: what filters are not made for.
-    encoder.set_filter(png::FilterType::NoFilter);
-    encoder.set_compression(png::Compression::Best);
-    let written = encoder.write_header().and_then(|mut w| w.write_image_data(&small));
-    written.map_err(|e| Error::Resource(format!("{}: cannot encode the PNG: {e}", scene.title)))?;
-    Ok(out)
+/// The same of its size in millimetres, for paper.
+pub fn svg_for_paper(scene: &Scene) -> Result<String> {
+    document(scene, [scene.width, scene.height].map(|pixels| format!("{:.2}mm", pixels * 25.4 / SCREEN_DPI)), &|words| words.into())
 }
 
-/// Averages squares of `times` pixels, row by row, to rows of `width` pixels.
-fn average(large: &[u8], width: usize, times: usize) -> Vec<u8> {
-    let mut small = Vec::with_capacity(large.len() / (times * times));
-    let mut sums = vec![0u16; width * 3];
-    for rows in large.chunks_exact(width * times * 3 * times) {
-        sums.fill(0);
-        for row in rows.chunks_exact(width * times * 3) {
-            for (sum, square) in sums.chunks_exact_mut(3).zip(row.chunks_exact(3 * times)) {
-                for pixel in square.chunks_exact(3) {
-                    sum[0] += u16::from(pixel[0]);
-                    sum[1] += u16::from(pixel[1]);
-                    sum[2] += u16::from(pixel[2]);
-                }
-            }
-        }
-        small.extend(sums.iter().map(|sum| (sum / (times * times) as u16) as u8));
-    }
-    small
-}
-
-fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, scene: &Scene, ink: Ink) -> Result<()> {
+fn document(scene: &Scene, [width, height]: [String; 2], words: &dyn Fn(&str) -> String) -> Result<String> {
     embed_fonts();
-    let all = || {
-        area.fill(&rgb(PAPER))?;
-        scene.marks.iter().try_for_each(|mark| draw_mark(area, mark, ink))?;
-        area.present()
-    };
-    all().map_err(|e| Error::Resource(format!("{}: cannot draw: {e}", scene.title)))
+    let failed = |e: std::fmt::Error| Error::Resource(format!("{}: cannot draw: {e}", scene.title));
+    let page = [(0.0, 0.0), (scene.width, 0.0), (scene.width, scene.height), (0.0, scene.height)];
+    let ground = Mark::Area { points: page.into(), colour: PAPER, opacity: 1.0, edge: None };
+    let mut out = String::new();
+    write!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {:.0} {:.0}\" role=\"group\" \
+         aria-label=\"{}\" font-family=\"{FAMILY}\">",
+        scene.width * UNITS,
+        scene.height * UNITS,
+        escaped(&scene.title)
+    )
+    .and_then(|()| body(&mut out, &[ground], words))
+    .and_then(|()| body(&mut out, &scene.marks, words))
+    .map_err(failed)?;
+    Ok(out + "</svg>\n")
 }
 
-/// What a backend says.
-type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
-
-fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, ink: Ink) -> Drawn<DB> {
-    let fill = |points: &[Point], colour: Colour| area.draw(&Polygon::new(whole(points, ink), rgb(colour).filled()));
-    match mark {
-        Mark::Area { points, colour } => fill(points, *colour),
-        Mark::Line { points, width, colour } if ink.bitmap => {
-            points.windows(2).filter_map(|pair| segment(pair[0], pair[1], *width)).try_for_each(|quad| fill(&quad, *colour))
-        }
-        Mark::Line { points, width, colour } => {
-            let stroke = rgb(*colour).stroke_width((width * ink.units).round().max(1.0) as u32);
-            area.draw(&PathElement::new(whole(points, ink), stroke))
-        }
-        Mark::Text(text) => draw_text(area, text, ink),
-        Mark::Picture { picture, at, side } => draw_picture(area, picture, *at, *side, ink),
-    }
-}
-
-/// Pixels as squares; neighbours of one colour in one rectangle.
-fn draw_picture<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, picture: &Picture, at: Point, side: f64, ink: Ink) -> Drawn<DB> {
-    for (y, row) in picture.pixels.chunks(picture.columns).enumerate() {
-        let mut x = 0;
-        for run in row.chunk_by(|a, b| a == b) {
-            let corner = |x: usize, y: usize| (at.0 + side * x as f64, at.1 + side * y as f64);
-            let ends = whole(&[corner(x, y), corner(x + run.len(), y + 1)], ink);
-            area.draw(&Rectangle::new([ends[0], ends[1]], rgb(run[0]).filled()))?;
-            x += run.len();
+/// Marks as elements, and groups of them, which Plotters does not know.
+fn body(out: &mut String, marks: &[Mark], words: &dyn Fn(&str) -> String) -> std::fmt::Result {
+    for run in marks.chunk_by(|a, b| plain(a) && plain(b)) {
+        match &run[0] {
+            Mark::Group { about, marks } => {
+                let named = [("data-series", &about.series), ("data-tip", &about.tip), ("data-cell", &about.cell)];
+                *out += "<g";
+                named
+                    .iter()
+                    .filter(|(_, text)| !text.is_empty())
+                    .try_for_each(|(name, text)| write!(out, " {name}=\"{}\"", escaped(text)))?;
+                *out += if about.entry {
+                    " class=\"entry\">"
+                } else if about.tip.is_empty() {
+                    ">"
+                } else {
+                    " role=\"img\" tabindex=\"0\">"
+                };
+                if !about.tip.is_empty() {
+                    write!(out, "<title>{}</title>", escaped(&about.tip))?;
+                }
+                body(out, marks, words)?;
+                *out += "</g>\n";
+            }
+            first => {
+                let text = elements(run, words).map_err(|_| std::fmt::Error)?;
+                *out += &match first {
+                    Mark::Line { dash, .. } if *dash > 0.0 => text.replace("/>", &format!(" stroke-dasharray=\"{:.0}\"/>", UNITS * dash)),
+                    Mark::Area { edge: Some((Colour(r, g, b), width)), .. } => text
+                        .replace(" opacity", " fill-opacity")
+                        .replace("/>", &format!(" stroke=\"#{r:02X}{g:02X}{b:02X}\" stroke-width=\"{:.0}\"/>", UNITS * width)),
+                    _ => text,
+                };
+            }
         }
     }
     Ok(())
 }
 
-fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink: Ink) -> Drawn<DB> {
-    // Font size of the backend for one em, and from the top that it is given to the baseline.
-    let (em, baseline) = if ink.bitmap { (FONT_HEIGHT, FONT_HEIGHT / 2.0) } else { (SVG_EM, 0.76) };
-    let mut font = font(text.size * em * ink.units, text.bold);
-    let rise = baseline * text.size;
-    let mut at = (text.at.0, text.at.1 - rise);
-    if text.upward {
-        font = font.transform(FontTransform::Rotate270);
-        at = (text.at.0 - rise, text.at.1);
+/// Plotters writes all of it: no group, no dashes, no outline of a filled polygon.
+fn plain(mark: &Mark) -> bool {
+    match mark {
+        Mark::Group { .. } => false,
+        Mark::Line { dash, .. } => *dash == 0.0,
+        Mark::Area { edge, .. } => edge.is_none(),
+        _ => true,
     }
+}
+
+/// What Plotters writes, without its frame and what is the default.
+fn elements(marks: &[Mark], words: &dyn Fn(&str) -> String) -> std::result::Result<String, String> {
+    let mut out = String::new();
+    {
+        let area = SVGBackend::with_string(&mut out, (LARGEST, LARGEST)).into_drawing_area();
+        let drawn = marks.iter().try_for_each(|mark| draw_mark(&area, mark, words)).and_then(|()| area.present());
+        drawn.map_err(|e| e.to_string())?;
+    }
+    let inner = out.split_once('\n').and_then(|(_, rest)| rest.rsplit_once("</svg>")).map_or("", |(inner, _)| inner);
+    let family = format!(" font-family=\"{FAMILY}\"");
+    let defaults = [" opacity=\"1\"", " stroke=\"none\" stroke-width=\"1\"", " stroke=\"none\"", " text-anchor=\"start\"", &family];
+    let short = defaults.into_iter().fold(inner.to_string(), |text, attribute| text.replace(attribute, ""));
+    Ok(short.replace(" \"/>", "\"/>").replace("\n</text>", "</text>").replace("\">\n", "\">"))
+}
+
+/// What Plotters says.
+type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark, words: &dyn Fn(&str) -> String) -> Drawn<DB> {
+    match mark {
+        Mark::Area { points, colour, opacity, .. } => area.draw(&Polygon::new(whole(points), rgb(*colour).mix(*opacity).filled())),
+        Mark::Line { points, width, colour, .. } => {
+            let stroke = rgb(*colour).stroke_width((width * UNITS).round().max(1.0) as u32);
+            area.draw(&PathElement::new(whole(points), stroke))
+        }
+        Mark::Disc { at, radius, colour, opacity } => {
+            let middle = whole(&[*at])[0];
+            area.draw(&Circle::new(middle, (radius * UNITS).round() as i32, rgb(*colour).mix(*opacity).filled()))
+        }
+        Mark::Text(text) => draw_text(area, text, words),
+        // A picture has pixels alone; see [`png`].
+        Mark::Picture { .. } | Mark::Group { .. } => Ok(()),
+    }
+}
+
+fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, words: &dyn Fn(&str) -> String) -> Drawn<DB> {
+    let font = font(text.size * SVG_EM * UNITS, text.bold).transform(FontTransform::None);
     let across = match text.align {
         Align::Left => HPos::Left,
         Align::Centre => HPos::Center,
@@ -194,12 +195,70 @@ fn draw_text<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &Text, ink
     };
     let colour = rgb(text.colour);
     let style = TextStyle::from(font).color(&colour).pos(Pos::new(across, VPos::Top));
-    let mut words = printable(&text.words);
-    if ink.bitmap {
-        // Without a shape it would be a gap.
-        words = words.chars().map(|c| if has_shape(c) { c } else { '?' }).collect();
+    // The top that Plotters wants is so far above the baseline.
+    let top = (text.at.0, text.at.1 - 0.76 * text.size);
+    area.draw_text(&printable(&words(&text.words)), &style, whole(&[top])[0])
+}
+
+/// The scene as a PNG file of so many dots an inch.
+pub fn png(scene: &Scene, dpi: u32) -> Result<Vec<u8>> {
+    let failed = |e: String| Error::Resource(format!("{}: cannot make a PNG: {e}", scene.title));
+    let (tree, scale) = (tree(scene)?, f64::from(dpi) / SCREEN_DPI);
+    let [width, height] = [scene.width, scene.height].map(|pixels| (pixels * scale).round() as u32);
+    let mut map = tiny_skia::Pixmap::new(width, height).ok_or_else(|| failed(format!("{width} x {height} pixels")))?;
+    map.fill(tiny_skia::Color::WHITE);
+    resvg::render(&tree, tiny_skia::Transform::from_scale(scale as f32, scale as f32), &mut map.as_mut());
+    let mut pixels: Vec<u8> = map.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    for mark in &scene.marks {
+        if let Mark::Picture { picture, at, side } = mark {
+            paint(&mut pixels, width as usize, picture, (at.0 * scale, at.1 * scale), side * scale);
+        }
     }
-    area.draw_text(&words, &style, whole(&[at], ink)[0])
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let dots = (f64::from(dpi) / 0.0254).round() as u32;
+    encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: dots, yppu: dots, unit: png::Unit::Meter }));
+    // Few colours and long runs of them: what filters are not made for.
+    encoder.set_filter(png::FilterType::NoFilter);
+    encoder.set_compression(png::Compression::Best);
+    let written = encoder.write_header().and_then(|mut w| w.write_image_data(&pixels));
+    written.map_err(|e| failed(e.to_string()))?;
+    Ok(out)
+}
+
+/// Copies a picture to where it stands.
+fn paint(pixels: &mut [u8], width: usize, picture: &Picture, at: Point, side: f64) {
+    let rows = picture.pixels.len() / picture.columns;
+    let [left, top] = [at.0, at.1].map(|edge| edge.round() as usize);
+    for y in 0..(rows as f64 * side).round() as usize {
+        for x in 0..(picture.columns as f64 * side).round() as usize {
+            let Colour(r, g, b) = picture.pixels[(y as f64 / side) as usize * picture.columns + (x as f64 / side) as usize];
+            let place = 3 * ((top + y) * width + left + x);
+            pixels[place..place + 3].copy_from_slice(&[r, g, b]);
+        }
+    }
+}
+
+/// The scene as a PDF file of its size, without pictures.
+pub fn pdf(scene: &Scene) -> Result<Vec<u8>> {
+    let page = svg2pdf::PageOptions { dpi: SCREEN_DPI as f32 };
+    svg2pdf::to_pdf(&tree(scene)?, svg2pdf::ConversionOptions::default(), page)
+        .map_err(|e| Error::Resource(format!("{}: cannot make a PDF: {e}", scene.title)))
+}
+
+/// The document as drawings by this program need it: a letter that the embedded font lacks would be a gap.
+fn tree(scene: &Scene) -> Result<usvg::Tree> {
+    static DATABASE: LazyLock<Arc<usvg::fontdb::Database>> = LazyLock::new(|| {
+        let mut fonts = usvg::fontdb::Database::new();
+        FONTS.into_iter().for_each(|font| fonts.load_font_data(font.to_vec()));
+        Arc::new(fonts)
+    });
+    let options = usvg::Options { fontdb: DATABASE.clone(), ..usvg::Options::default() };
+    let size = [scene.width, scene.height].map(|pixels| pixels.to_string());
+    let text = document(scene, size, &|words| words.chars().map(|c| if has_shape(c) { c } else { '?' }).collect())?;
+    usvg::Tree::from_str(&text, &options).map_err(|e| Error::Resource(format!("{}: cannot draw: {e}", scene.title)))
 }
 
 /// A control character has no shape, and most of them may not stand in an XML document.
@@ -207,21 +266,12 @@ fn printable(words: &str) -> String {
     words.chars().map(|c| if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') { ' ' } else { c }).collect()
 }
 
-/// A thick segment with square ends; nothing if its ends are one point.
-fn segment(from: Point, to: Point, width: f64) -> Option<[Point; 4]> {
-    let length = (to.0 - from.0).hypot(to.1 - from.1);
-    if length < 1e-9 {
-        return None;
-    }
-    let (along, half) = (((to.0 - from.0) / length, (to.1 - from.1) / length), width / 2.0);
-    let corner = |p: Point, forth: f64, side: f64| {
-        (p.0 + half * (forth * along.0 - side * along.1), p.1 + half * (forth * along.1 + side * along.0))
-    };
-    Some([corner(from, -1.0, -1.0), corner(to, 1.0, -1.0), corner(to, 1.0, 1.0), corner(from, -1.0, 1.0)])
+fn escaped(words: &str) -> String {
+    printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
-fn whole(points: &[Point], ink: Ink) -> Vec<(i32, i32)> {
-    points.iter().map(|(x, y)| ((x * ink.units).round() as i32, (y * ink.units).round() as i32)).collect()
+fn whole(points: &[Point]) -> Vec<(i32, i32)> {
+    points.iter().map(|(x, y)| ((x * UNITS).round() as i32, (y * UNITS).round() as i32)).collect()
 }
 
 fn rgb(c: Colour) -> RGBColor {
@@ -230,14 +280,8 @@ fn rgb(c: Colour) -> RGBColor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scene::About;
     use super::*;
-
-    #[test]
-    fn squares_of_pixels_are_averaged() {
-        let large: Vec<u8> = [[10, 20, 30, 40], [50, 60, 70, 90]].concat().into_iter().flat_map(|v| [v, v / 10, 0]).collect();
-        assert_eq!(average(&large, 2, 2), [35, 3, 0, 57, 5, 0]);
-        assert_eq!(average(&large, 4, 1), large);
-    }
 
     #[test]
     fn a_letter_that_the_font_lacks_has_room_in_an_svg_and_a_mark_in_a_png() {
@@ -248,7 +292,7 @@ mod tests {
         let drawn = |words: &str| {
             let mut scene = Scene::new("", 80.0, 20.0);
             scene.text(words, (2.0, 14.0), 12.0, Align::Left, Colour(0, 0, 0));
-            (png(&scene).unwrap(), svg(&scene).unwrap())
+            (png(&scene, PNG_DPI).unwrap(), svg(&scene).unwrap())
         };
         let (bitmap, document) = drawn("a名b");
         assert!(bitmap == drawn("a?b").0 && bitmap != drawn("a b").0 && document.contains("a名b"));
@@ -257,5 +301,25 @@ mod tests {
     #[test]
     fn what_may_not_stand_in_a_document_is_a_space() {
         assert_eq!(printable("a\u{0}b\u{1b}[1m\n\u{ffff}ß"), "a b [1m  ß");
+    }
+
+    #[test]
+    fn groups_say_what_they_stand_for() {
+        let mut scene = Scene::new("a \"b\" & c", 20.0, 20.0);
+        scene.disc((5.0, 5.0), 2.0, PAPER);
+        scene.dashes(vec![(0.0, 0.0), (1.0, 1.0)], 1.0, PAPER, 2.0);
+        scene.group(0, About { cell: "cell-x".into(), ..About::tip("A <b>", "A, seed 0".into()) });
+        let text = svg(&scene).unwrap();
+        for part in [
+            "aria-label=\"a &quot;b&quot; &amp; c\"",
+            "<g data-series=\"A &lt;b>\" data-tip=\"A, seed 0\" data-cell=\"cell-x\" role=\"img\" tabindex=\"0\"><title>A, seed 0</title>",
+            " stroke-dasharray=\"20\"/>",
+            "<circle cx=\"50\" cy=\"50\" r=\"20\" fill=\"#FFFFFF\"/>",
+            "viewBox=\"0 0 200 200\"",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert_eq!(text.matches("<g").count(), text.matches("</g>").count());
+        assert!(pdf(&scene).unwrap().starts_with(b"%PDF") && svg_for_paper(&scene).unwrap().contains("width=\"5.29mm\""));
     }
 }

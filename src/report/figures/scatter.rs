@@ -2,83 +2,132 @@
 
 use super::axis::Axis;
 use super::few::Few;
-use super::front::draw_front;
-use super::names::label;
-use super::panel::{Entry, HALF, Panel, page};
-use super::scene::{Colour, FAINT, Frame, Point, Scene};
-use super::series::{Experiment, Series};
-use super::style::{Look, NEUTRAL, marker};
+use super::front::{draw_front, front};
+use super::panel::{Entry, Panel, Paper};
+use super::reported::reported;
+use super::scene::About;
+use super::series::{Experiment, Series, unit};
+use super::style::{NEUTRAL, marker};
+use super::{Drawn, Figure, Material};
 use crate::record::{Phase, Role};
-use crate::report::claims::{Claim, Metric};
+use crate::report::claims::Claim;
 use crate::report::frame::metric_name;
 use crate::report::load::Run;
-use crate::report::statistics;
+use crate::report::statistics::{Interval, mean, mean_interval};
 use crate::units::show_count;
+use std::collections::BTreeMap;
 
 /// What runs across, on a logarithmic axis; less of it is better.
-struct Across {
-    /// Of the page.
-    title: &'static str,
+pub struct Across {
+    /// Of the file: of accuracies, and of masks.
+    files: [&'static str; 2],
     /// What it is, within a sentence.
-    name: &'static str,
+    pub name: &'static str,
+    /// Seconds, or a number.
     of_run: fn(&Run) -> Option<f64>,
-    /// Label of the axis of an experiment.
-    label: fn(&Experiment) -> String,
-    of_claim: fn(&Claim) -> Option<f64>,
-    /// Label of the axis of the claims.
-    claim_label: &'static str,
+    /// It is a cost in seconds.
+    cost: bool,
+    /// What papers reported of it, if they do.
+    pub of_claim: fn(&Claim) -> Option<f64>,
+    /// Label of the axis of the claims, and the unit.
+    pub claim_label: [&'static str; 2],
     /// What less of it is called, such as `cheaper`.
-    less: &'static str,
+    pub less: &'static str,
     /// What a reader must know.
-    notes: [&'static str; 2],
+    note: &'static str,
 }
 
-const COST: Across = Across {
-    title: "Test score against search cost, measured here and reported by the papers",
-    name: "measured search cost",
-    // The training of a given architecture searches nothing; what its record has there is the time between two readings of a clock.
-    of_run: |run| if run.manifest.as_ref()?.declaration.role == Role::Training { Some(0.0) } else { run.days(Some(Phase::Search)) },
-    label: |group| format!("search cost, {}, log scale", group.cost_unit),
-    of_claim: |claim| claim.gpu_days,
-    claim_label: "search cost as reported, GPU-days of the papers' own cards, log scale",
-    less: "cheaper",
-    notes: [
-        "Cost is that of the search alone, without selection and retraining; the control of a search by steps has no selection: its search trains children as the method's \
-         selection trains candidates.",
-        "Areas do not share axes: a GPU-day of a paper is a day of its own card, and a day of the device used here is another quantity.",
-    ],
-};
+pub const ACROSS: [Across; 3] = [
+    Across {
+        files: ["accuracy-cost", "dice-cost"],
+        name: "search cost",
+        // The training of a given architecture searches nothing; what its record has there is the time between two readings of a clock.
+        of_run: |run| if run.manifest.as_ref()?.declaration.role == Role::Training { Some(0.0) } else { run.cost(Some(Phase::Search)) },
+        cost: true,
+        of_claim: |claim| claim.gpu_days,
+        claim_label: ["search cost as reported, GPU-days of the papers' own cards, log scale", "GPU-days of search"],
+        less: "cheaper",
+        note: "Cost is that of the search alone; the next figure adds selection and retraining. A GPU-day of a paper is a day of its own card and \
+               is not the unit of the cost measured here.",
+    },
+    Across {
+        files: ["accuracy-total-cost", "dice-total-cost"],
+        name: "total cost",
+        of_run: total,
+        cost: true,
+        of_claim: |_| None,
+        claim_label: [""; 2],
+        less: "cheaper",
+        note: "Total cost is that of search, selection and retraining. Papers report the cost of the search alone, so this figure has no reported panel.",
+    },
+    Across {
+        files: ["accuracy-parameters", "dice-parameters"],
+        name: "number of weights",
+        of_run: |run| run.result.as_ref().map(|r| r.parameters as f64),
+        cost: false,
+        // Claims count in millions.
+        of_claim: |claim| claim.params.map(|millions| 1e6 * millions),
+        claim_label: ["weights as reported, log scale", "weights"],
+        less: "smaller",
+        note: "Weights are those of the retrained network without its auxiliary head. Presets shrink the networks, and the papers' networks are for other data.",
+    },
+];
 
-const PARAMETERS: Across = Across {
-    title: "Test score against the number of weights, measured here and reported by the papers",
-    name: "number of weights",
-    of_run: |run| run.result.as_ref().map(|r| r.parameters as f64),
-    label: |_| "weights of the retrained network, log scale".into(),
-    // Claims count in millions.
-    of_claim: |claim| claim.params.map(|millions| 1e6 * millions),
-    claim_label: "weights as reported, log scale",
-    less: "smaller",
-    notes: [
-        "Weights are those of the retrained network without its auxiliary head.",
-        "Areas do not share axes: presets shrink the networks, and the papers' networks are for another data set.",
-    ],
-};
-
-/// Test score against search cost: one area for each data set, preset, unit of cost and metric, and one for the papers' claims on CIFAR-10.
-pub fn accuracy_cost(runs: &[Run], claims: &[Claim]) -> Scene {
-    scatter(runs, claims, &COST)
+/// What search, selection, if there is any, and retraining cost.
+fn total(run: &Run) -> Option<f64> {
+    let part = |phase| if run.seconds(phase).is_none() && phase != Phase::Retrain { Some(0.0) } else { run.cost(Some(phase)) };
+    [Phase::Search, Phase::Select, Phase::Retrain].into_iter().map(part).sum()
 }
 
-/// Test score against the number of weights, in the same areas.
-pub fn accuracy_parameters(runs: &[Run], claims: &[Claim]) -> Scene {
-    scatter(runs, claims, &PARAMETERS)
+/// Test score against cost and size: accuracies beside the papers' claims on CIFAR-10, then the overlap of masks.
+pub fn figures(of: &Material, few: &Few, paper: Paper) -> Vec<Figure> {
+    let mut all = Vec::new();
+    for masks in [false, true] {
+        let groups: Vec<&Experiment> = few.groups.iter().filter(|g| g.of_segmentation() == masks).collect();
+        if !(masks && groups.is_empty()) {
+            all.extend(ACROSS.iter().map(|across| figure(of, few, &groups, across, masks, paper)));
+        }
+    }
+    all
 }
 
-fn scatter(runs: &[Run], claims: &[Claim], across: &Across) -> Scene {
-    let few = Few::of(runs);
-    let areas: Vec<Option<&Experiment>> = few.groups.iter().map(Some).chain([None]).collect();
-    let draw = |group: &Option<&Experiment>| group.map_or_else(|| reported(runs, claims, across), |g| measured(g, across));
-    page(across.title, 2, &areas, draw, notes(runs, &few, across))
+fn figure(of: &Material, few: &Few, groups: &[&Experiment], across: &Across, masks: bool, paper: Paper) -> Figure {
+    let mut notes = vec![across.note.to_string()];
+    let mut drawn: Vec<Drawn> = groups.iter().map(|group| measured(group, across, of.cells, paper, &mut notes)).collect();
+    drawn.extend(reported(of.claims, groups, across, masks, paper, &mut notes));
+    notes.push(
+        "Small dots: individual seeds. Large marks: their mean, filled if the final training used cutout, else hollow. Error bars: Student's 95 % interval of the mean, from three seeds on."
+            .into(),
+    );
+    notes.extend(groups.iter().filter_map(|g| trainings(g)));
+    if groups.iter().flat_map(|g| g.rows()).any(|r| place(r, across).is_ok_and(|(x, _)| x == 0.0)) {
+        notes.push(format!("A {} of exactly 0 has no place on a logarithmic scale; it stands before it.", across.name));
+    }
+    let of_these = |r: &Run| r.result.as_ref().is_some_and(|r| groups.iter().any(|g| g.metric == r.metric));
+    notes.extend(few.missing("Not shown", |r| place(r, across).err().filter(|_| of_these(r))));
+    let out = of.runs.iter().filter(|r| !r.counts()).count();
+    if out > 0 {
+        notes.push(format!("Runs left out as unfinished, damaged or repeated: {}.", show_count(out as u64)));
+    }
+    let beside = if drawn.len() > groups.len() { ", measured here and reported by the papers" } else { "" };
+    let score = if masks { "Dice" } else { "accuracy" };
+    Figure::new(across.files[usize::from(masks)], &format!("Test {score} against {}{beside}", across.name), 2, drawn, few.with(notes))
+}
+
+/// How final trainings differ within an experiment, if they do: the commonest last.
+fn trainings(group: &Experiment) -> Option<String> {
+    let mut by: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for series in &group.series {
+        let (epochs, cutout) = series.retraining();
+        let epochs = epochs.map_or_else(|| "an unknown number of".into(), |e| e.to_string());
+        by.entry(format!("{epochs} epochs {} cutout", if cutout { "with" } else { "without" })).or_default().push(&series.name);
+    }
+    let mut by: Vec<_> = by.into_iter().map(|(how, names)| (names.len(), format!("{} {how}", names.join(", ")), how)).collect();
+    by.sort();
+    let (n, _, how) = by.pop().filter(|_| !by.is_empty())?;
+    let others = if n > 1 { format!("all others {how}") } else { format!("the other one {how}") };
+    let words: Vec<String> = by.into_iter().map(|(_, words, _)| words).chain([others]).collect();
+    Some(format!("Final trainings differ ({}, {}): {}.", group.dataset, group.preset, words.join("; ")))
 }
 
 /// Place of a run on the axes, or why it has none.
@@ -88,141 +137,96 @@ fn place(row: &Run, across: &Across) -> Result<(f64, f64), String> {
     Ok((x, score))
 }
 
-fn points(series: &Series, across: &Across) -> Vec<(f64, f64)> {
-    series.rows.iter().filter_map(|r| place(r, across).ok()).collect()
+/// A series on the axes.
+struct Placed<'a> {
+    series: &'a Series<'a>,
+    runs: Vec<(&'a Run, (f64, f64))>,
+    mean: Option<(f64, f64)>,
+    /// 95 % intervals of the means: across, and of the score.
+    intervals: [Option<Interval>; 2],
 }
 
-fn mean(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let of = |get: fn(&(f64, f64)) -> f64| statistics::mean(&points.iter().map(get).collect::<Vec<f64>>());
-    of(|p| p.0).zip(of(|p| p.1))
+impl<'a> Placed<'a> {
+    fn of(series: &'a Series<'a>, across: &Across, scale: f64) -> Self {
+        let at = |r| place(r, across).ok().map(|(x, y)| (x / scale, y));
+        let runs: Vec<(&Run, (f64, f64))> = series.rows.iter().filter_map(|r| Some((*r, at(r)?))).collect();
+        let [xs, ys]: [Vec<f64>; 2] = [runs.iter().map(|r| r.1.0).collect(), runs.iter().map(|r| r.1.1).collect()];
+        Self { series, mean: mean(&xs).zip(mean(&ys)), intervals: [mean_interval(&xs), mean_interval(&ys)], runs }
+    }
 }
 
-fn measured(group: &Experiment, across: &Across) -> Panel {
-    let runs: Vec<Vec<(f64, f64)>> = group.series.iter().map(|s| points(s, across)).collect();
-    let means: Vec<(f64, f64)> = runs.iter().filter_map(|r| mean(r)).collect();
-    let all = || runs.iter().flatten().chain(&means);
-    let (x, y) = (Axis::log(all().map(|p| p.0)), Axis::percent(all().map(|p| p.1)));
+/// A panel of an experiment; says in the notes why it has no front.
+fn measured(group: &Experiment, across: &Across, cells: &BTreeMap<String, String>, paper: Paper, notes: &mut Vec<String>) -> Drawn {
+    let largest = group.rows().filter_map(|r| place(r, across).ok()).map(|p| p.0).fold(0.0, f64::max);
+    let (scale, unit) = if across.cost { unit(largest) } else { (1.0, "") };
+    let placed: Vec<Placed> = group.series.iter().map(|s| Placed::of(s, across, scale)).collect();
+    let all = || placed.iter().flat_map(|p| p.runs.iter().map(|r| r.1).chain(p.mean));
+    let ends = placed.iter().flat_map(|p| p.intervals[1]).flat_map(|(low, high)| [low, high]);
+    let axes = (Axis::log(all().map(|p| p.0)), Axis::percent(all().map(|p| p.1).chain(ends)));
+    let label = if across.cost { group.cost_label(across.name, unit) } else { "weights of the retrained network".into() };
     let up = format!("test {} after retraining (%)", metric_name(group.metric));
-    let mut panel = Panel::new(HALF, x, y, [&group.title("Measured here"), &(across.label)(group), &up]);
-    if means.is_empty() {
+    let titles = [&*group.title("Measured here"), &format!("{label}, log scale"), &up];
+    let mut panel = Panel::new(paper, 0.72, axes.0, axes.1, titles);
+    if placed.iter().all(|p| p.mean.is_none()) {
         panel.empty(&format!("no run with a final score and a {}", across.name));
     }
-    draw_front(&mut panel, &means, &format!("Pareto front of the means: no other is both {} and better", across.less));
-    group.series.iter().zip(&runs).for_each(|(series, points)| draw_series(&mut panel, series, points));
-    panel
+    let about = |x: f64| if across.cost { group.cost_text(x * scale) } else { format!("{} weights", show_count(x.round() as u64)) };
+    let chance = group.series.iter().find_map(|s| s.manifest()).map(|m| m.data.classes).filter(|n| *n > 1 && !group.of_segmentation());
+    chance.into_iter().for_each(|n| panel.reference(NEUTRAL, 100.0 / n as f64, &format!("chance level, {:.0} %", 100.0 / n as f64)));
+    notes.extend(means_front(&mut panel, &placed, group, across));
+    placed.iter().for_each(|p| draw(&mut panel, p, across, cells, &about));
+    let words = |p: &Placed| p.mean.map(|(x, y)| format!("{} {y:.2} % at {}", p.series.name, about(x)));
+    let results: Vec<String> = placed.iter().filter_map(words).collect();
+    let what = format!("Test {} against {} on {}, preset {}", metric_name(group.metric), across.name, group.dataset, group.preset);
+    (format!("{}-{}", group.dataset, group.preset), panel, format!("{what}: {}", results.join(", ")))
 }
 
-fn draw_series(panel: &mut Panel, series: &Series, points: &[(f64, f64)]) {
-    let look = series.look();
-    if let Some(mean) = mean(points) {
-        if points.len() > 1 {
-            let pale = Look { colour: look.colour.lighter(0.45), ..look };
-            panel.marks(pale, points.iter().copied(), 2.6, true);
-            whiskers(panel, points, mean, look.colour);
-        }
-        panel.marks(look, [mean].into_iter(), 6.0, true);
-    }
-    let words = format!("{}, n = {}", series.label(), show_count(points.len() as u64));
-    panel.entries.push(Entry { look, radius: 5.5, filled: true, lined: false, words });
-}
-
-/// Least to greatest score, and least to greatest value across, through the mean.
-fn whiskers(panel: &mut Panel, points: &[(f64, f64)], (x, y): (f64, f64), colour: Colour) {
-    let of = |get: fn(&(f64, f64)) -> f64, pick: fn(f64, f64) -> f64| points.iter().map(get).reduce(pick).unwrap_or(0.0);
-    let up = [f64::min, f64::max].map(|pick| (x, of(|p| p.1, pick)));
-    let across = [f64::min, f64::max].map(|pick| (of(|p| p.0, pick), y));
-    for ([from, to], cap) in [(up, (4.0, 0.0)), (across, (0.0, 4.0))] {
-        let ends: Vec<Point> = [from, to].into_iter().filter_map(|p| panel.at(p)).collect();
-        for end in &ends {
-            panel.scene.line(vec![(end.0 - cap.0, end.1 - cap.1), (end.0 + cap.0, end.1 + cap.1)], 1.4, colour);
-        }
-        panel.scene.line(ends, 1.4, colour);
-    }
-}
-
-fn reported(runs: &[Run], claims: &[Claim], across: &Across) -> Panel {
-    let of = |c: &Claim| Some(((across.of_claim)(c).filter(|x| *x > 0.0)?, c.value?));
-    // No front rests on a number from memory.
-    let about = claims.iter().filter(|c| !c.recalled() && c.metric == Metric::TestAccuracy && c.dataset == "cifar10");
-    let shown: Vec<(&Claim, (f64, f64))> = about.filter_map(|c| Some((c, of(c)?))).collect();
-    let values: Vec<(f64, f64)> = shown.iter().map(|s| s.1).collect();
-    let (x, y) = (Axis::log(values.iter().map(|v| v.0)), Axis::percent(values.iter().map(|v| v.1)));
-    let mut panel = Panel::new(HALF, x, y, ["Reported by the papers: CIFAR-10", across.claim_label, "test accuracy (%)"]);
-    let words = format!("Pareto front of what was reported: no other is both {} and better", across.less);
-    let front = draw_front(&mut panel, &values, &words);
-    draw_claims(&mut panel, runs, &shown, front.windows(2).map(|ends| strip(ends[0], ends[1])).collect());
-    let look = Look { colour: FAINT, ..NEUTRAL };
-    let entry = |radius: f64, words: &str| Entry { look, radius, filled: false, lined: false, words: words.into() };
-    panel.entries.push(entry(6.0, "the headline result of a method, named"));
-    panel.entries.push(entry(3.0, "another reported result; in grey, of a method without a run here"));
-    panel
-}
-
-/// What an upright or level line takes.
-fn strip(a: Point, b: Point) -> Frame {
-    Frame { x0: a.0.min(b.0) - 1.5, y0: a.1.min(b.1) - 1.5, x1: a.0.max(b.0) + 1.5, y1: a.1.max(b.1) + 1.5 }
-}
-
-/// Marks of all claims and names of the headlines, which keep clear of what is taken.
-fn draw_claims(panel: &mut Panel, runs: &[Run], shown: &[(&Claim, (f64, f64))], mut taken: Vec<Frame>) {
-    let mut heads = Vec::new();
-    // The headlines last, so that nothing covers them.
-    for headline in [false, true] {
-        for (claim, place) in shown.iter().filter(|(c, _)| c.headline == headline) {
-            let Some(at) = panel.at(*place) else { continue };
-            let radius = if headline { 6.0 } else { 3.0 };
-            marker(&mut panel.scene, look(runs, claim), at, radius, false);
-            taken.push(Frame { x0: at.0 - radius - 1.0, y0: at.1 - radius - 1.0, x1: at.0 + radius + 1.0, y1: at.1 + radius + 1.0 });
-            heads.extend(headline.then_some((claim.method.as_str(), at)));
-        }
-    }
-    label(&mut panel.scene, heads, panel.frame, taken);
-}
-
-/// The look of the method's runs, of those of the same form first.
-fn look(runs: &[Run], claim: &Claim) -> Look {
-    let of_method = runs.iter().filter(|r| r.counts()).filter_map(|r| r.manifest.as_ref()).filter(|m| m.method == claim.method);
-    let nearest = of_method.min_by_key(|m| (Some(&m.variant) != claim.naslab_variant.as_ref(), &m.variant));
-    nearest.map_or(NEUTRAL, |m| m.declaration.mark.into())
-}
-
-fn notes(runs: &[Run], few: &Few, across: &Across) -> Vec<String> {
-    let mut notes: Vec<String> = across.notes.iter().map(ToString::to_string).collect();
-    notes.push(
-        "Small marks: search seeds; large filled marks: their mean; bars: least to greatest. Hollow marks are reported, not measured."
-            .into(),
-    );
-    if few.groups.iter().any(|g| g.dataset != "cifar10") {
-        notes.push("The papers' numbers are for CIFAR-10; scores on other data sets cannot be compared with them.".into());
-    }
-    if few.all().flat_map(|(_, s)| points(s, across)).any(|(x, _)| x == 0.0) {
-        notes.push(format!(
-            "0 stands before the logarithmic scale, which has no place for it: a {} of exactly 0 was recorded.",
-            across.name
+/// Draws the front of the means where its neighbours are told apart; else says why it does not.
+fn means_front(panel: &mut Panel, placed: &[Placed], group: &Experiment, across: &Across) -> Option<String> {
+    let means: Vec<(f64, f64)> = placed.iter().filter_map(|p| p.mean).collect();
+    let path = front(&means);
+    let of = |at: &(f64, f64)| placed.iter().find(|p| p.mean == Some(*at));
+    let close = path.windows(2).find_map(|pair| {
+        let [a, b] = [of(&pair[0])?, of(&pair[1])?];
+        let apart = a.intervals[1].zip(b.intervals[1]).is_some_and(|(a, b)| a.1 < b.0 || b.1 < a.0);
+        (!apart).then_some([a, b])
+    });
+    if let Some([a, b]) = close {
+        return Some(format!(
+            "{}, {}: no Pareto front is drawn, since the means do not tell its neighbours {} and {} apart (95 % intervals that overlap or are missing).",
+            group.dataset, group.preset, a.series.name, b.series.name
         ));
     }
-    notes.extend(few.missing("Not shown", |r| place(r, across).err()));
-    let out = runs.iter().filter(|r| !r.counts()).count();
-    if out > 0 {
-        notes.push(format!("Runs left out as unfinished, damaged or repeated: {}.", show_count(out as u64)));
-    }
-    few.with(notes)
+    draw_front(panel, &path, &format!("Pareto front of the means: no other is both {} and better", across.less));
+    None
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::claims::claims;
-
-    #[test]
-    fn every_headline_has_a_name_that_covers_nothing() {
-        let claims = claims().unwrap();
-        for (scene, of) in [(accuracy_cost(&[], &claims), COST.of_claim), (accuracy_parameters(&[], &claims), PARAMETERS.of_claim)] {
-            scene.assert_sound();
-            let drawn = |c: &&Claim| c.headline && c.metric == Metric::TestAccuracy && c.dataset == "cifar10" && of(c).is_some();
-            for claim in claims.iter().filter(drawn) {
-                assert_eq!(scene.texts().filter(|t| t.words == claim.method).count(), 1, "{}", claim.method);
-            }
-        }
+fn draw(panel: &mut Panel, p: &Placed, across: &Across, cells: &BTreeMap<String, String>, about: &dyn Fn(f64) -> String) {
+    let (look, name, cutout) = (p.series.look(), &p.series.name, p.series.retraining().1);
+    let tell = |what: String, (x, y): (f64, f64)| format!("{what}: {y:.2} % test score, {} ({})", about(x), across.name);
+    if let Some((x, y)) = p.mean.filter(|_| p.runs.len() > 1) {
+        let from = panel.drawn();
+        let [of_x, of_y] = p.intervals;
+        of_y.into_iter().for_each(|(low, high)| panel.whisker((x, low), (x, high), look.colour));
+        let lowest = p.runs.iter().map(|r| r.1.0).fold(f64::INFINITY, f64::min);
+        // No cost is below zero; what would be is cut at the axis.
+        of_x.into_iter().for_each(|(low, high)| panel.whisker((if low > 0.0 { low } else { lowest / 1e9 }, y), (high, y), look.colour));
+        let radius = panel.of(6.0);
+        panel.at((x, y)).into_iter().for_each(|at| marker(&mut panel.scene, look, at, radius, cutout));
+        let interval = of_y.map_or_else(String::new, |(low, high)| format!(", 95 % interval of the mean {low:.2} to {high:.2} %"));
+        panel.group(from, About::tip(name, tell(format!("{name}, mean of {} seeds", p.runs.len()), (x, y)) + &interval));
     }
+    for (run, at) in &p.runs {
+        let (from, alone) = (panel.drawn(), p.runs.len() == 1);
+        let radius = panel.of(6.0);
+        match panel.at(*at) {
+            Some(at) if alone => marker(&mut panel.scene, look, at, radius, cutout),
+            Some(at) => panel.dot(at, look.colour),
+            None => (),
+        }
+        let tip = format!("{}, run {}", tell(p.series.run(run), *at), run.name);
+        panel.group(from, About { cell: cells.get(&run.name).cloned().unwrap_or_default(), ..About::tip(name, tip) });
+    }
+    let words = format!("{}, n = {}", panel.cut(&p.series.name), show_count(p.runs.len() as u64));
+    panel.entries.push(Entry { radius: 5.0, filled: cutout, ..Entry::of(name, look, words) });
 }

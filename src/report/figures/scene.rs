@@ -7,7 +7,7 @@ use super::render::text_width;
 pub type Point = (f64, f64);
 
 /// Red, green, blue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Colour(pub u8, pub u8, pub u8);
 
 /// Text and frames.
@@ -25,12 +25,7 @@ impl Colour {
         Self((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
     }
 
-    /// Mixed with white: 0 stays, 1 is white.
-    pub fn lighter(self, by: f64) -> Self {
-        self.mixed(PAPER, by)
-    }
-
-    /// Mixed with another: 0 stays, 1 is the other.
+    /// Mixed with another: 0 stays, 1 is the other. Only for pictures; drawings have the colours of the palette.
     pub fn mixed(self, other: Self, by: f64) -> Self {
         let mix = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * by).round() as u8;
         Self(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
@@ -63,8 +58,6 @@ pub struct Text {
     pub align: Align,
     /// Of the letters.
     pub colour: Colour,
-    /// Reads upwards.
-    pub upward: bool,
 }
 
 /// An axis-parallel rectangle.
@@ -98,11 +91,7 @@ impl Text {
             Align::Right => width,
         };
         let (x, y) = self.at;
-        if self.upward {
-            Frame { x0: x - 0.75 * self.size, x1: x + 0.2 * self.size, y0: y + before - width, y1: y + before }
-        } else {
-            Frame { x0: x - before, x1: x - before + width, y0: y - 0.75 * self.size, y1: y + 0.2 * self.size }
-        }
+        Frame { x0: x - before, x1: x - before + width, y0: y - 0.75 * self.size, y1: y + 0.2 * self.size }
     }
 }
 
@@ -113,6 +102,31 @@ pub struct Picture {
     pub columns: usize,
     /// Row after row.
     pub pixels: Vec<Colour>,
+}
+
+/// What a group of marks stands for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// The method and variant that it belongs to; empty for none.
+    pub series: String,
+    /// What it shows, in words; empty for no more than the series.
+    pub tip: String,
+    /// Name of the drawing of its cell; empty for none.
+    pub cell: String,
+    /// It is an entry of a legend.
+    pub entry: bool,
+}
+
+impl About {
+    /// What belongs to a series.
+    pub fn series(name: &str) -> Self {
+        Self { series: name.into(), ..Self::default() }
+    }
+
+    /// What belongs to a series and says something of its own.
+    pub fn tip(series: &str, tip: String) -> Self {
+        Self { tip, ..Self::series(series) }
+    }
 }
 
 /// Something drawn.
@@ -126,6 +140,8 @@ pub enum Mark {
         width: f64,
         /// Of the stroke.
         colour: Colour,
+        /// Length of dashes and gaps; 0 for none.
+        dash: f64,
     },
     /// A filled polygon.
     Area {
@@ -133,6 +149,21 @@ pub enum Mark {
         points: Vec<Point>,
         /// Of the filling.
         colour: Colour,
+        /// Of the filling.
+        opacity: f64,
+        /// Colour and width of its outline, if it has one.
+        edge: Option<(Colour, f64)>,
+    },
+    /// A disc.
+    Disc {
+        /// Its middle.
+        at: Point,
+        /// Pixels.
+        radius: f64,
+        /// Of the filling.
+        colour: Colour,
+        /// Of the filling.
+        opacity: f64,
     },
     /// A line of text.
     Text(Text),
@@ -144,6 +175,13 @@ pub enum Mark {
         at: Point,
         /// Of a pixel of the picture.
         side: f64,
+    },
+    /// Marks that stand for one thing.
+    Group {
+        /// What that is.
+        about: About,
+        /// In drawing order.
+        marks: Vec<Mark>,
     },
 }
 
@@ -168,81 +206,77 @@ impl Scene {
 
     /// An open path; with fewer than two points nothing is drawn.
     pub fn line(&mut self, points: Vec<Point>, width: f64, colour: Colour) {
-        if points.len() > 1 {
-            self.marks.push(Mark::Line { points, width, colour });
-        }
+        self.dashes(points, width, colour, 0.0);
     }
 
     /// A dashed path.
-    pub fn dashes(&mut self, points: &[Point], width: f64, colour: Colour, dash: f64) {
-        let mut left = dash;
-        let mut drawing = true;
-        let mut piece: Vec<Point> = points.first().copied().into_iter().collect();
-        for pair in points.windows(2) {
-            let (mut from, to) = (pair[0], pair[1]);
-            let mut length = (to.0 - from.0).hypot(to.1 - from.1);
-            while length > left {
-                let share = left / length;
-                from = (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share);
-                length -= left;
-                piece.push(from);
-                let whole = std::mem::replace(&mut piece, vec![from]);
-                if drawing {
-                    self.line(whole, width, colour);
-                }
-                drawing = !drawing;
-                left = dash;
-            }
-            left -= length;
-            piece.push(to);
-        }
-        if drawing {
-            self.line(piece, width, colour);
+    pub fn dashes(&mut self, points: Vec<Point>, width: f64, colour: Colour, dash: f64) {
+        if points.len() > 1 {
+            self.marks.push(Mark::Line { points, width, colour, dash });
         }
     }
 
     /// A filled polygon.
     pub fn area(&mut self, points: Vec<Point>, colour: Colour) {
-        self.marks.push(Mark::Area { points, colour });
+        self.tint(points, colour, 1.0);
     }
 
-    /// A rectangle with round corners, filled and framed.
-    pub fn pill(&mut self, frame: Frame, radius: f64, fill: Colour, stroke: Colour, width: f64) {
-        let corner = |cx: f64, cy: f64, from: f64| (0..=6).map(move |i| polar(cx, cy, radius, from + 15.0 * f64::from(i)));
-        let mut points: Vec<Point> = corner(frame.x1 - radius, frame.y0 + radius, -90.0)
+    /// A filled polygon that what is below shines through.
+    pub fn tint(&mut self, points: Vec<Point>, colour: Colour, opacity: f64) {
+        self.marks.push(Mark::Area { points, colour, opacity, edge: None });
+    }
+
+    /// A disc.
+    pub fn disc(&mut self, at: Point, radius: f64, colour: Colour) {
+        self.marks.push(Mark::Disc { at, radius, colour, opacity: 1.0 });
+    }
+
+    /// Groups the marks from number `from` on.
+    pub fn group(&mut self, from: usize, about: About) {
+        let marks = self.marks.split_off(from);
+        if !marks.is_empty() {
+            self.marks.push(Mark::Group { about, marks });
+        }
+    }
+
+    /// A rectangle with round corners, filled with so much of a colour and framed.
+    pub fn pill(&mut self, frame: Frame, radius: f64, (fill, opacity): (Colour, f64), stroke: Colour, width: f64) {
+        let corner = |cx: f64, cy: f64, from: f64| {
+            let steps = if radius > 0.0 { 3 } else { 0 };
+            (0..=steps).map(move |i| polar(cx, cy, radius, from + 30.0 * f64::from(i)))
+        };
+        let points: Vec<Point> = corner(frame.x1 - radius, frame.y0 + radius, -90.0)
             .chain(corner(frame.x1 - radius, frame.y1 - radius, 0.0))
             .chain(corner(frame.x0 + radius, frame.y1 - radius, 90.0))
             .chain(corner(frame.x0 + radius, frame.y0 + radius, 180.0))
             .collect();
-        self.area(points.clone(), fill);
-        points.push(points[0]);
-        self.line(points, width, stroke);
+        self.marks.push(Mark::Area { points, colour: fill, opacity, edge: Some((stroke, width)) });
     }
 
     /// A text with its baseline at `at`.
     pub fn text(&mut self, words: impl Into<String>, at: Point, size: f64, align: Align, colour: Colour) {
-        self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: false, align, colour, upward: false }));
+        self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: false, align, colour }));
     }
 
     /// A bold text.
     pub fn bold(&mut self, words: impl Into<String>, at: Point, size: f64, align: Align, colour: Colour) {
-        self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: true, align, colour, upward: false }));
-    }
-
-    /// A text that reads upwards, centred on `at`.
-    pub fn upward(&mut self, words: impl Into<String>, at: Point, size: f64, colour: Colour) {
-        self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: false, align: Align::Centre, colour, upward: true }));
+        self.marks.push(Mark::Text(Text { at, words: words.into(), size, bold: true, align, colour }));
     }
 
     /// Puts another page on this one with its top left corner at `at`.
-    pub fn place(&mut self, other: Self, at: Point) {
-        let moved = |points: Vec<Point>| points.into_iter().map(|(x, y)| (x + at.0, y + at.1)).collect();
-        self.marks.extend(other.marks.into_iter().map(|mark| match mark {
-            Mark::Line { points, width, colour } => Mark::Line { points: moved(points), width, colour },
-            Mark::Area { points, colour } => Mark::Area { points: moved(points), colour },
-            Mark::Text(t) => Mark::Text(Text { at: (t.at.0 + at.0, t.at.1 + at.1), ..t }),
-            Mark::Picture { picture, at: corner, side } => Mark::Picture { picture, at: (corner.0 + at.0, corner.1 + at.1), side },
-        }));
+    pub fn place(&mut self, mut other: Self, at: Point) {
+        other.marks.iter_mut().for_each(|mark| shift(mark, at));
+        self.marks.append(&mut other.marks);
+    }
+}
+
+fn shift(mark: &mut Mark, by: Point) {
+    let moved = |at: &mut Point| *at = (at.0 + by.0, at.1 + by.1);
+    match mark {
+        Mark::Line { points, .. } | Mark::Area { points, .. } => points.iter_mut().for_each(moved),
+        Mark::Text(text) => moved(&mut text.at),
+        Mark::Picture { at, .. } | Mark::Disc { at, .. } => moved(at),
+        Mark::Group { marks, .. } => marks.iter_mut().for_each(|mark| shift(mark, by)),
     }
 }
 
@@ -259,21 +293,35 @@ pub fn cubic(from: Point, leaves: f64, arrives: f64, to: Point) -> Vec<Point> {
         let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
         (mix(from.0, leaves, arrives, to.0), mix(from.1, from.1, to.1, to.1))
     };
-    (0..=28).map(|i| at(f64::from(i) / 28.0)).collect()
+    (0..=14).map(|i| at(f64::from(i) / 14.0)).collect()
 }
 
 #[cfg(test)]
 impl Scene {
+    /// All marks that are no group.
+    pub fn leaves(&self) -> Vec<&Mark> {
+        fn of(mark: &Mark) -> Vec<&Mark> {
+            if let Mark::Group { marks, .. } = mark { marks.iter().flat_map(of).collect() } else { vec![mark] }
+        }
+        self.marks.iter().flat_map(of).collect()
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> impl Iterator<Item = (&About, &[Mark])> {
+        self.marks.iter().filter_map(|m| if let Mark::Group { about, marks } = m { Some((about, marks.as_slice())) } else { None })
+    }
+
     /// All texts.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
-        self.marks.iter().filter_map(|m| if let Mark::Text(t) = m { Some(t) } else { None })
+        self.leaves().into_iter().filter_map(|m| if let Mark::Text(t) = m { Some(t) } else { None })
     }
 
     /// All coordinates of lines and areas.
-    fn points(&self) -> impl Iterator<Item = &Point> {
-        self.marks.iter().flat_map(|m| match m {
+    pub fn points(&self) -> impl Iterator<Item = &Point> {
+        self.leaves().into_iter().flat_map(|m| match m {
             Mark::Line { points, .. } | Mark::Area { points, .. } => points.as_slice(),
-            Mark::Text(_) | Mark::Picture { .. } => &[],
+            Mark::Disc { at, .. } => std::slice::from_ref(at),
+            _ => &[],
         })
     }
 

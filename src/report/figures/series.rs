@@ -1,12 +1,13 @@
 //! Which runs belong into one plot area, and which of them are seeds of one thing.
 
-use super::panel::TEXT;
 use super::style::Look;
-use super::words::fitted;
 use crate::record::{Declaration, Manifest, Mark, Role};
-use crate::report::frame::{metric_name, unit_and_device};
+use crate::report::frame::{DICE, metric_name, unit_and_device};
+use crate::report::grid::field;
 use crate::report::load::Run;
+use crate::report::spread::significant;
 use crate::report::summary::{SummaryRow, full_name};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Runs that differ in seed alone.
@@ -57,9 +58,20 @@ impl Series<'_> {
         (self.method, self.variant, self.protocol) == (&*row.method, &*row.variant, &*row.protocol)
     }
 
-    /// Its name, cut if what follows it would have no room.
-    pub fn label(&self) -> String {
-        fitted(&self.name, TEXT, false, 280.0)
+    /// Manifest of its first run: settings, limits, data and declaration are those of all.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.rows.first().and_then(|r| r.manifest.as_ref())
+    }
+
+    /// Epochs of the final training, and whether it cuts squares out of its images.
+    pub fn retraining(&self) -> (Option<u64>, bool) {
+        let of = |key| self.manifest().and_then(|m| m.settings.pointer(key)).and_then(Value::as_u64);
+        (of("/retrain/recipe/epochs"), of("/retrain/augment/cutout").is_some_and(|side| side > 0))
+    }
+
+    /// A run of it in words, such as `DARTS (first-order), seed 0`.
+    pub fn run(&self, run: &Run) -> String {
+        format!("{}, seed {}", self.name, field(run.seed()))
     }
 }
 
@@ -94,9 +106,25 @@ impl<'a> Experiment<'a> {
         format!("{}, %", metric_name(self.metric))
     }
 
+    /// The label of an axis of a cost: what it is, its unit and the device, such as `search cost, core-seconds (2 cores, AMD EPYC)`.
+    pub fn cost_label(&self, what: &str, unit: &str) -> String {
+        format!("{what}, {} {}", unit_and_device(self.cost_unit).0.replace("days", unit), self.device())
+    }
+
     /// The device in brackets, such as `(2 cores, AMD EPYC)`.
     pub fn device(&self) -> String {
         format!("({})", unit_and_device(self.cost_unit).1)
+    }
+
+    /// A cost in words, such as `7.0 core-seconds`.
+    pub fn cost_text(&self, seconds: f64) -> String {
+        let (scale, unit) = unit(seconds);
+        format!("{} {}", significant(seconds / scale), unit_and_device(self.cost_unit).0.replace("days", unit))
+    }
+
+    /// Its scores are those of masks.
+    pub fn of_segmentation(&self) -> bool {
+        self.metric == DICE
     }
 
     /// What it is about, in words.
@@ -112,6 +140,15 @@ impl<'a> Experiment<'a> {
     /// All runs of all series.
     pub fn rows(&self) -> impl Iterator<Item = &Run> {
         self.series.iter().flat_map(|s| s.rows.iter().copied())
+    }
+}
+
+/// What seconds are divided by, and the name of that: seconds below an hour, then hours, then days.
+pub fn unit(longest: f64) -> (f64, &'static str) {
+    match longest {
+        s if s >= 3.0 * 86_400.0 => (86_400.0, "days"),
+        s if s >= 3600.0 => (3600.0, "hours"),
+        _ => (1.0, "seconds"),
     }
 }
 

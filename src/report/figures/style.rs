@@ -1,15 +1,44 @@
 //! Colour and shape of marks and lines. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
-//! readers, and shapes tell things apart in grey print.
+//! readers and dark enough for white paper, and shapes tell things apart in grey print.
 
-use super::scene::{Colour, INK, PAPER, Point, Scene, polar};
+use super::scene::{Colour, FAINT, GRID, INK, PAPER, Point, Scene, polar};
 use crate::record::{Mark, Shape};
 
-/// Colours of lines by the state that they leave.
-const LINES: [u32; 8] = [0xD55E00, 0x0072B2, 0x009E73, 0xB04F86, 0xB87D00, 0x338FC4, 0x555555, 0x7A5C3A];
+/// Colours of lines and marks, each with its partner on a dark page.
+const LINES: [(u32, u32); 9] = [
+    (0xD55E00, 0xF28A3C),
+    (0x0072B2, 0x3D9BE0),
+    (0x009E73, 0x2FC79A),
+    (0xCC79A7, 0xE59CC6),
+    (0xB87D00, 0xE6A93A),
+    (0x338FC4, 0x7CCBF5),
+    (0x7A5C3A, 0xC9A27A),
+    (0x333333, 0xD0D0D0),
+    (0x777777, 0x9A9A9A),
+];
+/// Text, then what is no text: grid and page.
+const GROUND: [(Colour, u32); 4] = [(INK, 0xE6E6E6), (FAINT, 0xA8A8A8), (GRID, 0x3A3D42), (PAPER, 0x17191C)];
+/// Colours of phases in the order in which they run, which differ from their neighbours in grey print too.
+const PHASES: [(u32, u32); 5] =
+    [(0x002640, 0x2B78B5), (0xA34700, 0xE07020), (0x338FC4, 0x7CCBF5), (0x4B4B4B, 0x757575), (0x949494, 0xC4C4C4)];
+
+/// Every colour of charts and cells, each with its partner on a dark page.
+pub fn palette() -> Vec<(Colour, Colour)> {
+    let ground = GROUND.into_iter().map(|(light, dark)| (light, Colour::of(dark)));
+    let mut all: Vec<_> = ground.chain(LINES.into_iter().chain(PHASES).map(|(a, b)| (Colour::of(a), Colour::of(b)))).collect();
+    all.sort();
+    all.dedup();
+    all
+}
 
 /// Colour of the lines that leave `state`.
 pub fn colour(state: usize) -> Colour {
-    Colour::of(LINES[state % LINES.len()])
+    Colour::of(LINES[state % (LINES.len() - 2)].0)
+}
+
+/// Colour of the phase with this number.
+pub fn phase_colour(phase: usize) -> Colour {
+    Colour::of(PHASES[phase % PHASES.len()].0)
 }
 
 /// Colours of classes, background left out: those of Okabe and Ito, the first two light and dark for grey print, then some
@@ -41,36 +70,43 @@ pub struct Look {
 pub const NEUTRAL: Look = Look { colour: Colour(0x77, 0x77, 0x77), shape: Shape::Circle, dashed: true };
 
 impl From<Mark> for Look {
+    /// The colour is the nearest of the palette, so that it has a partner on a dark page.
     fn from(mark: Mark) -> Self {
-        let [red, green, blue] = mark.colour;
-        Self { colour: Colour(red, green, blue), shape: mark.shape, dashed: mark.dashed }
+        let far = |c: Colour| [c.0, c.1, c.2].into_iter().zip(mark.colour).map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>();
+        let colour = LINES.iter().map(|(light, _)| Colour::of(*light)).min_by_key(|c| far(*c));
+        Self { colour: colour.unwrap_or(INK), shape: mark.shape, dashed: mark.dashed }
     }
 }
 
 impl Look {
-    /// The look of another group of the same method: another shape, and darker.
+    /// The look of another group of the same method: another shape.
     pub fn other(self, nth: usize) -> Self {
         let at = SHAPES.iter().position(|s| *s == self.shape).unwrap_or(0);
-        let colour = if nth == 0 { self.colour } else { self.colour.mixed(INK, 0.4) };
-        Self { colour, shape: SHAPES[(at + nth) % SHAPES.len()], ..self }
+        Self { shape: SHAPES[(at + nth) % SHAPES.len()], ..self }
     }
 }
 
 /// A line of this look.
-pub fn stroke(scene: &mut Scene, look: Look, path: &[Point], width: f64, dash: f64) {
-    if look.dashed {
-        scene.dashes(path, width, look.colour, dash);
-    } else {
-        scene.line(path.to_vec(), width, look.colour);
-    }
+pub fn stroke(scene: &mut Scene, look: Look, path: Vec<Point>, width: f64, dash: f64) {
+    scene.dashes(path, width, look.colour, if look.dashed { dash } else { 0.0 });
 }
 
 /// A marker of about `radius` pixels, filled or hollow.
 pub fn marker(scene: &mut Scene, look: Look, at: Point, radius: f64, filled: bool) {
+    let edge = (0.22 * radius).max(0.8);
+    if look.shape == Shape::Circle {
+        scene.disc(at, radius + edge / 2.0, look.colour);
+        if !filled {
+            scene.disc(at, radius - edge / 2.0, PAPER);
+        }
+        return;
+    }
     let mut outline = outline(look.shape, at, radius);
     scene.area(outline.clone(), if filled { look.colour } else { PAPER });
-    outline.push(outline[0]);
-    scene.line(outline, 1.3, look.colour);
+    if !filled {
+        outline.push(outline[0]);
+        scene.line(outline, edge, look.colour);
+    }
 }
 
 fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
@@ -83,7 +119,7 @@ fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
         (0..4).flat_map(quarter).collect()
     };
     match shape {
-        Shape::Circle => regular(32, 0.0, r).collect(),
+        Shape::Circle => regular(24, 0.0, r).collect(),
         Shape::Square => regular(4, 45.0, 1.25 * r).collect(),
         Shape::Diamond => regular(4, 0.0, 1.25 * r).collect(),
         Shape::Triangle => regular(3, -90.0, 1.3 * r).collect(),
@@ -104,6 +140,51 @@ mod tests {
         assert_eq!(looks[0], NEUTRAL);
         for (i, a) in looks.iter().enumerate() {
             assert!(!looks[i + 1..].iter().any(|b| a.shape == b.shape));
+        }
+    }
+
+    /// Contrast of two colours as the Web Content Accessibility Guidelines define it.
+    fn contrast(a: Colour, b: Colour) -> f64 {
+        let linear = |v: u8| {
+            let v = f64::from(v) / 255.0;
+            if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        };
+        let light = |c: Colour| 0.05 + 0.2126 * linear(c.0) + 0.7152 * linear(c.1) + 0.0722 * linear(c.2);
+        let (a, b) = (light(a), light(b));
+        a.max(b) / a.min(b)
+    }
+
+    #[test]
+    fn marks_and_text_stand_out_on_white_and_on_dark_paper() {
+        assert!((contrast(Colour(0, 0, 0), PAPER) - 21.0).abs() < 1e-9);
+        let dark = Colour::of(GROUND[3].1);
+        for (light, partner) in palette().into_iter().filter(|(c, _)| ![GRID, PAPER].contains(c)) {
+            let least = if [INK, FAINT].contains(&light) { 4.5 } else { 3.0 };
+            assert!(contrast(light, PAPER) >= least, "{light:?}: {}", contrast(light, PAPER));
+            assert!(contrast(partner, dark) >= least, "{partner:?}: {}", contrast(partner, dark));
+        }
+        let all = palette();
+        for (i, (light, partner)) in all.iter().enumerate() {
+            assert!(!all[i + 1..].iter().any(|(a, b)| a == light || b == partner), "{light:?} is no one else");
+        }
+    }
+
+    #[test]
+    fn any_colour_that_a_method_declares_becomes_one_of_the_palette() {
+        for colour in [[0xE6, 0x9F, 0x00], [0x56, 0xB4, 0xE9], [0, 0, 0], [255, 255, 255]] {
+            let look = Look::from(Mark { colour, shape: Shape::Star, dashed: false });
+            assert!(palette().iter().any(|(light, _)| *light == look.colour));
+        }
+        let [orange, sky] = [[0xE6, 0x9F, 0x00], [0x56, 0xB4, 0xE9]].map(|colour| Look::from(Mark { colour, ..Mark::default() }).colour);
+        assert_eq!((orange, sky), (Colour::of(0xB87D00), Colour::of(0x338FC4)));
+    }
+
+    #[test]
+    fn neighbouring_phases_differ_in_grey_print() {
+        let grey = |c: Colour| 0.299 * f64::from(c.0) + 0.587 * f64::from(c.1) + 0.114 * f64::from(c.2);
+        for of in [|p: &(u32, u32)| p.0, |p: &(u32, u32)| p.1] {
+            let greys = PHASES.iter().map(|p| grey(Colour::of(of(p)))).collect::<Vec<_>>();
+            assert!(greys.windows(2).all(|pair| (pair[0] - pair[1]).abs() > 19.0), "{greys:?}");
         }
     }
 }
