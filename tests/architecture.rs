@@ -277,3 +277,14 @@ fn the_guard_sees_what_it_should() {
     assert_eq!([depth(&root().join("src/units.rs")), depth(&root().join("reproductions/mod.rs"))], [1, 1]);
     assert_eq!(depth(&root().join("reproductions/darts/search.rs")), 3);
 }
+
+/// The palette's contrasts are tested where it is; a colour that is not in it would be replaced.
+#[test]
+fn marks_of_methods_and_algorithms_have_colours_of_the_reports_palette() {
+    let palette: Vec<_> = naslab::report::palette().into_iter().map(|(light, _)| light).collect();
+    let methods = METHODS.iter().map(|m| (m.card().name, m.card().mark));
+    for (name, mark) in methods.chain(ALGORITHMS.iter().map(|a| (a.name, a.mark))) {
+        let [red, green, blue] = mark.colour;
+        assert!(palette.contains(&naslab::report::Colour(red, green, blue)), "{name}: {:?}", mark.colour);
+    }
+}

@@ -230,7 +230,7 @@ fn a_method_and_a_space_of_ones_own_are_like_the_others() {
 #[cfg(feature = "report")]
 fn report(runs: &Path) {
     let out = runs.join("report");
-    naslab::report::write_report(&[runs.to_path_buf()], &out).unwrap();
+    naslab::report::write_report(&[runs.to_path_buf()], &out, None).unwrap();
     let text = std::fs::read_to_string(out.join("results.md")).unwrap();
     let against = text.split("Against random search").nth(1).expect("the table of controls");
     let row = against.lines().find(|l| l.contains("climb")).unwrap_or_else(|| panic!("no row of the method: {against}"));

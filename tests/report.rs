@@ -201,7 +201,7 @@ fn two_methods(root: &Path) {
 
 fn report(root: &TempDir) -> (naslab::report::Summary, PathBuf) {
     let out = root.path().join("out");
-    let summary = write_report(&[root.path().join("runs")], &out).unwrap();
+    let summary = write_report(&[root.path().join("runs")], &out, None).unwrap();
     (summary, out)
 }
 
@@ -479,7 +479,7 @@ fn the_same_inputs_give_the_same_bytes() {
     two_methods(&runs(&root));
     let (first, out) = report(&root);
     let before: Vec<Vec<u8>> = first.files.iter().map(|f| fs::read(f).unwrap()).collect();
-    let second = write_report(&[root.path().join("runs")], &out).unwrap();
+    let second = write_report(&[root.path().join("runs")], &out, None).unwrap();
     assert_eq!(first.files, second.files);
     for (file, bytes) in second.files.iter().zip(&before) {
         assert!(fs::read(file).unwrap() == *bytes, "{}", file.display());
@@ -580,14 +580,14 @@ fn a_thousand_points_on_a_curve_and_many_runs() {
 fn no_run_is_bad_input_and_an_unwritable_folder_is_a_resource_failure() {
     let root = TempDir::new().unwrap();
     let empty = runs(&root);
-    let error = write_report(std::slice::from_ref(&empty), &root.path().join("out")).unwrap_err();
+    let error = write_report(std::slice::from_ref(&empty), &root.path().join("out"), None).unwrap_err();
     assert!(matches!(error, Error::Input { .. }) && error.to_string().contains("manifest.json"), "{error}");
-    let error = write_report(&[root.path().join("absent")], &root.path().join("out")).unwrap_err();
+    let error = write_report(&[root.path().join("absent")], &root.path().join("out"), None).unwrap_err();
     assert!(matches!(error, Error::Input { .. }), "{error}");
     Fixture::default().write(&empty);
     let blocked = root.path().join("file");
     fs::write(&blocked, "not a folder").unwrap();
-    let error = write_report(&[empty], &blocked.join("out")).unwrap_err();
+    let error = write_report(&[empty], &blocked.join("out"), None).unwrap_err();
     assert!(matches!(error, Error::Resource(_)), "{error}");
 }
 

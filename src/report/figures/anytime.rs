@@ -40,9 +40,12 @@ pub fn anytime(few: &Few, cells: &BTreeMap<String, String>, paper: Paper) -> Fig
     Figure::new("anytime", "Best search score so far against device time", 2, drawn, few.with(notes))
 }
 
-/// Seconds and the best score in per cent, with the candidates that the search returned.
-fn curve(run: &Run) -> Vec<(f64, f64)> {
-    let mut points: Vec<(f64, f64)> = run.curve.iter().map(|p| (p.seconds, 100.0 * p.best)).collect();
+/// Seconds and the best score in per cent.
+type Curve = Vec<(f64, f64)>;
+
+/// That of a run, with the candidates that the search returned.
+fn curve(run: &Run) -> Curve {
+    let mut points: Curve = run.curve.iter().map(|p| (p.seconds, 100.0 * p.best)).collect();
     let found = run.finding.iter().flat_map(|f| &f.candidates).filter_map(|c| c.search_score).filter(|s| s.is_finite());
     let (last, best) = (points.last().copied(), found.map(|s| 100.0 * s).reduce(f64::max));
     let end = run.seconds(Phase::Search).filter(|s| s.is_finite());
@@ -64,12 +67,11 @@ fn at(curve: &[(f64, f64)], seconds: f64) -> Option<f64> {
 }
 
 fn area(group: &Experiment, kind: &str, cells: &BTreeMap<String, String>, paper: Paper) -> Drawn {
-    let of = |s: &Series| curves(s).filter(|(_, k)| *k == kind).map(|(r, _)| (r.name.clone(), curve(r))).collect::<Vec<_>>();
-    let shown: Vec<(&Series, Vec<(String, Vec<(f64, f64)>)>)> =
-        group.series.iter().map(|s| (s, of(s))).filter(|(_, curves)| !curves.is_empty()).collect();
-    let all = || shown.iter().flat_map(|(_, curves)| curves.iter().flat_map(|(_, c)| c));
+    let of = |s: &Series| curves(s).filter(|(_, k)| *k == kind).map(|(r, _)| curve(r)).collect::<Vec<Curve>>();
+    let shown: Vec<(&Series, Vec<Curve>)> = group.series.iter().map(|s| (s, of(s))).filter(|(_, curves)| !curves.is_empty()).collect();
+    let all = || shown.iter().flat_map(|(_, curves)| curves.iter().flatten());
     let selected = || shown.iter().flat_map(|(s, _)| s.rows.iter()).filter_map(|r| r.result.as_ref()?.search_score);
-    let ends: Vec<f64> = shown.iter().flat_map(|(_, curves)| curves.iter().filter_map(|(_, c)| Some(c.last()?.0))).collect();
+    let ends: Vec<f64> = shown.iter().flat_map(|(_, curves)| curves.iter().filter_map(|c| Some(c.last()?.0))).collect();
     let (shortest, longest) = ends.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(*v), h.max(*v)));
     let ((scale, unit), log) = (unit(longest), longest > APART * shortest);
     let times = all().map(|p| p.0 / scale).filter(|t| !log || *t > 0.0);
@@ -85,21 +87,20 @@ fn area(group: &Experiment, kind: &str, cells: &BTreeMap<String, String>, paper:
     );
     let mut results = Vec::new();
     for (series, curves) in &shown {
-        let paths: Vec<&[(f64, f64)]> = curves.iter().map(|(_, c)| c.as_slice()).collect();
-        draw(&mut panel, series, (&paths, shown.len() <= BANDS), scale, cells);
-        let n = paths.len();
-        let end = paths.iter().filter_map(|c| c.last()).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+        draw(&mut panel, series, (curves, shown.len() <= BANDS), scale, cells);
+        let n = curves.len();
+        let end = curves.iter().filter_map(|c| c.last()).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
         results.push(format!("{} up to {end:.1} %", series.name));
         panel.entries.push(Entry {
             lined: true,
-            ..Entry::of(&series.name, series.look(), format!("{}, n = {}", series.name, show_count(n as u64)))
+            ..Entry::of(&series.name, series.look(), format!("{}, n = {}", panel.cut(&series.name), show_count(n as u64)))
         });
     }
     let title = format!("Best {kind} so far against device time on {}, preset {}: {}", group.dataset, group.preset, results.join(", "));
     (format!("{}-{}-{kind}", group.dataset, group.preset), panel, title)
 }
 
-fn draw(panel: &mut Panel, series: &Series, (paths, bands): (&[&[(f64, f64)]], bool), scale: f64, cells: &BTreeMap<String, String>) {
+fn draw(panel: &mut Panel, series: &Series, (paths, bands): (&[Curve], bool), scale: f64, cells: &BTreeMap<String, String>) {
     let (look, from) = (series.look(), panel.drawn());
     if paths.len() < BAND {
         paths.iter().for_each(|path| panel.path(look, steps(path, scale), 1.4));
@@ -112,7 +113,7 @@ fn draw(panel: &mut Panel, series: &Series, (paths, bands): (&[&[(f64, f64)]], b
         let step = times.len().div_ceil(POINTS).max(1);
         let last = times.last().copied();
         let times = times.into_iter().step_by(step).chain(last.filter(|_| step > 1));
-        let mut lines: [Vec<(f64, f64)>; 3] = Default::default();
+        let mut lines: [Curve; 3] = Default::default();
         for time in times {
             let mut values: Vec<f64> = paths.iter().filter_map(|p| at(p, time)).collect();
             values.sort_by(f64::total_cmp);
@@ -141,8 +142,8 @@ fn draw(panel: &mut Panel, series: &Series, (paths, bands): (&[&[(f64, f64)]], b
 }
 
 /// The curve as steps: the score holds until a better one is found.
-fn steps(curve: &[(f64, f64)], scale: f64) -> Vec<(f64, f64)> {
-    let mut path: Vec<(f64, f64)> = Vec::new();
+fn steps(curve: &[(f64, f64)], scale: f64) -> Curve {
+    let mut path: Curve = Vec::new();
     for (seconds, height) in curve.iter().map(|(x, y)| (x / scale, *y)) {
         if let [.., before, last] = path[..]
             && before.1 == last.1

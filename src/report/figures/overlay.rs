@@ -114,9 +114,7 @@ fn row(scene: &mut Scene, example: &Example, lefts: [f64; 4], top: f64) -> f64 {
     };
     let shade = |mask: Option<&Vec<u8>>, x: usize, y: usize| {
         let (i, truth) = (at(x, y), &example.truth);
-        // So many levels as eyes tell apart on a screen make files half as large.
-        let level = example.image[i] & 0xF8 | example.image[i] >> 5;
-        let grey = Colour(level, level, level);
+        let grey = Colour(example.image[i], example.image[i], example.image[i]);
         match mask {
             // What is predicted outside of the slice is of no interest.
             _ if truth[i] == PADDING => HATCH[usize::from(((x + y) / STRIPE).is_multiple_of(2))],

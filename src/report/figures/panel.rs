@@ -5,7 +5,7 @@ use super::few::thin;
 use super::render::{SCREEN_DPI, text_width};
 use super::scene::{About, Align, Colour, FAINT, Frame, GRID, INK, PAPER, Point, Scene};
 use super::style::{Look, marker, stroke};
-use super::words::{clip, wrap};
+use super::words::{clip, fitted, wrap};
 
 /// Lines that a title, the label of an axis and an entry of a legend may have.
 const LINES: usize = 3;
@@ -157,6 +157,11 @@ impl Panel {
     /// A length that is this on the screen.
     pub fn of(&self, pixels: f64) -> f64 {
         self.paper.of(pixels)
+    }
+
+    /// A name, cut if what follows it would have no room.
+    pub fn cut(&self, name: &str) -> String {
+        fitted(name, self.paper.text, false, 0.55 * self.paper.width)
     }
 
     /// Groups what was drawn since there were `from` marks.

@@ -57,7 +57,8 @@ fn parts(run: &Run) -> BTreeSet<u64> {
 
 fn trial_panel(group: &Experiment, series: &Series, paper: Paper) -> Drawn {
     // Number of a trial, as in the tables, and its score in per cent.
-    let scores = |r: &Run| r.trials.iter().filter_map(|t| Some((t.id as f64, 100.0 * t.score?))).collect::<Vec<_>>();
+    let scores =
+        |r: &Run| r.trials.iter().filter_map(|t| Some((t.id as f64, 100.0 * t.score.filter(|s| s.is_finite())?))).collect::<Vec<_>>();
     // Reported after the trial that was the last of so many steps.
     let line = |r: &Run, key| reported(r, key, 0).map(|(steps, score)| (steps - 1.0, 100.0 * score)).collect::<Vec<_>>();
     // The lines of those methods that have trials share the axes.
@@ -67,23 +68,18 @@ fn trial_panel(group: &Experiment, series: &Series, paper: Paper) -> Drawn {
     let (x, y) = (Axis::from_zero(all.iter().map(|p| p.0), 1.0), Axis::percent(all.iter().map(|p| p.1)));
     let titles = [&*group.title(&series.name), "number of the trial", &format!("score of the trial ({})", group.unit())];
     let mut panel = Panel::new(paper, 0.55, x, y, titles);
-    let mut best = f64::NEG_INFINITY;
+    let mut best = Vec::new();
     for (i, run) in series.rows.iter().take(SEEDS).enumerate() {
         let (look, from) = (series.look().other(i), panel.drawn());
         TRIAL_LINES.iter().for_each(|(key, _)| panel.path(look, line(run, key), 1.2));
         panel.marks(look, scores(run).into_iter(), 3.0, false);
-        let top = scores(run).into_iter().fold((0.0, f64::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a });
-        best = best.max(top.1);
-        panel.group(
-            from,
-            About::tip(
-                &series.name,
-                format!("{}: {} trials, best {:.2} % (trial {}), run {}", series.run(run), run.trials.len(), top.1, top.0, run.name),
-            ),
-        );
+        let top = scores(run).into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
+        let words = top.map_or_else(|| "none has a score".into(), |(id, score)| format!("best {score:.2} % (trial {id})"));
+        panel.group(from, About::tip(&series.name, format!("{}: {} trials, {words}, run {}", series.run(run), run.trials.len(), run.name)));
+        best.push(format!("seed {}: {words}", run.seed().unwrap_or_default()));
         panel.entries.push(Entry { filled: false, ..Entry::of(&series.name, look, format!("seed {}", run.seed().unwrap_or_default())) });
     }
-    if !best.is_finite() {
+    if series.rows.iter().all(|r| scores(r).is_empty()) {
         panel.empty("no trial has a score");
     }
     if series.rows.len() > SEEDS {
@@ -93,7 +89,7 @@ fn trial_panel(group: &Experiment, series: &Series, paper: Paper) -> Drawn {
         panel.entries.push(Entry::line(&series.name, series.look(), *words));
     }
     let name = format!("{}-{}-{}", group.dataset, group.preset, series.name);
-    (name, panel, format!("Score of every trial of {} on {}, preset {}: the best is {best:.2} %", series.name, group.dataset, group.preset))
+    (name, panel, format!("Score of every trial of {} on {}, preset {}: {}", series.name, group.dataset, group.preset, best.join("; ")))
 }
 
 /// What methods report about themselves while they search, one panel per method and figure; `None` if there is nothing. Flat ones are named in the notes.

@@ -114,20 +114,19 @@ fn figure(of: &Material, few: &Few, groups: &[&Experiment], across: &Across, mas
     Figure::new(across.files[usize::from(masks)], &format!("Test {score} against {}{beside}", across.name), 2, drawn, few.with(notes))
 }
 
-/// How final trainings differ within an experiment, if they do.
+/// How final trainings differ within an experiment, if they do: the commonest last.
 fn trainings(group: &Experiment) -> Option<String> {
-    let mut by: BTreeMap<(Option<u64>, bool), Vec<&str>> = BTreeMap::new();
-    group.series.iter().for_each(|s| by.entry(s.retraining()).or_default().push(&s.name));
-    let mut by: Vec<_> = by.into_iter().collect();
-    by.sort_by_key(|(_, names)| names.len());
-    let most = by.last().map_or(0, |(_, names)| names.len());
-    let last = by.len().checked_sub(1).filter(|last| *last > 0)?;
-    let words = |(i, ((epochs, cutout), names)): (usize, &((Option<u64>, bool), Vec<&str>))| {
-        let who = if i == last && most > 1 { "all others".into() } else { names.join(", ") };
+    let mut by: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for series in &group.series {
+        let (epochs, cutout) = series.retraining();
         let epochs = epochs.map_or_else(|| "an unknown number of".into(), |e| e.to_string());
-        format!("{who} {epochs} epochs {} cutout", if *cutout { "with" } else { "without" })
-    };
-    let words: Vec<String> = by.iter().enumerate().map(words).collect();
+        by.entry(format!("{epochs} epochs {} cutout", if cutout { "with" } else { "without" })).or_default().push(&series.name);
+    }
+    let mut by: Vec<_> = by.into_iter().map(|(how, names)| (names.len(), format!("{} {how}", names.join(", ")), how)).collect();
+    by.sort();
+    let (n, _, how) = by.pop().filter(|_| !by.is_empty())?;
+    let others = if n > 1 { format!("all others {how}") } else { format!("the other one {how}") };
+    let words: Vec<String> = by.into_iter().map(|(_, words, _)| words).chain([others]).collect();
     Some(format!("Final trainings differ ({}, {}): {}.", group.dataset, group.preset, words.join("; ")))
 }
 
@@ -228,6 +227,6 @@ fn draw(panel: &mut Panel, p: &Placed, across: &Across, cells: &BTreeMap<String,
         let tip = format!("{}, run {}", tell(p.series.run(run), *at), run.name);
         panel.group(from, About { cell: cells.get(&run.name).cloned().unwrap_or_default(), ..About::tip(name, tip) });
     }
-    let words = format!("{}, n = {}", p.series.name, show_count(p.runs.len() as u64));
+    let words = format!("{}, n = {}", panel.cut(&p.series.name), show_count(p.runs.len() as u64));
     panel.entries.push(Entry { radius: 5.0, filled: cutout, ..Entry::of(name, look, words) });
 }
