@@ -267,7 +267,7 @@ fn printable(words: &str) -> String {
 }
 
 fn escaped(words: &str) -> String {
-    printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn whole(points: &[Point]) -> Vec<(i32, i32)> {
@@ -312,7 +312,7 @@ mod tests {
         let text = svg(&scene).unwrap();
         for part in [
             "aria-label=\"a &quot;b&quot; &amp; c\"",
-            "<g data-series=\"A &lt;b>\" data-tip=\"A, seed 0\" data-cell=\"cell-x\" role=\"img\" tabindex=\"0\"><title>A, seed 0</title>",
+            "<g data-series=\"A &lt;b&gt;\" data-tip=\"A, seed 0\" data-cell=\"cell-x\" role=\"img\" tabindex=\"0\"><title>A, seed 0</title>",
             " stroke-dasharray=\"20\"/>",
             "<circle cx=\"50\" cy=\"50\" r=\"20\" fill=\"#FFFFFF\"/>",
             "viewBox=\"0 0 200 200\"",
