@@ -241,7 +241,8 @@ fn paint(pixels: &mut [u8], width: usize, picture: &Picture, at: Point, side: f6
     }
 }
 
-/// The scene as a PDF file of its size, without pictures.
+/// The scene as a PDF file of its size, without pictures. What is on the page is always the same; its objects are numbered in another order each time, since `svg2pdf` keeps them in
+/// maps without an order.
 pub fn pdf(scene: &Scene) -> Result<Vec<u8>> {
     let page = svg2pdf::PageOptions { dpi: SCREEN_DPI as f32 };
     svg2pdf::to_pdf(&tree(scene)?, svg2pdf::ConversionOptions::default(), page)
