@@ -279,6 +279,7 @@ fn the_guard_sees_what_it_should() {
 }
 
 /// The palette's contrasts are tested where it is; a colour that is not in it would be replaced.
+#[cfg(feature = "report")]
 #[test]
 fn marks_of_methods_and_algorithms_have_colours_of_the_reports_palette() {
     let palette: Vec<_> = naslab::report::palette().into_iter().map(|(light, _)| light).collect();

@@ -388,3 +388,13 @@ impl Drop for TinyDisk {
         let _ = std::process::Command::new("umount").arg(self.folder.path()).status();
     }
 }
+
+#[cfg(feature = "report")]
+#[test]
+fn widths_of_figures_that_no_paper_has_are_refused() {
+    for width in ["8.5", "1cm", "wide"] {
+        let refused = naslab().args(["report", "--figure-width", width]).assert().code(2);
+        refused.stderr(predicate::str::contains("write 8.5cm, 85mm, 3.35in or 241pt"));
+    }
+    naslab().args(["report", "--figure-width", "85mm", "--figure-dpi", "5"]).assert().code(2);
+}

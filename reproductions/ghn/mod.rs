@@ -35,7 +35,7 @@ const CARD: Card = Card {
     paper: "Zhang, Ren, Urtasun: Graph HyperNetworks for Neural Architecture Search. ICLR 2019, arXiv 1810.05749",
     about: "a graph network predicts all weights of a child from its graph; children are ranked without training",
     role: Role::Search,
-    mark: Mark { colour: [0xE6, 0x9F, 0x00], shape: Shape::Star, dashed: false },
+    mark: Mark { colour: [0xB8, 0x7D, 0x00], shape: Shape::Star, dashed: false },
     presets: include_str!("presets.toml"),
     spaces: &[("ghn", &[])],
 };

@@ -34,7 +34,7 @@ const CARD: Card = Card {
     paper: "Weng, Zhou, Li, Qiu: NAS-Unet: Neural Architecture Search for Medical Image Segmentation. IEEE Access 7, 2019",
     about: "gradient steps on mixed cells that halve and double the maps of a U, for segmentation",
     role: Role::Search,
-    mark: Mark { colour: [0x56, 0xB4, 0xE9], shape: Shape::Wedge, dashed: false },
+    mark: Mark { colour: [0x33, 0x8F, 0xC4], shape: Shape::Wedge, dashed: false },
     presets: include_str!("presets.toml"),
     spaces: &[("nas-unet", &[])],
 };

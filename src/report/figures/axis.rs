@@ -239,8 +239,8 @@ mod tests {
         assert_eq!(words(&Axis::log([0.3, 3000.0])), ["1", "10", "100", "1000"]);
         assert_eq!(words(&Axis::log([2.5e-4, 4e-4])), ["10⁻⁴", "2×10⁻⁴", "5×10⁻⁴", "10⁻³"]);
         assert_eq!(words(&Axis::log([2e4, 9e4])), ["20 k", "50 k", "100 k"]);
-        assert_eq!(words(&Axis::log([3.2e6, 3e7])), ["2 M", "5 M", "10 M", "20 M", "50 M"]);
-        assert_eq!(Axis::log([2e4, 9e4]).minor.len(), 9);
+        assert_eq!(words(&Axis::log([3.2e6, 3e7])), ["5 M", "10 M", "20 M"]);
+        assert_eq!(Axis::log([2e4, 9e4]).minor, [3e4, 4e4, 6e4, 7e4, 8e4, 9e4]);
     }
 
     #[test]

@@ -152,3 +152,5 @@ pub fn figures(of: &Material, paper: Paper) -> Vec<Figure> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_tests;

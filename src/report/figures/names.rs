@@ -24,8 +24,10 @@ pub fn label(panel: &mut Panel, mut names: Vec<(String, Point)>, mut taken: Vec<
     for (words, at, spot) in written {
         let middle = (spot.y0 + spot.y1) / 2.0;
         if (middle - at.1).abs() > apart {
-            let end = if spot.x0 > at.0 { spot.x0 - near } else { spot.x1 + near };
-            panel.scene.line(vec![at, (end, middle)], thin, FAINT);
+            let beside = at.0 < spot.x0 || at.0 > spot.x1;
+            let edge = if spot.y0 > at.1 { spot.y0 } else { spot.y1 };
+            let end = (at.0.clamp(spot.x0 - near, spot.x1 + near), if beside { middle } else { edge });
+            panel.scene.line(vec![at, end], thin, FAINT);
         }
         panel.scene.text(words, (spot.x0, middle + 0.35 * size), size, Align::Left, INK);
     }

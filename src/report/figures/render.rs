@@ -241,7 +241,8 @@ fn paint(pixels: &mut [u8], width: usize, picture: &Picture, at: Point, side: f6
     }
 }
 
-/// The scene as a PDF file of its size, without pictures.
+/// The scene as a PDF file of its size, without pictures. What is on the page is always the same; its objects are numbered in another order each time, since `svg2pdf` keeps them in
+/// maps without an order.
 pub fn pdf(scene: &Scene) -> Result<Vec<u8>> {
     let page = svg2pdf::PageOptions { dpi: SCREEN_DPI as f32 };
     svg2pdf::to_pdf(&tree(scene)?, svg2pdf::ConversionOptions::default(), page)
@@ -267,7 +268,7 @@ fn printable(words: &str) -> String {
 }
 
 fn escaped(words: &str) -> String {
-    printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn whole(points: &[Point]) -> Vec<(i32, i32)> {
@@ -312,7 +313,7 @@ mod tests {
         let text = svg(&scene).unwrap();
         for part in [
             "aria-label=\"a &quot;b&quot; &amp; c\"",
-            "<g data-series=\"A &lt;b>\" data-tip=\"A, seed 0\" data-cell=\"cell-x\" role=\"img\" tabindex=\"0\"><title>A, seed 0</title>",
+            "<g data-series=\"A &lt;b&gt;\" data-tip=\"A, seed 0\" data-cell=\"cell-x\" role=\"img\" tabindex=\"0\"><title>A, seed 0</title>",
             " stroke-dasharray=\"20\"/>",
             "<circle cx=\"50\" cy=\"50\" r=\"20\" fill=\"#FFFFFF\"/>",
             "viewBox=\"0 0 200 200\"",

@@ -119,9 +119,10 @@ fn strip(a: Point, b: Point) -> Frame {
 /// Marks of all claims and names of the marked ones, which keep clear of what is taken.
 fn draw(panel: &mut Panel, shown: &[Shown], across: &Across, mut taken: Vec<Frame>) {
     let mut names = Vec::new();
-    // The large ones first, so that they cover none of the others.
-    for marked in [true, false] {
-        for s in shown.iter().filter(|s| s.marked == marked) {
+    let hollow = |s: &Shown| s.claim.cutout != Cutout::Yes;
+    // The large ones first, and hollow ones over filled ones, so that none is covered.
+    for (marked, open) in [(true, false), (true, true), (false, false), (false, true)] {
+        for s in shown.iter().filter(|s| s.marked == marked && hollow(s) == open) {
             let Some(at) = panel.at(s.at) else { continue };
             let (from, c) = (panel.drawn(), s.claim);
             let look = if s.comparable() || marked && c.status == Confirmation::Confirmed {
@@ -132,7 +133,7 @@ fn draw(panel: &mut Panel, shown: &[Shown], across: &Across, mut taken: Vec<Fram
             let (x, y) = s.at;
             c.spread.into_iter().for_each(|by| panel.whisker((x, y - by), (x, y + by), look.colour));
             let radius = panel.of(if marked { 6.0 } else { 3.0 });
-            marker(&mut panel.scene, look, at, radius, c.cutout == Cutout::Yes);
+            marker(&mut panel.scene, look, at, radius, !open);
             taken.push(Frame { x0: at.0 - radius - 1.0, y0: at.1 - radius - 1.0, x1: at.0 + radius + 1.0, y1: at.1 + radius + 1.0 });
             let runs = match c.runs {
                 Some(1) => ", a single run".into(),

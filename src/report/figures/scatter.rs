@@ -47,8 +47,7 @@ pub const ACROSS: [Across; 3] = [
         of_claim: |claim| claim.gpu_days,
         claim_label: ["search cost as reported, GPU-days of the papers' own cards, log scale", "GPU-days of search"],
         less: "cheaper",
-        note: "Cost is that of the search alone; the next figure adds selection and retraining. A GPU-day of a paper is a day of its own card and \
-               is not the unit of the cost measured here.",
+        note: "Cost is that of the search alone; the next figure adds selection and retraining.",
     },
     Across {
         files: ["accuracy-total-cost", "dice-total-cost"],
@@ -96,7 +95,7 @@ fn figure(of: &Material, few: &Few, groups: &[&Experiment], across: &Across, mas
     let mut drawn: Vec<Drawn> = groups.iter().map(|group| measured(group, across, of.cells, paper, &mut notes)).collect();
     drawn.extend(reported(of.claims, groups, across, masks, paper, &mut notes));
     notes.push(
-        "Small dots: individual seeds. Large marks: their mean, filled if the final training used cutout, else hollow. Error bars: Student's 95 % interval of the mean, from three seeds on."
+        "Small dots: individual seeds. Large marks: their mean, filled if the final training used cutout, else hollow. Error bars: Student's 95 % interval of the mean score, from three seeds on."
             .into(),
     );
     notes.extend(groups.iter().filter_map(|g| trainings(g)));
@@ -142,8 +141,8 @@ struct Placed<'a> {
     series: &'a Series<'a>,
     runs: Vec<(&'a Run, (f64, f64))>,
     mean: Option<(f64, f64)>,
-    /// 95 % intervals of the means: across, and of the score.
-    intervals: [Option<Interval>; 2],
+    /// 95 % interval of the mean score.
+    interval: Option<Interval>,
 }
 
 impl<'a> Placed<'a> {
@@ -151,7 +150,7 @@ impl<'a> Placed<'a> {
         let at = |r| place(r, across).ok().map(|(x, y)| (x / scale, y));
         let runs: Vec<(&Run, (f64, f64))> = series.rows.iter().filter_map(|r| Some((*r, at(r)?))).collect();
         let [xs, ys]: [Vec<f64>; 2] = [runs.iter().map(|r| r.1.0).collect(), runs.iter().map(|r| r.1.1).collect()];
-        Self { series, mean: mean(&xs).zip(mean(&ys)), intervals: [mean_interval(&xs), mean_interval(&ys)], runs }
+        Self { series, mean: mean(&xs).zip(mean(&ys)), interval: mean_interval(&ys), runs }
     }
 }
 
@@ -161,7 +160,7 @@ fn measured(group: &Experiment, across: &Across, cells: &BTreeMap<String, String
     let (scale, unit) = if across.cost { unit(largest) } else { (1.0, "") };
     let placed: Vec<Placed> = group.series.iter().map(|s| Placed::of(s, across, scale)).collect();
     let all = || placed.iter().flat_map(|p| p.runs.iter().map(|r| r.1).chain(p.mean));
-    let ends = placed.iter().flat_map(|p| p.intervals[1]).flat_map(|(low, high)| [low, high]);
+    let ends = placed.iter().flat_map(|p| p.interval).flat_map(|(low, high)| [low, high]);
     let axes = (Axis::log(all().map(|p| p.0)), Axis::percent(all().map(|p| p.1).chain(ends)));
     let label = if across.cost { group.cost_label(across.name, unit) } else { "weights of the retrained network".into() };
     let up = format!("test {} after retraining (%)", metric_name(group.metric));
@@ -188,7 +187,7 @@ fn means_front(panel: &mut Panel, placed: &[Placed], group: &Experiment, across:
     let of = |at: &(f64, f64)| placed.iter().find(|p| p.mean == Some(*at));
     let close = path.windows(2).find_map(|pair| {
         let [a, b] = [of(&pair[0])?, of(&pair[1])?];
-        let apart = a.intervals[1].zip(b.intervals[1]).is_some_and(|(a, b)| a.1 < b.0 || b.1 < a.0);
+        let apart = a.interval.zip(b.interval).is_some_and(|(a, b)| a.1 < b.0 || b.1 < a.0);
         (!apart).then_some([a, b])
     });
     if let Some([a, b]) = close {
@@ -206,14 +205,10 @@ fn draw(panel: &mut Panel, p: &Placed, across: &Across, cells: &BTreeMap<String,
     let tell = |what: String, (x, y): (f64, f64)| format!("{what}: {y:.2} % test score, {} ({})", about(x), across.name);
     if let Some((x, y)) = p.mean.filter(|_| p.runs.len() > 1) {
         let from = panel.drawn();
-        let [of_x, of_y] = p.intervals;
-        of_y.into_iter().for_each(|(low, high)| panel.whisker((x, low), (x, high), look.colour));
-        let lowest = p.runs.iter().map(|r| r.1.0).fold(f64::INFINITY, f64::min);
-        // No cost is below zero; what would be is cut at the axis.
-        of_x.into_iter().for_each(|(low, high)| panel.whisker((if low > 0.0 { low } else { lowest / 1e9 }, y), (high, y), look.colour));
+        p.interval.into_iter().for_each(|(low, high)| panel.whisker((x, low), (x, high), look.colour));
         let radius = panel.of(6.0);
         panel.at((x, y)).into_iter().for_each(|at| marker(&mut panel.scene, look, at, radius, cutout));
-        let interval = of_y.map_or_else(String::new, |(low, high)| format!(", 95 % interval of the mean {low:.2} to {high:.2} %"));
+        let interval = p.interval.map_or_else(String::new, |(low, high)| format!(", 95 % interval of the mean {low:.2} to {high:.2} %"));
         panel.group(from, About::tip(name, tell(format!("{name}, mean of {} seeds", p.runs.len()), (x, y)) + &interval));
     }
     for (run, at) in &p.runs {

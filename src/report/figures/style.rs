@@ -1,7 +1,7 @@
 //! Colour and shape of marks and lines. Methods bring their own; the others are mostly those of Okabe and Ito, told apart by colour-blind
 //! readers and dark enough for white paper, and shapes tell things apart in grey print.
 
-use super::scene::{Colour, FAINT, GRID, INK, PAPER, Point, Scene, polar};
+use super::scene::{Colour, FAINT, GRID, INK, Mark as Drawn, PAPER, Point, Scene, polar};
 use crate::record::{Mark, Shape};
 
 /// Colours of lines and marks, each with its partner on a dark page.
@@ -91,21 +91,14 @@ pub fn stroke(scene: &mut Scene, look: Look, path: Vec<Point>, width: f64, dash:
     scene.dashes(path, width, look.colour, if look.dashed { dash } else { 0.0 });
 }
 
-/// A marker of about `radius` pixels, filled or hollow.
+/// A marker of about `radius` pixels, filled, or hollow so that what is below it is seen.
 pub fn marker(scene: &mut Scene, look: Look, at: Point, radius: f64, filled: bool) {
     let edge = (0.22 * radius).max(0.8);
-    if look.shape == Shape::Circle {
-        scene.disc(at, radius + edge / 2.0, look.colour);
-        if !filled {
-            scene.disc(at, radius - edge / 2.0, PAPER);
-        }
-        return;
-    }
-    let mut outline = outline(look.shape, at, radius);
-    scene.area(outline.clone(), if filled { look.colour } else { PAPER });
-    if !filled {
-        outline.push(outline[0]);
-        scene.line(outline, edge, look.colour);
+    let points = outline(look.shape, at, radius);
+    match (filled, look.shape) {
+        (true, Shape::Circle) => scene.disc(at, radius + edge / 2.0, look.colour),
+        (true, _) => scene.area(points, look.colour),
+        (false, _) => scene.marks.push(Drawn::Area { points, colour: PAPER, opacity: 0.4, edge: Some((look.colour, edge)) }),
     }
 }
 
@@ -119,7 +112,7 @@ fn outline(shape: Shape, (x, y): Point, r: f64) -> Vec<Point> {
         (0..4).flat_map(quarter).collect()
     };
     match shape {
-        Shape::Circle => regular(24, 0.0, r).collect(),
+        Shape::Circle => regular(18, 0.0, r).collect(),
         Shape::Square => regular(4, 45.0, 1.25 * r).collect(),
         Shape::Diamond => regular(4, 0.0, 1.25 * r).collect(),
         Shape::Triangle => regular(3, -90.0, 1.3 * r).collect(),
