@@ -2,7 +2,7 @@
 
 use naslab::Error;
 use naslab::record::{Phase, settings_digest};
-use naslab::report::{Extras, Status, claims, draw_architecture, load_runs, write_report};
+use naslab::report::{Extras, Print, Status, claims, draw_architecture, load_runs, write_report};
 use naslab::space::Architecture;
 use serde_json::{Value, json};
 use std::fs;
@@ -301,7 +301,7 @@ fn means_are_over_seeds_with_the_sample_deviation() {
     assert!((darts.total_days.mean.unwrap() - 2.0 * (24.6 + 12.6) / 86_400.0).abs() < 1e-12);
     assert_eq!((darts.parameters.low, darts.parameters.high), (Some(36_586.0), Some(36_686.0)));
     assert_eq!(darts.claim.as_ref().unwrap().value, Some(97.0));
-    assert_eq!(darts.select_days.mean, &Extras::default());
+    assert_eq!(darts.select_days.mean, None);
 }
 
 #[test]
@@ -383,7 +383,7 @@ fn two_trials_side_by_side_cost_two_cores_and_a_budget_that_ended_nothing_is_sai
     let outcome = table(&out, "Outcome: accuracy").remove(0);
     assert_eq!(
         [&outcome["search cost"], &outcome["total cost"], &outcome["cost in"]],
-        ["43.2 s", "1m 08s", "core time (Example CPU, 2 cores)"]
+        ["43.2 s", "68.4 s", "core time (Example CPU, 2 cores)"]
     );
     // The square root of 0.97 x 0.03 / 360.
     assert_eq!([&outcome["test images"], &outcome["error of one score"]], ["360", "0.90"]);
@@ -391,6 +391,47 @@ fn two_trials_side_by_side_cost_two_cores_and_a_budget_that_ended_nothing_is_sai
     assert!(text.contains("- Budget per run: 40.0 s of device time for search and selection (1 runs); used 54 %; it ended 0 searches; largest overshoot 0.00 s"), "{text}");
     let said = "the budget is the same, but it ended 0 of 1 searches; they used 54 % of it";
     assert!(table(&out, "Checklist of best practices").iter().any(|r| r["answer"] == "not met" && r["why"] == said), "{text}");
+}
+
+/// Whether TeX says that a line is too wide, for every table at the width of an article.
+#[test]
+fn the_tables_of_a_paper_fit_their_page() {
+    if std::process::Command::new("pdflatex").arg("--version").output().is_err() {
+        println!("skipped: no pdflatex on this machine");
+        return;
+    }
+    let root = TempDir::new().unwrap();
+    for (seed, score) in [0.970, 0.975, 0.965].into_iter().enumerate() {
+        Fixture { seed: seed as u64, final_score: Some(score), control: Some("darts-space"), ..Fixture::default() }.write(&runs(&root));
+        random(seed as u64, score - 0.01).write(&runs(&root));
+    }
+    let (_, out) = report(&root);
+    let paper = "\\documentclass[10pt]{article}\\usepackage{booktabs,tabularx}\\begin{document}\\input{results.tex}\\ref{tab:cost-of-a-run}\\end{document}";
+    fs::write(out.join("paper.tex"), paper).unwrap();
+    let tex = std::process::Command::new("pdflatex").args(["-interaction=nonstopmode", "paper.tex"]).current_dir(&out).output().unwrap();
+    let said = String::from_utf8_lossy(&tex.stdout);
+    assert!(tex.status.success() && !said.contains("Overfull") && out.join("paper.pdf").exists(), "{said}");
+    let tables = read(out.join("results.tex"));
+    assert!(tables.matches("\\label{tab:").count() >= 4 && tables.matches("\\small").count() >= 4, "{tables}");
+}
+
+#[test]
+fn panels_for_print_have_the_width_that_was_asked_for() {
+    let root = TempDir::new().unwrap();
+    two_methods(&runs(&root));
+    let out = root.path().join("out");
+    let extras = Extras { print: Some(Print { millimetres: 85.0, dpi: 300 }), ..Extras::default() };
+    let summary = write_report(&[root.path().join("runs")], &out, &extras).unwrap();
+    let printed: Vec<&PathBuf> = summary.files.iter().filter(|f| f.parent().unwrap().ends_with("print")).collect();
+    assert!(printed.len() >= 3 * 5, "{printed:?}");
+    for file in printed {
+        match file.extension().unwrap().to_str().unwrap() {
+            "svg" => assert!(read(file.clone()).contains("width=\"85.00mm\""), "{}", file.display()),
+            // 85 mm at 300 dots an inch.
+            "png" => assert!(png_size(file.clone()).0.abs_diff(1004) <= 1, "{}", file.display()),
+            _ => assert!(fs::read(file).unwrap().starts_with(b"%PDF-"), "{}", file.display()),
+        }
+    }
 }
 
 #[test]
@@ -479,12 +520,12 @@ fn processor_time_is_never_called_gpu_days_and_devices_are_not_mixed() {
     Fixture { cuda: true, search_seconds: 2.0, ..Fixture::default() }.write(&folder);
     let (summary, out) = report(&root);
     let units: Vec<&str> = summary.rows.iter().map(|r| r.cost_unit.as_str()).collect();
-    assert_eq!(units, ["core-days (Example CPU, 2 cores)", "GPU-days (NVIDIA H100)"]);
-    assert_eq!(summary.rows[1].peak_bytes, Some(3 << 30));
-    assert_eq!(summary.rows[1].energy_joules.mean, Some(1500.0 * 14.6));
-    assert_eq!(summary.rows[0].energy_joules.mean, &Extras::default());
+    assert_eq!(units, ["GPU-days (NVIDIA H100)", "core-days (Example CPU, 2 cores)"]);
+    assert_eq!(summary.rows[0].peak_bytes, Some(3 << 30));
+    assert_eq!(summary.rows[0].energy_joules.mean, Some(1500.0 * 14.6));
+    assert_eq!(summary.rows[1].energy_joules.mean, None);
     let energy: Vec<String> = table(&out, "Outcome: accuracy").into_iter().map(|r| format!("{}: {}", r["cost in"], r["energy"])).collect();
-    let expected = ["core time (Example CPU, 2 cores): not measured", "GPU time (NVIDIA H100): 21900 J"];
+    let expected = ["GPU time (NVIDIA H100): 21900 J", "core time (Example CPU, 2 cores): not measured"];
     assert_eq!(energy, expected, "energy on a processor is not measured, never 0");
 }
 
@@ -595,7 +636,7 @@ fn png_size(path: PathBuf) -> (u32, u32) {
 }
 
 fn figures_are_sound(out: &Path) {
-    for name in ["accuracy-cost", "accuracy-parameters", "phases", "memory", "anytime"] {
+    for name in ["accuracy-cost", "accuracy-total-cost", "accuracy-parameters", "cost", "anytime"] {
         let svg = read(out.join(format!("{name}.svg")));
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"), "{name}");
         let (width, height) = png_size(out.join(format!("{name}.png")));
@@ -612,7 +653,7 @@ fn figures_hold_without_points() {
     assert!(summary.rows.is_empty());
     assert_eq!(summary.table, "no finished run\n");
     figures_are_sound(&out);
-    for name in ["accuracy-cost", "accuracy-parameters", "phases", "memory", "anytime"] {
+    for name in ["accuracy-cost", "accuracy-total-cost", "accuracy-parameters", "cost", "anytime"] {
         assert!(read(out.join(format!("{name}.svg"))).contains("no finished run"), "{name}");
     }
 }
@@ -646,9 +687,10 @@ fn a_zero_cost_has_a_place_before_the_scale_and_a_missing_score_is_named() {
     Fixture { seed: 1, final_score: None, ..Fixture::default() }.write(&folder);
     let (_, out) = report(&root);
     let svg = read(out.join("accuracy-cost.svg"));
-    assert!(svg.contains("a measured search cost of exactly 0 was recorded."), "{svg}");
-    assert!(svg.contains("Not shown, no final score between 0 and 1: darts (first-order) on digits (1 of 2)."), "{svg}");
+    assert!(svg.contains("A search cost of exactly 0 has no place on a logarithmic scale"), "{svg}");
     assert!(svg.contains("darts (first-order), n = 1"), "{svg}");
+    let caption = "Not shown, no final score between 0 and 1: darts (first-order) on digits (1 of 2).";
+    assert!(read(out.join("report.html")).contains(caption), "{svg}");
 }
 
 #[test]
@@ -719,8 +761,8 @@ fn cells_are_drawn_by_extension() {
     let png = root.path().join("both.png");
     draw_architecture(&architecture(), "darts-v2", &png).unwrap();
     assert!(png_size(png).0 > 800);
-    let error = draw_architecture(&architecture(), "darts-v2", &root.path().join("cell.pdf")).unwrap_err();
-    assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(".svg or .png"), "{error}");
+    let error = draw_architecture(&architecture(), "darts-v2", &root.path().join("cell.gif")).unwrap_err();
+    assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(".svg, .png or .pdf"), "{error}");
     let ahead = [node(("sep_conv_3x3", 0), ("sep_conv_3x3", 2))];
     assert!(draw_architecture(&pair(cell(&ahead), cell(&ahead)), "ahead", &root.path().join("ahead.svg")).is_err());
 }
@@ -750,12 +792,12 @@ fn trials_are_listed_counted_and_drawn() {
     let events = [
         point,
         later,
-        trial(0, "search", "aaaaaaaaaa", "completed", Some(0.5), &Extras::default()),
-        trial(1, "search", "bbbbbbbbbb", "interrupted", None, &Extras::default()),
-        trial(1, "search", "bbbbbbbbbb", "failed", None, &Extras::default()),
+        trial(0, "search", "aaaaaaaaaa", "completed", Some(0.5), None),
+        trial(1, "search", "bbbbbbbbbb", "interrupted", None, None),
+        trial(1, "search", "bbbbbbbbbb", "failed", None, None),
         trial(2, "search", "aaaaaaaaaa", "completed", Some(0.5), Some(0)),
-        trial(3, "search", "aaaaaaaaaa", "completed", Some(0.625), &Extras::default()),
-        trial(0, "select", "aaaaaaaaaa", "completed", Some(0.7), &Extras::default()),
+        trial(3, "search", "aaaaaaaaaa", "completed", Some(0.625), None),
+        trial(0, "select", "aaaaaaaaaa", "completed", Some(0.7), None),
     ];
     write_events(&path, &events);
     let (summary, out) = report(&root);
@@ -776,7 +818,7 @@ fn trials_are_listed_counted_and_drawn() {
         assert!(summary.files.iter().any(|f| f.ends_with(name)), "{name}");
     }
     assert!(read(out.join("trials.svg")).contains("mean of the population"));
-    assert!(read(out.join("diagnostics.svg")).contains("mean entropy of the controller"));
+    assert!(read(out.join("diagnostics.svg")).contains("Entropy of the controller"));
 }
 
 /// Pearson's coefficients of the ten networks below and of the five best, by scipy.
@@ -806,7 +848,7 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
         for (i, (early, late)) in networks.iter().map(|n| of_seed(*n)).enumerate() {
             events.push(trial(i as u64, "search", json!({"ghn": early, "step 10": 0.1, "step 2": 1.0 - late}), Some(late)));
         }
-        events.push(trial(10, "search", json!({"ghn": 0.9}), &Extras::default()));
+        events.push(trial(10, "search", json!({"ghn": 0.9}), None));
         events.push(trial(0, "select", json!({"search": 0.5}), Some(0.7)));
         write_events(&path, &events);
     }
@@ -844,9 +886,9 @@ fn early_scores_are_correlated_with_late_ones_and_a_ranking_search_shows_its_par
     );
     assert_eq!(of("paper_pearson_random_100")[..5], ["0.68", "0.68", "0.68", "0.68", ""]);
     assert_eq!(of("paper_pearson_top_50")[..5], ["0.48", "0.48", "0.48", "0.48", ""]);
-    assert!(summary.files.iter().any(|f| f.ends_with("predicted.png")));
-    let figure = read(out.join("predicted.svg"));
-    for words in ["seed 0: n = 10, Pearson -0.76", "mean over 3 seeds: Pearson -0.17", "paper, cifar10: Pearson 0.68"] {
+    assert!(summary.files.iter().any(|f| f.ends_with("early-late.png")));
+    let figure = read(out.join("early-late.svg"));
+    for words in ["seed 0: n = 10, Pearson −0.76", "mean over 3 seeds: Pearson −0.17", "paper, cifar10: Pearson 0.68"] {
         assert!(figure.contains(words), "{words}: {figure}");
     }
     let rows = table(&out, "Do early scores predict final ones?");

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Cells drawn for each row of the summary; `naslab draw` draws any other.
 const CELLS_A_ROW: usize = 10;
 /// Runs of each row of the summary whose test slices are drawn.
-const OVERLAYS_A_ROW: usize = 3;
+const OVERLAYS_A_ROW: usize = 1;
 
 /// Letters of a file's name; file systems allow 255 bytes with number, extension and what marks a temporary file.
 const LONGEST: usize = 180;
@@ -58,8 +58,7 @@ pub(super) fn overlays(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<D
     };
     let (drawings, skipped) = draw("overlay", "its test slices", OVERLAYS_A_ROW, segmented, scene, warnings)?;
     if skipped > 0 {
-        warnings
-            .push(format!("test slices of {skipped} more runs are not drawn (those of the first {OVERLAYS_A_ROW} runs of each row are)"));
+        warnings.push(format!("test slices of {skipped} more runs are not drawn (those of the first run of each row are)"));
     }
     Ok(drawings)
 }
@@ -77,8 +76,7 @@ fn draw<'a>(
     let (mut drawings, mut skipped) = (Vec::new(), 0);
     for (run, result) in runs {
         let count = counts.entry((&result.method, &result.variant, &result.dataset, &result.preset, &run.protocol)).or_default();
-        *count += 1;
-        if *count > most {
+        if *count == most {
             skipped += 1;
             continue;
         }
@@ -89,6 +87,7 @@ fn draw<'a>(
                 // A test slice is no drawing of lines.
                 let svg = if kind == "cell" { Some(figures::svg(&scene)?) } else { None };
                 let (name, png) = (file_name(kind, result, &mut names), figures::png(&scene, figures::PNG_DPI)?);
+                *count += 1;
                 drawings.push(Drawing {
                     name,
                     run: run.name.clone(),

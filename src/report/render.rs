@@ -29,6 +29,7 @@ pub(super) fn render(name: &'static str, template: &'static str, context: impl S
     environment.add_filter("words", |cell: &str| unmark(cell).0.to_string());
     environment.add_filter("note", |cell: &str| unmark(cell).1);
     environment.add_filter("raised", mark);
+    environment.add_filter("stacked", stacked);
     environment.add_template(name, template).map_err(failed)?;
     environment.get_template(name).and_then(|t| t.render(Serde(context))).map_err(failed)
 }
@@ -41,6 +42,18 @@ fn html(text: &str) -> String {
 
 fn markdown(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
+}
+
+/// The head of a column of numbers in LaTeX: its words in lines of about a dozen letters.
+fn stacked(head: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in head.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 13 => *line = format!("{line} {word}"),
+            _ => lines.push(word.into()),
+        }
+    }
+    format!("\\shortstack[r]{{{}}}", lines.iter().map(|line| latex(line)).collect::<Vec<_>>().join("\\\\"))
 }
 
 fn latex(text: &str) -> String {

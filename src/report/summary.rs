@@ -174,7 +174,8 @@ fn complete(row: &mut SummaryRow, runs: &[Run], claims: &[Claim]) {
     // Sorted, so that nothing computed from them depends on the names of folders.
     scores.sort_by(f64::total_cmp);
     row.seeds = members.len() as u64;
-    row.final_interval = mean_interval(&scores);
+    // No score is below 0 or above 1.
+    row.final_interval = mean_interval(&scores).map(|(low, high)| (low.max(0.0), high.min(1.0)));
     row.final_scores = scores;
     row.tested = Spread::of(members.iter().filter_map(|r| Some(r.tested()? as f64)));
     row.training_share = mean(&members.iter().filter_map(|r| Some(r.training_seconds? / r.seconds(Phase::Search)?)).collect::<Vec<f64>>());

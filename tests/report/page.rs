@@ -13,11 +13,11 @@ const links = [...document.querySelectorAll("a")];
 say("links", links.length);
 say("dead", links.filter((a) => !document.getElementById(a.getAttribute("href").slice(1))).length);
 say("sections", document.querySelectorAll("nav a").length === document.querySelectorAll("section").length);
-const table = document.querySelector("#outcome table");
+const table = document.querySelector("#outcome-accuracy table");
 const column = (name) => [...table.tHead.rows[0].cells].findIndex((c) => c.textContent.startsWith(name));
 const cells = (at) => [...table.tBodies[0].rows].map((r) => r.cells[at].textContent);
-const click = (at) => table.tHead.rows[0].cells[at].querySelector("button").click();
-for (const name of ["here", "search", "parameters", "method"]) {
+const click = (at) => table.tHead.rows[0].cells[at].click();
+for (const name of ["accuracy", "search cost", "weights", "method"]) {
   const at = column(name);
   const before = cells(at).join("|");
   click(at);
@@ -27,6 +27,16 @@ for (const name of ["here", "search", "parameters", "method"]) {
   click(at);
   say(name + " back", cells(at).join("|") === before && table.tHead.rows[0].cells[at].ariaSort === null);
 }
+const filter = document.getElementById("filter");
+const [chip, row] = [filter.children[0], [...table.tBodies[0].rows].find((r) => r.cells[0].textContent === filter.children[0]?.textContent)];
+chip?.click();
+say("filter", chip && row.classList.contains("gone") && document.querySelector(`svg [data-series="${chip.textContent}"]`).classList.contains("gone"));
+const mark = document.querySelector("svg [data-tip]");
+mark.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+say("tip", document.getElementById("tip").textContent === mark.dataset.tip && !document.getElementById("tip").hidden);
+const stops = [...document.querySelectorAll(".panel svg")].map((svg) => svg.querySelectorAll("[tabindex='0']").length);
+say("stops", Math.max(...stops));
+say("downloads", [...document.querySelectorAll(".tools")].length >= document.querySelectorAll("table, .panel").length);
 say("fetched", performance.getEntriesByType("resource").length);
 say("overflow", document.documentElement.scrollWidth > window.innerWidth);
 document.title = seen.join(" ## ").replace(/\u00a0/g, " ");
@@ -80,11 +90,12 @@ fn a_reader_can_sort_and_follow_links() {
     };
     assert!(value("links").parse::<u32>().unwrap() > 10, "{seen}");
     assert_eq!(["dead", "sections", "fetched", "overflow"].map(value), ["0", "true", "0", "false"], "{seen}");
-    assert_eq!(value("here up"), "9.75 ± –|96.00 ± 0.50|97.00 ± 0.50|100.00 ± – ascending");
-    assert_eq!(value("here down"), "100.00 ± –|97.00 ± 0.50|96.00 ± 0.50|9.75 ± –");
-    assert!(value("search down").starts_with("0.100 CPU-days (2h 24m)|0.100"), "{seen}");
+    assert_eq!(["filter", "tip", "stops", "downloads"].map(value), ["true", "true", "1", "true"], "{seen}");
+    assert_eq!(value("accuracy up"), "9.75 ± –|96.00 ± 0.50|97.00 ± 0.50|100.00 ± – ascending");
+    assert_eq!(value("accuracy down"), "100.00 ± –|97.00 ± 0.50|96.00 ± 0.50|9.75 ± –");
+    assert!(value("search cost down").starts_with("4h 48m|4h 48m"), "{seen}");
     assert!(value("method up").starts_with("darts (first-order)|") && value("method down").starts_with("random (darts-space)|"), "{seen}");
-    assert!(["here back", "search back", "parameters back", "method back"].iter().all(|name| value(name) == "true"), "{seen}");
+    assert!(["accuracy back", "search cost back", "weights back", "method back"].iter().all(|name| value(name) == "true"), "{seen}");
     let phone = visit(browser, &page, 500);
     assert!(phone.contains("overflow=false") && phone.contains("dead=0"), "{phone}");
 }

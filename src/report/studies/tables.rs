@@ -13,7 +13,7 @@ use crate::table::Part;
 /// How to read the table.
 const READING: &str = "The accuracy is the mean over the seeds ± the standard deviation (n − 1), with Student's interval of the mean. “Reproduced” is said where the 95 % interval of the difference to the \
     reported mean, with both standard errors (Welch), contains zero, else by how much the means differ; “settings not known” where the source does not give all of them. The fewer the seeds, the \
-    wider that interval and the less “reproduced” says. Unconfirmed numbers could not be read in their source, see the footnote. Simulated seconds are what the trainings took on the device of the \
+    wider that interval and the less “reproduced” says. An asterisk marks numbers that could not be confirmed in their source, see the footnote. Simulated seconds are what the trainings took on the device of the \
     table; they are never added to the seconds of this program. Known differences to the papers: the validation pass is not in the costs, the score is the mean of two trainings where the papers took \
     one, and the release of the table may differ.";
 
@@ -118,7 +118,7 @@ fn outcome(studies: &[Study], claims: &[Claim]) -> Grid {
     // Every test accuracy, and what else a paper reported; studies.csv has all.
     rows.retain(|r| r.claim.is_some() || (r.part == Part::Test && r.study.searched() == Some(r.set)));
     let set = |r: &Row| r.study.table.as_ref().map_or_else(|| r.study.report.sets[r.set].clone(), |t| t.about.sets[r.set].title.clone());
-    let unconfirmed = |c: &Claim| if c.status == Confirmation::Confirmed { "" } else { " (unconfirmed)" };
+    let unconfirmed = |c: &Claim| if c.status == Confirmation::Confirmed { "" } else { " *" };
     let mut grid = Grid::of(
         "Searches of tables beside reported numbers",
         6,
