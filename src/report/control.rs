@@ -218,16 +218,27 @@ mod tests {
         let found: Vec<(&str, &str)> =
             comparisons(&summary).iter().map(|c| (c.method.method.as_str(), c.control.variant.as_str())).collect();
         assert_eq!(found, [("darts", "one"), ("enas", "two")]);
-        // Two tests of one family: the smallest possible 0.1 becomes 0.2.
-        assert!(comparisons(&summary).iter().all(|c| (c.holm.unwrap() - 0.2).abs() < 1e-12));
+        // Two tests of one family: twice the probability of Welch's test by scipy; of the ranks no three seeds have less than 0.1.
+        assert!(
+            comparisons(&summary)
+                .iter()
+                .all(|c| (c.holm.unwrap() - 2.0 * 0.00025521674944192465).abs() < 1e-9 && c.mann_whitney == Some(0.1))
+        );
+        let said = sentence(&comparisons(&summary)).unwrap();
+        assert_eq!(said, "Of 2 searches with a control, 2 scored higher than random search in the same space (darts, enas).");
     }
 
     #[test]
     fn too_few_seeds_are_not_tested_and_the_difference_stands() {
         let summary = [control("one", &LOW), search("nasnet", "one", &HIGH[..2]), search("enas", "one", &[])];
         let grid = table(&comparisons(&summary));
-        assert_eq!(grid.rows[0][5..], ["2", "3", "+9.50", NOT_TESTED, NOT_TESTED, NOT_TESTED]);
-        assert_eq!(grid.rows[1][5..8], ["0", "3", NONE]);
+        let cells = |row: usize, heads: &[&str]| {
+            heads.iter().map(|h| grid.rows[row][grid.head.iter().position(|x| x == h).unwrap()].clone()).collect::<Vec<_>>()
+        };
+        let heads = ["n", "difference (points)", "verdict"];
+        assert_eq!(cells(0, &heads), ["2", "+9.50", NOT_TESTED]);
+        assert_eq!(cells(1, &heads), ["0", "–", NOT_TESTED]);
+        assert!(grid.equal.contains(&format!("Mann-Whitney p: {NOT_TESTED}")), "{:?}", grid.equal);
         assert!(table(&comparisons(&summary[1..])).rows.is_empty());
     }
 }

@@ -69,7 +69,7 @@ pub fn write_report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<Sum
     }
     let (studies, runs, claims) = (studies::load(&found, &mut warnings), &read_runs(&found, &mut warnings)[..], claims()?);
     let lines = csv("results.csv", runs.iter().map(RunLine::of))?;
-    let summary = summarise(runs, frame(lines.clone())?, &claims)?;
+    let summary = if runs.is_empty() { Vec::new() } else { summarise(runs, frame(lines.clone())?, &claims)? };
     let experiments = figures::experiments(runs);
     let (comparisons, pairs) = (control::comparisons(&summary), proxies::pairs(&experiments, &claims));
     let (against, compared) = extras.against.as_ref().map(|file| gate::compare(runs, file)).transpose()?.unzip();
@@ -95,8 +95,8 @@ pub fn write_report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<Sum
     std::fs::create_dir_all(out).map_err(|e| Error::writing(out, &e))?;
     let mut files = Vec::new();
     let mut put = |name: &str, bytes: &[u8]| write_file(out, name, bytes).map(|path| files.push(path));
-    put("results.csv", &lines)?;
     let others = [
+        ("results.csv", lines),
         ("results-summary.csv", csv("results-summary.csv", summary.iter().flat_map(summary::lines))?),
         ("trials.csv", csv("trials.csv", runs.iter().flat_map(trials::lines))?),
         ("correlations.csv", csv("correlations.csv", proxies::lines(&pairs))?),
