@@ -80,6 +80,9 @@ impl Network for StackNetwork {
     }
 }
 
+/// How the method is named in tables and figures.
+const TITLE: &str = "Climb";
+
 fn register() {
     space::register(&STACK).unwrap();
     // Tests of one process share the table; the first adds to it.
@@ -114,7 +117,7 @@ retrain = { channels = 8, cells = 3, recipe = { epochs = 2, batch = 32, learning
 
 const CARD: Card = Card {
     name: "climb",
-    title: "Climb",
+    title: TITLE,
     paper: "nobody: A method of a test",
     about: "changes one kernel of the best",
     role: Role::Search,
@@ -232,12 +235,13 @@ fn report(runs: &Path) {
     let out = runs.join("report");
     naslab::report::write_report(&[runs.to_path_buf()], &out, &naslab::report::Extras::default()).unwrap();
     let text = std::fs::read_to_string(out.join("results.md")).unwrap();
-    let against = text.split("Against random search").nth(1).expect("the table of controls");
-    let row = against.lines().find(|l| l.contains("climb")).unwrap_or_else(|| panic!("no row of the method: {against}"));
-    assert!(row.contains("random (stack-space)"), "{row}");
+    let against = text.split("## Against random search").nth(1).expect("the table of controls");
+    let row = against.lines().find(|l| l.contains(TITLE)).unwrap_or_else(|| panic!("no row of the method: {against}"));
+    assert!(row.contains("Random search (stack-space)"), "{row}");
     let figures = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "svg"));
-    let marked = figures.filter(|p| std::fs::read_to_string(p).unwrap().to_lowercase().contains("#123456")).count();
-    assert!(marked > 0, "no figure has the mark");
+    // Its colour is the nearest of those that show on light and dark ground.
+    let marked = figures.filter(|p| std::fs::read_to_string(p).unwrap().contains(&format!("data-series=\"{TITLE}"))).count();
+    assert!(marked > 0, "no figure has the method");
 }
 
 #[cfg(not(feature = "report"))]

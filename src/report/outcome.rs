@@ -215,6 +215,6 @@ mod tests {
         let both = [accuracy, dice];
         let of = |metric| outcome(&[], &both, metric);
         assert_eq!([of("accuracy").rows.len(), of(DICE).rows.len()], [1, 1]);
-        assert!(of(DICE).head.contains(&"test volumes".to_string()) && of("accuracy").head.contains(&"Dice (%)".to_string()) == false);
+        assert!(of(DICE).head.contains(&"test volumes".to_string()) && !of("accuracy").head.contains(&"Dice (%)".to_string()));
     }
 }

@@ -103,8 +103,11 @@ pub struct SummaryRow {
 /// Column with the places of a group's runs in the list of all.
 const PLACE: &str = "place";
 
+/// Where a column goes in a row.
+type Place<T> = fn(&mut SummaryRow) -> &mut T;
+
 /// Columns of words, and where they go.
-const WORDS: [(&str, fn(&mut SummaryRow) -> &mut String); 8] = [
+const WORDS: [(&str, Place<String>); 8] = [
     ("dataset", |r| &mut r.dataset),
     ("preset", |r| &mut r.preset),
     ("method", |r| &mut r.method),
@@ -116,7 +119,7 @@ const WORDS: [(&str, fn(&mut SummaryRow) -> &mut String); 8] = [
 ];
 
 /// Columns that are summarised with their units, and where that goes.
-const FIGURES: [(&str, &str, fn(&mut SummaryRow) -> &mut Spread); 10] = [
+const FIGURES: [(&str, &str, Place<Spread>); 10] = [
     ("final_score", "fraction", |r| &mut r.final_score),
     ("search_score", "fraction", |r| &mut r.search_score),
     ("select_score", "fraction", |r| &mut r.select_score),
