@@ -406,7 +406,7 @@ fn the_tables_of_a_paper_fit_their_page() {
         random(seed as u64, score - 0.01).write(&runs(&root));
     }
     let (_, out) = report(&root);
-    let paper = "\\documentclass[10pt]{article}\\usepackage{booktabs,tabularx}\\begin{document}\\input{results.tex}\\ref{tab:cost-of-a-run}\\end{document}";
+    let paper = "\\documentclass[10pt]{article}\\usepackage{booktabs,longtable,tabularx}\\begin{document}\\input{results.tex}\\ref{tab:cost-of-a-run}\\end{document}";
     fs::write(out.join("paper.tex"), paper).unwrap();
     let tex = std::process::Command::new("pdflatex").args(["-interaction=nonstopmode", "paper.tex"]).current_dir(&out).output().unwrap();
     let said = String::from_utf8_lossy(&tex.stdout);

@@ -106,6 +106,33 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_longer_than_a_page_goes_on_over_pages() {
+        let grid = |rows: usize| super::super::grid::Grid {
+            head: ["method".into(), "score (%)".into()].into(),
+            rows: vec![["a_b".to_string(), "97.2¹".into()].into(); rows],
+            left: 1,
+            notes: ["of the paper".to_string()].into(),
+            print: vec![0, 1],
+            ..Default::default()
+        };
+        let written = |rows| {
+            let tables = std::collections::BTreeMap::from([("tables", [grid(rows)])]);
+            render("results.tex", include_str!("results.tex"), tables).unwrap()
+        };
+        for (rows, begin) in
+            [(40, "\\begin{tabularx}{\\linewidth}{>{\\raggedright\\arraybackslash}X"), (41, "\\begin{longtable}{>{\\raggedright")]
+        {
+            let text = written(rows);
+            assert!(text.contains(begin) && text.matches("\\begin{").count() == text.matches("\\end{").count(), "{text}");
+            assert_eq!(
+                (text.matches("a\\_b & 97.2\\textsuperscript{1}").count(), text.matches("of the paper").count()),
+                (rows, 1),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn a_template_that_is_not_sound_is_an_error() {
         assert!(render("a.md", "{% for %}", ()).unwrap_err().to_string().contains("a.md could not be written"));
     }
