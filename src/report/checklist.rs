@@ -7,7 +7,7 @@ use super::grid::Grid;
 use super::load::Run;
 use super::spread::Spread;
 use super::statistics::LEAST;
-use crate::record::{EndReason, Manifest, Phase, Role};
+use crate::record::{Manifest, Phase, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What can be said of an item, and why.
@@ -88,8 +88,8 @@ fn items(e: &Experiment, comparisons: &[Comparison], tables: bool) -> Vec<(&'sta
 fn budget(e: &Experiment) -> Answer {
     let limits = agree(e.searches(), "other limits", &|m| format!("{:?}", m.limits));
     let runs: Vec<&Run> = e.searches().flat_map(|s| s.rows.iter().copied()).collect();
-    let used = Spread::of(runs.iter().filter_map(|r| Some((1000.0 * r.budget_used()?).round() / 10.0)));
-    let cut = runs.iter().filter(|r| r.result.as_ref().is_some_and(|r| r.search_end == EndReason::BudgetReached)).count();
+    let used = Spread::of(runs.iter().filter_map(|r| r.budget_percent()));
+    let cut = runs.iter().filter(|r| r.budget_ended()).count();
     match limits {
         ("met", _) if used.n == 0 => not_met("no run had a budget: the settings end every search".into()),
         ("met", _) if cut < runs.len() => {

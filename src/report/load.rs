@@ -159,6 +159,16 @@ impl Run {
         Some(self.ledger.as_ref()?.spent_seconds / self.budget()?)
     }
 
+    /// The same in per cent, to a tenth: what is printed of it.
+    pub fn budget_percent(&self) -> Option<f64> {
+        self.budget_used().map(|share| (1000.0 * share).round() / 10.0)
+    }
+
+    /// Whether the budget ended its search.
+    pub fn budget_ended(&self) -> bool {
+        self.result.as_ref().is_some_and(|r| r.search_end == EndReason::BudgetReached)
+    }
+
     /// Sum of a figure over the ledger's rows of one phase, or of all; known only if all its parts are.
     pub fn total(&self, phase: Option<Phase>, get: fn(&LedgerRow) -> Option<f64>) -> Option<f64> {
         let rows = self.ledger.iter().flat_map(|l| &l.rows).filter(|r| phase.is_none_or(|p| p == r.phase));

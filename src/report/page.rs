@@ -7,8 +7,8 @@ use super::grid::Grid;
 use super::load::Run;
 use super::render::render;
 use super::spread::Spread;
+use super::tables::commit;
 use crate::error::Result;
-use crate::record::EndReason;
 use crate::units::show_seconds;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,8 +40,7 @@ impl Head {
         let ended = set(&|r| Some(minute(&r.ledger.as_ref()?.finished)));
         let program = set(&|r| {
             let p = &r.manifest.as_ref()?.program;
-            let changed = if p.dirty { ", with changes" } else { "" };
-            Some(format!("naslab {} (commit {}{changed})", p.version, p.commit.chars().take(12).collect::<String>()))
+            Some(format!("naslab {} (commit {})", p.version, commit(p)))
         });
         let left_out = runs.len() - finished.len();
         let verdict: Vec<String> = control::sentence(comparisons).into_iter().chain(more).collect();
@@ -61,8 +60,8 @@ fn budget(finished: &[&Run]) -> Option<String> {
     let budgets = Spread::of(finished.iter().filter_map(|r| r.budget()));
     let (least, most) = (budgets.low?, budgets.high?);
     let limit = if least < most { format!("{} to {}", show_seconds(least), show_seconds(most)) } else { show_seconds(least) };
-    let used = Spread::of(finished.iter().filter_map(|r| Some((100.0 * r.budget_used()?).round())));
-    let cut = finished.iter().filter(|r| r.result.as_ref().is_some_and(|r| r.search_end == EndReason::BudgetReached)).count();
+    let used = Spread::of(finished.iter().filter_map(|r| r.budget_percent()));
+    let cut = finished.iter().filter(|r| r.budget_ended()).count();
     let over = finished.iter().filter_map(|r| r.ledger.as_ref()?.overshoot_seconds).fold(0.0, f64::max);
     let with = budgets.n;
     Some(format!(

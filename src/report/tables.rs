@@ -14,7 +14,7 @@ use super::spread::{Spread, percent};
 use super::studies::{self, Study};
 use super::summary::{NONE, SummaryRow, or_none, or_unknown};
 use super::{outcome, segmentation, trials};
-use crate::record::{Manifest, Phase, Role};
+use crate::record::{Manifest, Phase, Program, Role};
 use crate::units::{SECONDS_PER_DAY, show_count, show_seconds};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,7 +122,7 @@ fn cost(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("retraining", &|r| seconds(r.retrain_days)),
             ("all phases", &|r| seconds(r.total_days)),
             ("wall time", &|r| or_unknown(r.wall_seconds.mean.map(show_seconds))),
-            ("budget used (%)", &|r| over(r, &|run| Some((1000.0 * run.budget_used()?).round() / 10.0)).span()),
+            ("budget used (%)", &|r| over(r, &|run| run.budget_percent()).span()),
             ("largest overshoot", &|r| or_none(over(r, &|run| run.ledger.as_ref()?.overshoot_seconds).high.map(show_seconds))),
         ],
     );
@@ -184,9 +184,13 @@ fn short(hash: &str) -> String {
     hash.chars().take(12).collect()
 }
 
+/// The commit of a program, and whether there were changes.
+pub(super) fn commit(p: &Program) -> String {
+    format!("{}{}", short(&p.commit), if p.dirty { ", with changes" } else { "" })
+}
+
 /// One row for each combination of program, device and data, with how many finished runs came of it.
 fn provenance(runs: &[Run]) -> Grid {
-    let changed = |m: &Manifest| if m.program.dirty { ", with changes" } else { "" };
     let mut grid = Grid::of(
         "Provenance",
         8,
@@ -195,7 +199,7 @@ fn provenance(runs: &[Run]) -> Grid {
             ("data set", &|m| m.dataset.clone()),
             ("data hash", &|m| short(&m.data.hash)),
             ("split hash", &|m| short(&m.data.split_hash)),
-            ("naslab (commit)", &|m| format!("{} ({}{})", m.program.version, short(&m.program.commit), changed(m))),
+            ("naslab (commit)", &|m| format!("{} ({})", m.program.version, commit(&m.program))),
             ("libtorch", &|m| m.libtorch.clone()),
             ("device", &|m| m.device.name.clone()),
             ("cores", &|m| m.device.cores.to_string()),

@@ -30,7 +30,13 @@ pub fn compare(runs: &[Run], file: &Path) -> Result<(Grid, String)> {
             ("verdict", &|c| c.outcome.words().into()),
         ],
     );
-    verdict.remarks.iter().for_each(|remark| grid.notes.push(remark.clone()));
+    // A remark begins with the row that it is about.
+    for remark in &verdict.remarks {
+        match verdict.checks.iter().position(|c| remark.starts_with(&c.group)) {
+            Some(row) => grid.footnote(row, 0, remark),
+            None => grid.notes.push(remark.clone()),
+        }
+    }
     let about = format!(
         "Earlier results are those of {name}; means over the seeds of both. The limits are those of naslab check; without the speed of the machine, times are compared as they are."
     );
