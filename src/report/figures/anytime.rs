@@ -29,7 +29,8 @@ pub fn anytime(few: &Few, cells: &BTreeMap<String, String>, paper: Paper) -> Fig
         drawn.extend(kinds.into_iter().map(|kind| area(group, kind, cells, paper)));
     }
     let mut notes: Vec<String> = [
-        "Search scores are scores on validation images while searching, not final scores. Each panel has one kind of score; the kinds cannot be compared.",
+        "Search scores are scores on validation images while searching, not final scores. Each panel has one kind of score; the kinds cannot be compared, and how long \
+         children are trained differs between methods too: compare a search with its own control.",
         "A curve is the running maximum: of the scores of trials, or of what a search with shared weights reports after each epoch; it ends with the candidates that the search \
          returned. From three seeds on: the median over seeds, with a band from the least to the greatest in panels of up to four groups.",
         "Dots at the end: the search score of the architecture that was selected, one per seed, as in the table. It is below the curve where selection did not choose the best.",
