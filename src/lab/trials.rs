@@ -4,7 +4,7 @@
 //! ([`super::evaluate`]). The queue that draws and commits is in `queue.rs`.
 
 use super::conduct::Found;
-use super::evaluate::Local;
+use super::evaluate::{Evaluator, Local, Slurm};
 use super::lab::{Lab, Point};
 use super::method::ChildTraining;
 use super::queue::Queue;
@@ -155,8 +155,11 @@ pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Propos
 }
 
 fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals<Architecture>) -> Result<Evaluated> {
-    let mut evaluator = Local::new(lab, &plan.child);
-    Queue::new(lab, plan, proposals, &mut evaluator).run()
+    let mut evaluator: Box<dyn Evaluator> = match lab.session.cluster.clone() {
+        Some(cluster) => Box::new(Slurm::new(lab, &cluster, &plan.child)?),
+        None => Box::new(Local::new(lab, &plan.child)),
+    };
+    Queue::new(lab, plan, proposals, &mut *evaluator).run()
 }
 
 /// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.
@@ -195,6 +198,7 @@ fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
 /// Device-seconds of the trials of `plan`, from a few steps of one like `example`.
 pub(super) fn forecast(lab: &Lab, example: &Architecture, plan: &TrialPlan) -> Result<f64> {
     let one = lab.seconds_of_a_child(example, &plan.child)?;
-    let jobs = lab.session.jobs.min(plan.side_by_side).max(1);
+    // Tasks of a cluster are summed.
+    let jobs = if lab.session.cluster.is_some() { 1 } else { lab.session.jobs.min(plan.side_by_side).max(1) };
     Ok(one * plan.trials.div_ceil(jobs) as f64)
 }

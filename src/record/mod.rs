@@ -9,6 +9,7 @@ mod messages;
 mod model;
 mod rundir;
 mod segmentation;
+mod task;
 mod tensorboard;
 mod tfrecord;
 
@@ -21,4 +22,5 @@ pub(crate) use messages::messages;
 pub use model::*;
 pub use rundir::{RunDir, run_name};
 pub use segmentation::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, read_examples, write_examples};
+pub use task::{ClusterRecord, Submission, TaskRecord};
 pub use tensorboard::{Board, scalars};

@@ -7,6 +7,7 @@
 
 use super::declaration::Declaration;
 use super::segmentation::SegmentationRecord;
+use super::task::{ClusterRecord, TaskRecord};
 use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct Manifest {
     pub clock: String,
     /// Children trained side by side in the first attempt; without a limit of time or memory the outcome does not depend on it.
     pub jobs: u64,
+    /// How the run is spread over a cluster, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterRecord>,
     /// Start of the first attempt, RFC 3339.
     pub started: String,
 }
@@ -258,8 +262,11 @@ pub struct LedgerRow {
 pub struct LedgerRecord {
     /// [`FORMAT`].
     pub format: u32,
-    /// One row per phase and attempt.
+    /// One row per phase and attempt. What was trained apart from the process of the run is in the last row of its phase.
     pub rows: Vec<LedgerRow>,
+    /// The trainings that have an account of their own: those on a cluster, or on several cards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskRecord>,
     /// Wall seconds of all attempts, measured apart from the rows.
     pub wall_seconds: f64,
     /// Device-seconds that search and selection used, all attempts.

@@ -1,17 +1,17 @@
 //! Threads of this machine train the trials, one thread each.
 
 use super::super::child::Child;
+use super::super::cluster::TaskFiles;
+use super::super::keep::Keep;
 use super::super::lab::Lab;
-use super::super::memory::exhaustion;
 use super::super::method::ChildTraining;
 use super::super::trials::Trial;
-use super::{Evaluator, News, Outcome};
+use super::{Evaluator, News, Outcome, misfortune};
 use crate::error::Result;
 use crate::record::{EndReason, Phase};
 use crate::seed::Streams;
 use crate::task::{Part, Task};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -21,6 +21,9 @@ use tch::Device;
 /// How long to wait for news before limits and signals are looked at.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Name of a child's state that this process keeps.
+const HERE: &str = "here";
+
 /// See [`Evaluator`].
 pub struct Local {
     task: Box<dyn Task>,
@@ -29,6 +32,9 @@ pub struct Local {
     streams: Streams,
     device: Device,
     capacity: u64,
+    /// Where children are kept, and every how many seconds.
+    files: TaskFiles,
+    keep_seconds: f64,
     running: u64,
     stop: Stop,
     sender: Sender<Message>,
@@ -61,6 +67,8 @@ impl Local {
             streams: lab.streams,
             device: lab.device,
             capacity: lab.session.jobs,
+            files: TaskFiles::of(lab.session.recorder.run.path()),
+            keep_seconds: lab.session.checkpoint_seconds,
             running: 0,
             stop: Stop::default(),
             sender,
@@ -75,7 +83,7 @@ impl Evaluator for Local {
         self.capacity
     }
 
-    fn begin(&mut self, trial: &Trial) {
+    fn begin(&mut self, trial: &Trial) -> Result<()> {
         if self.running == 0 {
             reason_of(&self.stop).take();
         }
@@ -83,6 +91,8 @@ impl Evaluator for Local {
         let (task, training, device) = (self.task.share(), Arc::clone(&self.training), self.device);
         let (stop, sender, trial) = (Arc::clone(&self.stop), self.sender.clone(), trial.clone());
         let streams = self.streams.child(self.phase.name(), trial.id);
+        let folder = self.files.trial(self.phase, trial.id);
+        let keep = Keep::new(folder, HERE, self.keep_seconds, trial.architecture.hash());
         self.threads.retain(|thread| !thread.is_finished());
         self.threads.push(std::thread::spawn(move || {
             // One thread a child, whatever the number of jobs: then its sums are the same for any of them.
@@ -94,9 +104,10 @@ impl Evaluator for Local {
                 let _ = sender.send(Message::Step(samples));
                 *reason_of(&stop)
             };
-            let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, go_on)));
+            let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, Some(&keep), go_on)));
             let _ = sender.send(Message::End(trial.id, end, began.elapsed().as_secs_f64()));
         }));
+        Ok(())
     }
 
     fn hear(&mut self) -> Result<Option<News>> {
@@ -115,6 +126,14 @@ impl Evaluator for Local {
     fn stop(&mut self, reason: EndReason) {
         reason_of(&self.stop).get_or_insert(reason);
     }
+
+    fn forget(&mut self, id: u64) {
+        self.files.forget(self.phase, id, &[]);
+    }
+
+    fn working(&self) -> u64 {
+        1
+    }
 }
 
 /// Whatever went wrong, no child works on.
@@ -126,14 +145,4 @@ impl Drop for Local {
             let _ = thread.join();
         }
     }
-}
-
-/// A panic of libtorch is the end of a trial; any other is a bug of ours and goes on.
-fn misfortune(payload: Box<dyn Any + Send>) -> Outcome {
-    let (end, remark) = match (exhaustion(&*payload), payload.downcast_ref::<String>()) {
-        (Some(message), _) => (EndReason::OutOfMemory, message),
-        (None, Some(text)) if text.contains("Torch(") => (EndReason::Failed, format!("libtorch failed: {text}")),
-        _ => resume_unwind(payload),
-    };
-    Outcome { remark: Some(remark), ..Outcome::nothing(end) }
 }
