@@ -86,6 +86,11 @@ impl Ledger {
         self.tasks.values().cloned().collect()
     }
 
+    /// Number of this attempt.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
     /// The phase that is charged now.
     pub fn phase(&self) -> Phase {
         self.current

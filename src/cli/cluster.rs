@@ -1,7 +1,8 @@
 //! What was typed about a cluster.
 
-use super::run::open_device;
+use super::run::{open_device, set_threads, threads};
 use super::run_args::{ClusterArgs, On, OutputArgs, RunSettingsArgs};
+use crate::device::{self, Several};
 use crate::error::{Error, Result, usage};
 use crate::lab::check_cluster;
 use crate::record::ClusterRecord;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use tch::Device;
 
 /// Tasks in the queue at a time, if nothing is said.
-const JOBS: u64 = 8;
+pub const JOBS: u64 = 8;
 
 impl ClusterArgs {
     /// The cluster that was asked for, which is there and takes these words; `before` is that of a run that is resumed.
@@ -52,24 +53,43 @@ fn own_program() -> Result<PathBuf> {
     std::env::current_exe().map_err(|e| Error::Resource(format!("this program cannot find its own file: {e}; name it with --node-program")))
 }
 
-/// The device that was asked for. On a cluster it is not opened here, and what is usual depends on whether a card is asked of Slurm.
-pub fn device_on(cluster: Option<&ClusterRecord>, settings: &RunSettingsArgs) -> Result<Device> {
-    let Some(cluster) = cluster else { return open_device(settings) };
-    super::run::set_threads(settings.threads.unwrap_or_else(|| cpus_per_task(&cluster.words)))?;
+/// The devices that were asked for: one, or several of which the first is where everything is done that is not side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Devices {
+    /// The one, or the first.
+    pub first: Device,
+    /// All of several, by name; none where there is one.
+    pub several: Vec<(String, Device)>,
+}
+
+/// Opens the devices that were asked for. On a cluster none is opened here, and what is usual depends on whether a card is asked of Slurm.
+pub fn devices_on(cluster: Option<&ClusterRecord>, settings: &RunSettingsArgs) -> Result<Devices> {
+    let one = |first| Devices { first, several: Vec::new() };
+    let Some(cluster) = cluster else {
+        return match device::choose_several(&settings.device)? {
+            Some(Several(several)) => {
+                set_threads(settings.threads.unwrap_or_else(threads))?;
+                Ok(Devices { first: several[0].1, several })
+            }
+            None => open_device(settings).map(one),
+        };
+    };
+    set_threads(settings.threads.unwrap_or_else(|| cpus_per_task(&cluster.words)))?;
     let asks_for_card = cluster.words.iter().any(|word| word.contains("gpu"));
     match settings.device.as_str() {
-        "auto" => Ok(if asks_for_card { Device::Cuda(0) } else { Device::Cpu }),
-        "cpu" => Ok(Device::Cpu),
-        "cuda" | "cuda:0" => Ok(Device::Cuda(0)),
+        "auto" => Ok(one(if asks_for_card { Device::Cuda(0) } else { Device::Cpu })),
+        "cpu" => Ok(one(Device::Cpu)),
+        "cuda" | "cuda:0" => Ok(one(Device::Cuda(0))),
         other => Err(usage!(
             "--device {other}: a task of a cluster has the card that Slurm gives it; say cpu or cuda, and how many with --sbatch"
         )),
     }
 }
 
-/// The settings with the usual number of jobs: on a cluster, tasks that may be in its queue.
-pub fn with_jobs(cluster: Option<&ClusterRecord>, settings: &RunSettingsArgs) -> RunSettingsArgs {
-    RunSettingsArgs { jobs: settings.jobs.or(cluster.map(|_| JOBS)), ..settings.clone() }
+/// The settings with the usual number of jobs: on a cluster, tasks that may be in its queue; of several devices, one each.
+pub fn with_jobs(cluster: Option<&ClusterRecord>, devices: &Devices, settings: &RunSettingsArgs) -> RunSettingsArgs {
+    let of_devices = Some(devices.several.len() as u64).filter(|n| *n > 0);
+    RunSettingsArgs { jobs: settings.jobs.or(cluster.map(|_| JOBS)).or(of_devices), ..settings.clone() }
 }
 
 /// Threads of one operation on a node: the processors of a task.

@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use tch::Device;
 use tempfile::TempPath;
 
 /// This program, even if its file was replaced since it started.
@@ -34,7 +35,7 @@ pub struct MemberPlan {
 }
 
 /// A run or a measurement.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A run, or the rest of it. Its directory is printed.
@@ -61,6 +62,12 @@ impl MemberPlan {
         Self { method: method.card().name.into(), order, threads: threads(), work, task: false }
     }
 
+    /// The same on another device of that kind.
+    pub fn on(&self, device: Device) -> Self {
+        let order = Order { device, ..self.order.clone() };
+        Self { order, method: self.method.clone(), threads: self.threads, work: self.work.clone(), task: self.task }
+    }
+
     /// The same as a job of a cluster.
     pub fn as_task(self) -> Self {
         Self { task: true, ..self }
@@ -85,7 +92,7 @@ pub fn member(plan: &Path) -> Result<()> {
     let bytes = std::fs::read(plan).map_err(|e| Error::reading(plan, &e))?;
     let mut plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(plan, "not a member's plan: {e}"))?;
     set_threads(plan.threads)?;
-    if plan.task && plan.order.device == tch::Device::Cpu {
+    if plan.task && plan.order.device == Device::Cpu {
         plan.order.jobs = own_processors();
     } else if plan.task {
         plan.order.jobs = 1;

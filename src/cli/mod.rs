@@ -8,6 +8,7 @@ mod named;
 mod report;
 mod show;
 mod table;
+mod table_workers;
 mod values;
 
 #[cfg(feature = "search")]

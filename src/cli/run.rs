@@ -1,6 +1,6 @@
 //! `naslab run` and `naslab resume`.
 
-use super::cluster::{device_on, with_jobs, words_of_output};
+use super::cluster::{Devices, devices_on, with_jobs, words_of_output};
 use super::member::{MemberPlan, Work};
 use super::progress::{results, watch};
 use super::run_args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
@@ -30,9 +30,10 @@ pub struct Planned {
 /// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
 pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
     let (seeds, cluster) = (&runs.seeds.0, runs.cluster.resolve(None)?);
-    let settings = &with_jobs(cluster.as_ref(), &runs.settings);
-    let device = device_on(cluster.as_ref(), settings)?;
-    let arm = |method| Ok((method, Order { cluster: cluster.clone(), ..order(method, settings, 0, device)? }));
+    let devices = devices_on(cluster.as_ref(), &runs.settings)?;
+    let settings = &with_jobs(cluster.as_ref(), &devices, &runs.settings);
+    let placed = |order| Order { cluster: cluster.clone(), devices: devices.several.clone(), ..order };
+    let arm = |method| Ok((method, placed(order(method, settings, 0, devices.first)?)));
     let mut arms = chosen(methods, METHODS, method)?.into_iter().map(arm).collect::<Result<Vec<Arm>>>()?;
     if controls {
         add_controls(&mut arms)?;
@@ -80,16 +81,15 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     }
     drop(run);
     let recorded = &manifest.device;
-    let same = recorded.index.map_or_else(|| recorded.kind.clone(), |index| format!("{}:{index}", recorded.kind));
-    set_threads(recorded.threads)?;
+    let one = recorded.index.map_or_else(|| recorded.kind.clone(), |index| format!("{}:{index}", recorded.kind));
+    // Several are named as they are typed: cuda:0,1.
+    let numbers: Vec<&str> = manifest.devices.iter().filter_map(|name| name.split_once(':')).map(|(_, number)| number).collect();
+    let same = if numbers.is_empty() { one } else { format!("{}:{}", recorded.kind, numbers.join(",")) };
     let cluster = a.cluster.resolve(manifest.cluster.clone())?;
-    let settings = RunSettingsArgs {
-        device: a.device.clone().unwrap_or_else(|| same.clone()),
-        threads: Some(recorded.threads),
-        ..RunSettingsArgs::default()
-    };
-    let device = device_on(cluster.as_ref(), &settings)?;
-    let mut order = Order { cluster, ..order_of(&manifest, device) };
+    let device = a.device.clone().unwrap_or(same);
+    let settings = RunSettingsArgs { device, threads: Some(recorded.threads), ..RunSettingsArgs::default() };
+    let Devices { first: device, several: devices } = devices_on(cluster.as_ref(), &settings)?;
+    let mut order = Order { cluster, devices, ..order_of(&manifest, device) };
     if a.data_dir.is_some() {
         order.data_dir.clone_from(&a.data_dir);
     }
@@ -119,15 +119,22 @@ pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
         return slurm_suite(planned, runs, &patient_signals()?);
     }
     let members: Vec<Member> = planned.iter().enumerate().map(|(i, p)| member(p, i + 1, planned.len(), runs)).collect();
-    suite(&members, &catch_signals()?)
+    // One run a device.
+    let Order { device, devices, .. } = &planned[0].order;
+    let devices = if devices.is_empty() { vec![*device] } else { devices.iter().map(|(_, device)| *device).collect() };
+    suite(&members, &devices, &catch_signals()?)
 }
 
 fn member(planned: &Planned, number: usize, of: usize, runs: &Runs) -> Member {
     let Planned { method, name, order } = planned;
     let (preset, seed) = (&order.preset, order.seed);
     let name = format!("{name} {preset} seed {seed}");
-    let work = Work::Run { out: runs.out.clone().into(), output: runs.output.clone(), label: format!("[{number}/{of}] {name}") };
-    Member { name, plan: MemberPlan::new(*method, order.clone(), work) }
+    // Of several devices a run of a suite has one, and what was asked for is spread over them.
+    let several = order.devices.len() as u64;
+    let output = OutputArgs { plain: several > 1, ..runs.output.clone() };
+    let work = Work::Run { out: runs.out.clone().into(), output, label: format!("[{number}/{of}] {name}") };
+    let order = Order { devices: Vec::new(), jobs: (order.jobs / several.max(1)).max(1), ..order.clone() };
+    Member { name, plan: MemberPlan::new(*method, order, work) }
 }
 
 /// Makes a run, or the rest of it, in this process, in the directory that `place` gives; a finished one is left as it is. Returns the
@@ -165,12 +172,13 @@ pub fn conduct_as(
         let session = SessionOptions {
             checkpoint_seconds: output.checkpoint_seconds,
             jobs: order.jobs,
+            devices: order.devices.clone(),
             cluster: order.cluster.clone(),
             place,
             rest_words: words_of_output(output),
             tensorboard: output.tensorboard,
             trace: output.trace_of(&directory),
-            watch: watch(label, output.quiet),
+            watch: watch(label, (output.quiet, output.plain)),
             signals,
         };
         ready.run(&directory, session)?;

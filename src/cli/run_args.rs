@@ -45,7 +45,7 @@ pub struct RunSettingsArgs {
     /// Most memory, of the device or else of the process: 800MiB, 2GiB.
     #[arg(long = "max-memory", value_name = "SIZE", value_parser = parse_bytes)]
     pub max_memory_bytes: Option<u64>,
-    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    /// auto, cpu, cuda, cuda:N, or several cards for children or runs side by side, as in cuda:0,1,2 or cuda:all; cuda never falls back to the CPU.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Threads of one operation on the CPU, outside of trials; results are reproducible for the same number.
@@ -75,6 +75,10 @@ pub struct OutputArgs {
     /// Most room that the trace of a run takes, half for the search and half for the retraining.
     #[arg(long = "trace-limit", value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
     pub trace_bytes: u64,
+    /// Lines also on a terminal, since others write there too.
+    #[arg(skip)]
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// Where the work is done.

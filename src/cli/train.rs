@@ -1,6 +1,6 @@
 //! `naslab train`
 
-use super::cluster::{device_on, with_jobs};
+use super::cluster::{devices_on, with_jobs};
 use super::named::{Named, architecture};
 use super::run::{Planned, order, run_all};
 use super::run_args::{RunSettingsArgs, Runs};
@@ -14,9 +14,10 @@ use tch::Device;
 pub fn train(text: &str, runs: &Runs) -> Result<()> {
     let named = architecture(text)?;
     let (cluster, seeds) = (runs.cluster.resolve(None)?, &runs.seeds.0);
-    let settings = with_jobs(cluster.as_ref(), &runs.settings.shared_by(seeds.len()));
-    let device = device_on(cluster.as_ref(), &settings)?;
-    let order = |seed: u64| Ok::<_, Error>(Order { cluster: cluster.clone(), ..named.order(&settings, seed, device)? });
+    let devices = devices_on(cluster.as_ref(), &runs.settings)?;
+    let settings = with_jobs(cluster.as_ref(), &devices, &runs.settings.shared_by(seeds.len()));
+    let placed = |order| Order { cluster: cluster.clone(), devices: devices.several.clone(), ..order };
+    let order = |seed: u64| Ok::<_, Error>(placed(named.order(&settings, seed, devices.first)?));
     let planned = |seed: &u64| Ok(Planned { method: &Fixed, name: text.into(), order: order(*seed)? });
     run_all(&seeds.iter().map(planned).collect::<Result<Vec<_>>>()?, runs)
 }

@@ -20,6 +20,7 @@ use crate::seed::Streams;
 use crate::space::Architecture;
 use crate::task::{Batch, Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
+use crate::units::show_seconds;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -300,6 +301,11 @@ fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Res
         overshoot_seconds: budget_seconds.map(|b| (spent_seconds - b).max(0.0)),
         finished: jiff::Timestamp::now().to_string(),
     };
+    let models = record.models(None);
+    if models.len() > 1 {
+        let parts: Vec<String> = models.iter().map(|(model, seconds)| format!("{} of {model}", show_seconds(*seconds))).collect();
+        session.notice(&format!("it ran on unlike devices, whose times have no common sum: {}", parts.join(", ")))?;
+    }
     session.account()?;
     session.recorder.run.write_ledger(&record)?;
     session.finish(result)

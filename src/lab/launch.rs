@@ -48,6 +48,9 @@ pub struct Order {
     pub device: Device,
     /// Children to train side by side; on a cluster, tasks that may be in its queue.
     pub jobs: u64,
+    /// The devices over which children are spread, by their names, where there are several; `device` is the first.
+    #[serde(default, skip)]
+    pub devices: Vec<(String, Device)>,
     /// The cluster that does the work, if one does. What is done here is done on the processor then.
     #[serde(default)]
     pub cluster: Option<ClusterRecord>,
@@ -63,7 +66,19 @@ impl Order {
     pub fn new(preset: &str, resolved: Resolved) -> Self {
         let Resolved { settings, dataset, shrunk } = resolved;
         let (data_dir, limits) = (None, Limits::default());
-        Self { preset: preset.into(), settings, shrunk, dataset, data_dir, seed: 0, limits, device: Device::Cpu, jobs: 1, cluster: None }
+        Self {
+            preset: preset.into(),
+            settings,
+            shrunk,
+            dataset,
+            data_dir,
+            seed: 0,
+            limits,
+            device: Device::Cpu,
+            jobs: 1,
+            devices: Vec::new(),
+            cluster: None,
+        }
     }
 }
 
@@ -102,7 +117,8 @@ pub struct Measured {
 /// Reads the data and checks that the settings suit them.
 pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
     let device = order.here();
-    let start = Start::now(Box::new(Probes::new(device)));
+    let meters = order.devices.iter().map(|(_, device)| *device).collect::<Vec<_>>();
+    let start = Start::now(Box::new(if meters.is_empty() { Probes::new(device) } else { Probes::of_all(&meters) }));
     let prepared = method.prepare(&order.settings)?;
     let data = open(&prepared, method.card().name, &order.dataset, order.data_dir.as_deref(), device)?;
     prepared.check(input(&*data.task))?;
@@ -122,6 +138,7 @@ pub fn order_of(manifest: &Manifest, device: Device) -> Order {
         limits: manifest.limits.clone(),
         device,
         jobs: manifest.jobs,
+        devices: Vec::new(),
         cluster: manifest.cluster.clone(),
     }
 }
@@ -206,6 +223,14 @@ impl Ready {
         })
     }
 
+    /// Trials of the search, and of the selection, that may be under way at a time; `None` where the search goes by steps.
+    pub fn side_by_side(&self) -> Option<[u64; 2]> {
+        match &self.prepared.engine {
+            Engine::Trials { plan, .. } => Some([plan.side_by_side.min(plan.trials), self.prepared.keep]),
+            Engine::Steps { .. } | Engine::Given(_) => None,
+        }
+    }
+
     /// Measures `steps` steps of each kind that the search makes, in a folder that is thrown away.
     pub fn measure(&self, options: SessionOptions, steps: usize) -> Result<Measured> {
         let stopwatch = Stopwatch::thorough(steps);
@@ -219,7 +244,7 @@ impl Ready {
         Ok(Measured { timings: stopwatch.into_timings(), peak_bytes })
     }
 
-    fn in_a_lab<T>(&self, options: SessionOptions, stopwatch: &Stopwatch, f: impl FnOnce(&mut Lab) -> Result<T>) -> Result<T> {
+    pub(super) fn in_a_lab<T>(&self, options: SessionOptions, stopwatch: &Stopwatch, f: impl FnOnce(&mut Lab) -> Result<T>) -> Result<T> {
         let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
         let (device, start) = (self.device, Start::now(Box::new(Probes::new(self.device))));
@@ -345,6 +370,7 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         libtorch: crate::shim::libtorch_version(),
         clock: format!("device time is the wall time of the phases search, select, retrain and test{how}"),
         jobs: order.jobs,
+        devices: order.devices.iter().map(|(name, _)| name.clone()).collect(),
         cluster: order.cluster.clone(),
         device,
         data: DataRecord {

@@ -65,6 +65,8 @@ pub struct SessionOptions {
     pub checkpoint_seconds: f64,
     /// Children to train side by side; on a cluster, tasks that may be in its queue.
     pub jobs: u64,
+    /// The devices over which children are spread, by their names, where there are several.
+    pub devices: Vec<(String, Device)>,
     /// The cluster that trains the children, if one does.
     pub cluster: Option<ClusterRecord>,
     /// Which task of a cluster this process is, if it is one.
@@ -88,6 +90,7 @@ impl SessionOptions {
         Self {
             checkpoint_seconds,
             jobs,
+            devices: Vec::new(),
             cluster: None,
             place: None,
             rest_words: Vec::new(),
@@ -118,6 +121,8 @@ pub struct Session {
     pub(super) limits: Limits,
     /// Children that are trained side by side.
     pub(super) jobs: u64,
+    /// The devices over which they are spread, where there are several.
+    pub(super) devices: Vec<(String, Device)>,
     /// The cluster that trains them, if one does.
     pub(super) cluster: Option<ClusterRecord>,
     /// Which task of a cluster this process is, and the device that it has there.
@@ -149,6 +154,7 @@ impl Session {
             ledger: Ledger::new(start.clock, start.reading, past.attempt, past.rows),
             limits,
             jobs: options.jobs.max(1),
+            devices: options.devices,
             cluster: options.cluster,
             place: options.place.map(|place| (place, crate::device::describe(device))),
             kept: KeptBack::default(),

@@ -6,12 +6,15 @@
 use super::conduct::Found;
 use super::evaluate::{Evaluator, Local, Slurm};
 use super::lab::{Lab, Point};
-use super::method::ChildTraining;
+use super::launch::Ready;
+use super::method::{ChildTraining, Engine};
 use super::queue::Queue;
+use super::session::SessionOptions;
 use super::steps::distinct;
-use crate::error::Result;
+use super::stopwatch::Stopwatch;
+use crate::error::{Result, usage};
 use crate::proposals::{Known, Proposal, Proposals};
-use crate::record::{Candidate, EndReason, TrialRecord};
+use crate::record::{Candidate, EndReason, Phase, TrialRecord};
 use crate::seed::Streams;
 use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
@@ -160,6 +163,23 @@ fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals<Architectu
         None => Box::new(Local::new(lab, &plan.child)),
     };
     Queue::new(lab, plan, proposals, &mut *evaluator).run()
+}
+
+impl Ready {
+    /// The trials of the search as an evaluator of one's own trains them, in a folder that is thrown away. Returns the history.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] where the search goes by steps; those of the evaluator.
+    pub fn search_with(&self, options: SessionOptions, evaluator: &mut dyn Evaluator) -> Result<Vec<TrialRecord>> {
+        let Engine::Trials { begin, plan } = &self.prepared.engine else {
+            return Err(usage!("a search by steps has no trials that somebody else could train"));
+        };
+        self.in_a_lab(options, &Stopwatch::brief(), |lab| {
+            lab.session.begin(Phase::Search)?;
+            let mut proposals = begin(lab.streams);
+            Queue::new(lab, plan, &mut *proposals, evaluator).run().map(|(history, _)| history)
+        })
+    }
 }
 
 /// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.

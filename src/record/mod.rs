@@ -5,6 +5,7 @@ mod checkpoint;
 mod declaration;
 mod event;
 mod events;
+mod ledger;
 mod messages;
 mod model;
 mod rundir;
@@ -18,6 +19,7 @@ pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, wri
 pub use declaration::{ControlRecord, Declaration, Mark, Role, Shape, settings_digest};
 pub use event::{Event, LEARNING_RATE, TrialRecord};
 pub use events::{EventLog, StoredEvent, read as read_events};
+pub use ledger::{LedgerRecord, LedgerRow};
 pub(crate) use messages::messages;
 pub use model::*;
 pub use rundir::{RunDir, run_name};

@@ -39,6 +39,13 @@ impl Ready {
         let shared = std::rc::Rc::new(std::cell::RefCell::new(watch));
         let own = std::rc::Rc::clone(&shared);
         options.watch = Box::new(move |update| (own.borrow_mut())(update));
+        let idle = self.side_by_side().filter(|[most, _]| *most < options.jobs * cluster.trials_per_task && !handed_over);
+        if let Some([most, _]) = idle {
+            let text = format!(
+                "the search draws {most} trials side by side and more tasks would idle; see search.in_flight or search.batch in its settings"
+            );
+            (shared.borrow_mut())(Update::Line(&text));
+        }
         match &self.prepared.engine {
             _ if handed_over => (),
             Engine::Trials { .. } => {

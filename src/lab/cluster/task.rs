@@ -59,8 +59,7 @@ impl Execution {
         let task = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID")).map(|(job, index)| format!("{job}_{index}"));
         let restarts = variable("SLURM_RESTART_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0);
         let name = task.as_ref().map_or_else(|| format!("hand-{}", std::process::id()), |task| format!("{task}.{restarts}"));
-        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map_or("unknown".into(), |text| text.trim().to_string());
-        Self { task, name, restarts, node: variable("SLURMD_NODENAME").unwrap_or_else(host) }
+        Self { task, name, restarts, node: variable("SLURMD_NODENAME").unwrap_or_else(device::host) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who trains a trial: a trial in, an outcome out, and between the two how far it is.
 
 mod local;
+mod places;
 mod slurm;
 
 pub use local::Local;

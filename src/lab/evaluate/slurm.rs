@@ -38,6 +38,7 @@ pub struct Slurm {
     /// Most tasks of an array, as the cluster permits and as it proved.
     most: usize,
     not_before: Instant,
+    refused: bool,
     /// Outcomes that were taken and are not committed.
     outcomes: BTreeMap<u64, Vec<PathBuf>>,
     /// Tasks that began to train.
@@ -98,6 +99,7 @@ impl Slurm {
             sending: None,
             most: most_tasks(),
             not_before: Instant::now(),
+            refused: false,
             outcomes: BTreeMap::new(),
             begun: HashSet::new(),
             queue: Snapshot::new(),
@@ -153,6 +155,7 @@ impl Slurm {
         match array.send(&self.cluster.words, None) {
             Ok(job) => {
                 submission.job = Some(job);
+                self.refused = false;
                 self.most = (self.most * 2).min(most_tasks());
                 self.sent(submission);
             }
@@ -189,7 +192,7 @@ impl Slurm {
     }
 
     fn wait_before_sending(&mut self, why: &str) {
-        if self.not_before.elapsed().as_secs_f64() > 60.0 || self.not_before <= Instant::now() && !self.silent {
+        if !std::mem::replace(&mut self.refused, true) {
             self.notice(format!("{why}; tried again every {AGAIN:.0} s"));
         }
         self.not_before = Instant::now() + Duration::from_secs_f64(AGAIN);
