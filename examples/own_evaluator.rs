@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     let order = Order::new("smoke", search.resolve("smoke", &changes)?);
     let mut evaluator = AtOnce { capacity: in_flight, begun: VecDeque::new(), most: 0 };
     let ready = prepare(search, &order)?;
-    let before = resident();
+    let before = resident("VmRSS:");
     let began = Instant::now();
     let history = ready.search_with(SessionOptions::quiet(in_flight, Signals::default()), &mut evaluator)?;
     let seconds = began.elapsed().as_secs_f64();
@@ -71,13 +71,13 @@ fn main() -> Result<()> {
         history.len() as f64 / seconds,
         evaluator.most
     );
-    println!("resident memory: {before} MiB before the search, {} MiB after it", resident());
+    println!("resident memory: {before} MiB before the search, {} MiB at most", resident("VmHWM:"));
     Ok(())
 }
 
 /// Resident memory of this process in MiB.
-fn resident() -> u64 {
+fn resident(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
 }

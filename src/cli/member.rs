@@ -69,7 +69,7 @@ impl MemberPlan {
     }
 
     /// The same as a job of a cluster.
-    pub fn as_task(self) -> Self {
+    pub fn for_a_task(self) -> Self {
         Self { task: true, ..self }
     }
 

@@ -67,7 +67,7 @@ impl<'a> Member<'a> {
     fn plan(&self, out: &Path, runs: &Runs) -> MemberPlan {
         let order = Order { cluster: None, ..self.planned.order.clone() };
         let work = Work::Run { out: out.as_os_str().to_os_string(), output: runs.output.clone(), label: self.label.clone() };
-        MemberPlan::new(self.planned.method, order, work).as_task()
+        MemberPlan::new(self.planned.method, order, work).for_a_task()
     }
 }
 

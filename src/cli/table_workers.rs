@@ -7,7 +7,7 @@ use crate::reproductions::algorithm;
 use crate::seed::Streams;
 use crate::statistics::{mean, spread};
 use crate::table::{self, Commit, Fidelity, Part, RunOf, Score, Shift, Table, work};
-use crate::units::{SECONDS_PER_DAY, show_count};
+use crate::units::show_count;
 use clap::Args;
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ pub fn workers(a: &TableWorkers) -> Result<()> {
         table.about.sets[set].title,
         a.seeds.0.len()
     );
-    let header = ["workers", "committed", "used", "simulated days", "told", "looked up"];
+    let header = ["workers", "committed", "used", "simulated hours", "told", "looked up"];
     print_out(format!("{about}{}", lines(header, &[1], rows)))
 }
 
@@ -107,7 +107,7 @@ fn row((table, set, look_up): (&Table, usize, Fidelity), (workers, commit): (u64
         show_count(workers),
         how,
         format!("{:.1} %", 100.0 * of(|s| s.utilisation)),
-        format!("{:.2}", of(|s| s.seconds.number()) / SECONDS_PER_DAY),
+        format!("{:.2}", of(|s| s.seconds.number()) / 3600.0),
         figure(found.iter().filter_map(|t| t.score).collect()),
         figure(found.iter().filter_map(|t| test.map(|column| column.values[t.row as usize])).collect()),
     ]
