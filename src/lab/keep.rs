@@ -24,6 +24,9 @@ pub struct Notes {
     pub early: BTreeMap<String, f64>,
 }
 
+/// Seconds between two savings at the least: many short children must not wait for the disk.
+const LEAST_SECONDS: f64 = 1.0;
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     /// Which architecture it is the state of.
@@ -43,11 +46,11 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// For the architecture of this hash, in the `folder` of its trial, every so many seconds. Each process that may be at work on the trial has a name of its own,
+    /// For the architecture of this hash, in the `folder` of its trial, every so many seconds, but not more than once a second. Each process that may be at work on the trial has a name of its own,
     /// and writes to its own place.
     pub fn new(folder: PathBuf, name: &str, every: f64, hash: String) -> Self {
         let own = Checkpoints::new(folder.join(format!("{STATE}{name}")));
-        Self { folder, own, every, hash, last: Cell::new(Instant::now()) }
+        Self { folder, own, every: every.max(LEAST_SECONDS), hash, last: Cell::new(Instant::now()) }
     }
 
     /// Whether it is time to save.
