@@ -64,7 +64,8 @@ fn show_on_cluster(f: &Forecast, jobs: u64, side_by_side: Option<[u64; 2]>) -> S
     // The last round may be short of tasks: this is the least that it takes.
     let line = |what: &str, seconds: f64, most: u64| {
         let tasks = jobs.min(most).max(1);
-        format!("{what:10}{} with {tasks} tasks side by side\n", show_seconds(seconds / tasks as f64))
+        let how = if tasks == 1 { "one after the other".into() } else { format!("with {tasks} tasks side by side") };
+        format!("{what:10}{} {how}\n", show_seconds(seconds / tasks as f64))
     };
     let parts =
         [line("search", f.search_seconds, most[0]), line("select", f.select_seconds, most[1]), line("retrain", f.retrain_seconds, 1)];

@@ -39,10 +39,13 @@ impl Ready {
         let shared = std::rc::Rc::new(std::cell::RefCell::new(watch));
         let own = std::rc::Rc::clone(&shared);
         options.watch = Box::new(move |update| (own.borrow_mut())(update));
-        let idle = self.side_by_side().filter(|[most, _]| *most < options.jobs * cluster.trials_per_task && !handed_over);
-        if let Some([most, _]) = idle {
+        if let Engine::Trials { plan, .. } = &self.prepared.engine
+            && plan.side_by_side < plan.trials.min(options.jobs * cluster.trials_per_task)
+            && !handed_over
+        {
+            let most = plan.side_by_side;
             let text = format!(
-                "the search draws {most} trials side by side and more tasks would idle; see search.in_flight or search.batch in its settings"
+                "at most {most} of the trials are drawn side by side, so that tasks will idle; see search.in_flight or search.batch"
             );
             (shared.borrow_mut())(Update::Line(&text));
         }

@@ -43,6 +43,8 @@ pub struct Slurm {
     outcomes: BTreeMap<u64, Vec<PathBuf>>,
     /// Tasks that began to train.
     begun: HashSet<TaskId>,
+    /// Seconds that a task takes before it trains, as the last account has it: no device works then.
+    opening: f64,
     queue: Snapshot,
     looked: Option<Instant>,
     scanned: Option<Instant>,
@@ -102,6 +104,7 @@ impl Slurm {
             refused: false,
             outcomes: BTreeMap::new(),
             begun: HashSet::new(),
+            opening: session.ledger.tasks().iter().rfind(|task| task.apart).map_or(0.0, opening_of),
             queue: Snapshot::new(),
             looked: None,
             scanned: None,
@@ -222,6 +225,11 @@ impl Slurm {
     }
 }
 
+/// Seconds that the task of this account took before it trained.
+fn opening_of(task: &TaskRecord) -> f64 {
+    task.account.wall_seconds - task.account.device_seconds
+}
+
 impl Evaluator for Slurm {
     fn capacity(&self) -> u64 {
         self.jobs * self.cluster.trials_per_task.max(1)
@@ -324,7 +332,12 @@ impl Evaluator for Slurm {
     fn under_way_seconds(&self) -> f64 {
         let since = self.looked.map_or(0.0, |looked| looked.elapsed().as_secs_f64());
         let tasks: HashSet<TaskId> = self.under_way.values().filter_map(Flight::task).collect();
-        tasks.iter().filter_map(|task| self.queue.get(task)).filter(|state| state.is_running()).map(|state| state.seconds + since).sum()
+        tasks
+            .iter()
+            .filter_map(|task| self.queue.get(task))
+            .filter(|state| state.is_running())
+            .map(|state| (state.seconds + since - self.opening).max(0.0))
+            .sum()
     }
 
     fn is_elsewhere(&self) -> bool {

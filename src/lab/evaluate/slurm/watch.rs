@@ -3,7 +3,7 @@
 use super::super::super::cluster::{Ended, TaskId, cancel, last_words, snapshot, trial_name};
 use super::super::super::keep::saved_step;
 use super::super::{News, Outcome};
-use super::{Flight, Slurm};
+use super::{Flight, Slurm, opening_of};
 use crate::error::{Result, input, resource};
 use crate::record::{EndReason, TaskRecord};
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ impl Slurm {
             }
             let Some(file) = self.files.read_outcome(&path) else { continue };
             self.begun.extend(file.account.as_ref().and_then(task_of));
+            self.opening = file.account.as_ref().map_or(self.opening, opening_of);
             self.news.extend(file.account.clone().map(News::Account));
             if over {
                 // The same trial was trained twice: both are charged, the first counts.
