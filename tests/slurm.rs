@@ -56,7 +56,7 @@ fn searches_by_trials_are_those_at_home() {
         let run = only_run(&out);
         assert_equal(&at_home(&cluster, method, None), &run, method);
         assert!(times_sent(&run, Phase::Search).iter().all(|n| *n == 1) && times_sent(&run, Phase::Select).iter().all(|n| *n == 1));
-        assert!(cluster.queue().is_empty());
+        wait_for("an empty queue", || cluster.queue().is_empty());
         // Retraining and test have an account too, by the job that did them.
         let places = ledger(&run).tasks.into_iter().filter(|t| !t.apart).map(|t| t.account.phase).collect::<Vec<_>>();
         assert_eq!(places, [Phase::Retrain, Phase::Test], "{method}");
@@ -112,7 +112,7 @@ fn a_suite_is_one_job_a_run_and_goes_on() {
         let attempts = events(&other).into_iter().filter(|e| matches!(e, Event::AttemptStarted { .. })).count();
         assert_eq!(attempts, 1, "none was sent twice");
     }
-    assert!(cluster.queue().is_empty());
+    wait_for("an empty queue", || cluster.queue().is_empty());
     cluster.naslab().args(&on_cluster).assert().success().stderr(predicate::str::contains("is finished, nothing to do").count(4));
 }
 
@@ -167,7 +167,7 @@ fn a_coordinator_that_is_killed_finds_its_tasks_again() {
     }
     let interrupted = ledger(&run).tasks.iter().filter(|t| t.account.end_reason == EndReason::Interrupted).count();
     assert_eq!(interrupted, 0, "no training was begun twice");
-    assert!(cluster.queue().is_empty());
+    wait_for("an empty queue", || cluster.queue().is_empty());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn ctrl_c_cancels_what_waits_and_a_second_one_what_runs() {
         assert_eq!(code, Some(130), "{said}");
         assert!(said.contains("what waits in the queue is cancelled; waiting for 1 tasks that run"), "{said}");
         assert_eq!(times == 2, said.contains("tasks that run are cancelled; they save where they are"), "{said}");
-        assert!(cluster.queue().is_empty());
+        wait_for("an empty queue", || cluster.queue().is_empty());
         let run = only_run(&out);
         assert_eq!(committed(&run).len(), if times == 1 { 1 } else { 0 }, "the task that ran was waited for, or not");
         resume(&cluster, &run);
