@@ -67,6 +67,9 @@ baseline: gate-runs
 test: setup
 	@$(PYTHON) scripts/setup.py --tests
 	$(PYTHON) -m unittest discover -s scripts
+	@PATH="$$PATH:/usr/sbin"; for tool in slurmctld slurmd sbatch munged; do \
+	  command -v $$tool > /dev/null || { echo "tests on a Slurm cluster: skipped, '$$tool' is missing (Debian: slurmctld slurmd slurm-client munge)"; break; }; \
+	done
 	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 $(CARGO) test --locked
 
 ci:

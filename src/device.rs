@@ -12,7 +12,34 @@ pub fn choose(text: &str) -> Result<Device> {
     if text == "auto" {
         return if cuda().is_ok() { open(Device::Cuda(0)) } else { Ok(Device::Cpu) };
     }
-    open(parse(text).ok_or_else(|| usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N"))?)
+    open(
+        parse(text).ok_or_else(|| {
+            usage!("'{text}' is no device; the devices are auto, cpu, cuda, cuda:N, several as in cuda:0,1, and cuda:all")
+        })?,
+    )
+}
+
+/// Devices of one kind by names of their own, such as `cuda:2`; those of a processor are shares of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Several(pub Vec<(String, Device)>);
+
+/// Reads `cuda:0,1,2`, `cuda:all` or, to try how work is placed, `cpu:0,1`, and opens them; `None` where one device is named. The first is where everything is done that is not side by side.
+///
+/// # Errors
+/// As [`choose`], and for a device that is named twice.
+pub fn choose_several(text: &str) -> Result<Option<Several>> {
+    let Some((kind, list)) = text.split_once(':').filter(|(_, list)| list.contains(',') || *list == "all") else { return Ok(None) };
+    let numbers: Vec<usize> = match (kind, list) {
+        ("cuda", "all") => (0..cuda().map_err(|why| resource!("--device cuda:all: {why}; use --device cpu"))?).collect(),
+        ("cuda" | "cpu", list) => list.split(',').map(|n| n.trim().parse()).collect::<std::result::Result<_, _>>().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let different = numbers.iter().collect::<std::collections::BTreeSet<_>>().len() == numbers.len();
+    if numbers.is_empty() || !different {
+        return Err(usage!("'{text}' names no devices; write cuda:0,1,2 or cuda:all, each card once"));
+    }
+    let one = |n: &usize| Ok((format!("{kind}:{n}"), open(if kind == "cpu" { Device::Cpu } else { Device::Cuda(*n) })?));
+    numbers.iter().map(one).collect::<Result<_>>().map(|all| Some(Several(all)))
 }
 
 /// Makes a device ready for work.
@@ -32,6 +59,11 @@ fn parse(text: &str) -> Option<Device> {
         "cuda" => Some(Device::Cuda(0)),
         _ => text.strip_prefix("cuda:")?.parse().ok().map(Device::Cuda),
     }
+}
+
+/// Name of this host.
+pub fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or("unknown".into(), |text| text.trim().to_string())
 }
 
 /// As [`choose`] reads it.
@@ -139,6 +171,22 @@ mod tests {
         assert!(matches!(choose("gpu"), Err(Error::Usage(_))));
         assert!(matches!(choose("cuda:x"), Err(Error::Usage(_))));
         assert!(matches!(choose("cuda:99"), Err(Error::Resource(_))));
+    }
+
+    #[test]
+    fn several_devices_are_named_once_each() {
+        let Several(all) = choose_several("cpu:0,1,2").unwrap().unwrap();
+        assert_eq!(
+            all.iter().map(|(name, device)| (name.as_str(), *device)).collect::<Vec<_>>(),
+            [("cpu:0", Device::Cpu), ("cpu:1", Device::Cpu), ("cpu:2", Device::Cpu)]
+        );
+        for one in ["cpu", "auto", "cuda:1"] {
+            assert_eq!(choose_several(one).unwrap(), None, "{one}");
+        }
+        for bad in ["cpu:0,0", "cpu:a,b", "tpu:0,1", "cuda:1,", "cpu:all"] {
+            assert!(matches!(choose_several(bad), Err(Error::Usage(_))), "{bad}");
+        }
+        assert!(matches!(choose_several("cuda:98,99"), Err(Error::Resource(_))));
     }
 
     #[test]

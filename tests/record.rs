@@ -362,6 +362,7 @@ fn a_run_is_made_read_and_finished() {
     let ledger = LedgerRecord {
         format: FORMAT,
         rows: Vec::new(),
+        tasks: Vec::new(),
         wall_seconds: 1.5,
         spent_seconds: 1.25,
         budget_seconds: None,

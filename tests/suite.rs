@@ -127,6 +127,19 @@ fn a_suite_that_is_stopped_goes_on_where_it_was() {
 }
 
 #[test]
+fn runs_are_spread_over_several_devices() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    naslab().args(arguments(one.path())).assert().success();
+    let spread: Vec<String> = arguments(two.path()).into_iter().map(|a| if a == "cpu" { "cpu:0,1".into() } else { a }).collect();
+    let table = predicate::str::contains("random nasnet-space").count(2).and(predicate::str::contains("nasnet ppo").count(2));
+    naslab().args(spread).assert().success().stdout(table);
+    for (a, b) in directories(one.path()).iter().zip(&directories(two.path())) {
+        assert_same(a, b, "two devices");
+        assert_eq!(manifest(b).jobs, 1, "a run has one device");
+    }
+}
+
+#[test]
 fn controls_share_the_budget_and_none_runs_twice() {
     let out = tempfile::tempdir().unwrap();
     let mut all: Vec<String> =

@@ -7,7 +7,8 @@ use common::naslab;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use naslab::reproductions::algorithm;
-use naslab::table::{self, Fidelity, Limit, Part, RunOf, Score, Seed, SimulatedSeconds, Study};
+use naslab::seed::Streams;
+use naslab::table::{self, Commit, Fidelity, Limit, Part, RunOf, Score, Seed, SimulatedSeconds, Study, work};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -470,4 +471,47 @@ mod building {
         let silent = naslab().args(["table", "verify", "nas-bench-201"]).assert().code(2);
         assert!(String::from_utf8_lossy(&silent.get_output().stderr).contains("does not say how it was made"));
     }
+}
+
+#[test]
+fn one_virtual_worker_has_the_history_of_a_study_and_many_are_used() {
+    let table = table::open("nas-bench-201").unwrap();
+    let queries = table.queries(0, Score::Validation, Fidelity(12), RunOf::Mean).unwrap();
+    let (search, streams) = (algorithm("amoebanet").unwrap(), Streams::new(3));
+    let shift = |workers: u64, commit: Commit, in_flight: u64| {
+        let mut settings = search.resolve(&[]).unwrap();
+        settings["in_flight"] = in_flight.into();
+        let mut begun = (search.begin)(&settings, &table.grid, streams).unwrap();
+        work(&queries, &mut *begun, (workers, commit), 200, streams).unwrap()
+    };
+    let one = shift(1, Commit::Ordered { window: 1 }, 1);
+    let study = Study { max_trainings: Some(200), simulated_budget: None, ..Study::within(SimulatedSeconds::new(1.0), &table) };
+    let mut begun = (search.begin)(&search.resolve(&[]).unwrap(), &table.grid, streams).unwrap();
+    let trials = table::run_seed(&queries, &study, &mut *begun, streams).unwrap();
+    assert_eq!(one.trials, trials);
+    let sum: f64 = trials.iter().map(|t| t.seconds.unwrap().number()).sum();
+    assert!((one.seconds.number() - sum).abs() < 1e-6 * sum && (one.utilisation - 1.0).abs() < 1e-9);
+    // Of ten workers some wait for an earlier trial where the window is small, and none where outcomes count as they arrive.
+    let used = |commit, in_flight| shift(10, commit, in_flight).utilisation;
+    let [narrow, wide] = [1, 4].map(|window| used(Commit::Ordered { window }, 10 * window));
+    let arrival = used(Commit::Arrival, u64::MAX);
+    assert!(narrow < wide && wide <= arrival + 1e-9 && arrival <= 1.0 + 1e-9, "{narrow} {wide} {arrival}");
+    // All outcomes are there in the end, each once.
+    let ten = shift(10, Commit::Arrival, u64::MAX);
+    assert_eq!(ten.trials.len(), 200);
+    assert!(
+        work(
+            &queries,
+            &mut *(search.begin)(&search.resolve(&[]).unwrap(), &table.grid, streams).unwrap(),
+            (0, Commit::Arrival),
+            1,
+            streams
+        )
+        .is_err()
+    );
+    naslab()
+        .args(["table", "workers", "--workers", "1,8", "--trials", "60", "--seeds", "0..2"])
+        .assert()
+        .success()
+        .stdout(predicates::str::contains("as they arrive").count(2));
 }

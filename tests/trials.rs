@@ -9,14 +9,14 @@ use naslab::lab::{
 };
 use naslab::nn::{Network, Output, Pass, Table, Weights};
 use naslab::proposals::{Known, Proposal, Proposals};
-use naslab::record::{EndReason, Mark, Role, RunResult, Shape, TrialRecord};
+use naslab::record::{EndReason, LedgerRecord, Manifest, Mark, Phase, Role, RunResult, Shape, TrialRecord, read_json};
 use naslab::reproductions::method;
 use naslab::seed::{Rng, Streams};
 use naslab::space::{Architecture, Genotype, Space, published};
 use naslab::{network, space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::Tensor;
@@ -41,6 +41,35 @@ fn any_number_of_jobs_gives_the_same_history() {
             assert_same(&only_run(runs[0].path()), &only_run(out.path()), method);
         }
     }
+}
+
+#[test]
+fn children_are_spread_over_several_devices_and_the_history_is_the_same() {
+    let (one, three) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let several = |device: &str, out: &Path| {
+        let arguments = run_arguments("amoebanet", out);
+        arguments.into_iter().map(|a| if a == "cpu" { device.to_string() } else { a }).collect::<Vec<_>>()
+    };
+    naslab().args(several("cpu", one.path())).assert().success();
+    naslab().args(several("cpu:0,1,2", three.path())).assert().success();
+    let (home, run) = (only_run(one.path()), only_run(three.path()));
+    assert_eq!(history(&home), history(&run));
+    assert_same(&home, &run, "three devices");
+    let ledger: LedgerRecord = read_json(&run.join("ledger.json")).unwrap();
+    for phase in [Phase::Search, Phase::Select] {
+        let tasks: Vec<_> = ledger.tasks.iter().filter(|t| t.account.phase == phase).collect();
+        let trials = history(&run).into_iter().filter(|t| t.phase == phase).count();
+        assert_eq!(tasks.len(), trials, "an account a child");
+        let devices: BTreeSet<&str> = tasks.iter().map(|t| t.device.as_str()).collect();
+        assert!(devices.len() > 1 && devices.iter().all(|d| ["cpu:0", "cpu:1", "cpu:2"].contains(d)), "{devices:?}");
+        // What the rows hold is the sum over the devices, so that the accounts are not added to it.
+        let of_tasks: f64 = tasks.iter().map(|t| t.account.device_seconds).sum();
+        let of_rows: f64 = ledger.rows.iter().filter(|r| r.phase == phase).map(|r| r.device_seconds).sum();
+        assert!((of_tasks - of_rows).abs() < 0.1 * of_rows && tasks.iter().all(|t| !t.apart), "{of_tasks} and {of_rows}");
+    }
+    let manifest: Manifest = read_json(&run.join("manifest.json")).unwrap();
+    assert_eq!((manifest.jobs, manifest.devices.len()), (3, 3), "one child a device");
+    naslab().args(several("cpu:0,0", one.path())).assert().code(2).stderr(predicates::str::contains("each card once"));
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub const ALGORITHM: Algorithm = Algorithm {
     form: |settings| typed::<Settings>("amoebanet", settings).map(|s| s.removal.variant().into()),
     told_by_form: &["removal"],
     begin: |settings, grid, _| {
-        let Settings { population, sample, removal, mutate } = typed("amoebanet", settings)?;
-        let rules = Rules { population, sample, removal, in_flight: 1, failed_score: 0.0 };
+        let Settings { population, sample, removal, mutate, in_flight } = typed("amoebanet", settings)?;
+        let rules = Rules { population, sample, removal, in_flight, failed_score: 0.0 };
         rules.check()?;
         Ok(Box::new(Cycles::new(rules, Places { grid: grid.clone(), mutate })))
     },
@@ -39,6 +39,17 @@ pub struct Settings {
     pub removal: Removal,
     /// How the place that changes is drawn.
     pub mutate: Mutate,
+    /// Children that are drawn before the outcome of the first of them is known; more than 1 for virtual workers alone.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub in_flight: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(n: &u64) -> bool {
+    *n == 1
 }
 
 /// How the place that changes is drawn.

@@ -2,15 +2,15 @@
 
 use super::ledger::{Clock, Reading};
 use crate::device::{card, kilobytes, wait_for};
-use crate::shim;
+use crate::shim::{self, DevicePeaks};
 use nvml_wrapper::Nvml;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Instant;
 use tch::Device;
 
-/// The meters of one device and its host. What a machine does not offer is `None`, never 0.
+/// The meters of some devices and their host. What a machine does not offer is `None`, never 0.
 pub struct Probes {
-    device: Device,
+    devices: Vec<Device>,
     nvml: Option<Nvml>,
     start: Instant,
 }
@@ -18,20 +18,33 @@ pub struct Probes {
 impl Probes {
     /// Meters of `device`.
     pub fn new(device: Device) -> Self {
-        let nvml = card(device).and_then(|_| Nvml::init().ok());
-        Self { device, nvml, start: Instant::now() }
+        Self::of_all(&[device])
     }
 
-    /// Energy that the card used since its driver was loaded.
+    /// Meters of several devices: their energy is summed, and of their peaks the largest is taken.
+    pub fn of_all(devices: &[Device]) -> Self {
+        let nvml = devices.iter().find_map(|d| card(*d)).and_then(|_| Nvml::init().ok());
+        Self { devices: devices.to_vec(), nvml, start: Instant::now() }
+    }
+
+    /// Energy that the cards used since their driver was loaded.
     fn energy_joules(&self) -> Option<f64> {
-        let device = self.nvml.as_ref()?.device_by_pci_bus_id(shim::pci_address(card(self.device)?)?).ok()?;
-        Some(device.total_energy_consumption().ok()? as f64 / 1000.0)
+        let energy = |device: &Device| {
+            let device = self.nvml.as_ref()?.device_by_pci_bus_id(shim::pci_address(card(*device)?)?).ok()?;
+            Some(device.total_energy_consumption().ok()? as f64 / 1000.0)
+        };
+        self.devices.iter().map(energy).sum()
+    }
+
+    fn device_peaks(&self) -> Option<DevicePeaks> {
+        let peaks = self.devices.iter().filter_map(|device| card(*device).and_then(shim::device_peaks));
+        peaks.reduce(|a, b| DevicePeaks { allocated: a.allocated.max(b.allocated), reserved: a.reserved.max(b.reserved) })
     }
 }
 
 impl Clock for Probes {
     fn seconds(&mut self) -> f64 {
-        wait_for(self.device);
+        self.devices.iter().for_each(|device| wait_for(*device));
         self.start.elapsed().as_secs_f64()
     }
 
@@ -42,7 +55,7 @@ impl Clock for Probes {
             energy_joules: self.energy_joules(),
             // The largest resident size since the last reset.
             peak_host_bytes: kilobytes("/proc/self/status", "VmHWM"),
-            peak_device: card(self.device).and_then(shim::device_peaks),
+            peak_device: self.device_peaks(),
         }
     }
 
@@ -52,7 +65,7 @@ impl Clock for Probes {
         shim::return_memory();
         // "5" resets the peak resident size, see proc(5).
         let _ = std::fs::write("/proc/self/clear_refs", "5");
-        if let Some(index) = card(self.device) {
+        for index in self.devices.iter().filter_map(|device| card(*device)) {
             shim::reset_device_peaks(index);
         }
     }

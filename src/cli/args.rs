@@ -1,7 +1,7 @@
 //! The command line as clap sees it.
 
 #[cfg(feature = "search")]
-use super::run_args::{BenchArguments, ExportArguments, ResumeArguments, RunSettingsArgs, Runs};
+use super::run_args::{BenchArguments, ClusterArgs, ExportArguments, ResumeArguments, RunSettingsArgs, Runs, TrialArguments};
 use super::table::TableAction;
 #[cfg(feature = "report")]
 use super::values::{named, paper_width};
@@ -39,6 +39,9 @@ pub enum Command {
         /// Settings and limits.
         #[command(flatten)]
         settings: RunSettingsArgs,
+        /// A cluster.
+        #[command(flatten)]
+        cluster: ClusterArgs,
     },
     /// Measures steps of a search: time, operators and memory, by our kernels and by libtorch's operators one after the other.
     #[cfg(feature = "search")]
@@ -68,6 +71,9 @@ pub enum Command {
         #[command(flatten)]
         runs: Runs,
     },
+    /// What a task of a cluster does: trains trials of a run that `naslab run --on slurm` drew, and writes their outcomes into its folder.
+    #[cfg(feature = "search")]
+    Trial(TrialArguments),
     /// Writes a network for other programs: its architecture, its weights, an ONNX model.
     #[cfg(feature = "search")]
     Export(ExportArguments),

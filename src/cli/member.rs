@@ -1,11 +1,13 @@
 //! `naslab member`: a run of a suite, or a measurement, in a process of its own. The parent resolves everything and writes it to a plan file.
 
+use super::cluster::own_processors;
 use super::run::{by_name, conduct, quietly, set_threads, threads};
 use super::run_args::OutputArgs;
 use super::show::print_out;
+use super::trial::conduct_as_task;
 use crate::device;
 use crate::error::{Error, Result, input};
-use crate::lab::{Method, Order, prepare};
+use crate::lab::{Method, Order, Ready, prepare};
 use crate::nn::{Kernels, use_kernels};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use tch::Device;
 use tempfile::TempPath;
 
 /// This program, even if its file was replaced since it started.
@@ -26,10 +29,13 @@ pub struct MemberPlan {
     order: Order,
     threads: u32,
     work: Work,
+    /// Whether it is a job of a cluster, which is warned before its time is over.
+    #[serde(default)]
+    task: bool,
 }
 
 /// A run or a measurement.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A run, or the rest of it. Its directory is printed.
@@ -53,7 +59,18 @@ pub enum Work {
 impl MemberPlan {
     /// Work on `order`, with as many threads as this process has.
     pub fn new(method: &dyn Method, order: Order, work: Work) -> Self {
-        Self { method: method.card().name.into(), order, threads: threads(), work }
+        Self { method: method.card().name.into(), order, threads: threads(), work, task: false }
+    }
+
+    /// The same on another device of that kind.
+    pub fn on(&self, device: Device) -> Self {
+        let order = Order { device, ..self.order.clone() };
+        Self { order, method: self.method.clone(), threads: self.threads, work: self.work.clone(), task: self.task }
+    }
+
+    /// The same as a job of a cluster.
+    pub fn for_a_task(self) -> Self {
+        Self { task: true, ..self }
     }
 
     /// The process that does it, not started, and its plan file, which is there until it is dropped.
@@ -73,13 +90,22 @@ pub fn member(plan: &Path) -> Result<()> {
     // Where the system does not know this, a member merely goes on to its own end.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let bytes = std::fs::read(plan).map_err(|e| Error::reading(plan, &e))?;
-    let plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(plan, "not a member's plan: {e}"))?;
+    let mut plan: MemberPlan = serde_json::from_slice(&bytes).map_err(|e| input!(plan, "not a member's plan: {e}"))?;
     set_threads(plan.threads)?;
+    if plan.task && plan.order.device == Device::Cpu {
+        plan.order.jobs = own_processors();
+    } else if plan.task {
+        plan.order.jobs = 1;
+    }
     device::open(plan.order.device)?;
     let method = by_name(&plan.method)?;
     match plan.work {
         Work::Run { out, output, label } => {
-            let directory = conduct(method, &plan.order, |ready| ready.directory(Path::new(&out)), &output, &label)?;
+            let place = |ready: &Ready| ready.directory(Path::new(&out));
+            let directory = match plan.task {
+                true => conduct_as_task(method, &plan.order, place, &output, &label)?,
+                false => conduct(method, &plan.order, place, &output, &label)?,
+            };
             print_out([directory.into_os_string().as_bytes(), b"\n"].concat())
         }
         Work::Measure { kernels, steps } => {

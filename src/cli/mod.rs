@@ -8,10 +8,13 @@ mod named;
 mod report;
 mod show;
 mod table;
+mod table_workers;
 mod values;
 
 #[cfg(feature = "search")]
 mod bench;
+#[cfg(feature = "search")]
+mod cluster;
 #[cfg(feature = "search")]
 mod export;
 #[cfg(feature = "search")]
@@ -25,11 +28,15 @@ mod run;
 #[cfg(feature = "search")]
 mod run_args;
 #[cfg(feature = "search")]
+mod slurm_suite;
+#[cfg(feature = "search")]
 mod suite;
 #[cfg(feature = "search")]
 mod tabulate;
 #[cfg(feature = "search")]
 mod train;
+#[cfg(feature = "search")]
+mod trial;
 
 use crate::error::{Error, Result};
 use crate::units::is_exhaustion;
@@ -59,7 +66,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::List => list::list(),
         #[cfg(feature = "search")]
-        Command::Plan { method, settings } => plan::plan(&method, &settings),
+        Command::Plan { method, settings, cluster } => plan::plan(&method, &settings, &cluster),
         #[cfg(feature = "search")]
         Command::Bench(a) => bench::bench(&a),
         #[cfg(feature = "search")]
@@ -72,6 +79,8 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Table(action) => table::table(&action),
         #[cfg(feature = "search")]
         Command::Export(a) => export::export(&a),
+        #[cfg(feature = "search")]
+        Command::Trial(a) => trial::trial(&a),
         #[cfg(feature = "search")]
         Command::Member { plan } => member::member(&plan),
         #[cfg(feature = "report")]
@@ -92,7 +101,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
 #[cfg(not(all(feature = "search", feature = "report")))]
 fn missing(command: &str) -> Error {
     let needs = match command {
-        "plan" | "bench" | "run" | "resume" | "train" | "export" => Some(("search", "libtorch")),
+        "plan" | "bench" | "run" | "resume" | "train" | "trial" | "export" => Some(("search", "libtorch")),
         "report" | "check" | "draw" => Some(("report", "tables and figures")),
         _ => None,
     };

@@ -1,7 +1,8 @@
 //! `naslab plan`
 
+use super::cluster::JOBS;
 use super::run::{open_device, order, quietly};
-use super::run_args::RunSettingsArgs;
+use super::run_args::{ClusterArgs, RunSettingsArgs};
 use super::show::print_out;
 use crate::error::Result;
 use crate::lab::{Forecast, prepare};
@@ -10,15 +11,21 @@ use crate::reproductions::method;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
 
 /// Prints what a run would do and what it would cost.
-pub fn plan(name: &str, settings: &RunSettingsArgs) -> Result<()> {
-    let method = method(name)?;
-    let order = order(method, settings, 0, open_device(settings)?)?;
+pub fn plan(name: &str, settings: &RunSettingsArgs, cluster: &ClusterArgs) -> Result<()> {
+    let (method, on_cluster) = (method(name)?, cluster.is_slurm());
+    // What a forecast measures is measured here.
+    let one = RunSettingsArgs { jobs: Some(1), ..settings.clone() };
+    let order = order(method, if on_cluster { &one } else { settings }, 0, open_device(settings)?)?;
     let ready = prepare(method, &order)?;
     print_out(describe(&ready.manifest))?;
     print_out(ready.notes().iter().map(|note| format!("note: {note}\n")).collect::<String>())?;
     // The forecast itself is not limited: it is there to say whether the limits can be kept.
     let forecast = ready.forecast(quietly(order.jobs)?)?;
-    print_out(show_forecast(&forecast, &ready.manifest))
+    print_out(show_forecast(&forecast, &ready.manifest))?;
+    match on_cluster {
+        true => print_out(show_on_cluster(&forecast, settings.jobs.unwrap_or(JOBS), ready.side_by_side())),
+        false => Ok(()),
+    }
 }
 
 fn describe(m: &Manifest) -> String {
@@ -45,6 +52,24 @@ fn limits(l: &Limits) -> String {
     let memory = l.max_memory_bytes.map(|b| format!("memory {}", show_bytes(b)));
     let list: Vec<String> = [time, trials, memory].into_iter().flatten().collect();
     if list.is_empty() { "none".into() } else { list.join(", ") }
+}
+
+/// What so many tasks side by side would take, where a search has trials; else it is one job.
+fn show_on_cluster(f: &Forecast, jobs: u64, side_by_side: Option<[u64; 2]>) -> String {
+    let not_known = "the time in the queue is not known, and nodes may be faster or slower than this machine";
+    let Some(most) = side_by_side else {
+        let all = show_seconds(f.search_seconds + f.select_seconds + f.retrain_seconds);
+        return format!("on a cluster: one job of {all}; {not_known}\n");
+    };
+    // The last round may be short of tasks: this is the least that it takes.
+    let line = |what: &str, seconds: f64, most: u64| {
+        let tasks = jobs.min(most).max(1);
+        let how = if tasks == 1 { "one after the other".into() } else { format!("with {tasks} tasks side by side") };
+        format!("{what:10}{} {how}\n", show_seconds(seconds / tasks as f64))
+    };
+    let parts =
+        [line("search", f.search_seconds, most[0]), line("select", f.select_seconds, most[1]), line("retrain", f.retrain_seconds, 1)];
+    format!("on a cluster with --jobs {jobs}; {not_known}\n{}", parts.concat())
 }
 
 fn show_forecast(f: &Forecast, m: &Manifest) -> String {

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 /// Seconds between two plain progress lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Bars on a terminal, plain lines elsewhere, nothing if `quiet`.
-pub fn watch(label: &str, quiet: bool) -> Watch {
+/// Bars on a terminal, plain lines elsewhere or if `plain`, nothing if `quiet`.
+pub fn watch(label: &str, (quiet, plain): (bool, bool)) -> Watch {
     if quiet {
         return Box::new(|_| ());
     }
     let label = label.to_string();
-    if std::io::stderr().is_terminal() { bars(label) } else { lines(label) }
+    if std::io::stderr().is_terminal() && !plain { bars(label) } else { lines(label) }
 }
 
 fn bars(label: String) -> Watch {
@@ -66,6 +66,11 @@ pub type Row = (RunResult, LedgerRecord);
 pub fn results(rows: &[Row]) -> Result<()> {
     let cells = rows.iter().map(|(r, ledger)| {
         let seconds = |phase| {
+            // Times of unlike devices are not added.
+            let models = ledger.models(Some(phase));
+            if models.len() > 1 {
+                return models.values().map(|seconds| show_seconds(*seconds)).collect::<Vec<_>>().join(" | ");
+            }
             let of_phase = ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
             of_phase.reduce(|a, b| a + b).map_or_else(|| "-".into(), show_seconds)
         };
@@ -75,7 +80,28 @@ pub fn results(rows: &[Row]) -> Result<()> {
         [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
     });
     let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];
-    print_out(table(header, &[0, 8], cells))
+    print_out(table(header, &[0, 8], cells))?;
+    print_out(rows.iter().filter_map(|(result, ledger)| tasks(result, ledger)).collect::<String>())
+}
+
+/// What the trainings with an account of their own add to the table: where they were, how long they waited, and on unlike devices what each part was.
+fn tasks(result: &RunResult, ledger: &LedgerRecord) -> Option<String> {
+    let apart: Vec<_> = ledger.tasks.iter().filter(|task| task.apart).collect();
+    let unlike = ledger.models(None).len() > 1;
+    if apart.is_empty() && !unlike {
+        return None;
+    }
+    let nodes: std::collections::BTreeSet<&str> = ledger.tasks.iter().map(|task| task.node.as_str()).collect();
+    let queued: f64 = ledger.tasks.iter().filter_map(|task| task.queued_seconds).sum();
+    let models: Vec<String> = ledger.models(None).iter().map(|(model, seconds)| format!("{} on {model}", show_seconds(*seconds))).collect();
+    let (count, wall, queued) = (ledger.tasks.len(), show_seconds(ledger.wall_seconds), show_seconds(queued));
+    let on = models.join(if unlike { "; and, which is another device, " } else { ", " });
+    let seed = result.seed;
+    Some(format!(
+        "{} seed {seed}: {count} trainings on {} nodes, {on}; in the queue {queued}; wall time {wall}\n",
+        result.method,
+        nodes.len()
+    ))
 }
 
 fn end(result: &RunResult, ledger: &LedgerRecord) -> String {

@@ -1,13 +1,15 @@
 //! `naslab run` and `naslab resume`.
 
+use super::cluster::{Devices, devices_on, with_jobs, words_of_output};
 use super::member::{MemberPlan, Work};
 use super::progress::{results, watch};
 use super::run_args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
+use super::slurm_suite::slurm_suite;
 use super::suite::{Member, finished, suite};
 use super::values::{chosen, cores};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
-use crate::lab::{CONTROL, Fixed, Method, Order, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
+use crate::lab::{CONTROL, Fixed, Method, Order, Place, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
 use crate::record::{Role, RunDir};
 use crate::reproductions::{METHODS, method};
 use std::path::PathBuf;
@@ -27,8 +29,11 @@ pub struct Planned {
 
 /// Runs every method with every seed: seed by seed, so that what is stopped has something of every method.
 pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
-    let (seeds, settings, device) = (&runs.seeds.0, &runs.settings, open_device(&runs.settings)?);
-    let arm = |method| Ok((method, order(method, settings, 0, device)?));
+    let (seeds, cluster) = (&runs.seeds.0, runs.cluster.resolve(None)?);
+    let devices = devices_on(cluster.as_ref(), &runs.settings)?;
+    let settings = &with_jobs(cluster.as_ref(), &devices, &runs.settings);
+    let placed = |order| Order { cluster: cluster.clone(), devices: devices.several.clone(), ..order };
+    let arm = |method| Ok((method, placed(order(method, settings, 0, devices.first)?)));
     let mut arms = chosen(methods, METHODS, method)?.into_iter().map(arm).collect::<Result<Vec<Arm>>>()?;
     if controls {
         add_controls(&mut arms)?;
@@ -76,15 +81,22 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     }
     drop(run);
     let recorded = &manifest.device;
-    let same = recorded.index.map_or_else(|| recorded.kind.clone(), |index| format!("{}:{index}", recorded.kind));
-    set_threads(recorded.threads)?;
-    let device = device::choose(a.device.as_ref().unwrap_or(&same))?;
-    let mut order = order_of(&manifest, device);
+    let one = recorded.index.map_or_else(|| recorded.kind.clone(), |index| format!("{}:{index}", recorded.kind));
+    // Several are named as they are typed: cuda:0,1.
+    let numbers: Vec<&str> = manifest.devices.iter().filter_map(|name| name.split_once(':')).map(|(_, number)| number).collect();
+    let same = if numbers.is_empty() { one } else { format!("{}:{}", recorded.kind, numbers.join(",")) };
+    let cluster = a.cluster.resolve(manifest.cluster.clone())?;
+    let device = a.device.clone().unwrap_or(same);
+    let settings = RunSettingsArgs { device, threads: Some(recorded.threads), ..RunSettingsArgs::default() };
+    let Devices { first: device, several: devices } = devices_on(cluster.as_ref(), &settings)?;
+    let mut order = Order { cluster, devices, ..order_of(&manifest, device) };
     if a.data_dir.is_some() {
         order.data_dir.clone_from(&a.data_dir);
     }
     if let Some(jobs) = a.jobs {
         order.jobs = self::jobs(Some(jobs), device)?;
+    } else if order.cluster.is_none() && manifest.cluster.is_some() {
+        order.jobs = self::jobs(None, device)?;
     }
     let method = by_name(&manifest.method)?;
     let label = format!("{} seed {}", manifest.method, order.seed);
@@ -103,16 +115,26 @@ pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
     for p in planned {
         suits(&p.method.prepare(&p.order.settings)?, p.method.card().name, &p.order.dataset)?;
     }
+    if planned[0].order.cluster.is_some() {
+        return slurm_suite(planned, runs, &patient_signals()?);
+    }
     let members: Vec<Member> = planned.iter().enumerate().map(|(i, p)| member(p, i + 1, planned.len(), runs)).collect();
-    suite(&members, &catch_signals()?)
+    // One run a device.
+    let Order { device, devices, .. } = &planned[0].order;
+    let devices = if devices.is_empty() { vec![*device] } else { devices.iter().map(|(_, device)| *device).collect() };
+    suite(&members, &devices, &catch_signals()?)
 }
 
 fn member(planned: &Planned, number: usize, of: usize, runs: &Runs) -> Member {
     let Planned { method, name, order } = planned;
     let (preset, seed) = (&order.preset, order.seed);
     let name = format!("{name} {preset} seed {seed}");
-    let work = Work::Run { out: runs.out.clone().into(), output: runs.output.clone(), label: format!("[{number}/{of}] {name}") };
-    Member { name, plan: MemberPlan::new(*method, order.clone(), work) }
+    // Of several devices a run of a suite has one, and what was asked for is spread over them.
+    let several = order.devices.len() as u64;
+    let output = OutputArgs { plain: several > 1, ..runs.output.clone() };
+    let work = Work::Run { out: runs.out.clone().into(), output, label: format!("[{number}/{of}] {name}") };
+    let order = Order { devices: Vec::new(), jobs: (order.jobs / several.max(1)).max(1), ..order.clone() };
+    Member { name, plan: MemberPlan::new(*method, order, work) }
 }
 
 /// Makes a run, or the rest of it, in this process, in the directory that `place` gives; a finished one is left as it is. Returns the
@@ -124,10 +146,23 @@ pub fn conduct(
     output: &OutputArgs,
     label: &str,
 ) -> Result<PathBuf> {
-    let signals = catch_signals()?;
+    // A coordinator of a cluster is asked twice.
+    let signals = if order.cluster.is_some() { patient_signals()? } else { catch_signals()? };
+    conduct_as(method, order, place, output, label, (signals, None))
+}
+
+/// The same with these signals, as a task of a cluster if there is a place.
+pub fn conduct_as(
+    method: &dyn Method,
+    order: &Order,
+    directory: impl FnOnce(&Ready) -> PathBuf,
+    output: &OutputArgs,
+    label: &str,
+    (signals, place): (Signals, Option<Place>),
+) -> Result<PathBuf> {
     let one = || {
         let ready = prepare(method, order)?;
-        let directory = place(&ready);
+        let directory = directory(&ready);
         if directory.join("result.json").exists() && ready.is_same(&directory)? {
             if !output.quiet {
                 eprintln!("{label}: {} is finished, nothing to do", directory.display());
@@ -137,9 +172,13 @@ pub fn conduct(
         let session = SessionOptions {
             checkpoint_seconds: output.checkpoint_seconds,
             jobs: order.jobs,
+            devices: order.devices.clone(),
+            cluster: order.cluster.clone(),
+            place,
+            rest_words: words_of_output(output),
             tensorboard: output.tensorboard,
             trace: output.trace_of(&directory),
-            watch: watch(label, output.quiet),
+            watch: watch(label, (output.quiet, output.plain)),
             signals,
         };
         ready.run(&directory, session)?;
@@ -190,6 +229,11 @@ pub fn set_threads(threads: u32) -> Result<()> {
 /// SIGINT and SIGTERM, caught.
 pub fn catch_signals() -> Result<Signals> {
     Signals::install().map_err(|e| resource!("cannot catch signals: {e}"))
+}
+
+/// The same, where the first and the second mean different things.
+fn patient_signals() -> Result<Signals> {
+    Signals::patient().map_err(|e| resource!("cannot catch signals: {e}"))
 }
 
 /// A method, or the training of a given architecture.

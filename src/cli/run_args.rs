@@ -6,7 +6,7 @@ use crate::lab::TraceTo;
 use crate::nn::Kernels;
 use crate::record::Limits;
 use crate::units::{parse_bytes, parse_duration};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -45,14 +45,14 @@ pub struct RunSettingsArgs {
     /// Most memory, of the device or else of the process: 800MiB, 2GiB.
     #[arg(long = "max-memory", value_name = "SIZE", value_parser = parse_bytes)]
     pub max_memory_bytes: Option<u64>,
-    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    /// auto, cpu, cuda, cuda:N, or several cards for children or runs side by side, as in cuda:0,1,2 or cuda:all; cuda never falls back to the CPU.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Threads of one operation on the CPU, outside of trials; results are reproducible for the same number.
     #[arg(long, value_name = "N")]
     pub threads: Option<u32>,
-    /// Trials to run side by side, each with one thread: all cores if not given, 1 on a card. Without a limit of time or memory the outcome does
-    /// not depend on it.
+    /// Trials to run side by side, each with one thread: all cores if not given, 1 on a card. On a cluster: tasks that may be in its queue, 8 if not
+    /// given. Without a limit of time or memory the outcome does not depend on it.
     #[arg(long, value_name = "N")]
     pub jobs: Option<u64>,
 }
@@ -75,6 +75,37 @@ pub struct OutputArgs {
     /// Most room that the trace of a run takes, half for the search and half for the retraining.
     #[arg(long = "trace-limit", value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
     pub trace_bytes: u64,
+    /// Lines also on a terminal, since others write there too.
+    #[arg(skip)]
+    #[serde(default)]
+    pub plain: bool,
+}
+
+/// Where the work is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum On {
+    /// On this machine.
+    #[default]
+    Local,
+    /// On the nodes of a Slurm cluster.
+    Slurm,
+}
+
+/// A cluster that does the work.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClusterArgs {
+    /// Where the work is done: on this machine, or by a Slurm cluster that shares the folder of the runs with it [default: local; of a resumed run, as before].
+    #[arg(long, value_enum)]
+    pub on: Option<On>,
+    /// What sbatch is given as it is, such as "--partition=gpu --gres=gpu:1 --time=4:00:00".
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub sbatch: Option<String>,
+    /// Trials that one task of a cluster trains, one after the other; more than 1 for short ones [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub trials_per_task: Option<u64>,
+    /// The naslab that the nodes are to start, where it is another file than this program; it may be a script.
+    #[arg(long, value_name = "FILE")]
+    pub node_program: Option<PathBuf>,
 }
 
 /// `naslab bench`
@@ -110,6 +141,9 @@ pub struct Runs {
     /// Folder of the run directories.
     #[arg(long, default_value = "runs")]
     pub out: PathBuf,
+    /// A cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// How it talks.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -129,7 +163,23 @@ pub struct ResumeArguments {
     /// Trials to run side by side; as in the first attempt if not given.
     #[arg(long, value_name = "N")]
     pub jobs: Option<u64>,
+    /// A cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// How it talks.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `naslab trial`
+#[derive(Args, Debug)]
+pub struct TrialArguments {
+    /// The run directory.
+    pub directory: PathBuf,
+    /// Trials such as search-17 or select-0, or `rest` for all that is left of the run after them.
+    #[arg(required = true, value_name = "ID")]
+    pub trials: Vec<String>,
+    /// How the rest of a run saves and talks.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -154,6 +204,13 @@ pub struct ExportArguments {
     /// Settings, from which an architecture's network has its size, the size of its images and its classes.
     #[command(flatten)]
     pub choice: ChoiceArgs,
+}
+
+impl ClusterArgs {
+    /// Whether a cluster was asked for.
+    pub fn is_slurm(&self) -> bool {
+        self.on == Some(On::Slurm)
+    }
 }
 
 impl OutputArgs {

@@ -1,4 +1,4 @@
-//! Several runs by one command, one after the other, each in a process of its own: no run sees the memory of another, and one that fails or is
+//! Several runs by one command, one after the other or one a device, each in a process of its own: no run sees the memory of another, and one that fails or is
 //! killed does not take the others with it.
 
 use super::member::{MemberPlan, ended};
@@ -7,13 +7,16 @@ use crate::error::{Error, Result, resource};
 use crate::lab::Signals;
 use crate::record::RunDir;
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 use std::time::Duration;
+use tch::Device;
+use tempfile::TempPath;
 
 /// Time between two looks at a run and at the signals.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -26,25 +29,25 @@ pub struct Member {
     pub plan: MemberPlan,
 }
 
-/// Runs `members` and prints what came out. A finished run is skipped and an unfinished one resumed.
+/// Runs `members`, one on each of `devices` at a time, and prints what came out. A finished run is skipped and an unfinished one resumed.
 ///
 /// # Errors
-/// After all others are done, with the exit code of the first that failed; at once if a signal came.
-pub fn suite(members: &[Member], signals: &Signals) -> Result<()> {
+/// After all others are done, with the exit code of the first that failed; after those that run have ended if a signal came.
+pub fn suite(members: &[Member], devices: &[Device], signals: &Signals) -> Result<()> {
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
-    for Member { name, plan } in members {
-        match outcome(name, plan, signals) {
+    for outcome in outcomes(members, devices, signals)? {
+        match outcome {
             Ok(directory) => rows.push(finished(&directory)?),
-            Err(Error::Suite { what, code }) if signals.caught().is_some() => {
-                show_rows(&rows)?;
-                let what = format!("{what}; {} of {} runs are finished, the same command goes on", rows.len(), members.len());
-                return Err(Error::Suite { what, code });
-            }
             Err(Error::Suite { what, code }) => failed.push((what, code)),
             Err(other) => return Err(other),
         }
     }
     show_rows(&rows)?;
+    if let Some(signal) = signals.caught() {
+        let (what, code) = failed.into_iter().next().unwrap_or_else(|| (format!("stopped by signal {signal}"), 128 + signal));
+        let what = format!("{what}; {} of {} runs are finished, the same command goes on", rows.len(), members.len());
+        return Err(Error::Suite { what, code });
+    }
     let Some((_, code)) = failed.first() else { return Ok(()) };
     let list: Vec<&str> = failed.iter().map(|(text, _)| text.as_str()).collect();
     let what = format!("{} of {} runs failed, the reasons are above: {}", failed.len(), members.len(), list.join("; "));
@@ -61,35 +64,70 @@ pub fn finished(directory: &Path) -> Result<Row> {
     run.result()?.zip(run.ledger()?).ok_or_else(|| Error::input(directory, "the run has no result"))
 }
 
-/// Runs a member in a process group of its own, so that a signal reaches it once: through us. Its directory, or an [`Error::Suite`] that says how it
-/// ended.
-fn outcome(name: &str, plan: &MemberPlan, signals: &Signals) -> Result<PathBuf> {
-    let (mut command, _plan_file) = plan.command()?;
-    let mut child = command.process_group(0).spawn().map_err(|e| resource!("cannot start a run: {e}"))?;
-    let status = wait(&mut child, signals)?;
-    if !status.success() {
-        return Err(ended(name, status));
-    }
-    let mut said = Vec::new();
-    let pipe = child.stdout.as_mut().expect("its output is a pipe");
-    pipe.read_to_end(&mut said).map_err(|e| resource!("cannot read what a run printed: {e}"))?;
-    said.pop_if(|last| *last == b'\n');
-    Ok(OsString::from_vec(said).into())
+/// A run at work.
+struct AtWork<'a> {
+    number: usize,
+    name: &'a str,
+    device: Device,
+    child: Child,
+    /// It is there until the run has ended.
+    _plan_file: TempPath,
 }
 
-fn wait(child: &mut Child, signals: &Signals) -> Result<ExitStatus> {
-    let mut passed_on = false;
+impl<'a> AtWork<'a> {
+    /// In a process group of its own, so that a signal reaches it once: through us.
+    fn start(number: usize, Member { name, plan }: &'a Member, device: Device) -> Result<Self> {
+        let (mut command, _plan_file) = plan.on(device).command()?;
+        let child = command.process_group(0).spawn().map_err(|e| resource!("cannot start a run: {e}"))?;
+        Ok(Self { number, name, device, child, _plan_file })
+    }
+
+    /// Once it has ended: its directory, or an [`Error::Suite`] that says how.
+    fn end(&mut self) -> Result<Option<Result<PathBuf>>> {
+        let Some(status) = self.child.try_wait().map_err(|e| resource!("lost sight of a run: {e}"))? else { return Ok(None) };
+        if !status.success() {
+            return Ok(Some(Err(ended(self.name, status))));
+        }
+        let mut said = Vec::new();
+        let pipe = self.child.stdout.as_mut().expect("its output is a pipe");
+        pipe.read_to_end(&mut said).map_err(|e| resource!("cannot read what a run printed: {e}"))?;
+        said.pop_if(|last| *last == b'\n');
+        Ok(Some(Ok(OsString::from_vec(said).into())))
+    }
+
+    fn pass_on(&self, signal: i32) {
+        if let (Some(signal), Some(pid)) = (Signal::from_named_raw(signal), Pid::from_raw(self.child.id() as i32)) {
+            // It may have ended just now; the next look tells.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// How the runs ended, in their order; after a signal those that were begun.
+fn outcomes(members: &[Member], devices: &[Device], signals: &Signals) -> Result<Vec<Result<PathBuf>>> {
+    let (mut done, mut at_work, mut free) = (BTreeMap::new(), Vec::<AtWork>::new(), devices.to_vec());
+    let (mut next, mut passed_on) = (members.iter().enumerate(), false);
+    // The first device is taken first.
+    free.reverse();
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => (),
-            Err(e) => return Err(resource!("lost sight of a run: {e}")),
+        while signals.caught().is_none()
+            && let Some(device) = free.pop()
+        {
+            let Some((number, member)) = next.next() else { break };
+            at_work.push(AtWork::start(number, member, device)?);
+        }
+        if at_work.is_empty() {
+            return Ok(done.into_values().collect());
         }
         if let Some(signal) = signals.caught().filter(|_| !passed_on) {
             passed_on = true;
-            if let (Some(signal), Some(pid)) = (Signal::from_named_raw(signal), Pid::from_raw(child.id() as i32)) {
-                // It may have ended just now; the next look tells.
-                let _ = kill_process(pid, signal);
+            at_work.iter().for_each(|run| run.pass_on(signal));
+        }
+        for at in (0..at_work.len()).rev() {
+            if let Some(outcome) = at_work[at].end()? {
+                let run = at_work.remove(at);
+                done.insert(run.number, outcome);
+                free.push(run.device);
             }
         }
         std::thread::sleep(LOOK_EVERY);

@@ -1,6 +1,7 @@
 //! `naslab table`
 
 use super::show::{print_out, table as lines};
+use super::table_workers::{TableWorkers, workers};
 #[cfg(feature = "search")]
 use super::tabulate::{TableBuild, TableVerify, build, verify};
 use super::values::{Seeds, chosen, cores, named};
@@ -36,6 +37,8 @@ pub enum TableAction {
     },
     /// Searches a table with one or more algorithms, many seeds each.
     Run(TableRun),
+    /// Ageing evolution with virtual workers, whose trainings take their simulated seconds side by side: how well they are used, and what it finds.
+    Workers(TableWorkers),
     /// Makes a table: trains every class of cells of the space of NAS-Bench-201. What was trained is kept; the same command goes on.
     #[cfg(feature = "search")]
     Build(TableBuild),
@@ -104,6 +107,7 @@ pub fn table(action: &TableAction) -> Result<()> {
         TableAction::Check { tables } => check(tables),
         TableAction::Show { table, cell } => show(table, cell),
         TableAction::Run(a) => run(a),
+        TableAction::Workers(a) => workers(a),
         #[cfg(feature = "search")]
         TableAction::Build(a) => build(a),
         #[cfg(feature = "search")]

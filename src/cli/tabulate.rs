@@ -97,7 +97,7 @@ pub fn build(a: &TableBuild) -> Result<()> {
         jobs: order.jobs,
         budget: a.budget.map(Duration::from_secs_f64),
         signals: catch_signals()?,
-        watch: watch(&wanted.name, a.quiet),
+        watch: watch(&wanted.name, (a.quiet, false)),
     };
     match a.pilot {
         Some(classes) => print_out(spreads(&tabulation.pilot(&a.file, classes, effort)?)),

@@ -1,9 +1,10 @@
 //! `naslab train`
 
+use super::cluster::{devices_on, with_jobs};
 use super::named::{Named, architecture};
-use super::run::{Planned, open_device, order, run_all};
+use super::run::{Planned, order, run_all};
 use super::run_args::{RunSettingsArgs, Runs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lab::{Fixed, Method, Order, PAPER};
 use crate::record::Role;
 use crate::reproductions::method;
@@ -12,9 +13,12 @@ use tch::Device;
 /// Trains one architecture with every seed, by the retraining protocol of the method that found it, or else of its space.
 pub fn train(text: &str, runs: &Runs) -> Result<()> {
     let named = architecture(text)?;
-    let (device, seeds) = (open_device(&runs.settings)?, &runs.seeds.0);
-    let settings = runs.settings.shared_by(seeds.len());
-    let planned = |seed: &u64| Ok(Planned { method: &Fixed, name: text.into(), order: named.order(&settings, *seed, device)? });
+    let (cluster, seeds) = (runs.cluster.resolve(None)?, &runs.seeds.0);
+    let devices = devices_on(cluster.as_ref(), &runs.settings)?;
+    let settings = with_jobs(cluster.as_ref(), &devices, &runs.settings.shared_by(seeds.len()));
+    let placed = |order| Order { cluster: cluster.clone(), devices: devices.several.clone(), ..order };
+    let order = |seed: u64| Ok::<_, Error>(placed(named.order(&settings, seed, devices.first)?));
+    let planned = |seed: &u64| Ok(Planned { method: &Fixed, name: text.into(), order: order(*seed)? });
     run_all(&seeds.iter().map(planned).collect::<Result<Vec<_>>>()?, runs)
 }
 

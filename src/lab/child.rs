@@ -1,6 +1,7 @@
 //! Training and scoring one child, on whatever thread.
 
 use super::evaluate::Outcome;
+use super::keep::{Keep, Notes};
 use super::method::ChildTraining;
 use super::stopwatch::{Pace, Stopwatch};
 use crate::error::Result;
@@ -12,7 +13,6 @@ use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Logits, Part, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -62,12 +62,17 @@ impl Child<'_> {
         Ok(built + first + mean * (steps.saturating_sub(1) as f64 + scored))
     }
 
-    /// Trains to the end and scores on the validation part. `go_on` is told the images of every step, and asked before every scored
-    /// batch; it answers with the reason to stop, if there is one.
-    pub fn train_and_score(&self, architecture: &Architecture, go_on: impl Fn(Option<u64>) -> Option<EndReason>) -> Result<Outcome> {
+    /// Trains to the end and scores on the validation part, from where it was kept if it was. `go_on` is told the images of every step, and asked before every scored
+    /// batch; it answers with the reason to stop, if there is one. A child that is interrupted is kept.
+    pub fn train_and_score(
+        &self,
+        architecture: &Architecture,
+        keep: Option<&Keep>,
+        go_on: impl Fn(Option<u64>) -> Option<EndReason>,
+    ) -> Result<Outcome> {
         let mut trainer = self.trainer(architecture)?;
         let parameters = Some(count(trainer.parts().0).0);
-        let (mut loss, mut early) = (None, BTreeMap::new());
+        let mut notes = keep.map_or(Ok(Notes::default()), |keep| keep.restore(&mut trainer, self.device))?;
         let end = loop {
             if trainer.is_finished() {
                 break self.score(&|x| trainer.score(x), &go_on)?;
@@ -77,7 +82,7 @@ impl Child<'_> {
                 break Err(EndReason::Diverged);
             }
             if trainer.batch_index() == 0 {
-                loss = trainer.take_loss();
+                notes.loss = trainer.take_loss();
             }
             if let Some(reason) = go_on(Some(batch.len() as u64)) {
                 break Err(reason);
@@ -85,11 +90,20 @@ impl Child<'_> {
             let step = trainer.progress().step;
             if self.training.early.contains(&step) {
                 match self.score(&by_batch(&trainer, self.training.recipe.batch), &go_on)? {
-                    Ok(score) => early.insert(format!("step {step}"), score),
+                    Ok(score) => notes.early.insert(format!("step {step}"), score),
                     stopped => break stopped,
                 };
             }
+            if let Some(keep) = keep.filter(|keep| keep.is_due()) {
+                keep.save(&trainer, &notes)?;
+            }
         };
+        // A score after some steps that was cut off would be missing from the state.
+        let whole = !self.training.early.contains(&trainer.progress().step);
+        if let Some(keep) = keep.filter(|_| end == Err(EndReason::Interrupted) && whole) {
+            keep.save(&trainer, &notes)?;
+        }
+        let Notes { loss, early } = notes;
         Ok(Outcome { score: end.ok(), loss, parameters, early, ..Outcome::nothing(end.err().unwrap_or(EndReason::Completed)) })
     }
 
@@ -152,7 +166,7 @@ mod tests {
         let (task, early, none) = (task(), training(&[3, 5]), training(&[]));
         let architecture: Architecture = ghn::sample(3, &mut Streams::new(2).rng("sample", 0)).into();
         let child = |training| Child { task: &task, training, part: Part::Train, streams: Streams::new(7), device: Device::Cpu };
-        let scored = child(&early).train_and_score(&architecture, |_| None).unwrap();
+        let scored = child(&early).train_and_score(&architecture, None, |_| None).unwrap();
         // The same steps by hand, and the images of the validation part with the statistics of eight: those that are left over have five of the batch before them.
         let (by_hand, images) = (child(&none), task.range(Part::Valid));
         let mut trainer = by_hand.trainer(&architecture).unwrap();
@@ -177,7 +191,7 @@ mod tests {
                 .sum();
             assert_eq!(scored.early[&format!("step {step}")], right / 27.0);
         }
-        let plain = by_hand.train_and_score(&architecture, |_| None).unwrap();
+        let plain = by_hand.train_and_score(&architecture, None, |_| None).unwrap();
         assert_eq!((scored.score, scored.loss), (plain.score, plain.loss));
         assert!(plain.early.is_empty() && plain.score.is_some());
     }

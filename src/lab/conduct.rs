@@ -2,6 +2,7 @@
 
 use super::child::Child;
 use super::lab::Lab;
+use super::launch::Closed;
 use super::memory::guard;
 use super::method::{ChildTraining, Engine, Prepared};
 use super::recorder::foreign;
@@ -19,6 +20,7 @@ use crate::seed::Streams;
 use crate::space::Architecture;
 use crate::task::{Batch, Part, Score, Test};
 use crate::train::{Saved, Step, Trainer};
+use crate::units::show_seconds;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,29 +28,16 @@ use std::collections::BTreeMap;
 /// Stage name of the retraining's checkpoints.
 pub(super) const RETRAIN: &str = "retrain";
 
-/// Does what is left of a run and returns its result. With the test come the names of the classes.
-pub(super) fn conduct(
-    manifest: &Manifest,
-    prepared: &Prepared,
-    (test, classes): (Box<dyn Test>, &[String]),
-    lab: &mut Lab,
-) -> Result<RunResult> {
-    let decided = decide(prepared, lab)?;
+/// Does what is left of a run and returns its result.
+pub(super) fn conduct(manifest: &Manifest, prepared: &Prepared, (test, classes): Closed, lab: &mut Lab) -> Result<RunResult> {
+    let decided = find_and_choose(manifest, prepared, lab)?;
     let cut_selection = cut_selection(prepared.keep, &decided);
     let Decided { found, chosen, .. } = decided;
     let chosen = chosen.expect("the selection is over");
-    lab.session.recorder.run.write_finding(&FindingRecord {
-        format: FORMAT,
-        method: manifest.method.clone(),
-        search_score_kind: found.score_kind.clone(),
-        search_end: found.end,
-        candidates: found.candidates.clone(),
-        chosen,
-    })?;
     let (trainer, end) = retrain(prepared, lab, &found.candidates[chosen].architecture)?;
     let score = if end == EndReason::Completed { final_test(lab, &trainer, test, prepared.protocol.retrain.recipe.batch)? } else { None };
     let overlaps = score.as_ref().and_then(|score| score.overlaps.as_ref());
-    let segmentation = overlaps.map(|o| segmentation::record(o, classes, lab.input())).transpose()?;
+    let segmentation = overlaps.map(|o| segmentation::record(o, &classes, lab.input())).transpose()?;
     let trained = (&trainer, prepared.protocol.retrain.recipe.epochs, end);
     let result = result(manifest, (found, chosen, cut_selection), trained, (score, segmentation), lab);
     let (network, weights) = trainer.parts();
@@ -60,7 +49,7 @@ pub(super) fn conduct(
 
 /// What search and selection came to. It is saved with every checkpoint, so that what is decided is never decided again.
 #[derive(Debug, Serialize, Deserialize)]
-struct Decided {
+pub(super) struct Decided {
     found: Found,
     /// Index of the chosen candidate; `None` before the selection.
     chosen: Option<usize>,
@@ -79,6 +68,20 @@ pub(super) struct Found {
     pub end: EndReason,
     /// Figures of the method's own for the result.
     pub extra: BTreeMap<String, f64>,
+}
+
+/// Search and selection, or what is left of them; the finding is written.
+pub(super) fn find_and_choose(manifest: &Manifest, prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
+    let decided = decide(prepared, lab)?;
+    lab.session.recorder.run.write_finding(&FindingRecord {
+        format: FORMAT,
+        method: manifest.method.clone(),
+        search_score_kind: decided.found.score_kind.clone(),
+        search_end: decided.found.end,
+        candidates: decided.found.candidates.clone(),
+        chosen: decided.chosen.expect("the selection is over"),
+    })?;
+    Ok(decided)
 }
 
 fn decide(prepared: &Prepared, lab: &mut Lab) -> Result<Decided> {
@@ -291,12 +294,18 @@ fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Res
     let record = LedgerRecord {
         format: FORMAT,
         rows: session.ledger.all_rows(),
+        tasks: session.ledger.tasks(),
         wall_seconds: session.wall_seconds(),
         spent_seconds,
         budget_seconds,
         overshoot_seconds: budget_seconds.map(|b| (spent_seconds - b).max(0.0)),
         finished: jiff::Timestamp::now().to_string(),
     };
+    let models = record.models(None);
+    if models.len() > 1 {
+        let parts: Vec<String> = models.iter().map(|(model, seconds)| format!("{} of {model}", show_seconds(*seconds))).collect();
+        session.notice(&format!("it ran on unlike devices, whose times have no common sum: {}", parts.join(", ")))?;
+    }
     session.account()?;
     session.recorder.run.write_ledger(&record)?;
     session.finish(result)

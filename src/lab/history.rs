@@ -1,7 +1,7 @@
 //! What the event log of earlier attempts says.
 
-use crate::record::{EndReason, Event, LedgerRow, Phase, StoredEvent, TrialRecord};
-use std::collections::HashSet;
+use crate::record::{EndReason, Event, LedgerRow, Phase, StoredEvent, Submission, TaskRecord, TrialRecord};
+use std::collections::{BTreeMap, HashSet};
 
 /// Rows and wall seconds of all earlier attempts: the last account of each.
 pub fn accounts(events: &[StoredEvent]) -> (Vec<LedgerRow>, f64) {
@@ -30,4 +30,23 @@ pub fn trials(events: &[StoredEvent]) -> Vec<TrialRecord> {
         _ => None,
     };
     events.iter().filter_map(trial).collect()
+}
+
+/// Accounts of trainings, of which the last of each counts.
+pub fn tasks(events: &[StoredEvent]) -> Vec<TaskRecord> {
+    let tasks = events.iter().filter_map(|e| if let Event::Task(task) = &e.event { Some((task.key(), task.clone())) } else { None });
+    tasks.collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+/// What was sent to a cluster, in that order, with its number where Slurm gave one.
+pub fn submissions(events: &[StoredEvent]) -> Vec<Submission> {
+    let mut all: Vec<Submission> = Vec::new();
+    for event in events {
+        let Event::Submission(submission) = &event.event else { continue };
+        match all.iter_mut().find(|earlier| earlier.name == submission.name) {
+            Some(earlier) => earlier.job = submission.job.or(earlier.job),
+            None => all.push(submission.clone()),
+        }
+    }
+    all
 }

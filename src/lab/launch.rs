@@ -15,10 +15,10 @@ use super::trials::{self, TrialPlan};
 use crate::budget::Probes;
 use crate::device;
 use crate::error::{Error, Result, usage};
-use crate::record::{DataRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
+use crate::record::{ClusterRecord, DataRecord, DeviceRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
 use crate::seed::Streams;
 use crate::settings::differences;
-use crate::task::Part;
+use crate::task::{Part, Test};
 use crate::units::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,25 +46,48 @@ pub struct Order {
     /// Device to work on.
     #[serde(with = "device::by_name")]
     pub device: Device,
-    /// Children to train side by side.
+    /// Children to train side by side; on a cluster, tasks that may be in its queue.
     pub jobs: u64,
+    /// The devices over which children are spread, by their names, where there are several; `device` is the first.
+    #[serde(default, skip)]
+    pub devices: Vec<(String, Device)>,
+    /// The cluster that does the work, if one does. What is done here is done on the processor then.
+    #[serde(default)]
+    pub cluster: Option<ClusterRecord>,
 }
 
 impl Order {
+    /// The device that this process works on.
+    fn here(&self) -> Device {
+        if self.cluster.is_some() { Device::Cpu } else { self.device }
+    }
+
     /// Settings by the preset `preset`: seed 0, no limits, one child after the other on the CPU, the data where they usually are.
     pub fn new(preset: &str, resolved: Resolved) -> Self {
         let Resolved { settings, dataset, shrunk } = resolved;
         let (data_dir, limits) = (None, Limits::default());
-        Self { preset: preset.into(), settings, shrunk, dataset, data_dir, seed: 0, limits, device: Device::Cpu, jobs: 1 }
+        Self {
+            preset: preset.into(),
+            settings,
+            shrunk,
+            dataset,
+            data_dir,
+            seed: 0,
+            limits,
+            device: Device::Cpu,
+            jobs: 1,
+            devices: Vec::new(),
+            cluster: None,
+        }
     }
 }
 
 /// A run that is ready to start: data read, sizes checked, nothing spent.
 pub struct Ready {
-    prepared: Prepared,
-    data: Opened,
-    device: Device,
-    start: Start,
+    pub(super) prepared: Prepared,
+    pub(super) data: Opened,
+    pub(super) device: Device,
+    pub(super) start: Start,
     /// What the run directory will begin with.
     pub manifest: Manifest,
 }
@@ -93,12 +116,14 @@ pub struct Measured {
 
 /// Reads the data and checks that the settings suit them.
 pub fn prepare(method: &dyn Method, order: &Order) -> Result<Ready> {
-    let start = Start::now(Box::new(Probes::new(order.device)));
+    let device = order.here();
+    let meters = order.devices.iter().map(|(_, device)| *device).collect::<Vec<_>>();
+    let start = Start::now(Box::new(if meters.is_empty() { Probes::new(device) } else { Probes::of_all(&meters) }));
     let prepared = method.prepare(&order.settings)?;
-    let data = open(&prepared, method.card().name, &order.dataset, order.data_dir.as_deref(), order.device)?;
+    let data = open(&prepared, method.card().name, &order.dataset, order.data_dir.as_deref(), device)?;
     prepared.check(input(&*data.task))?;
     let manifest = manifest(method, &prepared, order, &data);
-    Ok(Ready { prepared, data, device: order.device, start, manifest })
+    Ok(Ready { prepared, data, device, start, manifest })
 }
 
 /// The order that a run directory was made by.
@@ -113,6 +138,8 @@ pub fn order_of(manifest: &Manifest, device: Device) -> Order {
         limits: manifest.limits.clone(),
         device,
         jobs: manifest.jobs,
+        devices: Vec::new(),
+        cluster: manifest.cluster.clone(),
     }
 }
 
@@ -134,12 +161,24 @@ impl Ready {
     }
 
     /// Runs in `directory`: a new run, or the rest of an unfinished one with the same identity.
-    pub fn run(self, directory: &Path, mut options: SessionOptions) -> Result<RunResult> {
-        let there = directory.join("manifest.json").exists().then(|| self.reopen(directory)).transpose()?;
+    pub fn run(self, directory: &Path, options: SessionOptions) -> Result<RunResult> {
+        match options.cluster.clone() {
+            Some(cluster) => self.run_on_cluster(directory, &cluster, options),
+            None => self.in_a_session(directory, options, conduct),
+        }
+    }
+
+    /// Opens the run, or opens it again, and works on it.
+    pub(super) fn in_a_session<T>(
+        self,
+        directory: &Path,
+        mut options: SessionOptions,
+        work: impl FnOnce(&Manifest, &Prepared, Closed, &mut Lab) -> Result<T>,
+    ) -> Result<T> {
+        let run = self.lock(directory)?;
         let Self { prepared, data, device, start, manifest: here } = self;
         let Opened { task, test, classes, notes, .. } = data;
         let (trace, task) = Trace::open(options.trace.take(), &here, task)?;
-        let run = there.map_or_else(|| RunDir::create(directory, &here), RunDir::lock)?;
         let manifest = run.manifest()?;
         let mut session = Session::open(run, manifest.limits.clone(), options, start, device)?;
         session.trace = trace;
@@ -154,13 +193,21 @@ impl Ready {
         let stopwatch = Stopwatch::brief();
         let mut lab = Lab { device, streams: Streams::new(manifest.seed), task: &*task, session: &mut session, stopwatch: &stopwatch };
         share_budget(&prepared, &mut lab)?;
-        let result = conduct(&manifest, &prepared, (test, &classes), &mut lab);
+        let result = work(&manifest, &prepared, (test, classes), &mut lab);
         if result.is_err() {
             // The error is what matters; the account of what led to it is written if it can be.
             session.ledger.settle();
             let _ = session.account();
         }
         result
+    }
+
+    /// The run in `directory`, made where there is none yet, for this process alone.
+    pub(super) fn lock(&self, directory: &Path) -> Result<RunDir> {
+        if directory.join("manifest.json").exists() {
+            return self.reopen(directory)?.lock();
+        }
+        RunDir::create(directory, &self.manifest)
     }
 
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
@@ -176,6 +223,14 @@ impl Ready {
         })
     }
 
+    /// Trials of the search, and of the selection, that may be under way at a time; `None` where the search goes by steps.
+    pub fn side_by_side(&self) -> Option<[u64; 2]> {
+        match &self.prepared.engine {
+            Engine::Trials { plan, .. } => Some([plan.side_by_side.min(plan.trials), self.prepared.keep]),
+            Engine::Steps { .. } | Engine::Given(_) => None,
+        }
+    }
+
     /// Measures `steps` steps of each kind that the search makes, in a folder that is thrown away.
     pub fn measure(&self, options: SessionOptions, steps: usize) -> Result<Measured> {
         let stopwatch = Stopwatch::thorough(steps);
@@ -189,7 +244,7 @@ impl Ready {
         Ok(Measured { timings: stopwatch.into_timings(), peak_bytes })
     }
 
-    fn in_a_lab<T>(&self, options: SessionOptions, stopwatch: &Stopwatch, f: impl FnOnce(&mut Lab) -> Result<T>) -> Result<T> {
+    pub(super) fn in_a_lab<T>(&self, options: SessionOptions, stopwatch: &Stopwatch, f: impl FnOnce(&mut Lab) -> Result<T>) -> Result<T> {
         let folder = tempfile::tempdir().map_err(|e| Error::writing(std::env::temp_dir(), &e))?;
         let run = RunDir::create(&folder.path().join("forecast"), &self.manifest)?;
         let (device, start) = (self.device, Start::now(Box::new(Probes::new(self.device))));
@@ -208,6 +263,9 @@ impl Ready {
         Err(usage!("{} holds another run: {differing}. Choose another --out, or remove that folder", directory.display()))
     }
 }
+
+/// The test part, which is opened once, and the names of the classes.
+pub(super) type Closed = (Box<dyn Test>, Vec<String>);
 
 /// Device-seconds of the steps of a search, from a few measured ones that change nothing.
 fn forecast_steps(prepared: &Prepared, lab: &mut Lab) -> Result<f64> {
@@ -236,6 +294,10 @@ fn share_budget(prepared: &Prepared, lab: &mut Lab) -> Result<()> {
     let searches = lab.session.recorder.carried.is_null();
     let Some(budget) = lab.session.limits.budget_seconds.filter(|_| searches) else { return Ok(()) };
     let begins = lab.session.ledger.spent() == 0.0;
+    if lab.session.cluster.is_some() && lab.session.recorder.run.manifest()?.device.kind == "cuda" {
+        lab.session.kept = KeptBack { selection: budget / 4.0, trials: 0.0 };
+        return lab.session.notice("no forecast, since the cards are elsewhere: a quarter of the budget is kept back for the selection");
+    }
     let forecast = || -> Result<[f64; 3]> {
         let steps = if begins { forecast_steps(prepared, lab)? } else { 0.0 };
         Ok([steps, forecast_trials(prepared, lab)?, forecast_selection(prepared, lab)?])
@@ -277,9 +339,20 @@ fn deciding(m: &Manifest) -> Value {
     })
 }
 
+/// The cards of a cluster are not seen from here; each task names its own.
+fn describe(order: &Order) -> DeviceRecord {
+    match device::card(order.device) {
+        Some(index) if order.cluster.is_some() => {
+            let (index, name) = (u32::try_from(index).ok(), "cards of a cluster".into());
+            DeviceRecord { kind: "cuda".into(), index, name, memory_bytes: None, ..device::describe(Device::Cpu) }
+        }
+        _ => device::describe(order.device),
+    }
+}
+
 fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Opened) -> Manifest {
     let shape = data.task.shape();
-    let device = device::describe(order.device);
+    let device = describe(order);
     let how = if order.device == Device::Cpu { "; all cores count as one device" } else { ", read after the device finished its work" };
     let mut manifest = Manifest {
         format: FORMAT,
@@ -297,6 +370,8 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         libtorch: crate::shim::libtorch_version(),
         clock: format!("device time is the wall time of the phases search, select, retrain and test{how}"),
         jobs: order.jobs,
+        devices: order.devices.iter().map(|(name, _)| name.clone()).collect(),
+        cluster: order.cluster.clone(),
         device,
         data: DataRecord {
             // Absolute, so that a resume finds it from anywhere.

@@ -6,11 +6,13 @@
 mod blobs;
 mod built;
 mod child;
+mod cluster;
 mod conduct;
 mod control;
 mod evaluate;
 mod fixed;
 mod history;
+mod keep;
 #[allow(clippy::module_inception)]
 mod lab;
 mod launch;
@@ -31,6 +33,10 @@ mod trace;
 mod trials;
 
 pub use built::{Built, blobs, build, metadata};
+pub use cluster::{
+    Array, Awaited, Place, REST, Snapshot, TaskId, check as check_cluster, exit_code, failed as failed_job, most_tasks,
+    parse_name as parse_trial, quoted, refuse, requeue_if_warned, send_job, sent_at, snapshot, wait_for,
+};
 pub use control::{CONTROL, Control, Region, control_order, resolve_control};
 pub use evaluate::{Evaluator, News, Outcome};
 pub use fixed::Fixed;

@@ -80,15 +80,26 @@ impl<'a, 'b> Queue<'a, 'b> {
     pub fn run(mut self) -> Result<Evaluated> {
         loop {
             self.draw_trials()?;
+            self.lab.session.ledger.set_working(self.evaluator.working());
             if self.commit_next()? {
-                let signal = self.lab.session.check_signal();
-                self.record_cut_off(signal)?;
+                self.check_signals()?;
             } else if self.running == 0 {
+                self.lab.session.ledger.set_under_way(0.0);
                 return Ok((self.outcomes, self.end));
             } else {
                 self.listen()?;
             }
         }
+    }
+
+    /// An error after a signal, unless what is under way is still waited for.
+    fn check_signals(&mut self) -> Result<()> {
+        let count = self.lab.session.signals();
+        if count == 0 || self.evaluator.interrupted(count) {
+            return Ok(());
+        }
+        let signal = self.lab.session.check_signal();
+        self.record_cut_off(signal)
     }
 
     /// Number of the next trial to commit.
@@ -98,7 +109,7 @@ impl<'a, 'b> Queue<'a, 'b> {
 
     /// Draws trials as far as workers, window, needs and limits permit.
     fn draw_trials(&mut self) -> Result<()> {
-        if self.try_again_alone()? {
+        if self.lab.session.signals() > 0 || self.try_again_alone()? {
             return Ok(());
         }
         let capacity = self.evaluator.capacity();
@@ -121,7 +132,7 @@ impl<'a, 'b> Queue<'a, 'b> {
             } else if let Some(earlier) = earlier {
                 self.pending.insert(id, Pending::Reused(trial, earlier));
             } else {
-                self.begin(trial);
+                self.begin(trial)?;
             }
             self.next += 1;
         }
@@ -140,7 +151,7 @@ impl<'a, 'b> Queue<'a, 'b> {
         if let Some(Pending::Again(trial)) = self.pending.remove(&id) {
             if permitted {
                 self.alone = true;
-                self.begin(trial);
+                self.begin(trial)?;
             } else {
                 let outcome = Outcome::nothing(self.end.unwrap_or(EndReason::OutOfMemory));
                 self.pending.insert(id, Pending::Done(trial, outcome, 0.0));
@@ -149,10 +160,11 @@ impl<'a, 'b> Queue<'a, 'b> {
         Ok(true)
     }
 
-    fn begin(&mut self, trial: Trial) {
-        self.evaluator.begin(&trial);
+    fn begin(&mut self, trial: Trial) -> Result<()> {
+        self.evaluator.begin(&trial)?;
         self.running += 1;
         self.pending.insert(trial.id, Pending::Running(trial, Instant::now()));
+        Ok(())
     }
 
     /// Whether the limits permit a new trial now; a limit that ends them all is noted.
@@ -168,6 +180,7 @@ impl<'a, 'b> Queue<'a, 'b> {
         } else if self.stopping.is_some() {
             return Ok(false);
         }
+        self.lab.session.ledger.set_under_way(self.evaluator.under_way_seconds());
         match self.lab.session.limit()? {
             None => Ok(true),
             Some(EndReason::OutOfMemory) if self.running > 0 => Ok(false),
@@ -199,6 +212,11 @@ impl<'a, 'b> Queue<'a, 'b> {
                 self.lab.session.commit(record)?
             }
         };
+        // Whatever was spent on it is charged before it is forgotten.
+        for account in self.evaluator.leftovers(id) {
+            self.lab.session.charge(account)?;
+        }
+        self.evaluator.forget(id);
         if record.end == EndReason::BudgetReached {
             self.end.get_or_insert(EndReason::BudgetReached);
         }
@@ -234,13 +252,20 @@ impl<'a, 'b> Queue<'a, 'b> {
         match self.evaluator.hear()? {
             Some(News::End { id, outcome, seconds }) => self.take(id, outcome, seconds),
             Some(News::Step(samples)) => self.check_limits(samples),
+            Some(News::Sent(submission)) => self.lab.session.keep_submission(&submission),
+            Some(News::Account(account)) => self.lab.session.charge(account),
+            Some(News::Notice(text)) => self.lab.notice(&text),
             None => self.check_limits(None),
         }
     }
 
     fn check_limits(&mut self, samples: Option<u64>) -> Result<()> {
-        let limit = self.lab.session.short_step(samples);
-        if let Some(reason) = self.record_cut_off(limit)? {
+        if let Some(samples) = samples {
+            self.lab.session.ledger.count_step(samples);
+        }
+        self.check_signals()?;
+        self.lab.session.ledger.set_under_way(self.evaluator.under_way_seconds());
+        if let Some(reason) = self.lab.session.limit()? {
             self.stopping.get_or_insert(reason);
             self.evaluator.stop(reason);
             if reason == EndReason::BudgetReached {
@@ -252,7 +277,8 @@ impl<'a, 'b> Queue<'a, 'b> {
 
     /// Before a signal ends the attempt, the trials that it cuts off are recorded; they will be tried again.
     fn record_cut_off<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(Error::Interrupted { .. }) = result {
+        // On a cluster what has ended is on disk, and what was cut off has an account.
+        if let (Err(Error::Interrupted { .. }), false) = (&result, self.evaluator.is_elsewhere()) {
             for pending in self.pending.values() {
                 let (trial, seconds) = match pending {
                     Pending::Running(trial, since) => (trial, since.elapsed().as_secs_f64()),
@@ -275,7 +301,8 @@ impl<'a, 'b> Queue<'a, 'b> {
         let beside_others = self.running > 1 || self.pending.values().any(|p| matches!(p, Pending::Again(_)));
         self.running -= 1;
         if let Some(Pending::Running(trial, _)) = self.pending.remove(&id) {
-            let again = outcome.end == EndReason::OutOfMemory && beside_others && !self.alone;
+            let shares_memory = !self.evaluator.is_elsewhere();
+            let again = outcome.end == EndReason::OutOfMemory && shares_memory && beside_others && !self.alone;
             let next = if again { Pending::Again(trial) } else { Pending::Done(trial, outcome, seconds) };
             self.pending.insert(id, next);
         }

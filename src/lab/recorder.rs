@@ -4,7 +4,7 @@ use super::blobs::{to_blob, to_tensor};
 use super::history;
 use super::mirror::Mirror;
 use crate::error::{Error, Result, input};
-use crate::record::{Blob, Checkpoint, Event, EventLog, FORMAT, LedgerRow, Phase, RunDir, RunResult, TrialRecord};
+use crate::record::{Blob, Checkpoint, Event, EventLog, FORMAT, LedgerRow, Phase, RunDir, RunResult, Submission, TaskRecord, TrialRecord};
 use crate::train::Saved;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +31,8 @@ pub struct Recorder {
     pub points: HashSet<(Phase, u64, u64)>,
     /// Trials that stand in the log.
     pub trials: BTreeMap<(Phase, u64), TrialRecord>,
+    /// What was sent to a cluster.
+    pub submissions: Vec<Submission>,
     /// What the conductor saves with every checkpoint; null before it has decided something.
     pub carried: Value,
     /// What a checkpoint holds, until its stage asks for it.
@@ -45,6 +47,8 @@ pub struct Past {
     pub rows: Vec<LedgerRow>,
     /// Their wall seconds.
     pub wall_seconds: f64,
+    /// Accounts of trainings of their own.
+    pub tasks: Vec<TaskRecord>,
     /// To be recorded.
     pub notices: Vec<String>,
     /// To be shown only.
@@ -65,8 +69,9 @@ impl Recorder {
         };
         let (mirror, remark) = Mirror::open(&run, tensorboard, &past);
         let trials = history::trials(&past).into_iter().map(|t| ((t.phase, t.id), t)).collect();
-        let recorder = Self { run, events, mirror, points: history::points(&past), trials, carried, resumed };
-        Ok((recorder, Past { attempt, rows, wall_seconds, notices, remark }))
+        let (points, submissions, tasks) = (history::points(&past), history::submissions(&past), history::tasks(&past));
+        let recorder = Self { run, events, mirror, points, trials, submissions, carried, resumed };
+        Ok((recorder, Past { attempt, rows, wall_seconds, tasks, notices, remark }))
     }
 
     /// Appends an event; the text, if there is one, is for the user.
@@ -80,6 +85,11 @@ impl Recorder {
     pub fn finish(&mut self, result: &RunResult) -> Result<Option<String>> {
         self.run.write_result(result)?;
         Ok(self.mirror.finish(&self.run, result))
+    }
+
+    /// Makes safe what was just written.
+    pub fn sync(&self) -> Result<()> {
+        self.events.sync()
     }
 
     /// Makes a trial safe that was just written.

@@ -1,11 +1,14 @@
 //! One attempt at a run: what is recorded ([`Recorder`]), what is charged and limited, and who is told meet here.
 
+use super::cluster::Place;
 use super::recorder::Recorder;
 use super::signals::Signals;
 use super::trace::{Trace, TraceTo};
 use crate::budget::{Clock, Ledger, Reading};
 use crate::error::{Error, Result};
-use crate::record::{EndReason, Event, LedgerRow, Limits, Phase, RunDir, RunResult, TrialRecord};
+use crate::record::{
+    ClusterRecord, DeviceRecord, EndReason, Event, LedgerRow, Limits, Phase, RunDir, RunResult, Submission, TaskRecord, TrialRecord,
+};
 use crate::train::Saved;
 use std::time::Instant;
 use tch::Device;
@@ -44,14 +47,32 @@ impl Start {
         clock.reset_peaks();
         Self { reading: clock.read(), clock, began: Instant::now() }
     }
+
+    /// Seconds since then.
+    pub(super) fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// An account of its own from then on.
+    pub(super) fn ledger(self) -> Ledger {
+        Ledger::new(self.clock, self.reading, 0, Vec::new())
+    }
 }
 
 /// How an attempt saves, talks and stops.
 pub struct SessionOptions {
     /// Seconds between two checkpoints; 0 for one after every step.
     pub checkpoint_seconds: f64,
-    /// Children to train side by side.
+    /// Children to train side by side; on a cluster, tasks that may be in its queue.
     pub jobs: u64,
+    /// The devices over which children are spread, by their names, where there are several.
+    pub devices: Vec<(String, Device)>,
+    /// The cluster that trains the children, if one does.
+    pub cluster: Option<ClusterRecord>,
+    /// Which task of a cluster this process is, if it is one.
+    pub place: Option<Place>,
+    /// What the job that does the rest of a run on a cluster is told beside the run: options of `naslab trial`.
+    pub rest_words: Vec<String>,
     /// Whether TensorBoard's file is written.
     pub tensorboard: bool,
     /// Where the steps are traced, if they are.
@@ -65,7 +86,19 @@ pub struct SessionOptions {
 impl SessionOptions {
     /// Without a word, TensorBoard's file or a checkpoint at an interval: those at the ends of phases remain.
     pub fn quiet(jobs: u64, signals: Signals) -> Self {
-        Self { checkpoint_seconds: f64::INFINITY, jobs, tensorboard: false, trace: None, watch: Box::new(|_| ()), signals }
+        let (checkpoint_seconds, watch) = (f64::INFINITY, Box::new(|_: Update<'_>| ()));
+        Self {
+            checkpoint_seconds,
+            jobs,
+            devices: Vec::new(),
+            cluster: None,
+            place: None,
+            rest_words: Vec::new(),
+            tensorboard: false,
+            trace: None,
+            watch,
+            signals,
+        }
     }
 }
 
@@ -88,6 +121,12 @@ pub struct Session {
     pub(super) limits: Limits,
     /// Children that are trained side by side.
     pub(super) jobs: u64,
+    /// The devices over which they are spread, where there are several.
+    pub(super) devices: Vec<(String, Device)>,
+    /// The cluster that trains them, if one does.
+    pub(super) cluster: Option<ClusterRecord>,
+    /// Which task of a cluster this process is, and the device that it has there.
+    place: Option<(Place, DeviceRecord)>,
     /// What of the budget is for work that follows.
     pub(super) kept: KeptBack,
     /// What other code is to repeat.
@@ -95,7 +134,7 @@ pub struct Session {
     began: Instant,
     /// Wall seconds of earlier attempts.
     earlier_wall: f64,
-    checkpoint_seconds: f64,
+    pub(super) checkpoint_seconds: f64,
     /// Seconds of this attempt at the last checkpoint and at the last account.
     last_checkpoint: f64,
     last_account: f64,
@@ -115,6 +154,9 @@ impl Session {
             ledger: Ledger::new(start.clock, start.reading, past.attempt, past.rows),
             limits,
             jobs: options.jobs.max(1),
+            devices: options.devices,
+            cluster: options.cluster,
+            place: options.place.map(|place| (place, crate::device::describe(device))),
             kept: KeptBack::default(),
             trace: None,
             began: start.began,
@@ -125,6 +167,9 @@ impl Session {
             watch: options.watch,
             signals: options.signals,
         };
+        for task in past.tasks {
+            session.ledger.charge(task);
+        }
         session.record(&Event::AttemptStarted { attempt: past.attempt })?;
         past.remark.iter().for_each(|text| session.say(text));
         for text in past.notices {
@@ -156,6 +201,8 @@ impl Session {
     /// Begins a phase.
     pub fn begin(&mut self, phase: Phase) -> Result<()> {
         self.record(&Event::PhaseStarted { phase })?;
+        let elsewhere = self.cluster.is_some() && matches!(phase, Phase::Search | Phase::Select);
+        self.ledger.set_working(u64::from(!elsewhere));
         self.ledger.switch(phase);
         (self.watch)(Update::Phase(phase));
         Ok(())
@@ -166,8 +213,17 @@ impl Session {
         let row = self.ledger.end(self.ledger.phase(), reason);
         self.ledger.switch(Phase::Overhead);
         self.record(&Event::PhaseEnded { row: row.clone() })?;
+        self.record_place(&row)?;
         self.account()?;
         Ok(row)
+    }
+
+    /// Where the work of this phase was done, if a task of a cluster did it.
+    fn record_place(&mut self, row: &LedgerRow) -> Result<()> {
+        let Some((Place { task, node, queued_seconds }, device)) = self.place.clone() else { return Ok(()) };
+        let name = device.index.map_or_else(|| device.kind.clone(), |index| format!("{}:{index}", device.kind));
+        let model = device.name;
+        self.charge(TaskRecord { trial: 0, task, node, device: name, model, queued_seconds, apart: false, account: row.clone() })
     }
 
     /// To be called after every step: charges it, saves when it is time, and tells which limit is reached, if one is.
@@ -203,7 +259,8 @@ impl Session {
             self.ledger.settle();
             self.account()?;
         }
-        if let Some(limit) = self.limits.max_memory_bytes {
+        // What is trained elsewhere keeps to it there.
+        if let Some(limit) = self.limits.max_memory_bytes.filter(|_| !self.ledger.is_elsewhere()) {
             self.ledger.settle();
             if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
                 return Ok(Some(EndReason::OutOfMemory));
@@ -259,6 +316,22 @@ impl Session {
         self.record(&Event::Trial(TrialRecord { spent_seconds, ..trial }))
     }
 
+    /// Charges a training that has an account of its own.
+    pub fn charge(&mut self, task: TaskRecord) -> Result<()> {
+        if self.ledger.charge(task.clone()) { self.record(&Event::Task(task)) } else { Ok(()) }
+    }
+
+    /// Makes a submission safe, before it is relied on.
+    pub fn keep_submission(&mut self, submission: &Submission) -> Result<()> {
+        self.record(&Event::Submission(submission.clone()))?;
+        self.recorder.sync()
+    }
+
+    /// How many signals came.
+    pub fn signals(&self) -> u64 {
+        self.signals.count()
+    }
+
     /// Records and shows something that a reader should know.
     pub fn notice(&mut self, text: &str) -> Result<()> {
         self.say(text);
@@ -288,6 +361,10 @@ impl Session {
         self.ledger.settle();
         // If the disk is full too, the signal is what matters.
         let _ = self.account();
+        let phase = self.ledger.phase();
+        if let Some(row) = self.ledger.rows().iter().find(|row| row.phase == phase).cloned() {
+            let _ = self.record_place(&row);
+        }
         Error::Interrupted { signal, dir: self.recorder.run.path().to_path_buf() }
     }
 }

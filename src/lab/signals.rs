@@ -1,14 +1,16 @@
 //! SIGINT and SIGTERM as a flag that is read between steps.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::{flag, iterator, low_level};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The first signal sets the flag; the second ends the process at once.
+/// The first signal sets the flag; the second ends the process at once, unless it is to be patient.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
     caught: Arc<AtomicUsize>,
+    /// How many came to a patient process.
+    count: Arc<AtomicUsize>,
 }
 
 impl Signals {
@@ -24,8 +26,43 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Counts the signals instead, since the first and the second mean different things; the third ends the process at once.
+    pub fn patient() -> std::io::Result<Self> {
+        Self::counting(&[SIGINT, SIGTERM], 3)
+    }
+
+    /// Those of a task of a cluster, which is warned by SIGUSR1 before its time is over and ends when its state is saved.
+    pub fn of_a_task() -> std::io::Result<Self> {
+        Self::counting(&[SIGINT, SIGTERM, SIGUSR1], usize::MAX)
+    }
+
+    fn counting(which: &[i32], last: usize) -> std::io::Result<Self> {
+        let signals = Self::default();
+        let (mut arriving, own) = (iterator::Signals::new(which)?, signals.clone());
+        std::thread::spawn(move || {
+            for signal in arriving.forever() {
+                // What was asked for first is what ends the process.
+                let _ = own.caught.compare_exchange(0, signal as usize, Ordering::Relaxed, Ordering::Relaxed);
+                if own.count.fetch_add(1, Ordering::Relaxed) + 1 >= last {
+                    low_level::exit(128 + signal);
+                }
+            }
+        });
+        Ok(signals)
+    }
+
     /// The signal that came, if one did.
     pub fn caught(&self) -> Option<i32> {
         Some(self.caught.load(Ordering::Relaxed) as i32).filter(|signal| *signal != 0)
+    }
+
+    /// Whether it is the warning that a task gets before its time is over.
+    pub fn is_warning(&self) -> bool {
+        self.caught() == Some(SIGUSR1)
+    }
+
+    /// How many came to a patient process; else whether one came.
+    pub fn count(&self) -> u64 {
+        (self.count.load(Ordering::Relaxed) as u64).max(u64::from(self.caught().is_some()))
     }
 }

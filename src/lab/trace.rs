@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 /// Where a trace goes, and how large it may become.
 #[derive(Clone, Debug)]
@@ -245,6 +245,10 @@ impl Task for Tap {
     /// Without a listener: other threads train trials.
     fn share(&self) -> Box<dyn Task> {
         self.task.share()
+    }
+
+    fn share_on(&self, device: Device) -> Box<dyn Task> {
+        self.task.share_on(device)
     }
 
     fn range(&self, part: Part) -> Range<usize> {

@@ -4,14 +4,17 @@
 //! ([`super::evaluate`]). The queue that draws and commits is in `queue.rs`.
 
 use super::conduct::Found;
-use super::evaluate::Local;
+use super::evaluate::{Evaluator, Local, Slurm};
 use super::lab::{Lab, Point};
-use super::method::ChildTraining;
+use super::launch::Ready;
+use super::method::{ChildTraining, Engine};
 use super::queue::Queue;
+use super::session::SessionOptions;
 use super::steps::distinct;
-use crate::error::Result;
+use super::stopwatch::Stopwatch;
+use crate::error::{Result, usage};
 use crate::proposals::{Known, Proposal, Proposals};
-use crate::record::{Candidate, EndReason, TrialRecord};
+use crate::record::{Candidate, EndReason, Phase, TrialRecord};
 use crate::seed::Streams;
 use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
@@ -155,8 +158,28 @@ pub(super) fn search(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Propos
 }
 
 fn run(lab: &mut Lab, plan: &TrialPlan, proposals: &mut dyn Proposals<Architecture>) -> Result<Evaluated> {
-    let mut evaluator = Local::new(lab, &plan.child);
-    Queue::new(lab, plan, proposals, &mut evaluator).run()
+    let mut evaluator: Box<dyn Evaluator> = match lab.session.cluster.clone() {
+        Some(cluster) => Box::new(Slurm::new(lab, &cluster, &plan.child)?),
+        None => Box::new(Local::new(lab, &plan.child)),
+    };
+    Queue::new(lab, plan, proposals, &mut *evaluator).run()
+}
+
+impl Ready {
+    /// The trials of the search as an evaluator of one's own trains them, in a folder that is thrown away. Returns the history.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] where the search goes by steps; those of the evaluator.
+    pub fn search_with(&self, options: SessionOptions, evaluator: &mut dyn Evaluator) -> Result<Vec<TrialRecord>> {
+        let Engine::Trials { begin, plan } = &self.prepared.engine else {
+            return Err(usage!("a search by steps has no trials that somebody else could train"));
+        };
+        self.in_a_lab(options, &Stopwatch::brief(), |lab| {
+            lab.session.begin(Phase::Search)?;
+            let mut proposals = begin(lab.streams);
+            Queue::new(lab, plan, &mut *proposals, evaluator).run().map(|(history, _)| history)
+        })
+    }
 }
 
 /// Shows and records the curves after a trial, the last of `history`: the best score so far, and figures of the method's own.
@@ -195,6 +218,7 @@ fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
 /// Device-seconds of the trials of `plan`, from a few steps of one like `example`.
 pub(super) fn forecast(lab: &Lab, example: &Architecture, plan: &TrialPlan) -> Result<f64> {
     let one = lab.seconds_of_a_child(example, &plan.child)?;
-    let jobs = lab.session.jobs.min(plan.side_by_side).max(1);
+    // Tasks of a cluster are summed.
+    let jobs = if lab.session.cluster.is_some() { 1 } else { lab.session.jobs.min(plan.side_by_side).max(1) };
     Ok(one * plan.trials.div_ceil(jobs) as f64)
 }

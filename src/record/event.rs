@@ -1,6 +1,6 @@
 //! What can stand in a line of the event log.
 
-use super::{EndReason, LedgerRow, Phase};
+use super::{EndReason, LedgerRow, Phase, Submission, TaskRecord};
 use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +51,10 @@ pub enum Event {
     },
     /// A child was trained and scored during the search or selection.
     Trial(TrialRecord),
+    /// Trials were sent to a cluster.
+    Submission(Submission),
+    /// What the training of a trial apart from this process used, so far or in all.
+    Task(TaskRecord),
     /// Something a reader should know.
     Notice {
         /// In words.

@@ -5,10 +5,12 @@ mod checkpoint;
 mod declaration;
 mod event;
 mod events;
+mod ledger;
 mod messages;
 mod model;
 mod rundir;
 mod segmentation;
+mod task;
 mod tensorboard;
 mod tfrecord;
 
@@ -17,8 +19,10 @@ pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, wri
 pub use declaration::{ControlRecord, Declaration, Mark, Role, Shape, settings_digest};
 pub use event::{Event, LEARNING_RATE, TrialRecord};
 pub use events::{EventLog, StoredEvent, read as read_events};
+pub use ledger::{LedgerRecord, LedgerRow};
 pub(crate) use messages::messages;
 pub use model::*;
 pub use rundir::{RunDir, run_name};
 pub use segmentation::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, read_examples, write_examples};
+pub use task::{ClusterRecord, Submission, TaskRecord};
 pub use tensorboard::{Board, scalars};

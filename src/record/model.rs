@@ -7,6 +7,7 @@
 
 use super::declaration::Declaration;
 use super::segmentation::SegmentationRecord;
+use super::task::ClusterRecord;
 use crate::space::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,12 @@ pub struct Manifest {
     pub clock: String,
     /// Children trained side by side in the first attempt; without a limit of time or memory the outcome does not depend on it.
     pub jobs: u64,
+    /// The devices that train children side by side, by their names, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// How the run is spread over a cluster, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterRecord>,
     /// Start of the first attempt, RFC 3339.
     pub started: String,
 }
@@ -220,56 +227,6 @@ impl EndReason {
     pub fn is_limit(self) -> bool {
         matches!(self, Self::BudgetReached | Self::TrialLimit | Self::OutOfMemory)
     }
-}
-
-/// One phase in one attempt (an attempt is one process working on the run).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LedgerRow {
-    /// The phase.
-    pub phase: Phase,
-    /// 0 for the first process, 1 after the first resume, ...
-    pub attempt: u32,
-    /// Seconds during which the device worked for this phase.
-    pub device_seconds: f64,
-    /// Processor seconds (user + system, all threads).
-    pub cpu_seconds: Option<f64>,
-    /// Wall seconds.
-    pub wall_seconds: f64,
-    /// Training samples that went through forward and backward.
-    pub samples: u64,
-    /// Optimiser steps (an architecture and its weight step count as one).
-    pub steps: u64,
-    /// Trials finished, in whatever way.
-    pub trials: u64,
-    /// Peak of memory handed out by the device allocator, bytes; `None` is "not measured".
-    pub peak_device_allocated: Option<u64>,
-    /// Peak of memory held by the device allocator, bytes.
-    pub peak_device_reserved: Option<u64>,
-    /// Peak resident memory of the process, bytes.
-    pub peak_host_bytes: Option<u64>,
-    /// Energy of the card, joules.
-    pub energy_joules: Option<f64>,
-    /// Why the phase ended in this attempt.
-    pub end_reason: EndReason,
-}
-
-/// `ledger.json`: the account of a finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LedgerRecord {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// One row per phase and attempt.
-    pub rows: Vec<LedgerRow>,
-    /// Wall seconds of all attempts, measured apart from the rows.
-    pub wall_seconds: f64,
-    /// Device-seconds that search and selection used, all attempts.
-    pub spent_seconds: f64,
-    /// The limit on them.
-    pub budget_seconds: Option<f64>,
-    /// By how much the last step or trial overshot the limit; `None` without a limit, 0 if it was not reached.
-    pub overshoot_seconds: Option<f64>,
-    /// End of the run, RFC 3339.
-    pub finished: String,
 }
 
 /// An architecture that a search proposes.

@@ -17,6 +17,7 @@ mod read;
 mod rows;
 mod study;
 mod units;
+mod workers;
 mod write;
 
 pub use about::{About, Fidelity, Made, RowsOf, TableSet};
@@ -30,4 +31,5 @@ pub use read::{read, sidecar};
 pub use rows::{Column, Part, Row, Table};
 pub use study::{Done, Seed, Study, run, run_seed};
 pub use units::SimulatedSeconds;
+pub use workers::{Commit, Shift, work};
 pub use write::{rows_sha256, write};

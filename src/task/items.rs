@@ -8,7 +8,7 @@ use crate::seed::Rng;
 use crate::units::hex;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What is known of the labels of some items.
 pub trait Labels: Clone + Send + Sized + 'static {
@@ -44,7 +44,12 @@ pub struct Items<L> {
 
 impl<L: Labels> Items<L> {
     fn share(&self) -> Self {
-        let [images, labels, mean, std] = [&self.images, &self.labels, &self.mean, &self.std].map(Tensor::shallow_clone);
+        self.share_on(self.images.device())
+    }
+
+    /// Without a copy where they are on that device already.
+    fn share_on(&self, device: Device) -> Self {
+        let [images, labels, mean, std] = [&self.images, &self.labels, &self.mean, &self.std].map(|x| x.to_device(device));
         Self { images, labels, mean, std, kind: self.kind.clone() }
     }
 
@@ -131,7 +136,12 @@ impl<L: Labels> Task for Loaded<L> {
     }
 
     fn share(&self) -> Box<dyn Task> {
-        Box::new(Self { items: self.items.share(), parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
+        self.share_on(self.items.images.device())
+    }
+
+    fn share_on(&self, device: Device) -> Box<dyn Task> {
+        let items = self.items.share_on(device);
+        Box::new(Self { items, parts: self.parts.clone(), shape: self.shape, split_hash: self.split_hash.clone() })
     }
 
     fn range(&self, part: Part) -> Range<usize> {

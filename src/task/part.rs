@@ -8,7 +8,7 @@ use crate::seed::{Rng, Streams};
 use rand::seq::{SliceRandom, index};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// A part of the training images that a method may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,9 @@ pub trait Task: Send {
 
     /// The same items once more, in the same memory, for another thread.
     fn share(&self) -> Box<dyn Task>;
+
+    /// The same items on `device`, copied there if they are on another.
+    fn share_on(&self, device: Device) -> Box<dyn Task>;
 
     /// The items of a part.
     fn range(&self, part: Part) -> Range<usize>;

@@ -1,38 +1,47 @@
-//! Threads of this machine train the trials, one thread each.
+//! Threads of this machine train the trials, one thread each, on one device or spread over several.
 
 use super::super::child::Child;
+use super::super::cluster::TaskFiles;
+use super::super::keep::Keep;
 use super::super::lab::Lab;
-use super::super::memory::exhaustion;
 use super::super::method::ChildTraining;
 use super::super::trials::Trial;
-use super::{Evaluator, News, Outcome};
+use super::places::{Places, Used};
+use super::{Evaluator, News, Outcome, misfortune};
+use crate::budget::thread_seconds;
 use crate::error::Result;
 use crate::record::{EndReason, Phase};
 use crate::seed::Streams;
-use crate::task::{Part, Task};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use crate::task::Part;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tch::Device;
 
 /// How long to wait for news before limits and signals are looked at.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Name of a child's state that this process keeps.
+const HERE: &str = "here";
+
 /// See [`Evaluator`].
 pub struct Local {
-    task: Box<dyn Task>,
+    places: Places,
     training: Arc<ChildTraining>,
     phase: Phase,
     streams: Streams,
-    device: Device,
     capacity: u64,
+    /// Where children are kept, and every how many seconds.
+    files: TaskFiles,
+    keep_seconds: f64,
     running: u64,
     stop: Stop,
     sender: Sender<Message>,
     receiver: Receiver<Message>,
+    /// What was heard together with something else.
+    news: VecDeque<News>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -46,27 +55,39 @@ fn reason_of(stop: &Stop) -> MutexGuard<'_, Option<EndReason>> {
 /// What a worker tells.
 enum Message {
     Step(Option<u64>),
-    /// The trial, how it ended or why its thread panicked, and how long it was at work.
-    End(u64, std::thread::Result<Result<Outcome>>, f64),
+    /// The trial, how it ended or why its thread panicked, what it used, and how long it was at work.
+    End(u64, std::thread::Result<Result<Outcome>>, Used, f64),
 }
 
 impl Local {
-    /// With the data, the device and the number of jobs of `lab`.
+    /// With the data, the devices and the number of jobs of `lab`.
     pub fn new(lab: &Lab, training: &ChildTraining) -> Self {
         let (sender, receiver) = channel();
         Self {
-            task: lab.task.share(),
+            places: Places::of(lab),
             training: Arc::new(training.clone()),
             phase: lab.session.ledger.phase(),
             streams: lab.streams,
-            device: lab.device,
             capacity: lab.session.jobs,
+            files: TaskFiles::of(lab.session.recorder.run.path()),
+            keep_seconds: lab.session.checkpoint_seconds,
             running: 0,
             stop: Stop::default(),
             sender,
             receiver,
+            news: VecDeque::new(),
             threads: Vec::new(),
         }
+    }
+
+    /// A trial ended: the device that it was on is free for another, and its account comes first where it has one.
+    fn end(&mut self, id: u64, outcome: Outcome, used: &Used, seconds: f64) -> News {
+        self.running -= 1;
+        let account = self.places.leave(id, (self.phase, outcome.end), used, seconds);
+        let end = News::End { id, outcome, seconds };
+        let Some(account) = account else { return end };
+        self.news.push_back(end);
+        News::Account(account)
     }
 }
 
@@ -75,37 +96,45 @@ impl Evaluator for Local {
         self.capacity
     }
 
-    fn begin(&mut self, trial: &Trial) {
+    fn begin(&mut self, trial: &Trial) -> Result<()> {
         if self.running == 0 {
             reason_of(&self.stop).take();
         }
         self.running += 1;
-        let (task, training, device) = (self.task.share(), Arc::clone(&self.training), self.device);
+        let (task, device) = self.places.enter(trial.id);
+        let training = Arc::clone(&self.training);
         let (stop, sender, trial) = (Arc::clone(&self.stop), self.sender.clone(), trial.clone());
         let streams = self.streams.child(self.phase.name(), trial.id);
+        let folder = self.files.trial(self.phase, trial.id);
+        let keep = Keep::new(folder, HERE, self.keep_seconds, trial.architecture.hash());
         self.threads.retain(|thread| !thread.is_finished());
         self.threads.push(std::thread::spawn(move || {
             // One thread a child, whatever the number of jobs: then its sums are the same for any of them.
             tch::set_num_threads(1);
-            let began = Instant::now();
+            let (began, used) = (Instant::now(), std::cell::Cell::new(Used::default()));
             let child = Child { task: &*task, training: &training, part: Part::Train, streams, device };
             let go_on = |samples| {
+                used.update(|used| used.and_a_step(samples));
                 // A coordinator that is gone has set `stop`.
                 let _ = sender.send(Message::Step(samples));
                 *reason_of(&stop)
             };
-            let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, go_on)));
-            let _ = sender.send(Message::End(trial.id, end, began.elapsed().as_secs_f64()));
+            let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, Some(&keep), go_on)));
+            let used = Used { cpu_seconds: thread_seconds(), ..used.get() };
+            let _ = sender.send(Message::End(trial.id, end, used, began.elapsed().as_secs_f64()));
         }));
+        Ok(())
     }
 
     fn hear(&mut self) -> Result<Option<News>> {
+        if let Some(news) = self.news.pop_front() {
+            return Ok(Some(news));
+        }
         match self.receiver.recv_timeout(PATIENCE) {
             Ok(Message::Step(samples)) => Ok(Some(News::Step(samples))),
-            Ok(Message::End(id, end, seconds)) => {
-                self.running -= 1;
+            Ok(Message::End(id, end, used, seconds)) => {
                 let outcome = end.unwrap_or_else(|payload| Ok(misfortune(payload)))?;
-                Ok(Some(News::End { id, outcome, seconds }))
+                Ok(Some(self.end(id, outcome, &used, seconds)))
             }
             // This struct holds a sender, so nobody has hung up.
             Err(_) => Ok(None),
@@ -114,6 +143,14 @@ impl Evaluator for Local {
 
     fn stop(&mut self, reason: EndReason) {
         reason_of(&self.stop).get_or_insert(reason);
+    }
+
+    fn forget(&mut self, id: u64) {
+        self.files.forget(self.phase, id, &[]);
+    }
+
+    fn working(&self) -> u64 {
+        self.places.working()
     }
 }
 
@@ -126,14 +163,4 @@ impl Drop for Local {
             let _ = thread.join();
         }
     }
-}
-
-/// A panic of libtorch is the end of a trial; any other is a bug of ours and goes on.
-fn misfortune(payload: Box<dyn Any + Send>) -> Outcome {
-    let (end, remark) = match (exhaustion(&*payload), payload.downcast_ref::<String>()) {
-        (Some(message), _) => (EndReason::OutOfMemory, message),
-        (None, Some(text)) if text.contains("Torch(") => (EndReason::Failed, format!("libtorch failed: {text}")),
-        _ => resume_unwind(payload),
-    };
-    Outcome { remark: Some(remark), ..Outcome::nothing(end) }
 }

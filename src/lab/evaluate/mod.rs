@@ -1,14 +1,20 @@
 //! Who trains a trial: a trial in, an outcome out, and between the two how far it is.
 
 mod local;
+mod places;
+mod slurm;
 
 pub use local::Local;
+pub use slurm::Slurm;
 
+use super::memory::exhaustion;
 use super::trials::Trial;
 use crate::error::Result;
-use crate::record::EndReason;
+use crate::record::{EndReason, Submission, TaskRecord};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 
 /// Trains trials and tells how they ended.
 pub trait Evaluator {
@@ -16,7 +22,10 @@ pub trait Evaluator {
     fn capacity(&self) -> u64;
 
     /// Begins a trial. Where no other is under way, what [`Evaluator::stop`] asked for is over.
-    fn begin(&mut self, trial: &Trial);
+    ///
+    /// # Errors
+    /// Where it cannot be sent to whoever trains it.
+    fn begin(&mut self, trial: &Trial) -> Result<()>;
 
     /// What is heard next of a trial; `None` if nothing is for a while.
     ///
@@ -26,6 +35,32 @@ pub trait Evaluator {
 
     /// Asks all trials that are under way to end for this reason.
     fn stop(&mut self, reason: EndReason);
+
+    /// A signal came, for the `count`th time: whether what is under way is still waited for.
+    fn interrupted(&mut self, _count: u64) -> bool {
+        false
+    }
+
+    /// Accounts of all trainings of a trial, those that came to nothing too, where they have some.
+    fn leftovers(&self, _id: u64) -> Vec<TaskRecord> {
+        Vec::new()
+    }
+
+    /// A trial is committed: what was kept of it can go.
+    fn forget(&mut self, id: u64);
+
+    /// Devices of this process that work now; none where others do the work.
+    fn working(&self) -> u64;
+
+    /// Device-seconds that trainings elsewhere have used and that no account holds yet.
+    fn under_way_seconds(&self) -> f64 {
+        0.0
+    }
+
+    /// Whether others train the trials: each has a memory of its own, and its outcome is there when this process is not.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 /// What is heard of a trial.
@@ -33,6 +68,12 @@ pub trait Evaluator {
 pub enum News {
     /// A step over so many images was done; `None` for a batch that was scored.
     Step(Option<u64>),
+    /// Trials are sent away, or were; to be made safe before anything else is heard.
+    Sent(Submission),
+    /// What a training used, one of its own account.
+    Account(TaskRecord),
+    /// Something that a reader should know.
+    Notice(String),
     /// It ended.
     End {
         /// Its number.
@@ -66,4 +107,14 @@ impl Outcome {
     pub fn nothing(end: EndReason) -> Self {
         Self { end, score: None, loss: None, parameters: None, early: BTreeMap::new(), remark: None }
     }
+}
+
+/// A panic of libtorch is the end of a trial; any other is a bug of ours and goes on.
+pub(super) fn misfortune(payload: Box<dyn Any + Send>) -> Outcome {
+    let (end, remark) = match (exhaustion(&*payload), payload.downcast_ref::<String>()) {
+        (Some(message), _) => (EndReason::OutOfMemory, message),
+        (None, Some(text)) if text.contains("Torch(") => (EndReason::Failed, format!("libtorch failed: {text}")),
+        _ => resume_unwind(payload),
+    };
+    Outcome { remark: Some(remark), ..Outcome::nothing(end) }
 }
