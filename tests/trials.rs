@@ -3,9 +3,9 @@
 mod common;
 
 use common::{assert_same, history, naslab, only_run, run_arguments};
-use naslab::error::Result;
+use naslab::error::{Error, Result};
 use naslab::lab::{
-    Card, Control, Engine, Method, Order, Policy, Prepared, SessionOptions, Settings, Signals, TrialPlan, prepare, read_settings,
+    Card, Control, Engine, Method, Order, Policy, Prepared, SessionOptions, Settings, Signals, TrialPlan, Update, prepare, read_settings,
 };
 use naslab::nn::{Network, Output, Pass, Table, Weights};
 use naslab::proposals::{Known, Proposal, Proposals};
@@ -224,13 +224,40 @@ impl Network for Broken {
     }
 }
 
-fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
+/// Two jobs on digits, as random search has it at its smallest.
+fn toy_order() -> Order {
     let changes: Vec<String> = common::tiny("random").iter().map(|s| (*s).to_string()).collect();
     let resolved = method("random").unwrap().resolve("smoke", &changes).unwrap();
-    let order = Order { dataset: "digits".into(), jobs: 2, ..Order::new("smoke", resolved) };
+    Order { dataset: "digits".into(), jobs: 2, ..Order::new("smoke", resolved) }
+}
+
+fn run_toy(toy: &Toy, out: &Path) -> (RunResult, Vec<TrialRecord>) {
     let options = SessionOptions::quiet(2, Signals::default());
-    let result = prepare(toy, &order).unwrap().run(&out.join("run"), options).unwrap();
-    (result, history(&out.join("run")).into_iter().filter(|t| t.phase == naslab::record::Phase::Search).collect())
+    let result = prepare(toy, &toy_order()).unwrap().run(&out.join("run"), options).unwrap();
+    (result, history(&out.join("run")).into_iter().filter(|t| t.phase == Phase::Search).collect())
+}
+
+/// Nothing is under way then, and nothing may be drawn: the phase must not count as done.
+#[test]
+fn a_signal_between_two_phases_ends_the_attempt_and_not_the_phase() {
+    let toy = Toy { policy: Policy::Train, fault: Fault::None };
+    let out = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| out.path().join(name));
+    // The identity has the number of threads, and a run of two jobs sets it to one.
+    tch::set_num_threads(1);
+    prepare(&toy, &toy_order()).unwrap().run(&whole, SessionOptions::quiet(2, Signals::default())).unwrap();
+
+    let watch = Box::new(|update: Update<'_>| {
+        if matches!(update, Update::Phase(Phase::Select)) {
+            signal_hook::low_level::raise(signal_hook::consts::SIGTERM).unwrap();
+        }
+    });
+    let options = SessionOptions { watch, ..SessionOptions::quiet(2, Signals::install().unwrap()) };
+    let error = prepare(&toy, &toy_order()).unwrap().run(&broken, options).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { .. }), "{error}");
+    prepare(&toy, &toy_order()).unwrap().run(&broken, SessionOptions::quiet(2, Signals::default())).unwrap();
+    assert_same(&whole, &broken, "a signal as the selection begins");
+    assert_eq!(history(&whole), history(&broken).into_iter().filter(|t| t.end != EndReason::Interrupted).collect::<Vec<_>>());
 }
 
 #[test]

@@ -83,10 +83,11 @@ impl<'a, 'b> Queue<'a, 'b> {
             self.lab.session.ledger.set_working(self.evaluator.working());
             if self.commit_next()? {
                 self.check_signals()?;
-            } else if self.running == 0 {
+            } else if self.running == 0 && self.lab.session.signals() == 0 {
                 self.lab.session.ledger.set_under_way(0.0);
                 return Ok((self.outcomes, self.end));
             } else {
+                // After a signal none are drawn, so that those which are committed may not be all: hearing ends in an error then.
                 self.listen()?;
             }
         }
