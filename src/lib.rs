@@ -4,7 +4,7 @@
 //! Read from the bottom up: [`space`] has architectures as values, [`nn`] operations on explicit weights, [`network`] the networks of
 //! architectures, [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
 //! run directory, and [`lab`] conducts a run: search, select, retrain, test. Each paper is one folder of [`reproductions`].
-//! [`report`] turns recorded runs into tables and figures, [`table`] answers searches from measured trainings, [`export`] hands networks to other programs, and [`cli`] is what was typed.
+//! [`report`] turns recorded runs into tables and figures, which [`plot`] draws, [`table`] answers searches from measured trainings, [`export`] hands networks to other programs, and [`cli`] is what was typed.
 //!
 //! Without the feature `search` there is no libtorch: records, tables, their searches and reports are there, and nothing that trains.
 
@@ -25,6 +25,8 @@ pub mod lab;
 pub mod network;
 #[cfg(feature = "search")]
 pub mod nn;
+#[cfg(feature = "report")]
+pub mod plot;
 pub mod proposals;
 pub mod record;
 #[cfg(feature = "report")]

@@ -63,6 +63,16 @@ pub fn is_exhaustion(text: &str) -> bool {
     ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc"].iter().any(|sign| text.contains(sign))
 }
 
+/// Raised digits.
+#[cfg(feature = "report")]
+pub(crate) const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+
+/// A number in raised digits: of a footnote, or an exponent.
+#[cfg(feature = "report")]
+pub(crate) fn raised(number: usize) -> String {
+    number.to_string().bytes().map(|b| RAISED[usize::from(b - b'0')]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units`, `seed` and `statistics` may be used by all.
-const LAYERS: [(&str, &[&str]); 19] = [
-    ("cli", &["reproductions", "report", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
+const LAYERS: [(&str, &[&str]); 20] = [
+    ("cli", &["reproductions", "report", "plot", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
     ("reproductions", &["gradient", "lab", "train", "task", "network", "table", "proposals", "settings", "space", "nn", "record"]),
     ("gradient", &["lab", "train", "task", "settings", "space", "nn", "record"]),
     // Networks for other programs: built by the lab, whatever the method.
     ("export", &["lab", "network", "space", "nn", "shim", "record"]),
     ("lab", &["train", "task", "data", "network", "budget", "device", "table", "proposals", "settings", "space", "nn", "shim", "record"]),
     // Recorded files and architectures as data: no tensors, no methods.
-    ("report", &["table", "record", "space"]),
+    ("report", &["plot", "table", "record", "space"]),
+    // Drawings of marks, panels and architectures, whatever they are of.
+    ("plot", &["record", "space"]),
     // Measured trainings and searches of them: no tensors either.
     ("table", &["proposals", "settings", "space", "record"]),
     ("proposals", &[]),
@@ -282,10 +284,10 @@ fn the_guard_sees_what_it_should() {
 #[cfg(feature = "report")]
 #[test]
 fn marks_of_methods_and_algorithms_have_colours_of_the_reports_palette() {
-    let palette: Vec<_> = naslab::report::palette().into_iter().map(|(light, _)| light).collect();
+    let palette: Vec<_> = naslab::plot::palette().into_iter().map(|(light, _)| light).collect();
     let methods = METHODS.iter().map(|m| (m.card().name, m.card().mark));
     for (name, mark) in methods.chain(ALGORITHMS.iter().map(|a| (a.name, a.mark))) {
         let [red, green, blue] = mark.colour;
-        assert!(palette.contains(&naslab::report::Colour(red, green, blue)), "{name}: {:?}", mark.colour);
+        assert!(palette.contains(&naslab::plot::Colour(red, green, blue)), "{name}: {:?}", mark.colour);
     }
 }

@@ -1,8 +1,9 @@
 //! The report over recorded runs made by hand: counting, averaging, what is missing, what is damaged, and the same bytes twice.
 
 use naslab::Error;
+use naslab::plot::draw_architecture;
 use naslab::record::{Phase, settings_digest};
-use naslab::report::{Extras, Print, Status, claims, draw_architecture, load_runs, write_report};
+use naslab::report::{Extras, Print, Status, claims, load_runs, write_report};
 use naslab::space::Architecture;
 use serde_json::{Value, json};
 use std::fs;

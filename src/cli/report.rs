@@ -4,9 +4,10 @@ use super::args::CheckArguments;
 use super::named::{Named, architecture};
 use super::show::{print_out, table};
 use crate::error::{Error, Result};
+use crate::plot::draw_architecture;
 use crate::record::write_atomic;
 use crate::report::gate::{Options, Verdict, check as compare, junit, update};
-use crate::report::{Extras, draw_architecture, write_report};
+use crate::report::{Extras, write_report};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

@@ -6,8 +6,8 @@ use super::figures::{Experiment, Series};
 use super::grid::Grid;
 use super::load::Run;
 use super::spread::Spread;
-use super::statistics::LEAST;
 use crate::record::{Manifest, Phase, Role};
+use crate::statistics::inference::LEAST;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What can be said of an item, and why.

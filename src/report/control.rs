@@ -3,9 +3,10 @@
 use super::frame::metric_name;
 use super::grid::Grid;
 use super::spread::percent;
-use super::statistics::{Difference, Interval, holm, mann_whitney, mean};
 use super::summary::{SummaryRow, or_none};
 use crate::record::Limits;
+use crate::statistics::inference::{Difference, Interval, holm, mann_whitney};
+use crate::statistics::mean;
 
 /// Scores that differ by less count as equally good: one percentage point.
 pub const MARGIN: f64 = 0.01;

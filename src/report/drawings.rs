@@ -1,10 +1,11 @@
 //! Drawings of single runs: the cells found, and test slices with what was predicted for them.
 
-use super::figures::{self, Scene};
+use super::figures;
 use super::frame::metric_name;
 use super::load::Run;
 use super::summary::full_name;
 use crate::error::Result;
+use crate::plot::{self, Scene};
 use crate::record::{RunDir, RunResult};
 use crate::units::show_count;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +38,7 @@ pub(super) struct Drawing {
 
 /// The cells of the first runs of each row.
 pub(super) fn cells(runs: &[Run], warnings: &mut Vec<String>) -> Result<Vec<Drawing>> {
-    let scene =
-        |run: &Run, result: &RunResult| figures::architecture(&result.architecture, &title(run, result), &about(result)).transpose();
+    let scene = |run: &Run, result: &RunResult| plot::architecture(&result.architecture, &title(run, result), &about(result)).transpose();
     let (drawings, skipped) = draw("cell", "its cell", CELLS_A_ROW, finished(runs), scene, warnings)?;
     if skipped > 0 {
         warnings.push(format!(
@@ -85,8 +85,8 @@ fn draw<'a>(
             Some(Err(e)) => warnings.push(format!("{}: {what} cannot be drawn: {e}", run.name)),
             Some(Ok(scene)) => {
                 // A test slice is no drawing of lines.
-                let svg = if kind == "cell" { Some(figures::svg(&scene)?) } else { None };
-                let (name, png) = (file_name(kind, result, &mut names), figures::png(&scene, figures::PNG_DPI)?);
+                let svg = if kind == "cell" { Some(plot::svg(&scene)?) } else { None };
+                let (name, png) = (file_name(kind, result, &mut names), plot::png(&scene, plot::PNG_DPI)?);
                 *count += 1;
                 drawings.push(Drawing {
                     name,

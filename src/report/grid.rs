@@ -1,6 +1,7 @@
 //! A table as words, before it is Markdown, LaTeX, HTML or CSV.
 
 use super::summary::NONE;
+use crate::units::{RAISED, raised};
 use serde::Serialize;
 
 /// Header and rows of cells. The first [`Grid::left`] columns are words, the others numbers.
@@ -85,7 +86,7 @@ impl Grid {
             self.notes.push(text.to_string());
             self.notes.len() - 1
         });
-        mark(at + 1)
+        raised(at + 1)
     }
 }
 
@@ -94,19 +95,12 @@ pub(super) fn field(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |v| v.to_string())
 }
 
-const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-
-/// The number of a footnote in raised digits.
-pub(super) fn mark(number: usize) -> String {
-    number.to_string().bytes().map(|b| RAISED[usize::from(b - b'0')]).collect()
-}
-
 /// A cell and the number of the footnote that it refers to.
 pub(super) fn unmark(cell: &str) -> (&str, Option<usize>) {
     let text = cell.trim_end_matches(RAISED);
     let digit = |c: char| RAISED.iter().position(|r| *r == c).expect("only raised digits were cut off");
-    let raised = &cell[text.len()..];
-    (text, (!raised.is_empty()).then(|| raised.chars().fold(0, |n, c| 10 * n + digit(c))))
+    let number = &cell[text.len()..];
+    (text, (!number.is_empty()).then(|| number.chars().fold(0, |n, c| 10 * n + digit(c))))
 }
 
 #[cfg(test)]
@@ -135,6 +129,6 @@ mod tests {
         let mut grid = Grid::default();
         let marks: Vec<String> = ["a", "b", "a"].map(|t| grid.note(t)).into();
         assert_eq!((marks.join(" ").as_str(), grid.notes.len()), ("¹ ² ¹", 2));
-        assert_eq!((mark(12).as_str(), unmark("97.2¹²"), unmark("97.2")), ("¹²", ("97.2", Some(12)), ("97.2", None)));
+        assert_eq!((raised(12).as_str(), unmark("97.2¹²"), unmark("97.2")), ("¹²", ("97.2", Some(12)), ("97.2", None)));
     }
 }

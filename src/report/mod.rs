@@ -7,7 +7,6 @@
 mod checklist;
 mod claims;
 mod control;
-mod correlation;
 mod drawings;
 mod figures;
 mod frame;
@@ -21,7 +20,6 @@ mod proxies;
 mod render;
 mod segmentation;
 mod spread;
-mod statistics;
 mod studies;
 mod summary;
 mod tables;
@@ -30,8 +28,7 @@ mod trials;
 mod write;
 
 pub use claims::{Claim, claims};
-pub use figures::{Colour, palette};
 pub use load::{Loaded, Run, Status, load_runs};
 pub use spread::Spread;
 pub use summary::SummaryRow;
-pub use write::{Extras, Print, Summary, draw_architecture, write_report};
+pub use write::{Extras, Print, Summary, write_report};

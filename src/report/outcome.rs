@@ -6,9 +6,9 @@ use super::frame::{DICE, metric_name};
 use super::grid::Grid;
 use super::load::Run;
 use super::spread::{Spread, percent, significant};
-use super::statistics::Difference;
 use super::summary::{SummaryRow, or_none, or_unknown};
 use crate::record::Role;
+use crate::statistics::inference::Difference;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
 use std::collections::BTreeSet;
 

@@ -2,13 +2,14 @@
 
 use super::control::{self, Comparison};
 use super::drawings::Drawing;
-use super::figures::{self, Figure};
+use super::figures::Figure;
 use super::grid::Grid;
 use super::load::Run;
 use super::render::render;
 use super::spread::Spread;
 use super::tables::commit;
 use crate::error::Result;
+use crate::plot;
 use crate::units::show_seconds;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -117,7 +118,7 @@ pub(super) fn page(head: &Head, tables: &[Grid], figures: &[Figure], cells: &[Dr
 }
 
 fn chart(f: &Figure) -> Result<(&str, Chart<'_>)> {
-    let panels = f.panels.iter().map(|p| Ok((p.name.as_str(), figures::svg(&p.scene)?))).collect::<Result<_>>()?;
+    let panels = f.panels.iter().map(|p| Ok((p.name.as_str(), plot::svg(&p.scene)?))).collect::<Result<_>>()?;
     Ok((f.name, Chart { title: &f.title, notes: &f.notes, panels }))
 }
 
@@ -128,7 +129,7 @@ fn shown(d: &Drawing) -> Shown<'_> {
 
 /// What the colours of the drawings become in the dark.
 fn dark() -> String {
-    let rules = figures::palette().into_iter().map(|(light, dark)| {
+    let rules = plot::palette().into_iter().map(|(light, dark)| {
         let [light, dark] = [light, dark].map(|c| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2));
         format!("svg [fill=\"{light}\"] {{ fill: {dark}; }} svg [stroke=\"{light}\"] {{ stroke: {dark}; }}\n")
     });

@@ -4,15 +4,16 @@
 //! never a coefficient of all pairs. Where a run is one pair, the runs are correlated.
 
 use super::claims::{Claim, Metric};
-use super::correlation::{Coefficient, Correlation, correlate, top_half};
 use super::figures::{Experiment, Series};
 use super::grid::Grid;
 use super::lines::line;
 use super::load::Run;
 use super::spread::Spread;
-use super::statistics::{mean, mean_interval};
 use super::summary::{NONE, or_none};
 use crate::record::{Phase, TrialRecord};
+use crate::statistics::correlation::{Coefficient, Correlation, correlate, top_half};
+use crate::statistics::inference::mean_interval;
+use crate::statistics::mean;
 use std::collections::BTreeSet;
 
 /// Pairs of one kind of all runs of a group.

@@ -1,8 +1,8 @@
 //! A figure over the seeds of an experiment, and how numbers are printed.
 
 use super::grid::field;
-use super::statistics::{deviation, mean};
 use super::summary::NONE;
+use crate::statistics::{deviation, mean};
 
 /// Mean over the search seeds, with its sample standard deviation (n - 1) and its extremes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -5,9 +5,10 @@ use super::frame::{DICE, trouble};
 use super::lines::line;
 use super::load::Run;
 use super::spread::Spread;
-use super::statistics::{Interval, mean, mean_interval};
 use crate::error::Result;
 use crate::record::{Manifest, Phase, Role};
+use crate::statistics::inference::{Interval, mean_interval};
+use crate::statistics::mean;
 use crate::units::show_count;
 use polars::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Writes the files of a report.
 
 use super::claims::claims;
-use super::figures::{self, Material, Panelled, Paper};
+use super::figures::{self, Material, Panelled};
 use super::frame::{RunLine, frame};
 use super::grid::Grid;
 use super::lines::csv;
@@ -12,6 +12,7 @@ use super::summary::{self, SummaryRow, summarise};
 use super::tables::{COLLAPSED, Measured, tables};
 use super::{control, drawings, gate, proxies, segmentation, studies, text, trials};
 use crate::error::{Error, Result};
+use crate::plot::{self, Paper};
 use crate::record::write_atomic;
 use crate::space::Architecture;
 use std::path::{Path, PathBuf};
@@ -112,17 +113,17 @@ pub fn write_report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<Sum
     let charts = figures::figures(&material, Paper::SCREEN);
     for figure in &charts {
         let sheet = figure.sheet();
-        put(&format!("{}.svg", figure.name), figures::svg(&sheet)?.as_bytes())?;
-        put(&format!("{}.png", figure.name), &figures::png(&sheet, figures::PNG_DPI)?)?;
+        put(&format!("{}.svg", figure.name), plot::svg(&sheet)?.as_bytes())?;
+        put(&format!("{}.png", figure.name), &plot::png(&sheet, plot::PNG_DPI)?)?;
     }
     if let Some(print) = extras.print {
         std::fs::create_dir_all(out.join(PRINT)).map_err(|e| Error::writing(out, &e))?;
         for figure in figures::figures(&material, Paper::print(print.millimetres)) {
             for Panelled { name, scene } in &figure.panels {
                 let file = |ending: &str| format!("{PRINT}/{}-{name}.{ending}", figure.name);
-                put(&file("svg"), figures::svg_for_paper(scene)?.as_bytes())?;
-                put(&file("png"), &figures::png(scene, print.dpi)?)?;
-                put(&file("pdf"), &figures::pdf(scene)?)?;
+                put(&file("svg"), plot::svg_for_paper(scene)?.as_bytes())?;
+                put(&file("png"), &plot::png(scene, print.dpi)?)?;
+                put(&file("pdf"), &plot::pdf(scene)?)?;
             }
         }
     }
@@ -134,26 +135,6 @@ pub fn write_report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<Sum
     }
     put("report.html", page(&head, &tables, &charts, &cells, &overlays)?.as_bytes())?;
     Ok(Summary { files, warnings, table: text::terminal(&summary), rows: summary })
-}
-
-/// Draws the cells of an architecture, one below the other, into an `.svg` or `.png` file.
-///
-/// # Errors
-/// [`Error::Usage`] for another extension, for a cell that is not sound and for an architecture that has no drawing, [`Error::Resource`] if the
-/// file cannot be written.
-pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) -> Result<()> {
-    let scene =
-        || figures::architecture(architecture, title, "")?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
-    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    let bytes = match extension.as_deref() {
-        Some("svg") => figures::svg(&scene()?)?.into_bytes(),
-        Some("png") => figures::png(&scene()?, figures::PNG_DPI)?,
-        Some("pdf") => figures::pdf(&scene()?)?,
-        _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg, .png or .pdf", path.display()))),
-    };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    write_file(folder, &name, &bytes).map(drop)
 }
 
 fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {

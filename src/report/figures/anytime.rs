@@ -1,12 +1,9 @@
 //! Best search score so far against device time: how good the answer would have been at any time.
 
-use super::axis::Axis;
 use super::few::Few;
-use super::panel::{Entry, Panel, Paper};
-use super::scene::About;
 use super::series::{Experiment, Series, unit};
-use super::style::marker;
 use super::{Drawn, Figure};
+use crate::plot::{About, Axis, Entry, Panel, Paper, marker};
 use crate::record::Phase;
 use crate::report::load::Run;
 use crate::units::show_count;

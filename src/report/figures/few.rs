@@ -1,10 +1,8 @@
 //! What a figure can hold: of many panels, groups, curves and points it shows as many as can be told apart, and says how many it leaves out, and
 //! what it cannot show.
 
-use super::panel::Paper;
-use super::scene::Point;
 use super::series::{Experiment, Series, experiments};
-use super::words::fitted;
+use crate::plot::{Paper, Point, fitted};
 use crate::report::load::Run;
 use crate::units::show_count;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,31 +70,4 @@ fn listed(names: &[String]) -> String {
 pub fn note(what: &str, drawn: usize, there: usize) -> Option<String> {
     let words = |n| show_count(n as u64);
     (there > drawn).then(|| format!("Drawn are the first {} of {} {what}; the CSV files have all.", words(drawn), words(there)))
-}
-
-/// At most `most` of the points: of those that lie close together the first.
-pub fn thin(mut points: Vec<Point>, most: usize) -> Vec<Point> {
-    let mut cell = 1.0;
-    while points.len() > most.max(1) {
-        let mut taken = BTreeSet::new();
-        points.retain(|(x, y)| taken.insert(((x / cell).floor() as i64, (y / cell).floor() as i64)));
-        cell *= 2.0;
-    }
-    points
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_are_thinned_to_a_number_and_stay_where_they_were() {
-        let all: Vec<Point> = (0..1000).map(|i| (f64::from(i % 40), f64::from(i / 40))).collect();
-        for most in [0, 1, 7, 300, 1000] {
-            let few = thin(all.clone(), most);
-            assert!(few.len() <= most.max(1) && !few.is_empty() && few.iter().all(|p| all.contains(p)), "{most}: {}", few.len());
-        }
-        assert_eq!(thin(all.clone(), 1000), all);
-        assert_eq!(thin(vec![(3.0, 3.0); 50], 10), [(3.0, 3.0)]);
-    }
 }

@@ -1,43 +1,25 @@
-//! Figures: each panel is first a [`Scene`] (a list of marks on a page), then an SVG drawn by Plotters, and a PNG or a PDF made of that.
+//! Figures: panels with what a reader must know of them.
 
 mod anytime;
-mod axis;
-mod cell;
-mod chain;
 mod few;
 mod front;
-mod graph;
-mod layout;
-mod names;
 mod overlay;
-mod panel;
 mod progress;
-mod render;
 mod reported;
 mod scatter;
-mod scene;
 mod series;
-mod style;
 mod tabular;
 mod usage;
-mod words;
 
-pub use cell::architecture;
-pub use graph::Graph;
 pub use overlay::overlay;
-pub use panel::Paper;
-pub use render::{PNG_DPI, pdf, png, svg, svg_for_paper};
-pub use scene::{Colour, Scene};
 pub use series::{Experiment, Series, experiments};
-pub use style::palette;
 
 use super::claims::Claim;
 use super::load::Run;
 use super::proxies::Pairs;
 use super::studies::Study;
+use crate::plot::{Align, INK, Panel, Paper, Scene, small_print};
 use few::{Few, note};
-use panel::{Panel, small_print};
-use scene::{Align, INK};
 use std::collections::BTreeMap;
 
 /// Panels of a figure.

@@ -1,11 +1,9 @@
 //! Test slices of a segmentation: image, truth, prediction and errors side by side, a row for each.
 
-use super::panel::small_print;
-use super::render::{PNG_DPI, SCREEN_DPI, text_width};
-use super::scene::{Align, Colour, Frame, INK, Mark, Picture, Scene};
-use super::style::class_colour;
-use super::words::{clip, fitted};
 use crate::error::{Error, Result};
+use crate::plot::{
+    Align, Colour, Frame, INK, Mark, PNG_DPI, Picture, SCREEN_DPI, Scene, class_colour, clip, fitted, small_print, text_width,
+};
 use crate::record::{Example, PADDING};
 
 /// Pixels of the PNG a pixel of the scene.

@@ -1,12 +1,9 @@
 //! How a search went: the score of every trial, the figures that methods report about themselves, and what early scores say about later ones.
 
-use super::axis::Axis;
 use super::few::Few;
-use super::panel::{Entry, Panel, Paper};
-use super::scene::About;
 use super::series::{Experiment, Series};
-use super::style::{Look, NEUTRAL, marker};
 use super::{Drawn, Figure};
+use crate::plot::{About, Axis, Entry, Look, NEUTRAL, Panel, Paper, marker};
 use crate::report::load::Run;
 use crate::report::proxies::{Pairs, Sample, coefficient};
 use crate::units::show_count;

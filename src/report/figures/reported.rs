@@ -1,14 +1,10 @@
 //! What the papers reported, on axes of its own: the very claims that stand beside the measured rows of the table are marked and named.
 
 use super::Drawn;
-use super::axis::Axis;
 use super::front::{draw_front, front};
-use super::names::label;
-use super::panel::{Entry, Panel, Paper};
 use super::scatter::Across;
-use super::scene::{About, Frame, Point};
 use super::series::{Experiment, Series};
-use super::style::{Look, NEUTRAL, marker};
+use crate::plot::{About, Axis, Entry, Frame, Look, NEUTRAL, Panel, Paper, Point, label, marker};
 use crate::report::claims::{Beside, Claim, Confirmation, Cutout, Metric, beside};
 use crate::report::spread::significant;
 use crate::units::show_count;

@@ -1,19 +1,17 @@
 //! Test score against some quantity: what was measured here, and beside it, on axes of its own, what the papers reported.
 
-use super::axis::Axis;
 use super::few::Few;
 use super::front::{draw_front, front};
-use super::panel::{Entry, Panel, Paper};
 use super::reported::reported;
-use super::scene::About;
 use super::series::{Experiment, Series, unit};
-use super::style::{NEUTRAL, marker};
 use super::{Drawn, Figure, Material};
+use crate::plot::{About, Axis, Entry, NEUTRAL, Panel, Paper, marker};
 use crate::record::{Phase, Role};
 use crate::report::claims::Claim;
 use crate::report::frame::metric_name;
 use crate::report::load::Run;
-use crate::report::statistics::{Interval, mean, mean_interval};
+use crate::statistics::inference::{Interval, mean_interval};
+use crate::statistics::mean;
 use crate::units::show_count;
 use std::collections::BTreeMap;
 

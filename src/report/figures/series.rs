@@ -1,6 +1,6 @@
 //! Which runs belong into one plot area, and which of them are seeds of one thing.
 
-use super::style::Look;
+use crate::plot::Look;
 use crate::record::{Declaration, Manifest, Mark, Role};
 use crate::report::frame::{DICE, metric_name, unit_and_device};
 use crate::report::grid::field;

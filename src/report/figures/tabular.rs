@@ -1,10 +1,7 @@
 //! Searches of tables: the incumbent's test accuracy against simulated time, its regret, the seeds, and how a short schedule orders what a long one finds.
 
-use super::axis::Axis;
-use super::panel::{Entry, Panel, Paper};
-use super::scene::About;
-use super::style::{Look, NEUTRAL, marker};
 use super::{Drawn, Figure};
+use crate::plot::{About, Axis, Entry, Look, NEUTRAL, Panel, Paper, marker};
 use crate::report::claims::{Claim, Confirmation};
 use crate::report::studies::{Agreement, Curve, Rank, Study, agreements, curve, ranks, reported_test};
 use crate::table::{self, NAS_BENCH_201, Part, Table};

@@ -1,7 +1,7 @@
 //! Every figure, drawn from any runs: none, one, equal ones, very many, and values and names that are none.
 
-use super::scene::Mark;
 use super::*;
+use crate::plot::Mark;
 use crate::record::{EndReason, Example, ExampleInfo, LedgerRecord, Phase, TrialRecord};
 use crate::report::claims::claims;
 use crate::report::load::{CurvePoint, Reported, Run, Status};

@@ -1,8 +1,8 @@
 //! What figures tell, and that it is what the tables tell.
 
-use super::scene::Mark;
 use super::tests::{architecture, check_scene, drawn, run, search_of, searched};
 use super::*;
+use crate::plot::Mark;
 use crate::report::claims::claims;
 use crate::report::load::CurvePoint;
 use serde_json::json;

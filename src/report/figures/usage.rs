@@ -1,17 +1,13 @@
 //! What the runs of a group used, one bar per group: cost of each phase, and memory at the most.
 
-use super::axis::Axis;
 use super::few::Few;
-use super::panel::{Entry, Panel, Paper};
-use super::render::text_width;
-use super::scene::{About, Align, Colour, FAINT, Frame, INK, PAPER};
 use super::series::{Experiment, Series, unit};
-use super::style::{Look, phase_colour};
-use super::words::fitted;
 use super::{Drawn, Figure};
+use crate::plot::{About, Align, Axis, Colour, Entry, FAINT, Frame, INK, Look, PAPER, Panel, Paper, fitted, phase_colour, text_width};
 use crate::record::{Phase, Shape};
 use crate::report::load::Run;
-use crate::report::statistics::{Interval, mean, mean_interval};
+use crate::statistics::inference::{Interval, mean_interval};
+use crate::statistics::mean;
 use crate::units::{show_bytes, show_count};
 
 /// A bar.

@@ -1,10 +1,11 @@
 //! What counts as a regression.
 
 use super::super::spread::Spread;
-use super::super::statistics::{Difference, LEAST, mean};
 use super::baseline::{Entry, Key, words};
 use crate::error::{Error, Result};
 use crate::record::Phase;
+use crate::statistics::inference::{Difference, LEAST};
+use crate::statistics::mean;
 use crate::units::{show_bytes, show_seconds};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! What is drawn of studies: test accuracy of the incumbent against simulated time, and how schedules of a table agree.
 
 use super::load::Study;
-use crate::report::correlation::{kendall, pearson, spearman};
+use crate::statistics::correlation::{kendall, pearson, spearman};
 use crate::statistics::mean;
 use crate::table::{Fidelity, Part, Table};
 

@@ -5,9 +5,9 @@ use crate::record::Role;
 use crate::report::claims::{Beside, Claim, Confirmation, Metric, SpreadKind, beside};
 use crate::report::grid::Grid;
 use crate::report::lines::line;
-use crate::report::statistics::{Difference, deviation, mean, mean_interval};
 use crate::report::summary::{NONE, or_none};
-use crate::statistics::spread;
+use crate::statistics::inference::{Difference, mean_interval};
+use crate::statistics::{deviation, mean, spread};
 use crate::table::Part;
 
 /// How to read the table.

@@ -1,6 +1,8 @@
 //! Words that fit their room: broken into lines, or cut with an ellipsis.
 
 use super::render::text_width;
+use super::scene::Point;
+use std::collections::BTreeSet;
 
 /// Breaks `words` into lines no wider than `width`: where there are spaces, and within a word that is wider than a line.
 pub fn wrap(words: &str, size: f64, width: f64) -> Vec<String> {
@@ -56,9 +58,31 @@ fn lines(words: &str, size: f64, bold: bool, width: f64, most: usize) -> Vec<Str
     lines
 }
 
+/// At most `most` of the points: of those that lie close together the first.
+pub fn thin(mut points: Vec<Point>, most: usize) -> Vec<Point> {
+    let mut cell = 1.0;
+    while points.len() > most.max(1) {
+        let mut taken = BTreeSet::new();
+        points.retain(|(x, y)| taken.insert(((x / cell).floor() as i64, (y / cell).floor() as i64)));
+        cell *= 2.0;
+    }
+    points
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_are_thinned_to_a_number_and_stay_where_they_were() {
+        let all: Vec<Point> = (0..1000).map(|i| (f64::from(i % 40), f64::from(i / 40))).collect();
+        for most in [0, 1, 7, 300, 1000] {
+            let few = thin(all.clone(), most);
+            assert!(few.len() <= most.max(1) && !few.is_empty() && few.iter().all(|p| all.contains(p)), "{most}: {}", few.len());
+        }
+        assert_eq!(thin(all.clone(), 1000), all);
+        assert_eq!(thin(vec![(3.0, 3.0); 50], 10), [(3.0, 3.0)]);
+    }
 
     #[test]
     fn no_line_is_wider_than_its_room_and_no_letter_is_lost() {

@@ -3,12 +3,14 @@
 use super::chain::chain;
 use super::graph::{Graph, layers as layers_of};
 use super::layout::{Item, Placed, layers};
-use super::render::text_width;
+use super::render::{PNG_DPI, pdf, png, svg, text_width};
 use super::scene::{Align, Colour, FAINT, Frame, INK, Mark, PAPER, Point, Scene, cubic};
 use super::style::colour;
 use super::words::{fitted, wrap};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::record::write_atomic;
 use crate::space::Architecture;
+use std::path::Path;
 
 const TEXT: f64 = 12.5;
 const BOX: f64 = 23.0;
@@ -253,10 +255,29 @@ fn draw_node(scene: &mut Scene, cell: &Graph, column: &Column, state: usize, y: 
     scene.text(number.to_string(), (centre.0, y + 0.36 * TEXT), TEXT, Align::Centre, INK);
 }
 
+/// Draws the cells of an architecture, one below the other, into an `.svg`, `.png` or `.pdf` file.
+///
+/// # Errors
+/// [`Error::Usage`] for another extension, for a cell that is not sound and for an architecture that has no drawing, [`Error::Resource`] if the
+/// file cannot be written.
+pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) -> Result<()> {
+    let scene = || self::architecture(architecture, title, "")?.ok_or_else(|| Error::Usage(format!("{title}: there is no drawing of it")));
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    let bytes = match extension.as_deref() {
+        Some("svg") => svg(&scene()?)?.into_bytes(),
+        Some("png") => png(&scene()?, PNG_DPI)?,
+        Some("pdf") => pdf(&scene()?)?,
+        _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg, .png or .pdf", path.display()))),
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    write_atomic(&folder.join(name), &bytes)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::graph::Link;
     use super::*;
-    use crate::report::figures::graph::Link;
     use crate::seed::Streams;
     use rand::RngExt;
     use serde_json::{Value, json};

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock, Once};
 /// Name under which the font is registered; in an SVG it is the list of families a viewer tries.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 const FONTS: [&[u8]; 2] =
-    [include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf"), include_bytes!("../../../assets/fonts/DejaVuSans-Bold-subset.ttf")];
+    [include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf"), include_bytes!("../../assets/fonts/DejaVuSans-Bold-subset.ttf")];
 /// Units of the SVG's coordinate system a pixel; Plotters draws on whole units.
 const UNITS: f64 = 10.0;
 /// Pixels of an inch of a scene.

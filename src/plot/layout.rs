@@ -2,7 +2,7 @@
 //! the layers between in a lane of its own, so that no line crosses a box.
 
 use super::graph::Graph;
-use crate::report::statistics::mean;
+use crate::statistics::mean;
 
 /// What stands in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,8 +108,8 @@ fn spread(layer: &mut [Placed], height: impl Fn(Item) -> f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::graph::Link;
     use super::*;
-    use crate::report::figures::graph::Link;
 
     fn graph(sources: &[[usize; 2]], concat: &[usize]) -> Graph {
         let nodes = sources.iter().map(|node| node.map(|from| Link { op: "sep_conv_3x3".into(), from }).into()).collect();

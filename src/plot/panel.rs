@@ -1,10 +1,10 @@
 //! A panel: a plot with axes, title and legend, as wide as its paper.
 
 use super::axis::Axis;
-use super::few::thin;
 use super::render::{SCREEN_DPI, text_width};
 use super::scene::{About, Align, Colour, FAINT, Frame, GRID, INK, PAPER, Point, Scene};
 use super::style::{Look, marker, stroke};
+use super::words::thin;
 use super::words::{clip, fitted, wrap};
 
 /// Lines that a title, the label of an axis and an entry of a legend may have.

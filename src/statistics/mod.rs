@@ -1,4 +1,9 @@
-//! Mean, standard deviation, and where a variance comes from.
+//! Mean, standard deviation, and where a variance comes from; with the feature `report`, inference from small samples and correlations.
+
+#[cfg(feature = "report")]
+pub(crate) mod correlation;
+#[cfg(feature = "report")]
+pub(crate) mod inference;
 
 /// Mean; `None` of nothing.
 pub fn mean(values: &[f64]) -> Option<f64> {

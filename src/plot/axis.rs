@@ -1,6 +1,6 @@
 //! Axes that hold for any values: none, one, equal ones, NaN, infinite ones.
 
-use crate::report::grid::mark;
+use crate::units::raised;
 
 /// Bounds of an axis and the places of its numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +164,7 @@ fn power_text(factor: f64, decade: i32) -> String {
         return format!("{:.*}", -decade as usize, factor * 10f64.powi(decade));
     }
     let sign = if decade < 0 { "⁻" } else { "" };
-    let exponent = format!("{sign}{}", mark(decade.unsigned_abs() as usize));
+    let exponent = format!("{sign}{}", raised(decade.unsigned_abs() as usize));
     if factor == 1.0 { format!("10{exponent}") } else { format!("{factor}×10{exponent}") }
 }
 

@@ -1,7 +1,7 @@
 //! Statistics of small samples: intervals of means, and tests of one sample against another. The same samples give the same numbers.
 
+use super::{deviation, mean};
 use crate::seed::{Rng, Streams};
-pub use crate::statistics::{deviation, mean};
 use rand::RngExt;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 

@@ -1,6 +1,6 @@
 //! How well one score of an architecture predicts another: Pearson, Spearman, Kendall, each with a bootstrap interval.
 
-use super::statistics::{bootstrap, ranks, resample};
+use super::inference::{bootstrap, ranks, resample};
 
 /// Fewer pairs than this get no coefficient: of three points it is 1 or -1 as often as not.
 const LEAST: usize = 5;
