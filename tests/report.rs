@@ -396,6 +396,32 @@ fn two_trials_side_by_side_cost_two_cores_and_a_budget_that_ended_nothing_is_sai
 
 /// Whether TeX says that a line is too wide, for every table at the width of an article.
 #[test]
+fn times_of_unlike_devices_are_not_added() {
+    let root = TempDir::new().unwrap();
+    let fixture = Fixture { search_seconds: 30.0, ..Fixture::default() };
+    let path = fixture.write(&runs(&root));
+    let mut ledger = fixture.ledger();
+    let task = |trial: u64, model: &str, seconds: f64| {
+        json!({"trial": trial, "task": format!("7_{trial}.0"), "node": "n1", "device": "cpu", "model": model, "queued_seconds": 1.5, "apart": true,
+            "account": ledger_row("search", 0, seconds, false)})
+    };
+    ledger["tasks"] = json!([task(0, "Slow CPU", 20.0), task(1, "Fast CPU", 10.0)]);
+    fs::write(path.join("ledger.json"), ledger.to_string()).unwrap();
+    let (_, out) = report(&root);
+    let [results, csv] = ["results.md", "results.csv"].map(|name| read(out.join(name)));
+    assert!(results.contains("used unlike devices, whose times are not added. Fast CPU: 10.0 s; Slow CPU: 20.0 s."), "{results}");
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    let columns = ["search_cost_days", "retrain_cost_days", "total_cost_days", "queued_seconds", "tasks"]
+        .map(|name| names.iter().position(|n| n == name).unwrap());
+    let row = reader.records().next().unwrap().unwrap();
+    let [search, retrain, total, queued, tasks] = columns.map(|i| row[i].to_string());
+    // Only the search was spread over them.
+    assert!(search.is_empty() && !retrain.is_empty() && total.is_empty(), "{search} {retrain} {total}");
+    assert_eq!((queued.parse::<f64>().unwrap(), tasks.as_str()), (3.0, "2"));
+}
+
+#[test]
 fn the_tables_of_a_paper_fit_their_page() {
     if std::process::Command::new("pdflatex").arg("--version").output().is_err() {
         println!("skipped: no pdflatex on this machine");

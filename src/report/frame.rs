@@ -5,7 +5,7 @@ use super::load::Run;
 use super::summary::NONE;
 use crate::error::{Error, Result};
 use crate::record::{LedgerRecord, Manifest, Phase, RunResult};
-use crate::units::SECONDS_PER_DAY;
+use crate::units::{SECONDS_PER_DAY, show_seconds};
 use polars::prelude::*;
 use std::io::Cursor;
 
@@ -45,6 +45,12 @@ fn score(run: &Run, get: impl Fn(&RunResult) -> Option<f64>) -> Option<f64> {
 
 fn cpu(run: &Run, phase: Phase) -> Option<f64> {
     run.total(Some(phase), |r| r.cpu_seconds)
+}
+
+/// What a phase, or all of them, used of unlike devices; empty if they are alike.
+pub(super) fn unlike(run: &Run, phase: Option<Phase>) -> String {
+    let part = |(model, seconds): (&str, f64)| format!("{model}: {}", show_seconds(seconds));
+    run.mixture(phase).into_iter().map(part).collect::<Vec<_>>().join("; ")
 }
 
 line! {
@@ -92,6 +98,9 @@ line! {
         retrain_cpu_seconds: Option<f64> = cpu(r, Phase::Retrain);
         cpu_seconds: Option<f64> = r.total(None, |l| l.cpu_seconds);
         wall_seconds: Option<f64> = of_ledger(r, |l| l.wall_seconds);
+        tasks: Option<usize> = of_ledger(r, |l| l.tasks.len());
+        queued_seconds: Option<f64> = of_ledger(r, |l| l.tasks.iter().filter_map(|t| t.queued_seconds).sum());
+        unlike_devices: Option<String> = Some(unlike(r, None)).filter(|parts| !parts.is_empty());
         attempts: Option<u64> = r.most(|l| Some(u64::from(l.attempt) + 1));
         steps: Option<u64> = of_ledger(r, |l| l.rows.iter().map(|r| r.steps).sum());
         samples: Option<u64> = of_ledger(r, |l| l.rows.iter().map(|r| r.samples).sum());

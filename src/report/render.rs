@@ -1,7 +1,8 @@
 //! Templates with escaping by construction: HTML, Markdown and LaTeX.
 
-use super::grid::{mark, unmark};
+use super::grid::unmark;
 use crate::error::{Error, Result};
+use crate::units::raised;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
@@ -28,7 +29,7 @@ pub(super) fn render(name: &'static str, template: &'static str, context: impl S
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?);
     environment.add_filter("words", |cell: &str| unmark(cell).0.to_string());
     environment.add_filter("note", |cell: &str| unmark(cell).1);
-    environment.add_filter("raised", mark);
+    environment.add_filter("raised", raised);
     environment.add_filter("stacked", stacked);
     environment.add_template(name, template).map_err(failed)?;
     environment.get_template(name).and_then(|t| t.render(Serde(context))).map_err(failed)

@@ -6,7 +6,7 @@ use super::claims::{self, Claim};
 use super::control;
 use super::control::Comparison;
 use super::figures::{Experiment, Series};
-use super::frame::DICE;
+use super::frame::{DICE, unlike};
 use super::grid::{Grid, field};
 use super::load::Run;
 use super::proxies::{self, Pairs};
@@ -105,7 +105,7 @@ fn cost(runs: &[Run], summary: &[SummaryRow]) -> Grid {
     };
     let over = |r: &SummaryRow, get: &dyn Fn(&Run) -> Option<f64>| Spread::of(r.members.iter().filter_map(|i| get(&runs[*i])));
     let of = |r: &SummaryRow, get: fn(&Manifest) -> u64| field(r.manifest.as_ref().map(get));
-    let grid = Grid::of(
+    let mut grid = Grid::of(
         "Cost of a run",
         4,
         summary,
@@ -127,6 +127,17 @@ fn cost(runs: &[Run], summary: &[SummaryRow]) -> Grid {
             ("largest overshoot", &|r| or_none(over(r, &|run| run.ledger.as_ref()?.overshoot_seconds).high.map(show_seconds))),
         ],
     );
+    for (row, of) in summary.iter().enumerate() {
+        for (column, phase) in [(7, Some(Phase::Search)), (9, Some(Phase::Select)), (10, Some(Phase::Retrain)), (11, None)] {
+            for run in of.members.iter().map(|i| &runs[*i]).filter(|run| !run.mixture(phase).is_empty()) {
+                grid.footnote(
+                    row,
+                    column,
+                    &format!("{} used unlike devices, whose times are not added. {}.", run.name, unlike(run, phase)),
+                );
+            }
+        }
+    }
     grid.about(COST).without_equal(&[]).printed(&["method", "search", "selection", "retraining", "all phases"])
 }
 

@@ -14,7 +14,6 @@ use super::{control, drawings, gate, proxies, segmentation, studies, text, trial
 use crate::error::{Error, Result};
 use crate::plot::{self, Paper};
 use crate::record::write_atomic;
-use crate::space::Architecture;
 use std::path::{Path, PathBuf};
 
 /// Folder of the panels for print, in that of the report.

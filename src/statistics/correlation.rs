@@ -65,7 +65,7 @@ pub fn top_half(pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Product-moment correlation.
-pub(super) fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
+pub fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
     // Compared as they are: the mean of equal numbers may be another number.
     let constant = |of: fn(&(f64, f64)) -> f64| pairs.iter().all(|p| of(p) == of(&pairs[0]));
     if pairs.len() < 3 || constant(|p| p.0) || constant(|p| p.1) {
@@ -78,14 +78,14 @@ pub(super) fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
     (xx > 0.0 && yy > 0.0).then(|| sum(&|x, y| x * y) / (xx * yy).sqrt())
 }
 
-pub(super) fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
+pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     let (x, y) = (ranks(pairs.iter().map(|p| p.0)), ranks(pairs.iter().map(|p| p.1)));
     pearson(&x.into_iter().zip(y).collect::<Vec<_>>())
 }
 
 /// Tau-b: concordant less discordant pairs of pairs over the geometric mean of those that are not tied. Sorted by x, the discordant ones are
 /// those whose y then stand in the wrong order (Knight 1966), so a thousand resamples of a thousand pairs take seconds, not minutes.
-pub(super) fn kendall(pairs: &[(f64, f64)]) -> Option<f64> {
+pub fn kendall(pairs: &[(f64, f64)]) -> Option<f64> {
     let mut sorted = pairs.to_vec();
     // Adding zero makes -0.0 and 0.0 one number.
     sorted.iter_mut().for_each(|p| *p = (p.0 + 0.0, p.1 + 0.0));

@@ -35,7 +35,7 @@ pub fn anytime(few: &Few, cells: &BTreeMap<String, String>, paper: Paper) -> Fig
     .map(String::from)
     .into();
     notes.extend(few.missing("No curve", |r| curve(r).is_empty().then(|| "no search score was recorded".to_string())));
-    Figure::new("anytime", "Best search score so far against device time", 2, drawn, few.with(notes))
+    Figure::new("anytime", "Best search score so far against device time", drawn, few.with(notes))
 }
 
 /// Seconds and the best score in per cent.

@@ -2,10 +2,10 @@
 //! what it cannot show.
 
 use super::series::{Experiment, Series, experiments};
-use crate::plot::{Paper, Point, fitted};
+use crate::plot::{Paper, fitted};
 use crate::report::load::Run;
 use crate::units::show_count;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Groups that a note names; of more only the number is told.
 const NAMED: usize = 8;

@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 
 /// Panels of a figure.
 const PANELS: usize = 24;
+/// So many stand below each other on a page of all.
+const BELOW_EACH_OTHER: usize = 3;
 
 /// A figure: panels that stand beside each other, with what a reader must know.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +38,6 @@ pub struct Figure {
     pub notes: Vec<String>,
     /// In reading order.
     pub panels: Vec<Panelled>,
-    /// How many stand beside each other where there is room.
-    pub columns: usize,
 }
 
 /// A panel of a figure.
@@ -68,7 +68,7 @@ pub struct Material<'a> {
 type Drawn = (String, Panel, String);
 
 impl Figure {
-    fn new(name: &'static str, title: &str, columns: usize, drawn: Vec<Drawn>, mut notes: Vec<String>) -> Self {
+    fn new(name: &'static str, title: &str, drawn: Vec<Drawn>, mut notes: Vec<String>) -> Self {
         notes.extend(note("panels", PANELS, drawn.len()));
         if drawn.iter().take(PANELS).any(|(_, panel, _)| panel.thinned) {
             notes.push("Where many marks lie close together, some are left out.".into());
@@ -80,14 +80,14 @@ impl Figure {
             let name = std::iter::once(base.clone()).chain((2..).map(|i| format!("{base}-{i}"))).find(|n| !taken(n)).unwrap_or_default();
             panels.push(Panelled { name, scene: panel.finished(words) });
         }
-        Self { name, title: title.into(), notes, panels, columns }
+        Self { name, title: title.into(), notes, panels }
     }
 
-    /// All panels on one page, with the notes as small print.
+    /// All panels on one page, with the notes as small print: a few below each other, so that they can be read on a phone, and more in two columns.
     pub fn sheet(&self) -> Scene {
         const MARGIN: f64 = 8.0;
         let column = self.panels.iter().map(|p| p.scene.width).fold(Paper::SCREEN.width, f64::max);
-        let columns = self.columns.clamp(1, self.panels.len().max(1));
+        let columns = if self.panels.len() > BELOW_EACH_OTHER { 2 } else { 1 };
         let mut page = Scene::new(&self.title, column * columns as f64 + 2.0 * MARGIN, MARGIN);
         if self.panels.is_empty() {
             let text = Paper::SCREEN.text;

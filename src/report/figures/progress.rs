@@ -35,7 +35,7 @@ pub fn trials(few: &Few, paper: Paper) -> Option<Figure> {
     let drawn: Vec<Drawn> = few.all().filter(|(_, s)| has_trials(s)).map(|(group, series)| trial_panel(group, series, paper)).collect();
     let note = "Validation scores of briefly trained children in the order of their numbers, which are those of the tables and begin at 0. A trial without a score is not shown. \
                 The panels of a data set and preset share their axes.";
-    (!drawn.is_empty()).then(|| Figure::new("trials", "Score of every trial", 2, drawn, few.with(vec![note.into()])))
+    (!drawn.is_empty()).then(|| Figure::new("trials", "Score of every trial", drawn, few.with(vec![note.into()])))
 }
 
 fn has_trials(series: &Series) -> bool {
@@ -109,7 +109,7 @@ pub fn diagnostics(few: &Few, paper: Paper) -> Option<Figure> {
     }
     let note = (!flat.is_empty()).then(|| format!("Not drawn, since nothing changes by more than 1 %: {}.", flat.join("; ")));
     (!drawn.is_empty() || note.is_some())
-        .then(|| Figure::new("diagnostics", "What the searches report about themselves", 2, drawn, few.with(note.into_iter().collect())))
+        .then(|| Figure::new("diagnostics", "What the searches report about themselves", drawn, few.with(note.into_iter().collect())))
 }
 
 fn diagnostic(group: &Experiment, series: &Series, (key, title, label): &(&str, &str, &str), paper: Paper) -> Drawn {
@@ -158,7 +158,7 @@ pub fn early_late(pairs: &[Pairs], paper: Paper) -> Option<Figure> {
             .to_string(),
         "Filled marks: the architecture that was selected, where it is among them. Panels of a method share their x axis. Dashed line: both scores are equal.".into(),
     ];
-    (!drawn.is_empty()).then(|| Figure::new("early-late", "Early against late scores", 2, drawn, notes))
+    (!drawn.is_empty()).then(|| Figure::new("early-late", "Early against late scores", drawn, notes))
 }
 
 fn percents(sample: &Sample) -> impl Iterator<Item = (f64, f64)> {

@@ -45,17 +45,17 @@ pub const ACROSS: [Across; 3] = [
         of_claim: |claim| claim.gpu_days,
         claim_label: ["search cost as reported, GPU-days of the papers' own cards, log scale", "GPU-days of search"],
         less: "cheaper",
-        note: "Cost is that of the search alone; the next figure adds selection and retraining.",
+        note: "Cost is that of the search alone; the next figure has the total of all phases.",
     },
     Across {
         files: ["accuracy-total-cost", "dice-total-cost"],
         name: "total cost",
-        of_run: total,
+        of_run: |run| run.cost(None),
         cost: true,
         of_claim: |_| None,
         claim_label: [""; 2],
         less: "cheaper",
-        note: "Total cost is that of search, selection and retraining. Papers report the cost of the search alone, so this figure has no reported panel.",
+        note: "Total cost is that of all phases: search, selection, retraining, test and what was spent between them. Papers report the cost of the search alone, so this figure has no reported panel.",
     },
     Across {
         files: ["accuracy-parameters", "dice-parameters"],
@@ -69,12 +69,6 @@ pub const ACROSS: [Across; 3] = [
         note: "Weights are those of the retrained network without its auxiliary head. Presets shrink the networks, and the papers' networks are for other data.",
     },
 ];
-
-/// What search, selection, if there is any, and retraining cost.
-fn total(run: &Run) -> Option<f64> {
-    let part = |phase| if run.seconds(phase).is_none() && phase != Phase::Retrain { Some(0.0) } else { run.cost(Some(phase)) };
-    [Phase::Search, Phase::Select, Phase::Retrain].into_iter().map(part).sum()
-}
 
 /// Test score against cost and size: accuracies beside the papers' claims on CIFAR-10, then the overlap of masks.
 pub fn figures(of: &Material, few: &Few, paper: Paper) -> Vec<Figure> {
@@ -108,7 +102,7 @@ fn figure(of: &Material, few: &Few, groups: &[&Experiment], across: &Across, mas
     }
     let beside = if drawn.len() > groups.len() { ", measured here and reported by the papers" } else { "" };
     let score = if masks { "Dice" } else { "accuracy" };
-    Figure::new(across.files[usize::from(masks)], &format!("Test {score} against {}{beside}", across.name), 2, drawn, few.with(notes))
+    Figure::new(across.files[usize::from(masks)], &format!("Test {score} against {}{beside}", across.name), drawn, few.with(notes))
 }
 
 /// How final trainings differ within an experiment, if they do: the commonest last.

@@ -37,7 +37,7 @@ pub fn studies(studies: &[Study], claims: &[Claim], paper: Paper) -> Vec<Figure>
     let bench = if own.is_empty() { None } else { table::open(NAS_BENCH_201).ok() };
     let agreements = bench.iter().flat_map(|bench| own.iter().flat_map(|table| agreements(table, bench)));
     let figure = |name, title, drawn: Vec<Drawn>, notes: &[&str]| {
-        (!drawn.is_empty()).then(|| Figure::new(name, title, 2, drawn, notes.iter().map(ToString::to_string).collect()))
+        (!drawn.is_empty()).then(|| Figure::new(name, title, drawn, notes.iter().map(ToString::to_string).collect()))
     };
     let all = [
         figure(

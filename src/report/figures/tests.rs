@@ -1,7 +1,7 @@
 //! Every figure, drawn from any runs: none, one, equal ones, very many, and values and names that are none.
 
 use super::*;
-use crate::plot::Mark;
+use crate::plot::{self, Mark, PNG_DPI, png, svg};
 use crate::record::{EndReason, Example, ExampleInfo, LedgerRecord, Phase, TrialRecord};
 use crate::report::claims::claims;
 use crate::report::load::{CurvePoint, Reported, Run, Status};
@@ -326,7 +326,7 @@ fn names_of_any_length_and_alphabet_stay_in_their_places() {
     odd.result.as_mut().unwrap().search_score_kind = LONG.repeat(4);
     check(&[searched(odd, 3)]);
     for name in names {
-        draw_and_check("cell", &super::architecture(&architecture(), name, name).unwrap().unwrap());
+        draw_and_check("cell", &plot::architecture(&architecture(), name, name).unwrap().unwrap());
         let about = ExampleInfo { volume: name.into(), slice: 0, rank: name.into(), dice: 0.5, height: 8, width: 8 };
         let example = Example { about, image: vec![90; 64], truth: vec![1; 64], predicted: vec![0; 64] };
         draw_and_check("overlay", &overlay(&[example], &["background", name], name).unwrap());
@@ -361,6 +361,6 @@ fn the_order_of_the_runs_and_drawing_again_change_no_byte() {
             assert!(scene == changed, "{name} depends on the order of the runs");
         }
     }
-    let cell = || super::architecture(&architecture(), "a cell", "").unwrap().unwrap();
+    let cell = || plot::architecture(&architecture(), "a cell", "").unwrap().unwrap();
     assert_eq!((svg(&cell()).unwrap(), png(&cell(), PNG_DPI).unwrap()), (svg(&cell()).unwrap(), png(&cell(), PNG_DPI).unwrap()));
 }

@@ -2,7 +2,7 @@
 
 use super::tests::{architecture, check_scene, drawn, run, search_of, searched};
 use super::*;
-use crate::plot::Mark;
+use crate::plot::{self, Colour, Mark, palette};
 use crate::report::claims::claims;
 use crate::report::load::CurvePoint;
 use serde_json::json;
@@ -89,7 +89,7 @@ fn unequal_final_trainings_are_told_and_total_cost_has_a_figure() {
     let told = "Final trainings differ (digits, smoke): a 10 epochs with cutout; all others 4 epochs without cutout.";
     assert!(figures[0].notes.iter().any(|n| n == told), "{:?}", figures[0].notes);
     assert_eq!(figures[1].name, "accuracy-total-cost");
-    // 1 s of search and 12 s of retraining; the fixture has no selection.
+    // 1 s of search and 12 s of retraining, which are all phases of the fixture.
     assert!(figures[1].panels[0].scene.title.contains("a 80.00 % at 13.0 CPU-seconds"), "{}", figures[1].panels[0].scene.title);
 }
 
@@ -117,7 +117,7 @@ fn type_and_lines_are_large_enough_in_print_and_every_colour_is_one_of_the_palet
             }
         }
     }
-    let cell = super::architecture(&architecture(), "a cell", "").unwrap().unwrap();
+    let cell = plot::architecture(&architecture(), "a cell", "").unwrap().unwrap();
     assert!(cell.leaves().iter().all(|m| !matches!(m, Mark::Area { colour, .. } if !palette.contains(colour))));
 }
 

@@ -88,7 +88,7 @@ pub fn cost(few: &Few, paper: Paper) -> Figure {
         notes.extend(few.missing(&format!("No {name} phase"), why));
     }
     notes.extend(few.missing("No bar", |r| r.peak().is_none().then(|| "memory not measured".to_string())));
-    Figure::new("cost", "Cost of each phase, and peak memory", 2, drawn, few.with(notes))
+    Figure::new("cost", "Cost of each phase, and peak memory", drawn, few.with(notes))
 }
 
 fn phases(group: &Experiment, paper: Paper) -> Drawn {
