@@ -13,6 +13,7 @@ help:
 	@echo "make test    set up, build, run the whole test suite"
 	@echo "make gate    the smoke suite with one seed against .ci/baseline.csv; make baseline writes that file anew"
 	@echo "make ci      all that has to hold before a change lands: tests, gate, format, lints, documentation, dependencies"
+	@echo "make install PREFIX=/usr/local    the program and the libraries that it loads, for use without the checkout"
 	@echo "make setup   libtorch only (an existing LIBTORCH is respected)"
 
 tools:
@@ -25,6 +26,11 @@ setup: tools
 
 build: setup
 	$(CARGO) build --locked
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: build
+	@$(PYTHON) scripts/install.py $(NASLAB) $(PREFIX)
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
 # At most 28 s of search and selection for each of 36 runs, half of them the controls, and three U-Nets trained like the cells that NAS-Unet found: a quarter of an hour in all.

@@ -59,6 +59,8 @@ fn compile_shim(libtorch: &Path) {
     println!("cargo:rustc-link-arg={}", openmp(&lib));
     println!("cargo:rustc-link-search=native={}", lib.display());
     println!("cargo:rustc-link-lib=c10");
+    // Where `make install` puts libtorch, then where it was built with.
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/naslab/torch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }
 

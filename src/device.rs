@@ -93,6 +93,17 @@ pub fn keep_memory() {
     shim::keep_memory();
 }
 
+/// Lets threads of an operation sleep while they wait for work. OpenMP's spin, and where another program has one of two cores that costs the other one its time, twentyfold. How they wait is read
+/// when libtorch is loaded, before `main`, so the program is started again with that word, with the same process number; where it cannot be, and where somebody has chosen, all stays as it is.
+pub fn let_threads_sleep() {
+    use std::os::unix::process::CommandExt;
+    let chosen = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| std::env::var_os(name).is_some());
+    let mut words = std::env::args_os();
+    if let (false, Ok(program), Some(name)) = (chosen, std::env::current_exe(), words.next()) {
+        let _ = std::process::Command::new(program).arg0(name).args(words).env("OMP_WAIT_POLICY", "passive").exec();
+    }
+}
+
 /// Returns when the device has finished the work it was given.
 pub fn wait_for(device: Device) {
     if let Some(index) = card(device) {

@@ -1,7 +1,8 @@
-//! `naslab` re-runs neural-architecture searches under one measured budget and sets what it measured beside what the papers
-//! reported.
+#![doc = include_str!("../README.md")]
 //!
-//! Read from the bottom up: [`space`] has architectures as values, [`nn`] operations on explicit weights, [`network`] the networks of
+//! # The parts
+//!
+//! [`Run`] is one run, for programs that use the library. Read from the bottom up: [`space`] has architectures as values, [`nn`] operations on explicit weights, [`network`] the networks of
 //! architectures, [`data`] and [`task`] the images and their batches, [`train`] the training of one network. [`budget`] measures, [`record`] writes the
 //! run directory, and [`lab`] conducts a run: search, select, retrain, test. Each paper is one folder of [`reproductions`].
 //! [`report`] turns recorded runs into tables and figures, which [`plot`] draws, [`table`] answers searches from measured trainings, [`export`] hands networks to other programs, and [`cli`] is what was typed.
@@ -33,6 +34,8 @@ pub mod record;
 pub mod report;
 #[path = "../reproductions/mod.rs"]
 pub mod reproductions;
+#[cfg(feature = "search")]
+mod run;
 pub mod seed;
 pub mod settings;
 #[cfg(feature = "search")]
@@ -47,3 +50,5 @@ pub mod train;
 pub mod units;
 
 pub use error::{Error, Result};
+#[cfg(feature = "search")]
+pub use run::{Done, Run};

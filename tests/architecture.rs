@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units`, `seed` and `statistics` may be used by all.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("cli", &["reproductions", "report", "plot", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
+    // One run for programs that use the library.
+    ("run", &["reproductions", "lab", "device", "space", "record"]),
     ("reproductions", &["gradient", "lab", "train", "task", "network", "table", "proposals", "settings", "space", "nn", "record"]),
     ("gradient", &["lab", "train", "task", "settings", "space", "nn", "record"]),
     // Networks for other programs: built by the lab, whatever the method.
@@ -245,11 +247,12 @@ fn reproductions_do_not_use_each_other() {
 }
 
 #[test]
-fn only_the_report_names_polars_and_plotters() {
+fn only_report_and_drawings_name_polars_and_plotters() {
     for path in [sources(&root().join("src")), sources(&root().join("reproductions"))].concat() {
         let text = std::fs::read_to_string(&path).unwrap();
-        let heavy = text.contains("polars::") || text.contains("plotters::");
-        assert!(!heavy || part(&path).as_deref() == Some("report"), "{}", path.display());
+        let part = part(&path).unwrap_or_default();
+        assert!(!text.contains("polars::") || part == "report", "{}", path.display());
+        assert!(!text.contains("plotters::") || part == "plot", "{}", path.display());
     }
 }
 

@@ -257,3 +257,27 @@ fn files_name_the_space_and_unknown_ones_are_refused() {
     let unknown = serde_json::from_str::<Architecture>(&text.replace("stack", "heap")).unwrap_err().to_string();
     assert!(unknown.contains("heap") && unknown.contains("stack") && unknown.contains("darts"), "{unknown}");
 }
+
+/// Every program in `examples/` but the one that measures; `cargo test` builds them.
+#[test]
+fn the_examples_run() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = assert_cmd::cargo::cargo_bin("naslab").with_file_name("examples");
+    let says = [
+        ("one_run", "amoebanet ageing: test accuracy"),
+        ("own_method", "Local search: "),
+        ("published_cell", "of 16 images right"),
+        ("search_a_table", "climbing, 100 seeds"),
+        ("own_evaluator", "100 trials in"),
+    ];
+    for (name, says) in says {
+        let program = folder.join(name);
+        assert!(program.exists(), "{} is missing; cargo build --examples", program.display());
+        let mut command = assert_cmd::Command::new(program);
+        // The folder of the runs, or how many trials.
+        command.arg(if name == "own_evaluator" { "100".into() } else { out.path().as_os_str().to_owned() }).env("OMP_NUM_THREADS", "1");
+        command.assert().success().stdout(predicates::str::contains(says));
+    }
+    let runs = std::fs::read_dir(out.path()).unwrap().count();
+    assert_eq!(runs, 3, "one run, and a method with its control");
+}

@@ -127,6 +127,24 @@ pub enum Command {
     Other(Vec<OsString>),
 }
 
+#[cfg(feature = "search")]
+impl Command {
+    /// Whether libtorch computes for it.
+    pub fn computes(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan { .. }
+                | Self::Bench(_)
+                | Self::Run { .. }
+                | Self::Resume(_)
+                | Self::Train { .. }
+                | Self::Trial(_)
+                | Self::Member { .. }
+                | Self::Table(_)
+        )
+    }
+}
+
 /// `naslab check`
 #[cfg(feature = "report")]
 #[derive(Args, Debug)]

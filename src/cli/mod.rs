@@ -49,7 +49,10 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[cfg(feature = "search")]
-    crate::device::keep_memory();
+    if arguments.command.computes() {
+        crate::device::let_threads_sleep();
+        crate::device::keep_memory();
+    }
     hide_exhaustion();
     let code = match catch_unwind(AssertUnwindSafe(|| dispatch(arguments))) {
         Ok(Ok(())) => 0,

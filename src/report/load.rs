@@ -133,17 +133,10 @@ impl Run {
     }
 
     /// What a phase cost, or all phases together, in seconds: of the card where one did the arithmetic, else of the cores that worked, so that two children side by side cost two cores.
-    /// `None` if the run has no such phase, if it was not measured, and where it was spent on unlike devices ([`Run::mixture`]).
+    /// `None` if the run has no such phase, if it was not measured, and where it was spent on unlike devices, whose seconds have no sum.
     pub fn cost(&self, phase: Option<Phase>) -> Option<f64> {
-        if !self.mixture(phase).is_empty() {
-            return None;
-        }
-        self.total(phase, if self.on_card() { |r| Some(r.device_seconds) } else { |r| r.cpu_seconds })
-    }
-
-    /// Device-seconds by the model of the device, where a phase, or all phases together, used unlike ones: such seconds have no sum.
-    pub fn mixture(&self, phase: Option<Phase>) -> BTreeMap<&str, f64> {
-        self.ledger.iter().map(|l| l.models(phase)).find(|models| models.len() > 1).unwrap_or_default()
+        let alike = self.ledger.as_ref().is_none_or(|ledger| ledger.models(phase).len() < 2);
+        self.total(phase, if self.on_card() { |r| Some(r.device_seconds) } else { |r| r.cpu_seconds }).filter(|_| alike)
     }
 
     /// [`Run::cost`] in days.

@@ -129,12 +129,11 @@ fn cost(runs: &[Run], summary: &[SummaryRow]) -> Grid {
     );
     for (row, of) in summary.iter().enumerate() {
         for (column, phase) in [(7, Some(Phase::Search)), (9, Some(Phase::Select)), (10, Some(Phase::Retrain)), (11, None)] {
-            for run in of.members.iter().map(|i| &runs[*i]).filter(|run| !run.mixture(phase).is_empty()) {
-                grid.footnote(
-                    row,
-                    column,
-                    &format!("{} used unlike devices, whose times are not added. {}.", run.name, unlike(run, phase)),
-                );
+            for run in of.members.iter().map(|i| &runs[*i]) {
+                let parts = unlike(run, phase);
+                if !parts.is_empty() {
+                    grid.footnote(row, column, &format!("{} used unlike devices, whose times are not added. {parts}.", run.name));
+                }
             }
         }
     }
