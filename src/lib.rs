@@ -45,5 +45,6 @@ pub mod task;
 #[cfg(feature = "search")]
 pub mod train;
 pub mod units;
+pub mod unpack;
 
 pub use error::{Error, Result};
