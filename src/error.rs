@@ -22,7 +22,7 @@ pub enum Error {
         /// What is wrong with it, where in it, and what to try.
         what: String,
     },
-    /// The budget ended before there was anything to report.
+    /// The budget ended before there was anything to report, or a training diverged.
     #[error("{0}")]
     NoResult(String),
     /// Disk, memory or device failed. What was recorded before stays valid.

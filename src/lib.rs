@@ -48,6 +48,7 @@ pub mod task;
 #[cfg(feature = "search")]
 pub mod train;
 pub mod units;
+pub mod unpack;
 
 pub use error::{Error, Result};
 #[cfg(feature = "search")]

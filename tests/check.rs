@@ -5,7 +5,9 @@ mod common;
 
 use assert_cmd::Command;
 use naslab::Error;
+use naslab::record::Manifest;
 use naslab::report::gate::{Mode, Options, Outcome, Verdict, check, junit, update};
+use naslab::space::Architecture;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 struct Fixture {
     method: &'static str,
     seed: u64,
-    hash: &'static str,
+    operation: &'static str,
     score: Option<f64>,
     /// Processor seconds of the search.
     seconds: f64,
@@ -33,7 +35,7 @@ impl Default for Fixture {
         Self {
             method: "darts",
             seed: 0,
-            hash: "abc",
+            operation: "sep_conv_3x3",
             score: Some(0.9),
             seconds: 20.0,
             memory: 100 << 20,
@@ -44,39 +46,47 @@ impl Default for Fixture {
     }
 }
 
-fn architecture() -> Value {
-    let e = |from: usize| json!({"op": "sep_conv_3x3", "from": from});
+fn architecture(operation: &str) -> Value {
+    let e = |from: usize| json!({"op": operation, "from": from});
     let node = || json!([e(0), e(1)]);
     let cell = || json!({"nodes": [node(), node(), node(), node()], "concat": [2, 3, 4, 5]});
     json!({"space": "darts", "normal": cell(), "reduce": cell()})
+}
+
+fn hash(operation: &str) -> String {
+    serde_json::from_value::<Architecture>(architecture(operation)).unwrap().hash()
+}
+
+/// The hash of an architecture as a verdict shows it.
+fn short(operation: &str) -> String {
+    hash(operation)[..12].to_string()
 }
 
 impl Fixture {
     fn write(&self, root: &Path) -> PathBuf {
         let folder = root.join(format!("{}-s{}", self.method, self.seed));
         fs::create_dir_all(&folder).unwrap();
-        let identity = format!("id-{}-{}-{}-{}-{}", self.method, self.seed, self.threads, self.kind, self.epochs);
         let put = |name: &str, value: Value| fs::write(folder.join(name), value.to_string()).unwrap();
-        put(
-            "manifest.json",
-            json!({
-                "format": 3, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
-                "settings": {"search": {"epochs": self.epochs}}, "shrunk": [], "jobs": 1,
-                "declaration": {"title": "DARTS", "role": "search", "space": "darts", "keep": 1, "predictions": {}, "claims": {}, "control": null,
-                    "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
-                "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": identity,
-                "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
-                "device": {"kind": self.kind, "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": self.threads},
-                "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10,
-                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
-                "clock": "monotonic", "started": "2026-01-31T12:00:00Z"
-            }),
-        );
+        let mut manifest = json!({
+            "format": 3, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
+            "settings": {"search": {"epochs": self.epochs}}, "shrunk": [], "jobs": 1,
+            "declaration": {"title": "DARTS", "role": "search", "space": "darts", "keep": 1, "predictions": {}, "claims": {}, "control": null,
+                "mark": {"colour": [0, 114, 178], "shape": "circle", "dashed": false}},
+            "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null}, "identity": "",
+            "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
+            "device": {"kind": self.kind, "name": "Example", "memory_bytes": null, "processor": "Example", "cores": 2, "threads": self.threads},
+            "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+            "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
+            "clock": "monotonic", "started": "2026-01-31T12:00:00Z"
+        });
+        let identity = serde_json::from_value::<Manifest>(manifest.clone()).unwrap().digest();
+        manifest["identity"] = json!(identity);
+        put("manifest.json", manifest);
         put(
             "result.json",
             json!({
                 "format": 3, "method": self.method, "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": self.seed,
-                "identity": identity, "architecture": architecture(), "architecture_hash": self.hash, "parameters": 1000,
+                "identity": identity, "architecture": architecture(self.operation), "architecture_hash": hash(self.operation), "parameters": 1000,
                 "auxiliary_parameters": 0, "metric": "accuracy", "search_score": 0.6, "search_score_kind": "supernet validation accuracy",
                 "select_score": null, "final_score": self.score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
                 "retrain_end": "completed", "trials": {}, "extra": {}
@@ -177,11 +187,14 @@ fn unchanged_runs_pass() {
 #[test]
 fn one_flipped_genotype_is_caught_when_it_has_to_be_exact() {
     let scene = Scene::new();
-    Fixture { seed: 1, hash: "abd", score: Some(SCORES[1]), ..Fixture::default() }.write(&scene.runs());
+    Fixture { seed: 1, operation: "sep_conv_5x5", score: Some(SCORES[1]), ..Fixture::default() }.write(&scene.runs());
     let verdict = scene.check(Options::default());
     assert_eq!(worse(&verdict), [("darts", "finding")]);
     let finding = verdict.checks.iter().find(|c| c.outcome == Outcome::Regression).unwrap();
-    assert_eq!([&finding.baseline, &finding.here], ["seed 1: abc, 1000 weights", "seed 1: abd, 1000 weights"]);
+    assert_eq!(
+        [finding.baseline.clone(), finding.here.clone()],
+        ["sep_conv_3x3", "sep_conv_5x5"].map(|op| format!("seed 1: {}, 1000 weights", short(op)))
+    );
     assert_eq!(worse(&scene.check(STATISTICAL)), []);
 }
 
@@ -483,8 +496,9 @@ fn an_unchanged_rerun_on_a_loaded_machine_passes() {
 #[test]
 fn the_same_verdict_gives_the_same_junit() {
     let scene = Scene::new();
-    scene.change(|f| f.hash = "abd");
+    scene.change(|f| f.operation = "sep_conv_5x5");
     let texts = [scene.check(Options::default()), scene.check(Options::default())].map(|v| junit(&v));
     assert_eq!(texts[0], texts[1]);
-    assert!(texts[0].contains("<failure message=\"baseline: seed 0: abc, 1000 weights; seed 1"), "{}", texts[0]);
+    let failure = format!("<failure message=\"baseline: seed 0: {}, 1000 weights; seed 1", short("sep_conv_3x3"));
+    assert!(texts[0].contains(&failure), "{}", texts[0]);
 }

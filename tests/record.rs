@@ -293,7 +293,7 @@ fn damaged_checkpoints_alone_are_bad_input() {
 // ---- the run directory
 
 fn manifest() -> Manifest {
-    serde_json::from_value(serde_json::json!({
+    let mut manifest: Manifest = serde_json::from_value(serde_json::json!({
         "format": FORMAT, "method": "darts", "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": 3,
         "declaration": naslab::record::Declaration::default(), "settings": {"rate": 0.025}, "shrunk": [], "jobs": 1, "identity": "1f", "libtorch": "2.11.0", "clock": "monotonic",
         "limits": {"budget_seconds": 20.0, "max_trials": null, "max_memory_bytes": null},
@@ -303,7 +303,9 @@ fn manifest() -> Manifest {
                 "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
         "started": "2026-01-31T12:00:00Z",
     }))
-    .unwrap()
+    .unwrap();
+    manifest.identity = manifest.digest();
+    manifest
 }
 
 fn result() -> RunResult {
@@ -316,7 +318,7 @@ fn result() -> RunResult {
         seed: 3,
         identity: "1f".into(),
         architecture: architecture(1),
-        architecture_hash: "4c".into(),
+        architecture_hash: architecture(1).hash(),
         parameters: 10,
         auxiliary_parameters: 0,
         metric: "accuracy".into(),

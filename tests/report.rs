@@ -2,7 +2,7 @@
 
 use naslab::Error;
 use naslab::plot::draw_architecture;
-use naslab::record::{Phase, settings_digest};
+use naslab::record::{Manifest, Phase, settings_digest};
 use naslab::report::{Extras, Print, Status, claims, load_runs, write_report};
 use naslab::space::Architecture;
 use serde_json::{Value, json};
@@ -79,6 +79,25 @@ fn control_settings(space: &str) -> Value {
     json!({"search": {"space": space, "epochs": 3}})
 }
 
+/// With the identity that belongs to it.
+fn sealed(mut manifest: Value) -> Value {
+    manifest["identity"] = json!(serde_json::from_value::<Manifest>(manifest.clone()).unwrap().digest());
+    manifest
+}
+
+fn hash(architecture: &Value) -> String {
+    serde_json::from_value::<naslab::space::Architecture>(architecture.clone()).unwrap().hash()
+}
+
+/// Replaces the manifest of a run, with all that belongs to it.
+fn put_manifest(run: &Path, manifest: Value) {
+    let (manifest, path) = (sealed(manifest), run.join("result.json"));
+    let mut result: Value = serde_json::from_str(&read(path.clone())).unwrap();
+    result["identity"] = manifest["identity"].clone();
+    fs::write(path, result.to_string()).unwrap();
+    fs::write(run.join("manifest.json"), manifest.to_string()).unwrap();
+}
+
 fn ledger_row(phase: &str, attempt: u32, seconds: f64, cuda: bool) -> Value {
     json!({
         "phase": phase, "attempt": attempt, "device_seconds": seconds, "cpu_seconds": 2.0 * seconds, "wall_seconds": seconds * 1.01,
@@ -90,8 +109,8 @@ fn ledger_row(phase: &str, attempt: u32, seconds: f64, cuda: bool) -> Value {
 }
 
 impl Fixture {
-    fn identity(&self) -> String {
-        format!("id-{}-{}-{}-{}-{}", self.method, self.dataset, self.preset, self.seed, self.cuda)
+    fn identity(&self) -> Value {
+        self.manifest()["identity"].clone()
     }
 
     fn declaration(&self) -> Value {
@@ -113,23 +132,23 @@ impl Fixture {
     fn manifest(&self) -> Value {
         let settings = if self.method == "random" { control_settings(self.variant) } else { json!({"search": {"epochs": 3}}) };
         let device = if self.cuda { ("cuda", "NVIDIA H100") } else { ("cpu", "Example CPU") };
-        json!({
+        sealed(json!({
             "format": 3, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
             "settings": settings, "declaration": self.declaration(),
             "shrunk": [{"key": "search.epochs", "paper": 50, "here": 3}],
             "limits": {"budget_seconds": null, "max_trials": null, "max_memory_bytes": null},
-            "identity": self.identity(), "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
+            "identity": "", "program": {"version": "0.1.0", "commit": "0123456789abcdef", "dirty": false}, "libtorch": "2.11.0",
             "device": {"kind": device.0, "name": device.1, "memory_bytes": null, "processor": "Example CPU", "cores": 2, "threads": 2},
-            "data": {"folder": null, "hash": "d", "split_hash": "s", "counts": {"train": 600}, "channels": 1, "height": 8, "width": 8, "classes": 10,
+            "data": {"folder": null, "hash": "d", "split_hash": format!("{} split", self.preset), "counts": {"train": 600}, "channels": 1, "height": 8, "width": 8, "classes": 10,
                 "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
             "clock": "monotonic", "jobs": 1, "started": "2026-01-31T12:00:00Z"
-        })
+        }))
     }
 
     fn result(&self) -> Value {
         json!({
             "format": 3, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
-            "identity": self.identity(), "architecture": architecture(), "architecture_hash": "abc", "parameters": 36_586 + 100 * (self.seed % 2),
+            "identity": self.identity(), "architecture": architecture(), "architecture_hash": hash(&architecture()), "parameters": 36_586 + 100 * (self.seed % 2),
             "auxiliary_parameters": 0, "metric": "accuracy", "search_score": self.search_score, "search_score_kind": self.kind,
             "select_score": null, "final_score": self.final_score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
             "retrain_end": "completed", "trials": {"completed": 7, "diverged": 1}, "extra": {}
@@ -372,7 +391,7 @@ fn two_trials_side_by_side_cost_two_cores_and_a_budget_that_ended_nothing_is_sai
     manifest["jobs"] = json!(2);
     manifest["data"]["counts"]["test"] = json!(360);
     ledger["budget_seconds"] = json!(40.0);
-    fs::write(path.join("manifest.json"), manifest.to_string()).unwrap();
+    put_manifest(&path, manifest);
     fs::write(path.join("ledger.json"), ledger.to_string()).unwrap();
     let (_, out) = report(&root);
     let cost = table(&out, "Cost of a run").remove(0);
@@ -493,6 +512,7 @@ fn a_search_that_collapsed_is_named_whatever_its_space() {
     let mut result = fixture.result();
     let skips = |op| [node((op, 0), (op, 1)), node((op, 0), ("sep_conv_3x3", 1)), node((op, 0), (op, 1)), node((op, 2), (op, 1))];
     result["architecture"] = serde_json::to_value(pair(cell(&skips("skip_connect")), cell(&skips("max_pool_3x3")))).unwrap();
+    result["architecture_hash"] = json!(hash(&result["architecture"]));
     fs::write(path.join("result.json"), result.to_string()).unwrap();
     let (summary, out) = report(&root);
     let warned = "darts-digits-s0: 7 of 8 edges of its normal cell are skip connections; the search collapsed";
@@ -565,7 +585,7 @@ fn runs_with_other_settings_are_not_averaged() {
     let path = other.write(&folder);
     let mut manifest = other.manifest();
     manifest["settings"]["search"]["epochs"] = json!(9);
-    fs::write(path.join("manifest.json"), manifest.to_string()).unwrap();
+    put_manifest(&path, manifest);
     let (summary, _) = report(&root);
     assert_eq!(summary.rows.len(), 2);
     assert!(summary.rows.iter().all(|r| r.seeds == 1 && r.preset.starts_with("smoke [")), "{:?}", summary.rows);

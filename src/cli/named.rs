@@ -1,8 +1,9 @@
 //! An architecture by its name or its file.
 
 use crate::error::{Error, Result, input};
-use crate::record::{ArchitectureRecord, read_json};
+use crate::record::read_architecture;
 use crate::space::{Architecture, published, published_names, spelled};
+use crate::unpack::without_mark;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -32,13 +33,13 @@ pub fn architecture(text: &str) -> Result<Named> {
         let names: Vec<&str> = published_names().collect();
         return Err(input!(path, "neither a file nor a published architecture; the published ones are {}", names.join(", ")));
     }
-    let content = std::fs::read_to_string(path).map_err(|e| Error::reading(path, &e))?;
-    let value: Value = serde_json::from_str(&content).map_err(|e| input!(path, "not JSON: {e}"))?;
+    let content = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
+    let value: Value = serde_json::from_slice(without_mark(&content)).map_err(|e| input!(path, "not JSON: {e}"))?;
     let method = value["method"].as_str().map(String::from);
     // A finding names its candidates and which of them was chosen; an exported document holds one.
     let inner = match (&value["candidates"], value["chosen"].as_u64(), &value["architecture"]) {
         (Value::Array(candidates), Some(chosen), _) => candidates.get(chosen as usize).map_or(Value::Null, |c| c["architecture"].clone()),
-        (_, _, Value::Object(_)) => read_json::<ArchitectureRecord>(path).map(|record| json!(record.architecture))?,
+        (_, _, Value::Object(_)) => read_architecture(path).map(|record| json!(record.architecture))?,
         _ => value,
     };
     let architecture: Architecture =

@@ -1,9 +1,9 @@
 //! How a run goes, on standard error; what runs came to, on standard output.
 
 use super::show::{print_out, table};
-use crate::error::Result;
+use crate::error::{Error, Result, resource};
 use crate::lab::{Update, Watch};
-use crate::record::{LedgerRecord, Phase, RunResult};
+use crate::record::{EndReason, LedgerRecord, Phase, RunResult};
 use crate::units::{show_count, show_seconds};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -76,12 +76,38 @@ pub fn results(rows: &[Row]) -> Result<()> {
         };
         let [search, select, retrain] = [Phase::Search, Phase::Select, Phase::Retrain].map(seconds);
         let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
-        let (score, test) = (percent(r.search_score), percent(r.final_score));
+        let (score, test) = (percent(r.search_score), r.unscored().map_or_else(|| percent(r.final_score), |_| failed(r)));
         [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
     });
     let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];
     print_out(table(header, &[0, 8], cells))?;
     print_out(rows.iter().filter_map(|(result, ledger)| tasks(result, ledger)).collect::<String>())
+}
+
+/// What stands in the place of a test score that there is none of.
+fn failed(r: &RunResult) -> String {
+    let end = if r.retrain_end == EndReason::Completed { EndReason::OutOfMemory } else { r.retrain_end };
+    format!("- ({})", end.words())
+}
+
+/// That runs have no test score, and why.
+///
+/// # Errors
+/// [`Error::Resource`] if memory ran out in one of them, else [`Error::NoResult`].
+pub fn scored(rows: &[Row]) -> Result<()> {
+    let why = |(r, _): &Row| {
+        let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
+        r.unscored().map(|why| (format!("{name} seed {}: {why}", r.seed), failed(r).contains(EndReason::OutOfMemory.words())))
+    };
+    let all: Vec<(String, bool)> = rows.iter().filter_map(why).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let text = all.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join("; ");
+    if all.iter().any(|(_, memory)| *memory) {
+        return Err(resource!("{text}; give it more memory (--max-memory, or a larger machine), or make it smaller with --set"));
+    }
+    Err(Error::NoResult(format!("{text}; a lower retrain.recipe.learning_rate may help (--set)")))
 }
 
 /// What the trainings with an account of their own add to the table: where they were, how long they waited, and on unlike devices what each part was.

@@ -2,7 +2,7 @@
 
 use super::cluster::{Devices, devices_on, with_jobs, words_of_output};
 use super::member::{MemberPlan, Work};
-use super::progress::{results, watch};
+use super::progress::{Row, results, scored, watch};
 use super::run_args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
 use super::slurm_suite::slurm_suite;
 use super::suite::{Member, finished, suite};
@@ -77,7 +77,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     let manifest = run.manifest()?;
     if let Some(row) = run.result()?.zip(run.ledger()?) {
         eprintln!("{} is finished; nothing to do", a.directory.display());
-        return results(&[row]);
+        return results_of(&[row]);
     }
     drop(run);
     let recorded = &manifest.device;
@@ -101,7 +101,16 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     let method = by_name(&manifest.method)?;
     let label = format!("{} seed {}", manifest.method, order.seed);
     let directory = conduct(method, &order, |_| a.directory.clone(), &a.output, &label)?;
-    results(&[finished(&directory)?])
+    results_of(&[finished(&directory)?])
+}
+
+/// Prints what runs came to.
+///
+/// # Errors
+/// If one of them has no test score.
+fn results_of(rows: &[Row]) -> Result<()> {
+    results(rows)?;
+    scored(rows)
 }
 
 /// Makes one run here, or several as members, and prints what came out.
@@ -109,7 +118,7 @@ pub fn run_all(planned: &[Planned], runs: &Runs) -> Result<()> {
     if let [Planned { method, order, .. }] = planned {
         let label = format!("{} seed {}", method.card().name, order.seed);
         let directory = conduct(*method, order, |ready| ready.directory(&runs.out), &runs.output, &label)?;
-        return results(&[finished(&directory)?]);
+        return results_of(&[finished(&directory)?]);
     }
     // What one run would be refused for is said before another is paid for.
     for p in planned {

@@ -2,7 +2,7 @@
 //! neither there nor finished.
 
 use super::member::{MemberPlan, Work};
-use super::progress::{Row, results};
+use super::progress::{Row, results, scored};
 use super::run::Planned;
 use super::run_args::Runs;
 use super::suite::finished;
@@ -198,7 +198,8 @@ impl Suite<'_> {
                 format!("stopped by signal {signal}; {} of {} runs are finished, the same command goes on", rows.len(), members.len());
             return Err(Error::Suite { what, code: 128 + signal });
         }
-        let Some((_, code)) = self.failed.first() else { return Ok(()) };
+        let Some((_, code)) = self.failed.first() else { return scored(&rows) };
+        scored(&rows).unwrap_or_else(|e| eprintln!("naslab: {e}"));
         let list: Vec<&str> = self.failed.iter().map(|(label, _)| label.as_str()).collect();
         let what = format!("{} of {} runs failed, the reasons are above: {}", self.failed.len(), members.len(), list.join("; "));
         Err(Error::Suite { what, code: *code })

@@ -2,7 +2,7 @@
 //! killed does not take the others with it.
 
 use super::member::{MemberPlan, ended};
-use super::progress::{Row, results};
+use super::progress::{Row, results, scored};
 use crate::error::{Error, Result, resource};
 use crate::lab::Signals;
 use crate::record::RunDir;
@@ -48,7 +48,8 @@ pub fn suite(members: &[Member], devices: &[Device], signals: &Signals) -> Resul
         let what = format!("{what}; {} of {} runs are finished, the same command goes on", rows.len(), members.len());
         return Err(Error::Suite { what, code });
     }
-    let Some((_, code)) = failed.first() else { return Ok(()) };
+    let Some((_, code)) = failed.first() else { return scored(&rows) };
+    scored(&rows).unwrap_or_else(|e| eprintln!("naslab: {e}"));
     let list: Vec<&str> = failed.iter().map(|(text, _)| text.as_str()).collect();
     let what = format!("{} of {} runs failed, the reasons are above: {}", failed.len(), members.len(), list.join("; "));
     Err(Error::Suite { what, code: *code })

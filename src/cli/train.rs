@@ -47,9 +47,52 @@ impl Named {
         let mut settings = settings.clone();
         settings.choice.set.splice(0..0, self.choice(home)?);
         let mut order = order(home, &settings, seed, device)?;
-        order.settings = Fixed::settings(order.settings, &self.name, &self.architecture);
+        // What the method decides for its space, such as that a network has no auxiliary head, holds here too.
+        let of_method = home.prepare(&order.settings)?.complete(&order.settings);
+        order.settings = Fixed::settings(of_method, &self.name, &self.architecture);
         // It neither searches nor selects, and has no control.
         order.shrunk.retain(|s| !["search.", "select.", "control."].iter().any(|section| s.key.starts_with(section)));
         Ok(order)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::run_args::ChoiceArgs;
+    use crate::lab::preset_names;
+    use crate::space::{InputShape, published_names};
+
+    #[test]
+    fn every_published_architecture_has_every_preset_of_its_space() {
+        let mut tried = Vec::new();
+        for name in published_names() {
+            let named = architecture(name).unwrap();
+            let home = named.home().unwrap();
+            let wanted = named.choice(home).unwrap();
+            for preset in preset_names(home.card()) {
+                // A preset of another space says so; those that say nothing of it are for all.
+                let space = |set: &[String]| home.resolve(&preset, set).unwrap().settings["search"]["space"].clone();
+                let paper = home.resolve(PAPER, &[]).unwrap().settings["search"]["space"].clone();
+                if space(&[]) != paper && space(&[]) != space(&wanted) {
+                    continue;
+                }
+                let choice = ChoiceArgs { preset: Some(preset.clone()), ..ChoiceArgs::default() };
+                let settings = RunSettingsArgs { choice, device: "cpu".into(), ..RunSettingsArgs::default() };
+                let order = named.order(&settings, 0, Device::Cpu).unwrap_or_else(|e| panic!("{name} {preset}: {e}"));
+                let input = match named.architecture.classifies_pixels() {
+                    true => InputShape { channels: 1, height: 64, width: 64, classes: 3 },
+                    false => InputShape { channels: 3, height: 32, width: 32, classes: 10 },
+                };
+                let prepared = Fixed.prepare(&order.settings).unwrap_or_else(|e| panic!("{name} {preset}: {e}"));
+                prepared.check(input).unwrap_or_else(|e| panic!("{name} {preset}: {e}"));
+                tried.push(format!("{name} {preset}"));
+            }
+        }
+        for pair in ["enas-macro paper-macro", "enas-macro smoke", "enas-micro paper", "darts-v2 paper", "nas-unet-v3 small", "unet paper"]
+        {
+            assert!(tried.iter().any(|t| t == pair), "{pair} is not among {tried:?}");
+        }
+        assert!(!tried.contains(&"enas-micro paper-macro".to_string()));
     }
 }

@@ -1,8 +1,7 @@
 //! Reading, unpacking and checking files.
 
-use crate::error::{Error, Result, input};
+use crate::error::{Error, Result};
 use crate::units::hex;
-use flate2::read::MultiGzDecoder;
 use md5::{Digest, Md5};
 use std::fs::File;
 use std::io::Read;
@@ -59,19 +58,6 @@ pub fn stored(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::input(path, "the file is empty; get it again"));
     }
     Ok(bytes)
-}
-
-/// The content of a file, unpacked if its name ends in `.gz`.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = stored(path)?;
-    if path.extension().is_none_or(|e| e != "gz") {
-        return Ok(bytes);
-    }
-    let mut out = Vec::new();
-    MultiGzDecoder::new(&bytes[..])
-        .read_to_end(&mut out)
-        .map_err(|e| input!(path, "damaged gzip archive after {} unpacked bytes ({e}); get the file again", out.len()))?;
-    Ok(out)
 }
 
 /// Passes on what it reads and takes its MD5.

@@ -2,9 +2,11 @@
 //!
 //! Big-endian: two zero bytes, a type byte (8 is unsigned bytes), the number of dimensions, each dimension as 32 bits, the values.
 
-use super::files::{Found, list, md5, read};
+use super::files::{Found, list, md5, stored};
 use super::{DataSet, Images};
 use crate::error::{Error, Result, input};
+use crate::unpack::{Gunzip, is_gzip};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Type byte of unsigned bytes.
@@ -51,7 +53,10 @@ impl Published {
 
     /// What is in the file, and whether it is the published one.
     fn content(&self, path: &Path) -> Result<(Idx, bool)> {
-        let bytes = read(path)?;
+        let mut bytes = stored(path)?;
+        if is_gzip(&bytes) {
+            bytes = unpacked(path, &bytes, self.dimensions)?;
+        }
         let published = md5(&bytes) == self.md5;
         Ok((parse(path, bytes, self.dimensions)?, published))
     }
@@ -110,10 +115,39 @@ fn join((image_path, images): (PathBuf, Idx), (label_path, labels): (PathBuf, Id
     Ok(Images { pixels: images.values, channels: 1, height, width, labels: labels.values.iter().map(|l| u16::from(*l)).collect() })
 }
 
+/// What is packed, to one byte behind what the header says; the rest is never held.
+fn unpacked(path: &Path, packed: &[u8], dimensions: usize) -> Result<Vec<u8>> {
+    let mut stream = Gunzip::new(packed);
+    let mut out = Vec::new();
+    let mut more = |out: &mut Vec<u8>, bytes: u64| {
+        let read = stream.by_ref().take(bytes).read_to_end(out);
+        read.map(drop).map_err(|e| input!(path, "damaged gzip archive after {} unpacked bytes ({e}); get the file again", out.len()))
+    };
+    more(&mut out, header(dimensions) as u64)?;
+    let length = sizes(&out).and_then(|sizes| product(&sizes)).unwrap_or(0);
+    more(&mut out, (length as u64).saturating_add(1))?;
+    Ok(out)
+}
+
+/// Bytes of a header.
+fn header(dimensions: usize) -> usize {
+    4 + 4 * dimensions
+}
+
+/// The dimensions in a header.
+fn sizes(header: &[u8]) -> Option<Vec<usize>> {
+    let (sizes, _) = header.get(4..)?.as_chunks::<4>();
+    Some(sizes.iter().map(|b| u32::from_be_bytes(*b) as usize).collect())
+}
+
+fn product(sizes: &[usize]) -> Option<usize> {
+    sizes.iter().try_fold(1usize, |a, b| a.checked_mul(*b))
+}
+
 /// Checks the header and the length; the values are what follows the header.
 fn parse(path: &Path, mut bytes: Vec<u8>, dimensions: usize) -> Result<Idx> {
     let bad = |what: String| Err(Error::input(path, what));
-    let header = 4 + 4 * dimensions;
+    let header = header(dimensions);
     let expected = [0, 0, UNSIGNED_BYTES, dimensions as u8];
     // Before the length: a short file of another kind is not called truncated.
     if let Some(at) = expected.iter().zip(&bytes).position(|(e, f)| e != f) {
@@ -124,9 +158,8 @@ fn parse(path: &Path, mut bytes: Vec<u8>, dimensions: usize) -> Result<Idx> {
     if bytes.len() < header {
         return bad(format!("truncated at byte {}: expected a header of {header} bytes; get the file again", bytes.len()));
     }
-    let (sizes, _) = bytes[4..header].as_chunks::<4>();
-    let sizes: Vec<usize> = sizes.iter().map(|b| u32::from_be_bytes(*b) as usize).collect();
-    let Some(length) = sizes.iter().try_fold(1usize, |a, b| a.checked_mul(*b)) else {
+    let sizes = sizes(&bytes[..header]).unwrap_or_default();
+    let Some(length) = product(&sizes) else {
         return bad(format!("byte 4: impossible dimensions {sizes:?}"));
     };
     let found = bytes.len() - header;

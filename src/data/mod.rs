@@ -12,7 +12,7 @@ mod volumes;
 
 pub use files::Found;
 pub use sets::{SETS, SetInfo, check, info, is_segmentation, set_names};
-pub use volumes::{Grid, SegmentationSet, Volume, open_segmentation, read_grid};
+pub use volumes::{Geometry, Grid, SegmentationSet, Volume, open_segmentation, read_grid};
 
 use crate::error::{Result, usage};
 use crate::units::hex;

@@ -35,6 +35,9 @@ pub(super) fn conduct(manifest: &Manifest, prepared: &Prepared, (test, classes):
     let Decided { found, chosen, .. } = decided;
     let chosen = chosen.expect("the selection is over");
     let (trainer, end) = retrain(prepared, lab, &found.candidates[chosen].architecture)?;
+    if let Some(why) = failed_retraining(end) {
+        lab.session.notice(&why)?;
+    }
     let score = if end == EndReason::Completed { final_test(lab, &trainer, test, prepared.protocol.retrain.recipe.batch)? } else { None };
     let overlaps = score.as_ref().and_then(|score| score.overlaps.as_ref());
     let segmentation = overlaps.map(|o| segmentation::record(o, &classes, lab.input())).transpose()?;
@@ -136,7 +139,16 @@ fn nothing_found(found: &Found, trials: &BTreeMap<String, u64>) -> Error {
     if found.end == EndReason::OutOfMemory || (trials.len() == 1 && trials.contains_key(exhausted)) {
         return resource!("{nothing}; give it more memory (--max-memory, or a larger machine), or make it smaller with --set");
     }
-    Error::NoResult(format!("{nothing}; give it more with --budget or --max-trials, or look at the settings of the trials"))
+    let diverged = EndReason::Diverged.words();
+    let only = |end: &str| trials.len() == 1 && trials.contains_key(end);
+    let advice = if found.end == EndReason::Diverged || only(diverged) {
+        "a loss became infinite or NaN: lower the learning rates of the search, or of its trials, with --set"
+    } else if only(EndReason::Failed.words()) {
+        "libtorch gave up on each of them: the reasons are in events.jsonl"
+    } else {
+        "give it more with --budget or --max-trials, or look at the settings of the trials"
+    };
+    Error::NoResult(format!("{nothing}; {advice}"))
 }
 
 /// Trains every candidate briefly and takes the best on the validation part; one candidate needs no training.
@@ -232,6 +244,17 @@ fn traced_step(lab: &mut Lab, architecture: &Architecture, trainer: &mut Trainer
             step.number("drop_path", drop_path);
         });
     })
+}
+
+/// What is said of a retraining that did not do all its steps: it has no test.
+fn failed_retraining(end: EndReason) -> Option<String> {
+    let why = match end {
+        EndReason::Completed => return None,
+        EndReason::Diverged => "its loss became infinite or NaN; a lower retrain.recipe.learning_rate may help (--set)",
+        EndReason::OutOfMemory => "give it more memory (--max-memory, or a larger machine), or make it smaller with --set",
+        _ => "no step could follow",
+    };
+    Some(format!("the retraining ended early, {}, so there is no test score: {why}", end.words()))
 }
 
 /// The score on the test part; `None` if it was cut off.

@@ -19,10 +19,8 @@ use crate::record::{ClusterRecord, DataRecord, DeviceRecord, FORMAT, Limits, Man
 use crate::seed::Streams;
 use crate::settings::differences;
 use crate::task::{Part, Test};
-use crate::units::hex;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -325,18 +323,11 @@ fn share_budget(prepared: &Prepared, lab: &mut Lab) -> Result<()> {
 
 /// What decides the outcome of a run and differs between two manifests.
 fn difference(there: &Manifest, here: &Manifest) -> String {
-    let list = differences(&deciding(there), &deciding(here));
+    let list = differences(&there.deciding(), &here.deciding());
     if list.is_empty() {
         return "it was written by another version".into();
     }
     list.iter().map(|d| format!("{} is {} there and {} here", d.key, d.paper, d.here)).collect::<Vec<_>>().join("; ")
-}
-
-fn deciding(m: &Manifest) -> Value {
-    json!({
-        "method": m.method, "settings": m.settings, "seed": m.seed, "dataset": m.dataset, "data": m.data.hash, "split": m.data.split_hash,
-        "limits": m.limits, "device": m.device.kind, "threads": m.device.threads, "libtorch": m.libtorch, "format": m.format,
-    })
 }
 
 /// The cards of a cluster are not seen from here; each task names its own.
@@ -387,7 +378,6 @@ fn manifest(method: &dyn Method, prepared: &Prepared, order: &Order, data: &Open
         },
         started: jiff::Timestamp::now().to_string(),
     };
-    let text = deciding(&manifest).to_string();
-    manifest.identity = hex(&Sha256::digest(text.as_bytes()));
+    manifest.identity = manifest.digest();
     manifest
 }

@@ -5,7 +5,7 @@ use crate::network::UnetNetwork;
 use crate::nn::Network;
 use crate::record::{ClassScore, SegmentationRecord};
 use crate::space::{InputShape, UnetSize};
-use crate::task::{Confusion, SegmentationScore, mean};
+use crate::task::{SegmentationScore, mean};
 
 /// Means over the volumes and pooled figures, class by class. A volume counts for the classes that its mask or its prediction has.
 pub fn record(score: &SegmentationScore, classes: &[String], input: InputShape) -> Result<SegmentationRecord> {
@@ -31,7 +31,7 @@ pub fn record(score: &SegmentationScore, classes: &[String], input: InputShape) 
         legacy_soft_dice: Some(score.legacy_soft_dice).filter(|d| d.is_finite()),
         legacy_background_iou: pooled.legacy_background_iou(),
         volumes: score.volumes.len() as u64,
-        scored_volumes: score.of_volumes(Confusion::foreground_dice).len() as u64,
+        scored_volumes: score.of_volumes(|c| c.foreground_dice(&score.absent)).len() as u64,
         unet_parameters: UnetNetwork::declare(input, UnetSize::ORIGINAL_UNET)?.table().count(),
     })
 }
@@ -54,7 +54,7 @@ mod tests {
         let missed = answered(&[0, 0, 0, 1, 1], &[0, 0, 0, 0, 0]);
         let found = answered(&[0, 0, 0, 1, 1], &[0, 0, 0, 1, 1]);
         let volumes = vec![missed.clone(), found, answered(&[0; 5], &[0; 5])];
-        let score = SegmentationScore { volumes, legacy_soft_dice: 0.25 };
+        let score = SegmentationScore { volumes, legacy_soft_dice: 0.25, absent: Vec::new() };
         let input = InputShape { channels: 1, height: 64, width: 64, classes: 2 };
         let r = record(&score, &["background".into(), "organ".into()], input).unwrap();
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
@@ -69,11 +69,11 @@ mod tests {
         assert_eq!((r.iou, r.legacy_soft_dice, r.volumes, r.unet_parameters), (Some(0.5), Some(0.25), 3, 31_030_658));
         assert_eq!((r.scored_volumes, r.classes[0].volumes, r.classes[1].volumes), (2, 3, 2));
         assert_eq!(r.classes[1].name, "organ");
-        let alone = SegmentationScore { volumes: vec![missed], legacy_soft_dice: 0.25 };
+        let alone = SegmentationScore { volumes: vec![missed], legacy_soft_dice: 0.25, absent: Vec::new() };
         let names = ["background".into(), "organ".into()];
         let r = record(&alone, &names, input).unwrap();
         assert_eq!((r.classes[1].dice, r.classes[1].dice_deviation), (Some(0.0), None), "one volume has no deviation");
-        let blank = SegmentationScore { volumes: vec![answered(&[0; 5], &[0; 5])], legacy_soft_dice: 0.25 };
+        let blank = SegmentationScore { volumes: vec![answered(&[0; 5], &[0; 5])], legacy_soft_dice: 0.25, absent: Vec::new() };
         let r = record(&blank, &names, input).unwrap();
         assert_eq!((r.iou, r.scored_volumes, r.classes[1].volumes, r.classes[1].dice, r.classes[1].pooled_dice), (None, 0, 0, None, None));
         let weights_that_broke = SegmentationScore { legacy_soft_dice: f64::NAN, ..score };

@@ -2,6 +2,7 @@
 
 use super::FORMAT;
 use crate::error::{Error, Result, input, usage};
+use crate::unpack::without_mark;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -67,12 +68,13 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
 /// [`Error::Input`] with line and column, and what was expected there; a `format` that is not [`FORMAT`] is named.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|e| Error::reading(path, &e))?;
+    let bytes = without_mark(&bytes);
     // The version comes first: a newer file may well have another shape.
-    if let Some(format) = format_of(&bytes).filter(|f| *f != u64::from(FORMAT)) {
+    if let Some(format) = format_of(bytes).filter(|f| *f != u64::from(FORMAT)) {
         let who = if format > u64::from(FORMAT) { "a newer" } else { "an older" };
         return Err(input!(path, "written by {who} naslab: format {format}, this one reads {FORMAT}; use the naslab that wrote it"));
     }
-    serde_json::from_slice(&bytes).map_err(|e| Error::input(path, explain(&e)))
+    serde_json::from_slice(bytes).map_err(|e| Error::input(path, explain(&e)))
 }
 
 /// Reads a JSON record if the file is there.

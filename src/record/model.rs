@@ -314,6 +314,17 @@ pub struct RunResult {
     pub segmentation: Option<SegmentationRecord>,
 }
 
+impl RunResult {
+    /// Why there is no test score, where there is none.
+    pub fn unscored(&self) -> Option<String> {
+        match (self.final_score, self.retrain_end) {
+            (Some(_), _) => None,
+            (None, EndReason::Completed) => Some("no test score: out of memory in the test".into()),
+            (None, end) => Some(format!("no test score: the retraining ended early, {}", end.words())),
+        }
+    }
+}
+
 /// A selection that a limit kept from comparing all candidates that the protocol wants to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,8 +2,9 @@
 
 use super::atomic::{TEMPORARY, folder_of, read_json, read_json_if, remove_temporaries, sync_folder, write_json};
 use super::checkpoint::{Blob, Checkpoints, write_safetensors};
+use super::identity::Sealed;
 use super::segmentation::{read_examples, write_examples};
-use super::{Event, EventLog, Example, FindingRecord, LedgerRecord, Manifest, RunResult};
+use super::{ArchitectureRecord, Event, EventLog, Example, FindingRecord, LedgerRecord, Manifest, RunResult};
 use crate::error::{Error, Result, input, usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -118,9 +119,10 @@ impl RunDir {
     /// The manifest.
     ///
     /// # Errors
-    /// As [`read_json`].
+    /// As [`read_json`]; [`Error::Input`] also if it was edited.
     pub fn manifest(&self) -> Result<Manifest> {
-        read_json(&self.path.join(MANIFEST))
+        let path = self.path.join(MANIFEST);
+        read_json(&path).and_then(|manifest| unedited(&path, manifest))
     }
 
     /// The finding, once the search and the selection are over.
@@ -134,9 +136,10 @@ impl RunDir {
     /// The result of a finished run.
     ///
     /// # Errors
-    /// As [`read_json`].
+    /// As [`read_json`]; [`Error::Input`] also if its architecture was edited.
     pub fn result(&self) -> Result<Option<RunResult>> {
-        read_json_if(&self.path.join(RESULT))
+        let path = self.path.join(RESULT);
+        read_json_if(&path)?.map(|result| unedited(&path, result)).transpose()
     }
 
     /// The account of a finished run.
@@ -203,6 +206,18 @@ impl RunDir {
         debug_assert!(self.lock.is_some(), "only who holds the lock may write");
         self.path.join(name)
     }
+}
+
+/// Reads `architecture.json`.
+///
+/// # Errors
+/// As [`read_json`]; [`Error::Input`] also if its hash is not that of its architecture.
+pub fn read_architecture(path: &Path) -> Result<ArchitectureRecord> {
+    read_json(path).and_then(|record| unedited(path, record))
+}
+
+fn unedited<T: Sealed>(path: &Path, record: T) -> Result<T> {
+    record.fault().map_or(Ok(record), |what| Err(Error::input(path, what)))
 }
 
 /// A new run needs a folder that is empty, but for what a killed start may have left.

@@ -1,5 +1,6 @@
 //! Finds recorded runs below given folders and reads what they left.
 
+use super::curve::{anytime, training};
 use crate::error::{Error, Result};
 use crate::record::{
     DeviceRecord, EndReason, Event, FindingRecord, LedgerRecord, LedgerRow, Manifest, Phase, RunDir, RunResult, TrialRecord, read_events,
@@ -12,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// How deep below a given folder runs are looked for.
 const DEPTH: usize = 6;
-/// The figure of a search's point that tells how many architectures it ranked.
-const RANKED: &str = "ranked";
 /// The file that makes a folder a run.
 const MANIFEST: &str = "manifest.json";
 
@@ -317,6 +316,7 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
     run.finding = record.finding().map_err(text)?;
     run.result = record.result().map_err(text)?;
     run.ledger = record.ledger().map_err(text)?;
+    notices.extend(run.result.iter().filter_map(RunResult::unscored).map(|why| format!("{}: {why}", run.name)));
     if run.result.is_some() && run.ledger.is_none() {
         return Err("it has a result.json but no ledger.json".into());
     }
@@ -345,43 +345,6 @@ fn fill(run: &mut Run, folder: &Path, notices: &mut Vec<String>) -> std::result:
         }
         _ => Ok(()),
     }
-}
-
-/// Best score so far over the search: of its trials, or where none has a score, of what it reported while it ran.
-fn anytime(events: &[Event]) -> Vec<CurvePoint> {
-    let progress = events.iter().filter_map(|e| match e {
-        Event::Progress { phase: Phase::Search, device_seconds, score: Some(score), .. } => Some((*device_seconds, *score)),
-        _ => None,
-    });
-    let trials = events.iter().filter_map(|e| match e {
-        Event::Trial(t) if t.phase == Phase::Search => t.score.map(|score| (t.spent_seconds, score)),
-        _ => None,
-    });
-    let mut points: Vec<(f64, f64)> = trials.collect();
-    if points.is_empty() {
-        points = progress.collect();
-    }
-    points.retain(|(seconds, score)| seconds.is_finite() && score.is_finite());
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let risen = points.into_iter().scan(f64::NEG_INFINITY, |best, (seconds, score)| {
-        *best = best.max(score);
-        Some(CurvePoint { seconds, best: *best })
-    });
-    risen.collect()
-}
-
-/// Device-seconds at the last point of a search before its first that tells how many architectures were ranked.
-fn training(events: &[Event]) -> Option<f64> {
-    let mut before = None;
-    for event in events {
-        if let Event::Progress { phase: Phase::Search, device_seconds, extra, .. } = event {
-            if extra.contains_key(RANKED) {
-                return before;
-            }
-            before = Some(*device_seconds);
-        }
-    }
-    None
 }
 
 /// A run that is there twice is one run.

@@ -7,6 +7,7 @@
 mod checklist;
 mod claims;
 mod control;
+mod curve;
 mod drawings;
 mod figures;
 mod frame;

@@ -275,7 +275,7 @@ fn finished(runs: &[Run]) -> Grid {
             ("commit", &|(r, _)| field(r.manifest.as_ref().map(|m| short(&m.program.commit)))),
             ("search ended", &|(_, result)| result.search_end.words().into()),
             ("seed", &|(_, result)| result.seed.to_string()),
-            ("test score (%)", &|(_, result)| percent(result.final_score)),
+            ("test score (%)", &|(_, result)| result.unscored().unwrap_or_else(|| percent(result.final_score))),
             ("search score (%)", &|(_, result)| percent(result.search_score)),
             ("weights", &|(_, result)| show_count(result.parameters)),
             ("search cost", &|(r, _)| time(r, Some(Phase::Search))),

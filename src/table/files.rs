@@ -11,8 +11,9 @@ use super::units::SimulatedSeconds;
 use crate::error::{Error, Result, input};
 use crate::record::{FORMAT, Mark, Program, Role, read_json, settings_digest, write_json};
 use crate::units::show_count;
+use crate::unpack::Gunzip;
+use flate2::Compression;
 use flate2::write::GzEncoder;
-use flate2::{Compression, read::GzDecoder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
@@ -275,6 +276,6 @@ pub fn read_study(folder: &Path) -> Result<Option<(Manifest, Report)>> {
 pub fn read_history(folder: &Path) -> Result<Vec<HistoryRow>> {
     let path = folder.join("history.csv.gz");
     let bytes = std::fs::read(&path).map_err(|e| Error::reading(&path, &e))?;
-    let mut reader = csv::Reader::from_reader(GzDecoder::new(&bytes[..]));
+    let mut reader = csv::Reader::from_reader(Gunzip::new(&bytes[..]));
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(|e| input!(path, "damaged: {e}"))
 }

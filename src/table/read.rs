@@ -5,8 +5,8 @@ use super::rows::{Column, Part, Row, Table};
 use crate::error::{Error, Result, input};
 use crate::record::read_json;
 use crate::units::hex;
+use crate::unpack::{Gunzip, is_gzip};
 use csv::{ByteRecord, ReaderBuilder};
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -52,11 +52,11 @@ pub(super) fn unpacked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
         let columns = "arch, seconds_per_epoch, and for every set and schedule SET_valid_EPOCHS and SET_test_EPOCHS";
         return Err(input!(path, "this is a pickle or an archive, which is not read; a table is a CSV file with the columns {columns}"));
     }
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
+    if !is_gzip(bytes) {
         return Ok(bytes.to_vec());
     }
     let mut text = Vec::new();
-    let read = MultiGzDecoder::new(bytes).read_to_end(&mut text);
+    let read = Gunzip::new(bytes).read_to_end(&mut text);
     read.map_err(|e| input!(path, "truncated or damaged gzip after {} bytes of text ({e}); fetch it again", text.len()))?;
     Ok(text)
 }

@@ -62,14 +62,15 @@ impl Confusion {
         (truth + predicted > 0).then(|| common as f64 / (truth + predicted - common) as f64)
     }
 
-    /// Mean Dice of the foreground classes (all but class 0) that truth or prediction has; `None` where neither has any.
-    pub fn foreground_dice(&self) -> Option<f64> {
-        mean((1..self.classes).filter_map(|class| self.dice(class)))
+    /// Mean Dice of the foreground classes (all but class 0) that truth or prediction has, without those that are `absent` from the whole set; `None` where
+    /// there is none.
+    pub fn foreground_dice(&self, absent: &[usize]) -> Option<f64> {
+        mean((1..self.classes).filter(|class| !absent.contains(class)).filter_map(|class| self.dice(class)))
     }
 
     /// Mean intersection over union of the same classes.
-    pub fn foreground_iou(&self) -> Option<f64> {
-        mean((1..self.classes).filter_map(|class| self.iou(class)))
+    pub fn foreground_iou(&self, absent: &[usize]) -> Option<f64> {
+        mean((1..self.classes).filter(|class| !absent.contains(class)).filter_map(|class| self.iou(class)))
     }
 
     /// What the public code of NAS-Unet reports as "mIoU": it leaves out the last class, so that with two classes only the background
@@ -127,8 +128,8 @@ mod tests {
             close(c.dice(class).unwrap(), dice);
             close(c.iou(class).unwrap(), dice / (2.0 - dice));
         }
-        close(c.foreground_dice().unwrap(), (4.0 / 6.0 + 2.0 / 5.0) / 2.0);
-        close(c.foreground_iou().unwrap(), (2.0 / 4.0 + 1.0 / 4.0) / 2.0);
+        close(c.foreground_dice(&[]).unwrap(), (4.0 / 6.0 + 2.0 / 5.0) / 2.0);
+        close(c.foreground_iou(&[]).unwrap(), (2.0 / 4.0 + 1.0 / 4.0) / 2.0);
         close(c.legacy_background_iou(), (3.0 / 6.0 + 2.0 / 4.0) / 2.0);
     }
 
@@ -139,23 +140,25 @@ mod tests {
         close(c.iou(0).unwrap(), 8.0 / 9.0);
         close(c.iou(1).unwrap(), 0.5);
         assert_eq!(format!("{:.3}", c.legacy_background_iou()), "0.889");
-        close(c.foreground_iou().unwrap(), 0.5);
+        close(c.foreground_iou(&[]).unwrap(), 0.5);
     }
 
     #[test]
     fn a_class_that_neither_mask_has_does_not_count() {
         let empty = of(&[0; 4], &[0; 4], 3);
-        assert_eq!([empty.dice(1), empty.iou(2), empty.foreground_dice(), empty.foreground_iou()], [None; 4]);
+        assert_eq!([empty.dice(1), empty.iou(2), empty.foreground_dice(&[]), empty.foreground_iou(&[])], [None; 4]);
         assert_eq!(empty.dice(0), Some(1.0));
         // Class 1 is missed, class 2 is in neither mask: the mean is that of class 1 alone.
         let missed = of(&[0, 0, 0, 1], &[0; 4], 3);
         assert_eq!(
-            [missed.dice(1), missed.dice(2), missed.foreground_dice(), missed.foreground_iou()],
+            [missed.dice(1), missed.dice(2), missed.foreground_dice(&[]), missed.foreground_iou(&[])],
             [Some(0.0), None, Some(0.0), Some(0.0)]
         );
         // What is predicted where nothing is counts: class 2 has a Dice of 0, class 1 one of 2 x 1 / (1 + 2).
         let invented = of(&[0, 0, 0, 1], &[0, 2, 1, 1], 3);
-        assert_eq!([invented.dice(2), invented.foreground_dice()], [Some(0.0), Some((2.0 / 3.0) / 2.0)]);
+        assert_eq!([invented.dice(2), invented.foreground_dice(&[])], [Some(0.0), Some((2.0 / 3.0) / 2.0)]);
+        assert_eq!(invented.foreground_dice(&[2]), Some(2.0 / 3.0), "unless no mask of the whole set has the class");
+        assert_eq!(invented.foreground_iou(&[1, 2]), None);
         assert_eq!(of(&[1, 1], &[1, 1], 2).legacy_background_iou(), 0.0);
     }
 

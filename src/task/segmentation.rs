@@ -45,6 +45,8 @@ pub struct SegmentationScore {
     pub volumes: Vec<(String, Confusion)>,
     /// [`legacy_soft_dice`], averaged over the slices; padding counts as background.
     pub legacy_soft_dice: f64,
+    /// Classes that no mask of the whole set has; they are in no mean.
+    pub absent: Vec<usize>,
 }
 
 impl SegmentationScore {
@@ -57,12 +59,12 @@ impl SegmentationScore {
 
     /// Mean foreground Dice of the volumes that have one; `None` where none has.
     pub fn dice(&self) -> Option<f64> {
-        mean(self.of_volumes(Confusion::foreground_dice))
+        mean(self.of_volumes(|c| c.foreground_dice(&self.absent)))
     }
 
     /// Mean foreground intersection over union of the same volumes.
     pub fn iou(&self) -> Option<f64> {
-        mean(self.of_volumes(Confusion::foreground_iou))
+        mean(self.of_volumes(|c| c.foreground_iou(&self.absent)))
     }
 
     /// A figure of every volume that has it.
@@ -77,6 +79,8 @@ pub struct Masks {
     /// The volumes, in the order of their slices.
     spans: Vec<Span>,
     classes: usize,
+    /// Classes that no mask of the whole set has.
+    absent: Vec<usize>,
 }
 
 /// Where a volume's slices are.
@@ -119,10 +123,12 @@ impl Segmentation {
         let (fit, size, test) = (if fit == Fit::Crop { "" } else { "resized to " }, [height, width], names(&tested));
         let split = format!("{fit}window {size:?} train {train:?} valid {valid:?} retrain {retrain:?} test {test:?}");
         let scale = statistics(&data.train);
-        let items = slices(&volumes, window, classes, scale, device);
+        let absent = absent(data);
+        let kind = |spans| Masks { spans, classes, absent: absent.clone() };
+        let items = slices(&volumes, window, kind, scale, device);
         let spans = &items.kind.spans;
         let parts = parts.map(|part| spans[part.start].slices.start..spans[part.end - 1].slices.end);
-        let test = slices(&tested, window, classes, scale, device);
+        let test = slices(&tested, window, kind, scale, device);
         if !has_foreground(&items, &parts[Part::Valid as usize]) || !has_foreground(&test, &(0..test.items())) {
             return refuse(
                 "neither the volumes that validate nor those of the test may be all background: there would be nothing to score".into(),
@@ -159,7 +165,7 @@ impl Labels for Masks {
             loss += scores.cross_entropy_loss(&exact, None::<&Tensor>, Reduction::Sum, i64::from(PADDING), 0.0).double_value(&[]);
             soft += legacy_soft_dice(&scores, &classes_of(&masks)) * n as f64;
         })?;
-        let overlaps = SegmentationScore { volumes, legacy_soft_dice: soft / slices };
+        let overlaps = SegmentationScore { volumes, legacy_soft_dice: soft / slices, absent: items.kind.absent.clone() };
         Ok(whole.then(|| {
             let value = overlaps.dice().expect("parts without foreground are refused");
             Score { value, loss: loss / pixels as f64, overlaps: Some(overlaps) }
@@ -176,7 +182,7 @@ impl Labels for Masks {
 /// The volumes that are shown, with their Dice: worst, median and best, the earlier first among equals. A volume without Dice is not shown.
 fn ranked(overlaps: &SegmentationScore) -> Vec<((usize, f64), &'static str)> {
     let of_volumes = overlaps.volumes.iter().enumerate();
-    let mut order: Vec<(usize, f64)> = of_volumes.filter_map(|(i, (_, c))| Some((i, c.foreground_dice()?))).collect();
+    let mut order: Vec<(usize, f64)> = of_volumes.filter_map(|(i, (_, c))| Some((i, c.foreground_dice(&overlaps.absent)?))).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     match order[..] {
         [] => Vec::new(),
@@ -205,7 +211,8 @@ fn example(items: &Items<Masks>, Span { name, slices, .. }: &Span, dice: f64, ra
     }
 }
 
-fn slices(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64, f64), device: Device) -> Items<Masks> {
+fn slices(volumes: &[&Volume], window: Window, kind: impl Fn(Vec<Span>) -> Masks, (mean, std): (f64, f64), device: Device) -> Items<Masks> {
+    let classes = kind(Vec::new()).classes;
     let (mut images, mut masks, mut spans, mut start) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for volume in volumes {
         let outside = append(volume, window, classes, &mut images, &mut masks);
@@ -218,8 +225,15 @@ fn slices(volumes: &[&Volume], window: Window, classes: usize, (mean, std): (f64
         labels: Tensor::from_slice(&masks).view([n, h, w]).to_device(device),
         mean: Tensor::from(mean),
         std: Tensor::from(std),
-        kind: Masks { spans, classes },
+        kind: kind(spans),
     }
+}
+
+/// Classes that neither a mask to learn from nor one of the test has.
+fn absent(data: &SegmentationSet) -> Vec<usize> {
+    let mut there = [false; 256];
+    data.train.iter().chain(&data.test).flat_map(|v| &v.mask).for_each(|class| there[usize::from(*class)] = true);
+    (0..data.classes.len()).filter(|class| !there[*class]).collect()
 }
 
 /// Whether the slices of some whole volumes have foreground, in the window or outside of it.

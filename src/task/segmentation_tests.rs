@@ -210,7 +210,7 @@ fn foreground_outside_the_window_is_missed_however_good_the_answer() {
     for (_, confusion) in &score.volumes {
         // Two of the three rows of a square are in the window.
         assert_eq!([confusion.count(1, 1), confusion.count(1, 0), confusion.count(2, 2), confusion.count(2, 0)], [12, 6, 12, 6]);
-        assert!((confusion.foreground_dice().unwrap() - 0.8).abs() < 1e-12);
+        assert!((confusion.foreground_dice(&[]).unwrap() - 0.8).abs() < 1e-12);
     }
 }
 
@@ -241,14 +241,14 @@ fn the_volumes_that_are_shown_are_the_worst_the_median_and_the_best() {
         (format!("v{hit}"), Confusion::of(&truth, &predicted, 2))
     };
     let shown = |hits: &[i64]| {
-        let score = SegmentationScore { volumes: hits.iter().map(|h| volume(*h)).collect(), legacy_soft_dice: 0.0 };
+        let score = SegmentationScore { volumes: hits.iter().map(|h| volume(*h)).collect(), legacy_soft_dice: 0.0, absent: Vec::new() };
         ranked(&score).into_iter().map(|((volume, _), rank)| (volume, rank)).collect::<Vec<_>>()
     };
     assert_eq!(shown(&[3, 1, 4, 0, 2]), [(3, "worst"), (4, "median"), (2, "best")]);
     assert_eq!(shown(&[3, 1]), [(1, "worst"), (0, "best")]);
     assert_eq!(shown(&[3]), [(0, "only")]);
     let empty = ("empty".to_string(), Confusion::missed(&[6, 0]));
-    let score = SegmentationScore { volumes: vec![empty, volume(4), volume(2)], legacy_soft_dice: 0.0 };
+    let score = SegmentationScore { volumes: vec![empty, volume(4), volume(2)], legacy_soft_dice: 0.0, absent: Vec::new() };
     assert_eq!(ranked(&score), [((2, 2.0 * 2.0 / 6.0), "worst"), ((1, 1.0), "best")], "a volume without Dice is not shown");
 }
 
@@ -269,13 +269,13 @@ fn a_volume_counts_where_a_foreground_class_does_and_with_the_classes_that_do() 
         // Class 1: 2 x 1 / (1 + 2). Class 2: 2 x 1 / (2 + 1).
         answered("both", &[0, 1, 2, 2], &[0, 1, 1, 2]),
     ];
-    let score = SegmentationScore { volumes, legacy_soft_dice: 0.0 };
+    let score = SegmentationScore { volumes, legacy_soft_dice: 0.0, absent: Vec::new() };
     let close = |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < 1e-12, "{a:?} and {b}");
     close(score.dice(), (2.0 / 3.0 + 0.5 + 2.0 / 3.0) / 3.0);
     close(score.iou(), (0.5 + 0.5 + 0.5) / 3.0);
     assert_eq!(score.of_volumes(|c| c.dice(1)).len(), 3);
     assert_eq!(score.of_volumes(|c| c.dice(2)), [0.0, 2.0 / 3.0]);
-    let empty = SegmentationScore { volumes: score.volumes[1..2].to_vec(), legacy_soft_dice: 0.0 };
+    let empty = SegmentationScore { volumes: score.volumes[1..2].to_vec(), legacy_soft_dice: 0.0, absent: Vec::new() };
     assert_eq!((empty.dice(), empty.iou()), (None, None));
 }
 
@@ -286,7 +286,8 @@ fn an_answer_of_background_never_beats_one_that_finds_something() {
     let half: Vec<i64> = truth.chunks(4).flat_map(|t| [0, 0, t[2], 0]).collect();
     let scored = |predicted: &[i64]| {
         let of = |(t, p): (&[i64], &[i64])| (String::new(), Confusion::of(&Tensor::from_slice(t), &Tensor::from_slice(p), 11));
-        SegmentationScore { volumes: truth.chunks(4).zip(predicted.chunks(4)).map(of).collect(), legacy_soft_dice: 0.0 }.dice()
+        SegmentationScore { volumes: truth.chunks(4).zip(predicted.chunks(4)).map(of).collect(), legacy_soft_dice: 0.0, absent: Vec::new() }
+            .dice()
     };
     assert_eq!((scored(&[0; 40]), scored(&truth)), (Some(0.0), Some(1.0)));
     assert!((scored(&half).unwrap() - 2.0 / 3.0).abs() < 1e-12);
@@ -295,9 +296,9 @@ fn an_answer_of_background_never_beats_one_that_finds_something() {
 #[test]
 fn the_mean_over_volumes_is_not_the_pooled_value() {
     let volumes = vec![answered("small", &[0, 0, 0, 1], &[0, 0, 0, 1]), answered("large", &[1, 1, 1, 1], &[0, 0, 0, 1])];
-    let score = SegmentationScore { volumes, legacy_soft_dice: 0.0 };
+    let score = SegmentationScore { volumes, legacy_soft_dice: 0.0, absent: Vec::new() };
     assert!((score.dice().unwrap() - f64::midpoint(1.0, 0.4)).abs() < 1e-12);
-    assert!((score.pooled().foreground_dice().unwrap() - 4.0 / 7.0).abs() < 1e-12);
+    assert!((score.pooled().foreground_dice(&[]).unwrap() - 4.0 / 7.0).abs() < 1e-12);
 }
 
 #[test]

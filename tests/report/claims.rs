@@ -1,6 +1,6 @@
 //! Which reported number stands beside a run, and what is said of the two.
 
-use super::{Fixture, figures, random, read, report, runs, table};
+use super::{Fixture, figures, put_manifest, random, read, report, runs, table};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn as_the_paper(folder: &Path, of: Fixture, cutout: u32) {
         let mut manifest = fixture.manifest();
         manifest["settings"]["retrain"] = json!({"augment": {"cutout": cutout}});
         manifest["shrunk"] = Value::Array(Vec::new());
-        fs::write(path.join("manifest.json"), manifest.to_string()).unwrap();
+        put_manifest(&path, manifest);
     }
 }
 

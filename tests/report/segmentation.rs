@@ -1,6 +1,6 @@
 //! Runs that are segmentations: tables by class, the long CSV file, overlays, cells.
 
-use super::{Fixture, node, png_size, read, records, report, runs, table};
+use super::{Fixture, hash, node, png_size, read, records, report, runs, table};
 use naslab::record::{ClassScore, Example, ExampleInfo, PADDING, SegmentationRecord, write_examples};
 use serde_json::{Value, json};
 use std::fs;
@@ -51,6 +51,7 @@ fn segmented(seed: u64, dice: f64) -> (Fixture, Value) {
     let mut result = fixture.result();
     result["metric"] = json!("dice");
     result["architecture"] = u();
+    result["architecture_hash"] = json!(hash(&u()));
     result["segmentation"] = serde_json::to_value(record).unwrap();
     (fixture, result)
 }

@@ -1,6 +1,6 @@
 //! CHAOS: folders of DICOM slices and of PNG masks, CT with the liver, MR with four organs.
 
-use super::listing::{BLACK_AND_WHITE, Case, Listing, Values, entries, name, slices};
+use super::listing::{BLACK_AND_WHITE, Case, Listing, Values, entries, name, slices, without_ending};
 use crate::data::names;
 use crate::error::{Error, Result, input};
 use std::path::{Path, PathBuf};
@@ -48,11 +48,12 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
     let Some(folder) = candidates.into_iter().find(|f| f.is_dir()) else {
         return Ok(None);
     };
-    let mut cases = Vec::new();
+    let (mut cases, mut left_out) = (Vec::new(), Vec::new());
     for patient in entries(&folder)?.into_iter().filter(|p| p.is_dir()) {
         for (sequence, phase) in kind.sequences {
             let (subject, part, values) = (name(&patient), patient.join(sequence), kind.values);
-            let (images, masks) = (files(&part.join(IMAGES).join(phase), ".dcm")?, numbered(&part.join(MASKS))?);
+            let (images, masks) =
+                (files(&part.join(IMAGES).join(phase), ".dcm", &mut left_out)?, numbered(&part.join(MASKS), &mut left_out)?);
             let volume = format!("{subject}/{sequence}/{phase}").trim_end_matches('/').to_string();
             let (n, files) = (images.len(), [images, masks].concat());
             let parts = move |files: &[PathBuf]| slices(&files[..n], &files[n..], values);
@@ -62,13 +63,14 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
     if cases.is_empty() {
         return Err(Error::input(folder, "expected a folder for each patient, found none"));
     }
-    Ok(Some(Listing { folder, classes: Some(names(kind.classes)), cases, test: None }))
+    Ok(Some(Listing { folder, classes: Some(names(kind.classes)), cases, test: None, left_out }))
 }
 
-/// Files of a folder with an ending; at least one.
-fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+/// Files of a folder with an ending, at least one; the others are left out.
+fn files(folder: &Path, ending: &str, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let all = if folder.is_dir() { entries(folder)? } else { Vec::new() };
-    let found: Vec<PathBuf> = all.into_iter().filter(|p| name(p).to_ascii_lowercase().ends_with(ending)).collect();
+    let (found, others): (Vec<PathBuf>, Vec<PathBuf>) = all.into_iter().partition(|p| without_ending(&name(p), &[ending]).is_some());
+    left_out.extend(others.into_iter().filter(|p| p.is_file()));
     if found.is_empty() {
         let part = if folder.is_dir() { "" } else { "a folder of " };
         return Err(input!(folder, "expected {part}*{ending} files, found none; unpack the whole training set"));
@@ -77,9 +79,9 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// The masks of a folder by the last number in their names.
-fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
+fn numbered(folder: &Path, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for path in files(folder, ".png")? {
+    for path in files(folder, ".png", left_out)? {
         let number = last_number(&name(&path))
             .ok_or_else(|| Error::input(&path, "expected a slice number in the name, such as liver_GT_000.png"))?;
         found.push((number, path));

@@ -20,6 +20,7 @@ const IMPLICIT: &str = "1.2.840.10008.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 const TRANSFER_SYNTAX: u32 = 0x0002_0010;
+const PLANE: u32 = 0x0020_0037;
 const INSTANCE_NUMBER: u32 = 0x0020_0013;
 const SLICE_LOCATION: u32 = 0x0020_1041;
 const SAMPLES: u32 = 0x0028_0002;
@@ -46,6 +47,8 @@ pub struct Slice {
     pub values: Vec<f32>,
     /// Its number in the series, and its place along the axis of the scan in millimetres.
     pub order: [Option<f64>; 2],
+    /// Direction cosines of a row and of a column, if the file has them.
+    pub plane: Option<[f64; 6]>,
 }
 
 /// The elements of a file that are in no sequence, by group and element number.
@@ -80,7 +83,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Slice> {
     let mut values = elements.pixels(size)?;
     let (slope, intercept) = (elements.number(SLOPE)?.unwrap_or(1.0), elements.number(INTERCEPT)?.unwrap_or(0.0));
     values.iter_mut().for_each(|v| *v = (f64::from(*v) * slope + intercept) as f32);
-    Ok(Slice { size, values, order: [elements.number(INSTANCE_NUMBER)?.map(f64::trunc), elements.number(SLICE_LOCATION)?] })
+    let order = [elements.number(INSTANCE_NUMBER)?.map(f64::trunc), elements.number(SLICE_LOCATION)?];
+    Ok(Slice { size, values, order, plane: elements.plane()? })
 }
 
 impl<'a> Elements<'a> {
@@ -160,6 +164,16 @@ impl<'a> Elements<'a> {
         match part.trim().parse::<f64>() {
             Ok(v) if v.is_finite() => Ok(Some(v)),
             _ => self.bad(tag, &format!("expected a number, found '{part}'")),
+        }
+    }
+
+    /// The six direction cosines.
+    fn plane(&self) -> Result<Option<[f64; 6]>> {
+        let Some(text) = self.text(PLANE) else { return Ok(None) };
+        let numbers: Vec<f64> = text.split('\\').filter_map(|p| p.trim().parse().ok()).filter(|v: &f64| v.is_finite()).collect();
+        match numbers.try_into() {
+            Ok(six) => Ok(Some(six)),
+            Err(_) => self.bad(PLANE, &format!("expected six direction cosines, found '{text}'")),
         }
     }
 
@@ -267,7 +281,8 @@ mod tests {
 
     #[test]
     fn elements_that_are_not_read_are_named() {
-        let cases: [(u32, &[u8; 2], &[u8], &str); 10] = [
+        let cases: [(u32, &[u8; 2], &[u8], &str); 11] = [
+            (PLANE, b"DS", b"1\\0\\0\\0\\1", "(0020,0037): expected six direction cosines"),
             (ROWS, b"US", &[255, 255], "need 131070 bytes, found 4"),
             (ROWS, b"US", &[0, 0], "impossible dimensions"),
             (ROWS, b"US", &[1, 0], "(7fe0,0010): expected 2 bytes"),

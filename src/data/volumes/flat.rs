@@ -13,26 +13,73 @@ use tiff::tags::Tag;
 pub fn read_png(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
     let damaged = |e: png::DecodingError| input!(path, "not a whole PNG image ({e}); get the file again");
-    let mut decoder = png::Decoder::new(Cursor::new(&bytes));
-    decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info().map_err(damaged)?;
+    let open = || {
+        let mut decoder = png::Decoder::new(Cursor::new(&bytes));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        decoder.read_info().map_err(damaged)
+    };
+    let mut reader = open()?;
     let (color, depth) = reader.output_color_type();
     if color != png::ColorType::Grayscale {
         return Err(input!(path, "expected a grey image, found {color:?}; save it with one channel"));
     }
+    if let Some(frames) = reader.info().animation_control().map(|a| a.num_frames).filter(|n| *n > 1) {
+        return Err(input!(path, "expected one image, found an animation of {frames}; save one of them"));
+    }
     let shape = [1, reader.info().height as usize, reader.info().width as usize];
     let kind = if depth == png::BitDepth::Sixteen { NiftiType::Uint16 } else { NiftiType::Uint8 };
-    let mut pixels = vec![0; needed(path, shape, kind.size_of(), bytes.len(), true)?];
+    let size = needed(path, shape, kind.size_of(), bytes.len(), true)?;
+    // All rows are seen before there is room for them.
+    let mut rows = open()?;
+    while rows.next_row().map_err(damaged)?.is_some() {}
+    let mut pixels = vec![0; size];
     reader.next_frame(&mut pixels).map_err(damaged)?;
     reader.finish().map_err(damaged)?;
-    Ok(Grid { shape, values: decode(&pixels, kind, Endianness::Big, (0.0, 0.0)) })
+    Ok(Grid { shape, values: decode(&pixels, kind, Endianness::Big, (0.0, 0.0)), geometry: None })
 }
 
-/// Reads the first image of a grey TIFF: whole numbers or floats, as they are.
+/// Codings of TIFF that are not read, by their numbers.
+const NOT_READ: [(u16, &str); 8] = [
+    (2, "CCITT Huffman"),
+    (3, "CCITT fax 3"),
+    (4, "CCITT fax 4"),
+    (6, "old JPEG"),
+    (7, "JPEG"),
+    (34712, "JPEG 2000"),
+    (50000, "Zstandard"),
+    (50001, "WebP"),
+];
+
+/// Refuses a coding that is not read, and more than one image.
+fn one_readable(path: &Path, decoder: &mut Decoder<Cursor<&Vec<u8>>>) -> Result<()> {
+    let coding = decoder.find_tag_unsigned::<u16>(Tag::Compression).ok().flatten().unwrap_or(1);
+    if let Some((_, name)) = NOT_READ.iter().find(|(number, _)| *number == coding) {
+        let advice = "save it uncompressed or with LZW or Deflate (tiffcp -c lzw)";
+        return Err(input!(path, "its pixels are coded as {name} (compression {coding}), which is not read here; {advice}"));
+    }
+    let mut pages = 1;
+    while decoder.more_images() && pages < MOST_PAGES {
+        pages += 1;
+        if decoder.next_image().is_err() {
+            break;
+        }
+    }
+    if pages > 1 {
+        let found = if pages < MOST_PAGES { pages.to_string() } else { format!("{pages} or more") };
+        return Err(input!(path, "expected one image, found {found} pages; save the one that is meant as a file of its own (tiffsplit)"));
+    }
+    Ok(())
+}
+
+/// Pages of a TIFF that are counted.
+const MOST_PAGES: usize = 1000;
+
+/// Reads a grey TIFF of one page: whole numbers or floats, as they are.
 pub fn read_tiff(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
     let damaged = |e: tiff::TiffError| input!(path, "not a whole TIFF image ({e}); get the file again");
     let mut decoder = Decoder::new(Cursor::new(&bytes)).map_err(damaged)?;
+    one_readable(path, &mut decoder)?;
     let (width, height) = decoder.dimensions().map_err(damaged)?;
     let color = decoder.colortype().map_err(damaged)?;
     let tiff::ColorType::Gray(depth) = color else {
@@ -64,7 +111,7 @@ pub fn read_tiff(path: &Path) -> Result<Grid> {
     if values.len() != shape[1] * shape[2] {
         return Err(input!(path, "expected {} pixels, found {}; get the file again", shape[1] * shape[2], values.len()));
     }
-    Ok(Grid { shape, values })
+    Ok(Grid { shape, values, geometry: None })
 }
 
 /// Refuses uncompressed strips or tiles that are shorter than the image; the decoder would go on into what is behind them.

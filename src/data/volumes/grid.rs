@@ -1,5 +1,6 @@
 //! Voxels as a reader finds them, and what is made of them: intensities on one scale, masks of class numbers.
 
+use super::geometry::Geometry;
 use super::listing::Values;
 use crate::error::{Error, Result, input};
 use nifti::{Endianness, NiftiType};
@@ -13,6 +14,8 @@ pub struct Grid {
     pub shape: [usize; 3],
     /// [D, H, W] values; slope and intercept of the file are applied.
     pub values: Vec<f32>,
+    /// Where the voxels are, if the file says it.
+    pub geometry: Option<Geometry>,
 }
 
 /// How a voxel may be stored, and what MetaImage calls it.
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn labels_are_whole_and_known() {
-        let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], values: values.to_vec() };
+        let grid = |values: [f32; 2]| Grid { shape: [1, 1, 2], values: values.to_vec(), geometry: None };
         let read = |values| mask(Path::new(X), &grid(values), Some((&[0..=0, 1..=1, 2..=2], "0 to 2")));
         assert_eq!(read([2.0, 0.0]).unwrap(), [2, 0]);
         for (bad, words) in

@@ -32,7 +32,7 @@ const VOLUMES: &[Shipped] = shipped!(
 /// All volumes; the folders are not needed.
 pub fn find(_folders: &[PathBuf]) -> Result<Option<Listing>> {
     let cases = VOLUMES.iter().map(case).collect();
-    Ok(Some(Listing { folder: FOLDER.into(), classes: Some(names(CLASSES)), cases, test: None }))
+    Ok(Some(Listing { folder: FOLDER.into(), classes: Some(names(CLASSES)), cases, test: None, left_out: Vec::new() }))
 }
 
 fn case((number, image, label): &'static Shipped) -> Case {

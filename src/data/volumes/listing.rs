@@ -1,5 +1,6 @@
 //! The volumes of a set before they are read: which files make each, and who is tested.
 
+use super::geometry::aligned;
 use super::grid::{Grid, mask, place, same_shape, scale};
 use super::{SegmentationSet, Volume, dicom, flat, read_grid};
 use crate::data::files::{Found, size};
@@ -23,6 +24,8 @@ pub struct Listing {
     pub cases: Vec<Case>,
     /// The subjects of the test; without them a fifth of all, at least one, the same for the same names.
     pub test: Option<Vec<String>>,
+    /// Files beside those of the volumes whose names say that they are of another kind.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// One volume, unread.
@@ -65,9 +68,9 @@ impl Case {
     }
 }
 
-/// An image with its mask, each with the path that names it in messages.
+/// An image with its mask on its grid, each with the path that names it in messages.
 pub fn paired((image_path, image): (&Path, Grid), (mask_path, labels): (&Path, Grid), values: Option<Values>) -> Result<Parts> {
-    same_shape((mask_path, labels.shape), (image_path, image.shape))?;
+    let labels = aligned((mask_path, labels), (image_path, &image))?;
     let mask = mask(mask_path, &labels, values)?;
     Ok((image_path.to_path_buf(), image, mask_path.to_path_buf(), mask))
 }
@@ -86,10 +89,11 @@ pub fn slices(images: &[PathBuf], masks: &[PathBuf], values: Values) -> Result<P
         let what = format!("the slice has {:?} pixels (height, width), {} has {size:?}; expected one size", slice.size, first.display());
         return Err(Error::input(path, what));
     }
+    one_orientation(&read)?;
     in_order(&mut read)?;
     let stem = |path: &Path| path.file_stem().map(|s| s.to_os_string());
     let by_name = images.iter().map(|p| stem(p)).collect::<BTreeSet<_>>() == masks.iter().map(|p| stem(p)).collect();
-    let mut grid = Grid { shape: [images.len(), size[0], size[1]], values: Vec::new() };
+    let mut grid = Grid { shape: [images.len(), size[0], size[1]], values: Vec::new(), geometry: None };
     let mut classes = Vec::new();
     for (at, (path, slice)) in read.into_iter().enumerate() {
         let named = masks.iter().find(|m| by_name && stem(m) == stem(path));
@@ -100,6 +104,22 @@ pub fn slices(images: &[PathBuf], masks: &[PathBuf], values: Values) -> Result<P
         grid.values.extend(slice.values);
     }
     Ok((first.clone(), grid, folder.to_path_buf(), classes))
+}
+
+/// Refuses slices that lie in different planes: then they are no volume, and their masks, which do not say how they lie, may belong to others.
+fn one_orientation(slices: &[(&PathBuf, dicom::Slice)]) -> Result<()> {
+    let (first, plane) = (slices[0].0, &slices[0].1.plane);
+    let differs = |plane: &Option<[f64; 6]>, other: &Option<[f64; 6]>| match (plane, other) {
+        (Some(a), Some(b)) => a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-2),
+        _ => false,
+    };
+    match slices.iter().find(|(_, slice)| differs(&slice.plane, plane)) {
+        None => Ok(()),
+        Some((path, slice)) => {
+            let [here, there] = [&slice.plane, plane].map(|p| p.unwrap_or_default());
+            Err(input!(path, "the slice has the direction cosines {here:?}, {} has {there:?}; expected one orientation", first.display()))
+        }
+    }
 }
 
 /// Sorts slices by their number in the series, or by their place if they have no different numbers.
@@ -120,36 +140,63 @@ impl Listing {
     /// Reads all volumes. The hash is left empty.
     pub fn read(self, name: &str) -> Result<SegmentationSet> {
         let tested = self.tested()?;
-        let (mut train, mut test) = (Vec::new(), Vec::new());
+        let (mut train, mut test, mut seen) = (Vec::new(), Vec::new(), Seen::default());
         for case in &self.cases {
             let volume = case.read(self.classes.as_deref())?;
+            seen.add(&volume);
             if tested.contains(&volume.subject) { test.push(volume) } else { train.push(volume) }
         }
-        let mut notes = Vec::new();
-        let classes = self.classes.unwrap_or_else(|| {
-            let highest = train.iter().chain(&test).flat_map(|v| &v.mask).max().copied().unwrap_or(0).max(1);
-            notes.push(format!("no names of classes: the highest label is {highest}"));
-            (0..=highest).map(|c| if c == 0 { "background".into() } else { format!("class {c}") }).collect()
-        });
+        let notes = self.notes(&seen)?;
+        let classes = self.classes.unwrap_or_else(|| seen.classes());
         Ok(SegmentationSet { name: name.into(), classes, train, test, hash: String::new(), notes })
+    }
+
+    /// What a user should know of the set whose volumes were all `seen`.
+    fn notes(&self, seen: &Seen) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        if seen.highest() == 0 {
+            return Err(input!(
+                &self.folder,
+                "the masks of all {} volumes are empty: there is no class to learn but the background",
+                self.cases.len()
+            ));
+        }
+        if self.classes.is_none() {
+            notes.push(format!("no names of classes: the highest label is {}", seen.highest()));
+        }
+        let classes = self.classes.clone().unwrap_or_else(|| seen.classes());
+        let absent: Vec<&String> = classes.iter().enumerate().filter(|(class, _)| !seen.voxels[*class]).map(|(_, name)| name).collect();
+        if !absent.is_empty() {
+            let names = absent.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+            notes.push(format!("no mask has the class {names}: it counts in no mean of a score"));
+        }
+        if let Some((first, others)) = self.left_out.split_first() {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            notes.push(format!("left out, because names of this kind are not read here: {}{more}", first.display()));
+        }
+        Ok(notes)
     }
 
     /// Reads all volumes one after the other, keeping none.
     pub fn check(&self) -> Vec<Found> {
-        let (mut out, mut sizes) = (Vec::new(), [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()]);
+        let (mut out, mut seen) = (Vec::new(), Seen::default());
         let mut refuse = |e| out.push(Found::there(&self.folder, Err(e)));
         for case in &self.cases {
             match case.read(self.classes.as_deref()) {
-                Ok(v) => [v.depth, v.height, v.width].iter().zip(&mut sizes).for_each(|(size, all)| _ = all.insert(*size)),
+                Ok(volume) => seen.add(&volume),
                 Err(e) => refuse(e),
             }
         }
-        let tested = self.tested().map_err(refuse).unwrap_or_default();
+        let tested = self.tested().map_err(&mut refuse).unwrap_or_default();
+        // Of a set that is not whole it cannot be said what it lacks.
+        let whole = seen.volumes == self.cases.len();
+        let notes = if whole { self.notes(&seen).map_err(refuse).unwrap_or_default() } else { Vec::new() };
         if out.is_empty() {
             let test = self.cases.iter().filter(|c| tested.contains(&c.subject)).count();
-            let [low, high] = [BTreeSet::first, BTreeSet::last].map(|end| sizes.each_ref().map(|s| end(s).copied().unwrap_or(0)));
+            let [low, high] = [BTreeSet::first, BTreeSet::last].map(|end| seen.sizes.each_ref().map(|s| end(s).copied().unwrap_or(0)));
             let span = [0, 1, 2].map(|i| if low[i] == high[i] { low[i].to_string() } else { format!("{}..{}", low[i], high[i]) });
             let state = format!("ok, {} volumes of {} voxels, {test} of them for the test", self.cases.len(), span.join(" x "));
+            let state = [vec![state], notes].concat().join("; ");
             let bytes = self.cases.iter().map(|c| c.shipped + c.files.iter().map(|f| size(f)).sum::<u64>()).sum();
             out.push(Found { file: self.folder.clone(), bytes, state, ok: true });
         }
@@ -180,6 +227,38 @@ impl Listing {
     }
 }
 
+/// What is seen of volumes while they are read one after the other.
+struct Seen {
+    volumes: usize,
+    /// Depths, heights and widths.
+    sizes: [BTreeSet<usize>; 3],
+    /// Whether a mask has the class.
+    voxels: [bool; 256],
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { volumes: 0, sizes: Default::default(), voxels: [false; 256] }
+    }
+}
+
+impl Seen {
+    fn add(&mut self, volume: &Volume) {
+        self.volumes += 1;
+        [volume.depth, volume.height, volume.width].iter().zip(&mut self.sizes).for_each(|(size, all)| _ = all.insert(*size));
+        volume.mask.iter().for_each(|class| self.voxels[usize::from(*class)] = true);
+    }
+
+    fn highest(&self) -> usize {
+        self.voxels.iter().rposition(|there| *there).unwrap_or(0)
+    }
+
+    /// Names of classes that have none.
+    fn classes(&self) -> Vec<String> {
+        (0..=self.highest()).map(|c| if c == 0 { "background".into() } else { format!("class {c}") }).collect()
+    }
+}
+
 /// The volume that a file belongs to; sorts as the volumes do.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -198,32 +277,45 @@ impl Key {
     }
 }
 
+/// The name of a file without one of these endings, in capitals or not.
+pub fn without_ending<'a>(file: &'a str, endings: &[&str]) -> Option<&'a str> {
+    let stem =
+        |ending: &&str| file.len().checked_sub(ending.len()).filter(|at| file.get(*at..).is_some_and(|e| e.eq_ignore_ascii_case(ending)));
+    endings.iter().find_map(stem).map(|at| &file[..at])
+}
+
 /// The name of a file without its ending and without what marks a mask, and whether it is one.
 pub fn stem<'a>(file: &'a str, endings: &[&str], mask: &str) -> Option<(&'a str, bool)> {
-    let stem = endings.iter().find_map(|e| file.strip_suffix(e))?;
+    let stem = without_ending(file, endings)?;
     Some(stem.strip_suffix(mask).map_or((stem, false), |image| (image, true)))
 }
 
-/// The images among `paths` with their masks, as volumes. `key` says of a file and its name what it belongs to and whether it is a mask; `rest`, how
+/// The images among `paths` with their masks, as volumes, and the files that are none of both. `key` says of a file and its name what it belongs to and whether it is a mask; `rest`, how
 /// the name of an image goes on where it is missing, and that of a mask.
 pub fn pairs(
     paths: Vec<PathBuf>,
     values: Option<Values>,
     key: impl Fn(&Path, &str) -> Option<(Key, bool)>,
     rest: [&str; 2],
-) -> Result<Vec<Case>> {
-    let mut files = [BTreeMap::new(), BTreeMap::new()];
+) -> Result<(Vec<Case>, Vec<PathBuf>)> {
+    let (mut files, mut left_out) = ([BTreeMap::new(), BTreeMap::new()], Vec::new());
     for path in paths {
-        let Some((key, mask)) = key(&path, &name(&path)) else { continue };
+        let Some((key, mask)) = key(&path, &name(&path)) else {
+            left_out.extend(Some(path).filter(|p| p.is_file()));
+            continue;
+        };
         if let Some(other) = files[usize::from(mask)].insert(key, path.clone()) {
             return Err(input!(path, "{} has the same name; remove one of them", other.display()));
         }
     }
     let [images, mut masks] = files;
+    let alone = images.keys().filter(|key| !masks.contains_key(key)).count() + masks.keys().filter(|key| !images.contains_key(key)).count();
+    let all = images.len() + masks.len();
+    let beside = if alone > 1 { format!("; {alone} of {all} files have no partner") } else { String::new() };
     let mut cases = Vec::new();
     for (key, image) in images {
         let Key { name, subject, .. } = key.clone();
-        let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {name}{}", rest[1]))?;
+        let mask = masks.remove(&key).ok_or_else(|| input!(&image, "image without label: expected {name}{}{beside}", rest[1]))?;
         let parts = move |files: &[PathBuf]| {
             let [image, mask] = [&files[0], &files[1]];
             paired((image, read_grid(image)?), (mask, read_grid(mask)?), values)
@@ -231,8 +323,8 @@ pub fn pairs(
         cases.push(Case { name, subject, files: vec![image, mask], shipped: 0, parts: Box::new(parts) });
     }
     match masks.pop_first() {
-        Some((key, mask)) => Err(input!(mask, "label without image: expected {}{}", key.name, rest[0])),
-        None => Ok(cases),
+        Some((key, mask)) => Err(input!(mask, "label without image: expected {}{}{beside}", key.name, rest[0])),
+        None => Ok((cases, left_out)),
     }
 }
 
@@ -270,7 +362,7 @@ mod tests {
                 parts: Box::new(parts),
             })
         });
-        Listing { folder: "x".into(), classes: None, cases: cases.collect(), test }
+        Listing { folder: "x".into(), classes: None, cases: cases.collect(), test, left_out: Vec::new() }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! MetaImage: a text header, `.mhd`, with the voxels in a second file, or both in one, `.mha`.
 //!
-//! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
+//! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. A mask is brought to the axes of its image by what both say of
+//! them.
 
+use super::geometry::Geometry;
 use super::grid::{Grid, TYPES, decode, needed, unpack};
 use crate::data::files::stored;
 use crate::error::{Result, input};
@@ -92,6 +94,31 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// By the first of some lines, which mean the same: as many numbers as are expected; nothing without any of them.
+    fn numbers<const N: usize>(&self, keys: &[&str]) -> Result<Option<[f64; N]>> {
+        let Some((key, text)) = keys.iter().find_map(|key| Some((*key, self.get(key)?))) else { return Ok(None) };
+        let numbers: std::result::Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
+        match numbers.ok().and_then(|n| n.try_into().ok()) {
+            Some(numbers) => Ok(Some(numbers)),
+            None => self.bad(key, &format!("{N} numbers"), text),
+        }
+    }
+
+    /// Where the voxels are; nothing if no line says anything of it.
+    fn geometry(&self) -> Result<Option<Geometry>> {
+        let origin = self.numbers(&["Offset", "Position", "Origin"])?;
+        let matrix = self.numbers(&["TransformMatrix", "Rotation", "Orientation"])?;
+        let spacing = self.numbers(&["ElementSpacing", "ElementSize"])?;
+        if origin.is_none() && matrix.is_none() && spacing.is_none() {
+            return Ok(None);
+        }
+        // A row for each axis, x first.
+        let [a, b, c, d, e, f, g, h, i] = matrix.unwrap_or([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        let [x, y, z] = spacing.unwrap_or([1.0; 3]);
+        let steps = [[g, h, i].map(|v| v * z), [d, e, f].map(|v| v * y), [a, b, c].map(|v| v * x)];
+        Ok(Geometry::from_left_and_back(origin.unwrap_or_default(), steps))
+    }
+
     /// The voxels in `bytes`, the content of `file` from where they may begin.
     fn voxels(&self, file: &Path, bytes: &[u8]) -> Result<Grid> {
         for (key, expected) in ONLY {
@@ -130,7 +157,7 @@ impl<'a> Header<'a> {
             let (voxels, found) = (format!("{shape:?} voxels (depth, height, width) of {name}"), bytes.len());
             return Err(input!(file, "too long: {voxels} need {length} bytes, found {found}; is it the file of this header?"));
         };
-        Ok(Grid { shape, values: decode(bytes, *kind, order, (0.0, 0.0)) })
+        Ok(Grid { shape, values: decode(bytes, *kind, order, (0.0, 0.0)), geometry: self.geometry()? })
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod chaos;
 mod dicom;
 mod flat;
+mod geometry;
 mod grid;
 pub mod hippocampus;
 mod listing;
@@ -14,6 +15,7 @@ pub mod nerve;
 mod nifti;
 pub mod promise12;
 
+pub use geometry::Geometry;
 pub use grid::Grid;
 pub use listing::Listing;
 
@@ -91,7 +93,7 @@ pub fn read_grid(path: &Path) -> Result<Grid> {
         () if ends(&[".mhd", ".mha"]) => meta_image::read(path),
         () if ends(&[".png"]) => flat::read_png(path),
         () if ends(&[".tif", ".tiff"]) => flat::read_tiff(path),
-        () if ends(&[".dcm"]) => dicom::read(path).map(|s| Grid { shape: [1, s.size[0], s.size[1]], values: s.values }),
+        () if ends(&[".dcm"]) => dicom::read(path).map(|s| Grid { shape: [1, s.size[0], s.size[1]], values: s.values, geometry: None }),
         () => Err(Error::input(path, "expected a name that ends in .nii, .nii.gz, .mhd, .mha, .png, .tif, .tiff or .dcm")),
     }
 }

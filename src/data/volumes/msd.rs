@@ -1,8 +1,9 @@
 //! A task of the Medical Segmentation Decathlon: NIfTI pairs of the same name in two folders.
 
-use super::listing::{Key, Listing, entries, pairs};
+use super::listing::{Key, Listing, entries, pairs, without_ending};
 use crate::data::files::stored;
 use crate::error::{Error, Result, input};
+use crate::unpack::without_mark;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,23 +27,23 @@ pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
 fn task(folder: &Path, images: &Path, labels: &Path) -> Result<Listing> {
     let rest = [images, labels].map(|folder| format!(".nii.gz in {}", folder.display()));
     let key = |path: &Path, file: &str| {
-        let name = ENDINGS.iter().find_map(|e| file.strip_suffix(e))?;
+        let name = without_ending(file, &ENDINGS)?;
         Some((Key::named(name), path.parent() == Some(labels)))
     };
-    let cases = pairs([entries(images)?, entries(labels)?].concat(), None, key, rest.each_ref().map(String::as_str))?;
+    let (cases, left_out) = pairs([entries(images)?, entries(labels)?].concat(), None, key, rest.each_ref().map(String::as_str))?;
     if cases.is_empty() {
         return Err(Error::input(images, "expected files NAME.nii.gz, found none"));
     }
     let description = folder.join(DESCRIPTION);
     let classes = description.exists().then(|| class_names(&description)).transpose()?;
-    Ok(Listing { folder: folder.to_path_buf(), classes, cases, test: None })
+    Ok(Listing { folder: folder.to_path_buf(), classes, cases, test: None, left_out })
 }
 
 /// The field `labels`: names by number, from 0 without gaps.
 fn class_names(path: &Path) -> Result<Vec<String>> {
     let bytes = stored(path)?;
     let bad = |what: String| input!(path, "{what}; correct the file, or remove it to do without names");
-    let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| bad(format!("this is no JSON: {e}")))?;
+    let json: serde_json::Value = serde_json::from_slice(without_mark(&bytes)).map_err(|e| bad(format!("this is no JSON: {e}")))?;
     let labels = json.get("labels").and_then(|l| l.as_object());
     let labels = labels.ok_or_else(|| bad("expected an object 'labels' of numbers and names".into()))?;
     let names: BTreeMap<u8, &str> = labels.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.as_str()?))).collect();
@@ -67,6 +68,7 @@ mod tests {
             class_names(&path)
         };
         assert_eq!(read(r#"{"labels": {"1": "a", "0": "background", "2": "b"}}"#).unwrap(), ["background", "a", "b"]);
+        assert_eq!(read("\u{feff}{\"labels\": {\"1\": \"a\", \"0\": \"b\"}}").unwrap(), ["b", "a"], "a byte order mark is no damage");
         for (text, words) in [
             ("[", "no JSON"),
             ("{}", "object 'labels'"),

@@ -21,9 +21,9 @@ fn key(file: &str) -> Option<(Key, bool)> {
 pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
     for folder in folders.iter().flat_map(|f| [f.join("train"), f.clone()]).filter(|f| f.is_dir()) {
         let rest = [".tif or .png beside it", "_mask.tif or .png beside it"];
-        let cases = pairs(entries(&folder)?, Some((BLACK_AND_WHITE, VALUES)), |_, file| key(file), rest)?;
+        let (cases, left_out) = pairs(entries(&folder)?, Some((BLACK_AND_WHITE, VALUES)), |_, file| key(file), rest)?;
         if !cases.is_empty() {
-            return Ok(Some(Listing { folder, classes: Some(names(["background", "nerve"])), cases, test: None }));
+            return Ok(Some(Listing { folder, classes: Some(names(["background", "nerve"])), cases, test: None, left_out }));
         }
     }
     Ok(None)

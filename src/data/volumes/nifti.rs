@@ -1,11 +1,13 @@
 //! NIfTI-1, one file: `.nii` or `.nii.gz`, both byte orders.
 //!
-//! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Orientation is not applied: image and mask share it.
+//! Voxels are stored with x fastest, so [D, H, W] is [z, y, x]. Where the voxels are is what the sform says, or else the qform.
+//! A mask is brought to the axes of its image.
 
+use super::geometry::Geometry;
 use super::grid::{Grid, TYPES, decode, needed};
 use crate::data::files::stored;
 use crate::error::{Error, Result, input};
-use flate2::read::MultiGzDecoder;
+use crate::unpack::{Gunzip, is_gzip};
 use nifti::{NiftiHeader, NiftiType};
 use std::io::Read;
 use std::path::Path;
@@ -25,8 +27,8 @@ pub fn read(path: &Path) -> Result<Grid> {
 
 /// Reads the bytes of a file, which `path` names in messages.
 pub fn unpacked(path: &Path, bytes: &[u8]) -> Result<Grid> {
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        return from_stream(path, MultiGzDecoder::new(bytes), bytes.len(), true);
+    if is_gzip(bytes) {
+        return from_stream(path, Gunzip::new(bytes), bytes.len(), true);
     }
     from_stream(path, bytes, bytes.len(), false)
 }
@@ -52,7 +54,29 @@ fn from_stream(path: &Path, mut stream: impl Read, available: usize, compressed:
     }
     // A slope of 0, NaN or infinity means that there is no scaling.
     let slope = if header.scl_slope.is_finite() { header.scl_slope } else { 0.0 };
-    Ok(Grid { shape, values: decode(&found, kind, header.endianness, (slope, header.scl_inter)) })
+    Ok(Grid { shape, values: decode(&found, kind, header.endianness, (slope, header.scl_inter)), geometry: geometry(&header) })
+}
+
+/// By the sform, else by the qform; nothing where neither says a place.
+fn geometry(h: &NiftiHeader) -> Option<Geometry> {
+    let columns: [[f64; 3]; 4] = if h.sform_code > 0 {
+        [0, 1, 2, 3].map(|j| [h.srow_x[j], h.srow_y[j], h.srow_z[j]].map(f64::from))
+    } else if h.qform_code > 0 {
+        let [b, c, d] = [h.quatern_b, h.quatern_c, h.quatern_d].map(f64::from);
+        let a = (1.0 - b * b - c * c - d * d).max(0.0).sqrt();
+        let flip = if h.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
+        let [x, y, z] = [1, 2, 3].map(|i| f64::from(h.pixdim[i]));
+        [
+            [a * a + b * b - c * c - d * d, 2.0 * (b * c + a * d), 2.0 * (b * d - a * c)].map(|v| v * x),
+            [2.0 * (b * c - a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d + a * b)].map(|v| v * y),
+            [2.0 * (b * d + a * c), 2.0 * (c * d - a * b), a * a + d * d - b * b - c * c].map(|v| v * z * flip),
+            [h.quatern_x, h.quatern_y, h.quatern_z].map(f64::from),
+        ]
+    } else {
+        return None;
+    };
+    let [x, y, z, origin] = columns;
+    Geometry::new(origin, [z, y, x])
 }
 
 /// A checked header, the type of the voxels, and depth, height and width.

@@ -1,11 +1,12 @@
 //! PROMISE12: MetaImage pairs, `CaseNN.mhd` and `CaseNN_segmentation.mhd`.
 
-use super::listing::{Key, Listing, entries, pairs, stem};
+use super::listing::{Key, Listing, entries, name, pairs, stem, without_ending};
 use crate::data::names;
 use crate::error::Result;
 use std::path::PathBuf;
 
 const ENDINGS: [&str; 2] = [".mhd", ".mha"];
+const VOXELS: [&str; 2] = [".raw", ".zraw"];
 const MASK: &str = "_segmentation";
 /// Volumes of the test, as in the code that came with NAS-Unet.
 const TEST: [&str; 5] = ["Case05", "Case15", "Case25", "Case35", "Case45"];
@@ -20,10 +21,12 @@ pub fn find(folders: &[PathBuf]) -> Result<Option<Listing>> {
             let (name, mask) = stem(file, &ENDINGS, MASK).filter(|(name, _)| name.starts_with("Case"))?;
             Some((Key::named(name), mask))
         };
-        let cases = pairs(paths, None, |_, file| key(file), [".mhd beside it", "_segmentation.mhd beside it"])?;
+        let (cases, mut left_out) = pairs(paths, None, |_, file| key(file), [".mhd beside it", "_segmentation.mhd beside it"])?;
         if !cases.is_empty() {
+            // Voxels are read with the header that names them.
+            left_out.retain(|path| without_ending(&name(path), &VOXELS).is_none());
             let classes = Some(names(["background", "prostate"]));
-            return Ok(Some(Listing { folder: folder.clone(), classes, cases, test: Some(names(TEST)) }));
+            return Ok(Some(Listing { folder: folder.clone(), classes, cases, test: Some(names(TEST)), left_out }));
         }
     }
     Ok(None)
