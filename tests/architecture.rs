@@ -4,7 +4,7 @@ use naslab::reproductions::{ALGORITHMS, METHODS};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units`, `seed` and `statistics` may be used by all.
+/// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `memory`, `message`, `units`, `seed` and `statistics` may be used by all.
 const LAYERS: [(&str, &[&str]); 20] = [
     ("cli", &["reproductions", "report", "plot", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
     ("reproductions", &["gradient", "lab", "train", "task", "network", "table", "proposals", "settings", "space", "nn", "record"]),
@@ -32,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("shim", &[]),
 ];
 
-const SHARED: [&str; 4] = ["error", "units", "seed", "statistics"];
+const SHARED: [&str; 6] = ["error", "memory", "message", "units", "seed", "statistics"];
 /// Longest file, in lines.
 const LONGEST: usize = 400;
 
