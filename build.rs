@@ -111,6 +111,7 @@ fn build_shim(libtorch: &Path) {
         .file("src/shim/pool_norm.cpp")
         .file("src/shim/trace.cpp")
         .file("src/shim/counter.cpp")
+        .file("src/shim/version.cpp")
         .compile("naslab_shim");
 }
 

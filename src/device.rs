@@ -1,6 +1,7 @@
 //! Choosing and describing the device that does the arithmetic.
 
 use crate::error::{Result, resource, usage};
+use crate::memory::{self, field};
 use crate::record::DeviceRecord;
 use crate::shim;
 use nvml_wrapper::Nvml;
@@ -88,6 +89,14 @@ pub mod by_name {
     }
 }
 
+/// Refuses another libtorch than the one that this program was built against.
+///
+/// # Errors
+/// [`crate::error::Error::Resource`] with both versions and the file that was loaded.
+pub fn check_libtorch() -> Result<()> {
+    shim::check_loaded().map_err(crate::error::Error::Resource)
+}
+
 /// Lets the allocator of this process keep freed memory for later tensors.
 pub fn keep_memory() {
     shim::keep_memory();
@@ -128,7 +137,7 @@ pub fn describe(device: Device) -> DeviceRecord {
     let index = card(device).and_then(|index| u32::try_from(index).ok());
     let (kind, (name, memory_bytes)) = match card(device) {
         Some(index) => ("cuda", name_and_memory(index)),
-        None => ("cpu", (processor.clone(), kilobytes("/proc/meminfo", "MemTotal"))),
+        None => ("cpu", (processor.clone(), memory::total())),
     };
     DeviceRecord { kind: kind.into(), index, name, memory_bytes, processor, cores, threads }
 }
@@ -156,18 +165,6 @@ pub fn processor_kind() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let numbers = ["cpu family", "model"].map(|key| field(&text, key).unwrap_or_else(|| "?".into()));
     format!("{} (family {}, model {})", processor(), numbers[0], numbers[1])
-}
-
-/// Bytes of a field that a file of the system has in kB.
-pub fn kilobytes(file: &str, key: &str) -> Option<u64> {
-    let kilobytes: u64 = field(&std::fs::read_to_string(file).ok()?, key)?.strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(1024 * kilobytes)
-}
-
-/// Value of the first line `key : value`.
-fn field(text: &str, key: &str) -> Option<String> {
-    let line = text.lines().find(|l| l.split(':').next().is_some_and(|k| k.trim() == key))?;
-    Some(line.split_once(':')?.1.trim().to_string())
 }
 
 #[cfg(test)]
@@ -206,13 +203,5 @@ mod tests {
         assert_eq!(d.kind, "cpu");
         assert!(!d.name.is_empty() && d.cores >= 1 && d.threads >= 1);
         assert!(d.memory_bytes.is_none_or(|b| b > 100 << 20));
-    }
-
-    #[test]
-    fn fields_are_found_by_their_whole_name() {
-        let text = "MemTotalX: 1 kB\nMemTotal:       16 kB\nmodel name\t: AMD EPYC\n";
-        assert_eq!(field(text, "MemTotal").as_deref(), Some("16 kB"));
-        assert_eq!(field(text, "model name").as_deref(), Some("AMD EPYC"));
-        assert_eq!(field(text, "Mem"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! One error type: what went wrong, where, and what to try, with the exit code that belongs to it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The result of everything fallible in this crate.
@@ -31,7 +32,7 @@ pub enum Error {
     /// A signal stopped the run; it can be resumed.
     #[error("stopped by signal {signal}; nothing recorded is lost, go on with: naslab resume {}", .dir.display())]
     Interrupted {
-        /// 2 for SIGINT, 15 for SIGTERM.
+        /// 1 for SIGHUP, 2 for SIGINT, 15 for SIGTERM.
         signal: i32,
         /// The run directory to resume.
         dir: PathBuf,
@@ -61,13 +62,32 @@ impl Error {
         Self::input(path, format!("cannot read: {e}"))
     }
 
-    /// A failed write: a full disk or a read-only folder is a resource failure.
+    /// A failed write: a full disk or a read-only folder is a resource failure. What to try depends on what failed.
     pub fn writing(path: impl AsRef<Path>, e: &std::io::Error) -> Self {
+        let advice = match e.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space",
+            ErrorKind::FileTooLarge => "allow larger files (ulimit -f)",
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "permit writing, or name another place",
+            ErrorKind::NotFound => "there is no such folder: make it, or name another (TMPDIR names the folder of temporary files)",
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+                "something else is there, such as a link that leads nowhere: remove it, or name another place"
+            }
+            _ => "look at the disk, or name another place",
+        };
         Self::Resource(format!(
-            "{}: cannot write: {e}; free some space or permit writing. What was recorded before is kept, and a run can be resumed",
+            "{}: cannot write: {e}; {advice}. What was recorded before is kept, and a run can be resumed",
             path.as_ref().display()
         ))
     }
+
+    /// A thread that the system did not start.
+    pub fn thread(e: &std::io::Error) -> Self {
+        Self::Resource(format!("cannot start a thread: {e}; {}", Self::FEWER_THREADS))
+    }
+
+    /// What to try where threads are limited.
+    pub const FEWER_THREADS: &str =
+        "use fewer (--jobs, --threads), or raise the limit of processes (ulimit -u) or of addresses (ulimit -v)";
 
     /// The documented exit code of the binary for this error.
     pub fn exit_code(&self) -> i32 {

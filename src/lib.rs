@@ -9,6 +9,9 @@
 //!
 //! Without the feature `search` there is no libtorch: records, tables, their searches and reports are there, and nothing that trains.
 
+// A line that cannot be said must not end work: see `message`.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 #[cfg(feature = "search")]
 pub mod budget;
 pub mod cli;
@@ -22,6 +25,9 @@ pub mod export;
 pub mod gradient;
 #[cfg(feature = "search")]
 pub mod lab;
+#[cfg(feature = "search")]
+mod memory;
+mod message;
 #[cfg(feature = "search")]
 pub mod network;
 #[cfg(feature = "search")]

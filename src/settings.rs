@@ -32,10 +32,38 @@ pub fn overlay(base: &mut Value, change: &Value, path: &str) -> Result<()> {
     Ok(())
 }
 
+/// Largest whole numbers of settings, by the last word of their keys: far above any use, and small enough that what they ask for can be counted, and refused for want of memory.
+const MOST: [(&str, u64); 9] = [
+    ("cells", 1000),
+    ("depth", 1000),
+    ("layers", 1000),
+    ("nodes", 1000),
+    ("passes", 1000),
+    ("searches", 1000),
+    ("channels", 65_536),
+    ("embedding", 65_536),
+    ("hidden", 65_536),
+];
+/// Of all others, such as images, epochs and trials.
+const MOST_ELSE: u64 = 10_000_000;
+
+/// The largest whole number that the setting `key` may have.
+fn most(key: &str) -> u64 {
+    let last = key.rsplit('.').next();
+    MOST.iter().find(|(word, _)| Some(*word) == last).map_or(MOST_ELSE, |(_, most)| *most)
+}
+
 fn same_kind(old: &Value, new: &Value, key: &str) -> Result<Value> {
     let fits = match (old, new) {
         (Value::Number(a), Value::Number(b)) if a.is_f64() => return Ok(Value::from(b.as_f64())),
-        (Value::Number(_), Value::Number(b)) => !b.is_f64(),
+        (Value::Number(_), Value::Number(b)) => {
+            let most = most(key);
+            match b.as_u64() {
+                Some(b) if b <= most => true,
+                Some(_) => return Err(usage!("'{key}' = {b}: must be at most {most}")),
+                None => !b.is_f64(),
+            }
+        }
         _ => std::mem::discriminant(old) == std::mem::discriminant(new),
     };
     if fits { Ok(new.clone()) } else { Err(usage!("'{key}' = {new}: expected a value like {old}")) }

@@ -5,18 +5,25 @@ use crate::error::{Result, usage};
 /// Seconds in a day: a GPU-day is that many device-seconds on one device.
 pub const SECONDS_PER_DAY: f64 = 86_400.0;
 
+/// Longest duration that is read: a hundred years.
+const LONGEST: f64 = 36_500.0 * SECONDS_PER_DAY;
+/// Largest size that is read: an exbibyte.
+const LARGEST: f64 = (1u64 << 60) as f64;
+
 /// Reads a duration such as `90s`, `10m`, `2h`, `0.5d`; a bare number is refused because its unit is unknown.
 pub fn parse_duration(text: &str) -> Result<f64> {
     let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", SECONDS_PER_DAY)];
-    let seconds = quantity(text, &units).filter(|s| *s >= 0.0);
-    seconds.ok_or_else(|| usage!("'{}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d", text.trim()))
+    let seconds = quantity(text, &units).filter(|s| (0.0..=LONGEST).contains(s));
+    seconds.ok_or_else(|| {
+        usage!("'{}' is not a duration; write a number and a unit, such as 90s, 10m, 2h or 0.5d, at most 36500d", text.trim())
+    })
 }
 
 /// Reads a size such as `800MiB`, `2GiB`, `2GB` or plain bytes.
 pub fn parse_bytes(text: &str) -> Result<u64> {
     let binary = [("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0)];
     let decimal = [("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("B", 1.0), ("", 1.0)];
-    let bytes = quantity(text, &[&binary[..], &decimal].concat()).filter(|b| *b >= 1.0);
+    let bytes = quantity(text, &[&binary[..], &decimal].concat()).filter(|b| (1.0..=LARGEST).contains(b));
     bytes.map(|b| b as u64).ok_or_else(|| usage!("'{}' is not a size; write for example 800MiB or 2GiB", text.trim()))
 }
 
@@ -63,6 +70,11 @@ pub fn is_exhaustion(text: &str) -> bool {
     ["out of memory", "can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc"].iter().any(|sign| text.contains(sign))
 }
 
+/// True if a panic's text says that a thread could not be started, by the standard library or by a pool of threads.
+pub fn is_want_of_threads(text: &str) -> bool {
+    ["failed to spawn thread", "ThreadPoolBuildError", "Resource temporarily unavailable"].iter().any(|sign| text.contains(sign))
+}
+
 /// Raised digits.
 #[cfg(feature = "report")]
 pub(crate) const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
@@ -83,7 +95,7 @@ mod tests {
         assert_eq!(parse_duration("10m").unwrap(), 600.0);
         assert_eq!(parse_duration("0.5d").unwrap(), 43_200.0);
         assert_eq!(parse_duration("250ms").unwrap(), 0.25);
-        for bad in ["", "10", "m", "-3s", "infs", "1w"] {
+        for bad in ["", "10", "m", "-3s", "infs", "1w", "1e9d"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
@@ -93,7 +105,7 @@ mod tests {
         assert_eq!(parse_bytes("2GiB").unwrap(), 2 << 30);
         assert_eq!(parse_bytes("2 GB").unwrap(), 2_000_000_000);
         assert_eq!(parse_bytes("4096").unwrap(), 4096);
-        assert!(parse_bytes("lots").is_err());
+        assert!(parse_bytes("lots").is_err() && parse_bytes("1e30GiB").is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use naslab::reproductions::{ALGORITHMS, METHODS};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `units`, `seed`, `statistics` and `unpack` may be used by all.
+/// A part, and the parts that it may use, from the top down: the picture in `docs/architecture.md`. `error`, `memory`, `message`, `units`, `seed`, `statistics` and `unpack` may be used by all.
 const LAYERS: [(&str, &[&str]); 21] = [
     ("cli", &["reproductions", "report", "plot", "export", "lab", "budget", "device", "data", "table", "space", "nn", "record"]),
     // One run for programs that use the library.
@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("shim", &[]),
 ];
 
-const SHARED: [&str; 5] = ["error", "units", "seed", "statistics", "unpack"];
+const SHARED: [&str; 7] = ["error", "memory", "message", "units", "seed", "statistics", "unpack"];
 /// Longest file, in lines.
 const LONGEST: usize = 400;
 

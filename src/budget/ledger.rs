@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Readings that the ledger takes at every change of phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// Wall seconds since some fixed moment, after the device finished its work.
+    /// Wall seconds since some fixed moment, after the device finished its work; without those in which the process did not run.
     pub wall_seconds: f64,
     /// Processor seconds of this process.
     pub cpu_seconds: Option<f64>,

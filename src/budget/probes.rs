@@ -1,18 +1,19 @@
 //! All meters of the machine, read together.
 
+use super::active::{Since, seconds};
 use super::ledger::{Clock, Reading};
-use crate::device::{card, kilobytes, wait_for};
+use crate::device::{card, wait_for};
+use crate::memory::kilobytes;
 use crate::shim::{self, DevicePeaks};
 use nvml_wrapper::Nvml;
-use rustix::time::{ClockId, clock_gettime};
-use std::time::Instant;
+use rustix::time::ClockId;
 use tch::Device;
 
 /// The meters of some devices and their host. What a machine does not offer is `None`, never 0.
 pub struct Probes {
     devices: Vec<Device>,
     nvml: Option<Nvml>,
-    start: Instant,
+    start: Since,
 }
 
 impl Probes {
@@ -24,7 +25,7 @@ impl Probes {
     /// Meters of several devices: their energy is summed, and of their peaks the largest is taken.
     pub fn of_all(devices: &[Device]) -> Self {
         let nvml = devices.iter().find_map(|d| card(*d)).and_then(|_| Nvml::init().ok());
-        Self { devices: devices.to_vec(), nvml, start: Instant::now() }
+        Self { devices: devices.to_vec(), nvml, start: Since::now() }
     }
 
     /// Energy that the cards used since their driver was loaded.
@@ -45,7 +46,7 @@ impl Probes {
 impl Clock for Probes {
     fn seconds(&mut self) -> f64 {
         self.devices.iter().for_each(|device| wait_for(*device));
-        self.start.elapsed().as_secs_f64()
+        self.start.seconds()
     }
 
     fn read(&mut self) -> Reading {
@@ -79,11 +80,6 @@ pub(super) fn cpu_seconds() -> f64 {
 /// User and system seconds of this thread.
 pub fn thread_seconds() -> f64 {
     seconds(ClockId::ThreadCPUTime)
-}
-
-fn seconds(clock: ClockId) -> f64 {
-    let t = clock_gettime(clock);
-    t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// Re-runs neural-architecture searches under one measured budget.
 ///
 /// Exit codes: 0 ok, 1 a regression was found, 2 usage, 3 bad or missing input, 4 no result: the budget ended before any, or a search or a
-/// retraining diverged, 5 resource failure (disk, memory, device), 130 or 143 interrupted and resumable.
+/// retraining diverged, 5 resource failure (disk, memory, device), 129, 130 or 143 interrupted and resumable.
 #[derive(Debug, Parser)]
 #[command(name = "naslab", version, max_term_width = 120)]
 pub struct Arguments {

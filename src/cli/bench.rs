@@ -5,9 +5,11 @@ use super::run::{open_device, order};
 use super::run_args::BenchArguments;
 use super::show::{print_out, table};
 use super::values::chosen;
-use crate::error::{Error, Result, resource};
+use crate::error::{Result, resource};
 use crate::lab::{Measured, Order, prepare};
+use crate::message::say;
 use crate::nn::Kernels;
+use crate::record::{is_node, write_json};
 use crate::reproductions::{METHODS, method};
 use crate::units::{show_bytes, show_count};
 use serde::Serialize;
@@ -25,13 +27,10 @@ struct Entry {
 /// Measures every method by every form, each in a process of its own, so that no peak of memory is another's.
 pub fn bench(a: &BenchArguments) -> Result<()> {
     let methods = chosen(&a.methods, METHODS, method)?;
-    if a.steps == 0 {
-        return Err(Error::Usage("--steps 0: at least one step has to be measured".into()));
-    }
     let device = open_device(&a.settings)?;
     let mut forms: &[Kernels] = &a.forms;
     if device != Device::Cpu {
-        eprintln!("note: naslab's own kernels are for processors; on a card every form is libtorch's operators, so one is measured");
+        say!("note: naslab's own kernels are for processors; on a card every form is libtorch's operators, so one is measured");
         forms = &[Kernels::Plain];
     }
     let mut orders = Vec::new();
@@ -41,22 +40,30 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
         prepare(method, &Order { device: Device::Cpu, ..order.clone() })?;
         orders.push((method, order));
     }
-    // A file that cannot be written is told before the measurements, which are minutes.
-    save(&[], a)?;
+    // A file that cannot be written is told before the measurements, which are minutes; a pipe or a device gets the end alone.
+    let is_file = a.json.as_deref().is_some_and(|path| !is_node(path));
+    if is_file {
+        save(&[], a)?;
+    }
     let mut entries = Vec::new();
     let mut failed = None;
     for ((method, order), form) in orders.iter().flat_map(|m| forms.iter().map(move |f| (m, *f))) {
-        let plan = MemberPlan::new(*method, order.clone(), Work::Measure { kernels: form, steps: a.steps });
+        let plan = MemberPlan::new(*method, order.clone(), Work::Measure { kernels: form, steps: a.steps as usize });
         let name = method.card().name;
-        eprintln!("{name}: {}", form.name());
+        say!("{name}: {}", form.name());
         match measured(&plan, name, form) {
             Ok(measured) => entries.push(Entry { method: name.into(), kernels: form, measured }),
             Err(error) => {
                 // What is measured is kept, and the others may succeed.
-                eprintln!("naslab: {error}");
+                say!("naslab: {error}");
                 failed = failed.or(Some(error));
             }
         }
+        if is_file {
+            save(&entries, a)?;
+        }
+    }
+    if !is_file {
         save(&entries, a)?;
     }
     print_out(describe(&entries))?;
@@ -65,8 +72,7 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
 
 fn save(entries: &[Entry], a: &BenchArguments) -> Result<()> {
     let Some(path) = &a.json else { return Ok(()) };
-    let text = serde_json::to_string_pretty(entries).map_err(|e| Error::Resource(e.to_string()))?;
-    std::fs::write(path, text + "\n").map_err(|e| Error::writing(path, &e))
+    write_json(path, entries)
 }
 
 fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> {

@@ -8,6 +8,7 @@ use super::show::print_out;
 use crate::error::{Error, Result, input, usage};
 use crate::export::{Written, facts, write};
 use crate::lab::{Fixed, build, prepare};
+use crate::message::say;
 use crate::nn::count;
 use crate::record::{ArchitectureRecord, Board, EndReason, FORMAT, Manifest, RunDir, RunResult, read_events};
 use crate::space::Architecture;
@@ -54,7 +55,7 @@ fn export_curves(a: &ExportArguments, path: &Path) -> Result<()> {
         }
     };
     let (events, notices) = read_events(&run.events_path())?;
-    notices.iter().for_each(|notice| eprintln!("{notice}"));
+    notices.iter().for_each(|notice| say!("{notice}"));
     let written = Board::open(&folder, &run.manifest()?, &events).and_then(|mut board| match run.result() {
         Ok(Some(result)) => board.finish(&result).map(|()| board),
         _ => Ok(board),
@@ -119,10 +120,10 @@ impl Source {
         let seed = self.manifest.seed;
         match &self.result {
             Some(r) if r.retrain_end != EndReason::Completed => {
-                eprintln!("the training of these weights did not end well: {}", r.retrain_end.words());
+                say!("the training of these weights did not end well: {}", r.retrain_end.words());
             }
             None if self.weights.is_none() => {
-                eprintln!("the weights are not trained: they are initialised from seed {seed}; give trained ones with --weights");
+                say!("the weights are not trained: they are initialised from seed {seed}; give trained ones with --weights");
             }
             _ => (),
         }
@@ -172,7 +173,7 @@ fn of_architecture(a: &ExportArguments) -> Result<Source> {
     let named = architecture(&a.source)?;
     let settings = RunSettingsArgs { choice: a.choice.clone(), device: "cpu".into(), ..RunSettingsArgs::default() };
     let ready = prepare(&Fixed, &named.order(&settings, a.seed.unwrap_or(0), open_device(&settings)?)?)?;
-    ready.notes().iter().for_each(|note| eprintln!("{note}"));
+    ready.notes().iter().for_each(|note| say!("{note}"));
     let method = named.home()?.card().name;
     Ok(Source::new(ready.manifest, method, named.architecture, a.weights.clone(), None))
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod list;
+mod memory;
 #[cfg(any(feature = "search", feature = "report"))]
 mod named;
 #[cfg(feature = "report")]
@@ -38,26 +39,40 @@ mod train;
 #[cfg(feature = "search")]
 mod trial;
 
+pub use memory::Memory;
+
 use crate::error::{Error, Result};
-use crate::units::is_exhaustion;
+use crate::message::say;
+use crate::units::{is_exhaustion, is_want_of_threads};
 use args::{Arguments, Command};
 use clap::Parser;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What is said where memory ran out in a place that has no better words.
+const OUT_OF_MEMORY: &str = "memory ran out; use a smaller batch or network (--set), or resume on a larger machine";
 
 /// Runs the command line and returns the documented exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // A file that reaches the limit of its size is an error of that write then, with a message, and not the end of the process.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     #[cfg(feature = "search")]
     if arguments.command.computes() {
         crate::device::let_threads_sleep();
         crate::device::keep_memory();
     }
     hide_exhaustion();
-    let code = match catch_unwind(AssertUnwindSafe(|| dispatch(arguments))) {
+    let work = || {
+        #[cfg(feature = "search")]
+        crate::device::check_libtorch()?;
+        dispatch(arguments)
+    };
+    let code = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
-            eprintln!("naslab: {error}");
+            say!("naslab: {error}");
             error.exit_code()
         }
         Err(payload) => after_panic(payload),
@@ -118,23 +133,29 @@ fn missing(command: &str) -> Error {
     })
 }
 
-/// Exhausted memory is reported as such, once; every other panic keeps its message.
+/// Exhausted memory and threads are reported as such, once; every other panic keeps its message.
 fn hide_exhaustion() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !is_exhaustion(&info.to_string()) {
+        let text = info.to_string();
+        if !is_exhaustion(&text) && !is_want_of_threads(&text) {
             default(info);
         }
     }));
 }
 
 fn after_panic(payload: Box<dyn std::any::Any + Send>) -> i32 {
-    let text = payload.downcast_ref::<String>().map_or("", String::as_str);
-    if is_exhaustion(text) {
-        let error = Error::Resource("memory ran out; use a smaller batch or network (--set), or resume on a larger machine".into());
-        eprintln!("naslab: {error}");
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref().copied()).unwrap_or_default();
+    let what = match text {
+        text if is_exhaustion(text) => OUT_OF_MEMORY.into(),
+        text if is_want_of_threads(text) => format!("the system starts no more threads; {}", Error::FEWER_THREADS),
+        _ => String::new(),
+    };
+    if !what.is_empty() {
+        let error = Error::Resource(what);
+        say!("naslab: {error}");
         return error.exit_code();
     }
-    eprintln!("naslab: this is a bug; please report the message above. What was recorded is kept, and the run can be resumed.");
+    say!("naslab: this is a bug; please report the message above. What was recorded is kept, and the run can be resumed.");
     101
 }

@@ -3,6 +3,7 @@
 use super::show::{print_out, table};
 use crate::error::{Error, Result, resource};
 use crate::lab::{Update, Watch};
+use crate::message::say;
 use crate::record::{EndReason, LedgerRecord, Phase, RunResult};
 use crate::units::{show_count, show_seconds};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,18 +29,21 @@ fn bars(label: String) -> Watch {
     bar.set_prefix(label);
     Box::new(move |update| match update {
         Update::Phase(phase) => {
-            bar.set_message(phase.name());
             bar.reset();
             bar.set_length(0);
+            bar.set_message(phase.name());
             if phase == Phase::Test {
                 bar.finish_and_clear();
+            } else {
+                // Drawn in any case: a bar that was drawn just now is left as it is otherwise, with the count of the phase before, until the first step is over.
+                bar.force_draw();
             }
         }
         Update::Step { done, planned, .. } => {
             bar.set_length(planned);
             bar.set_position(done);
         }
-        Update::Line(text) => bar.suspend(|| eprintln!("{text}")),
+        Update::Line(text) => bar.suspend(|| say!("{text}")),
     })
 }
 
@@ -48,14 +52,14 @@ fn lines(label: String) -> Watch {
     Box::new(move |update| match update {
         Update::Phase(phase) => {
             last = Instant::now();
-            eprintln!("{label}: {}", phase.name());
+            say!("{label}: {}", phase.name());
         }
         Update::Step { phase, done, planned } if last.elapsed() >= LINE_EVERY => {
             last = Instant::now();
-            eprintln!("{label}: {} {done}/{planned}", phase.name());
+            say!("{label}: {} {done}/{planned}", phase.name());
         }
         Update::Step { .. } => (),
-        Update::Line(text) => eprintln!("{label}: {text}"),
+        Update::Line(text) => say!("{label}: {text}"),
     })
 }
 

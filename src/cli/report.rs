@@ -4,6 +4,7 @@ use super::args::CheckArguments;
 use super::named::{Named, architecture};
 use super::show::{print_out, table};
 use crate::error::{Error, Result};
+use crate::message::say;
 use crate::plot::draw_architecture;
 use crate::record::write_atomic;
 use crate::report::gate::{Options, Verdict, check as compare, junit, update};
@@ -14,9 +15,9 @@ use std::path::{Path, PathBuf};
 /// Writes tables, figures and the page, and prints the table.
 pub fn report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<()> {
     let summary = write_report(runs, out, extras)?;
-    summary.warnings.iter().for_each(|warning| eprintln!("note: {warning}"));
+    summary.warnings.iter().for_each(|warning| say!("note: {warning}"));
     print_out(&summary.table)?;
-    eprintln!("{} files in {}", summary.files.len(), out.display());
+    say!("{} files in {}", summary.files.len(), out.display());
     Ok(())
 }
 
@@ -24,7 +25,7 @@ pub fn report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<()> {
 pub fn draw(text: &str, out: &Path) -> Result<()> {
     let Named { name, architecture, .. } = architecture(text)?;
     draw_architecture(&architecture, &name, out)?;
-    eprintln!("wrote {}", out.display());
+    say!("wrote {}", out.display());
     Ok(())
 }
 
@@ -41,7 +42,7 @@ pub fn check(a: &CheckArguments) -> Result<()> {
     let calibration_seconds = if a.no_calibration { None } else { calibration()? };
     if a.update {
         let (runs, notes) = update(&a.runs, &a.baseline, calibration_seconds)?;
-        notes.iter().for_each(|note| eprintln!("note: {note}"));
+        notes.iter().for_each(|note| say!("note: {note}"));
         return print_out(format!("{}: {}\n", a.baseline.display(), count(runs, "run")));
     }
     let verdict = compare(&a.runs, &a.baseline, &Options { calibration_seconds, ..options })?;
@@ -61,7 +62,7 @@ fn calibration() -> Result<Option<f64>> {
     return crate::budget::calibrate().map(Some);
     #[cfg(not(feature = "search"))]
     {
-        eprintln!("note: built without libtorch, which measures how fast this machine is; processor seconds are taken as they are");
+        say!("note: built without libtorch, which measures how fast this machine is; processor seconds are taken as they are");
         Ok(None)
     }
 }

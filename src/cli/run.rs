@@ -6,16 +6,22 @@ use super::progress::{Row, results, scored, watch};
 use super::run_args::{OutputArgs, ResumeArguments, RunSettingsArgs, Runs};
 use super::slurm_suite::slurm_suite;
 use super::suite::{Member, finished, suite};
-use super::values::{chosen, cores};
+use super::values::{MOST_THREADS, chosen, cores};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
 use crate::lab::{CONTROL, Fixed, Method, Order, Place, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
+use crate::message::say;
 use crate::record::{Role, RunDir};
 use crate::reproductions::{METHODS, method};
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
 
 /// A method, and what it is to do.
 type Arm = (&'static dyn Method, Order);
+
+/// Most runs of a command.
+pub const MOST_RUNS: usize = 10_000;
 
 /// A run to be made.
 pub struct Planned {
@@ -37,6 +43,9 @@ pub fn run(methods: &[String], controls: bool, runs: &Runs) -> Result<()> {
     let mut arms = chosen(methods, METHODS, method)?.into_iter().map(arm).collect::<Result<Vec<Arm>>>()?;
     if controls {
         add_controls(&mut arms)?;
+    }
+    if arms.len() * seeds.len() > MOST_RUNS {
+        return Err(usage!("{} methods with {} seeds: a command makes at most {MOST_RUNS} runs", arms.len(), seeds.len()));
     }
     let limits = settings.shared_by(arms.len() * seeds.len()).limits();
     let names = arms.iter().map(|(method, order)| name(*method, order)).collect::<Result<Vec<String>>>()?;
@@ -76,7 +85,7 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
     let run = RunDir::open(&a.directory)?;
     let manifest = run.manifest()?;
     if let Some(row) = run.result()?.zip(run.ledger()?) {
-        eprintln!("{} is finished; nothing to do", a.directory.display());
+        say!("{} is finished; nothing to do", a.directory.display());
         return results_of(&[row]);
     }
     drop(run);
@@ -94,9 +103,9 @@ pub fn resume(a: &ResumeArguments) -> Result<()> {
         order.data_dir.clone_from(&a.data_dir);
     }
     if let Some(jobs) = a.jobs {
-        order.jobs = self::jobs(Some(jobs), device)?;
+        order.jobs = self::jobs(Some(jobs), device);
     } else if order.cluster.is_none() && manifest.cluster.is_some() {
-        order.jobs = self::jobs(None, device)?;
+        order.jobs = self::jobs(None, device);
     }
     let method = by_name(&manifest.method)?;
     let label = format!("{} seed {}", manifest.method, order.seed);
@@ -143,7 +152,7 @@ fn member(planned: &Planned, number: usize, of: usize, runs: &Runs) -> Member {
     let output = OutputArgs { plain: several > 1, ..runs.output.clone() };
     let work = Work::Run { out: runs.out.clone().into(), output, label: format!("[{number}/{of}] {name}") };
     let order = Order { devices: Vec::new(), jobs: (order.jobs / several.max(1)).max(1), ..order.clone() };
-    Member { name, plan: MemberPlan::new(*method, order, work) }
+    Member { name, plan: MemberPlan::new(*method, order, work), quiet: runs.output.quiet }
 }
 
 /// Makes a run, or the rest of it, in this process, in the directory that `place` gives; a finished one is left as it is. Returns the
@@ -174,7 +183,7 @@ pub fn conduct_as(
         let directory = directory(&ready);
         if directory.join("result.json").exists() && ready.is_same(&directory)? {
             if !output.quiet {
-                eprintln!("{label}: {} is finished, nothing to do", directory.display());
+                say!("{label}: {} is finished, nothing to do", directory.display());
             }
             return Ok(directory);
         }
@@ -206,7 +215,7 @@ pub fn order(method: &dyn Method, settings: &RunSettingsArgs, seed: u64, device:
     let (choice, preset) = (&settings.choice, settings.choice.preset.as_deref().unwrap_or("smoke"));
     let resolved = method.resolve(preset, &choice.set)?;
     let dataset = choice.dataset.clone().unwrap_or_else(|| resolved.dataset.clone());
-    let (data_dir, limits, jobs) = (choice.data_dir.clone(), settings.limits(), jobs(settings.jobs, device)?);
+    let (data_dir, limits, jobs) = (choice.data_dir.clone(), settings.limits(), jobs(settings.jobs, device));
     Ok(Order { dataset, data_dir, seed, limits, device, jobs, ..Order::new(preset, resolved) })
 }
 
@@ -223,19 +232,35 @@ pub fn threads() -> u32 {
 }
 
 /// Trials side by side: what was asked for, or every core, or one on a card.
-pub fn jobs(asked: Option<u64>, device: tch::Device) -> Result<u64> {
+pub fn jobs(asked: Option<u64>, device: tch::Device) -> u64 {
     let usual = if device == tch::Device::Cpu { None } else { Some(1) };
     cores(asked.or(usual))
 }
 
-/// Sets the threads of one operation.
+/// Sets the threads of one operation, if they can be had: where libtorch cannot start one, it ends the process with the exit code of a regression.
 pub fn set_threads(threads: u32) -> Result<()> {
-    let n = i32::try_from(threads).ok().filter(|n| *n > 0);
-    tch::set_num_threads(n.ok_or_else(|| usage!("--threads {threads}: must be from 1 to {}", i32::MAX))?);
+    let n = i32::try_from(threads).ok().filter(|n| (1..=MOST_THREADS as i32).contains(n));
+    let n = n.ok_or_else(|| usage!("--threads {threads}: must be from 1 to {MOST_THREADS}"))?;
+    try_threads(threads + SPARE_THREADS).map_err(|e| Error::thread(&e))?;
+    tch::set_num_threads(n);
     Ok(())
 }
 
-/// SIGINT and SIGTERM, caught.
+/// Threads beside those of an operation: of signals, of the clock and of a forecast.
+const SPARE_THREADS: u32 = 3;
+
+/// Starts so many threads, none of which ends before all have begun.
+fn try_threads(count: u32) -> std::io::Result<()> {
+    let gate = Mutex::new(());
+    thread::scope(|scope| {
+        let _closed = gate.lock();
+        let wait = || drop(gate.lock());
+        // libtorch's have the usual stack of the system.
+        (0..count).try_for_each(|_| thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, wait).map(drop))
+    })
+}
+
+/// SIGINT, SIGTERM and SIGHUP, caught.
 pub fn catch_signals() -> Result<Signals> {
     Signals::install().map_err(|e| resource!("cannot catch signals: {e}"))
 }

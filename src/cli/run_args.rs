@@ -1,6 +1,6 @@
 //! What is typed for commands that run something: settings, limits, places.
 
-use super::values::{Seeds, named};
+use super::values::{MOST_THREADS, MOST_TRIALS, Seeds, count_of_jobs, named};
 use crate::export::Written;
 use crate::lab::TraceTo;
 use crate::nn::Kernels;
@@ -40,7 +40,7 @@ pub struct RunSettingsArgs {
     #[arg(long = "budget-per-run", value_name = "TIME", value_parser = parse_duration, conflicts_with = "budget_seconds")]
     pub budget_per_run_seconds: Option<f64>,
     /// Most trials of a search by trials.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_TRIALS))]
     pub max_trials: Option<u64>,
     /// Most memory, of the device or else of the process: 800MiB, 2GiB.
     #[arg(long = "max-memory", value_name = "SIZE", value_parser = parse_bytes)]
@@ -49,11 +49,11 @@ pub struct RunSettingsArgs {
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Threads of one operation on the CPU, outside of trials; results are reproducible for the same number.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_THREADS)))]
     pub threads: Option<u32>,
     /// Trials to run side by side, each with one thread: all cores if not given, 1 on a card. On a cluster: tasks that may be in its queue, 8 if not
     /// given. Without a limit of time or memory the outcome does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_of_jobs())]
     pub jobs: Option<u64>,
 }
 
@@ -101,7 +101,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub sbatch: Option<String>,
     /// Trials that one task of a cluster trains, one after the other; more than 1 for short ones [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_TRIALS))]
     pub trials_per_task: Option<u64>,
     /// The naslab that the nodes are to start, where it is another file than this program; it may be a script.
     #[arg(long, value_name = "FILE")]
@@ -118,8 +118,8 @@ pub struct BenchArguments {
     #[command(flatten)]
     pub settings: RunSettingsArgs,
     /// Measured steps of each kind, after one that is not.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub steps: usize,
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub steps: u64,
     /// What does the arithmetic on a processor, in this order; each in a process of its own.
     #[arg(long = "kernels", value_delimiter = ',', default_values = Kernels::ALL.map(Kernels::name))]
     #[arg(value_parser = named(Kernels::ALL.map(|k| (k.name(), k))))]
@@ -161,7 +161,7 @@ pub struct ResumeArguments {
     #[arg(long)]
     pub device: Option<String>,
     /// Trials to run side by side; as in the first attempt if not given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_of_jobs())]
     pub jobs: Option<u64>,
     /// A cluster.
     #[command(flatten)]

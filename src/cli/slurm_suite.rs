@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::lab::{
     Array, Awaited, Order, Signals, Snapshot, TaskId, exit_code, failed_job, most_tasks, prepare, quoted, send_job, snapshot, wait_for,
 };
+use crate::message::say;
 use crate::record::{ClusterRecord, read_json, run_name, write_json};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -92,7 +93,7 @@ impl Suite<'_> {
 
     fn say(&self, text: &str) {
         if !self.runs.output.quiet {
-            eprintln!("{text}");
+            say!("{text}");
         }
     }
 
@@ -121,7 +122,7 @@ impl Suite<'_> {
         match prepare(member.planned.method, &member.planned.order).and_then(|ready| ready.is_same(&directory)) {
             Ok(_) => self.say(&format!("{}: {} is finished, nothing to do", member.label, directory.display())),
             Err(error) => {
-                eprintln!("naslab: {}: {error}", member.label);
+                say!("naslab: {}: {error}", member.label);
                 self.failed.push((member.label.clone(), error.exit_code()));
             }
         }
@@ -143,7 +144,7 @@ impl Suite<'_> {
         sent.push(Sent { name: name.clone(), job: None, runs: members.iter().map(|m| m.folder.clone()).collect() });
         write_json(&folder.join("arrays.json"), &sent)?;
         let at_once = members[0].planned.order.jobs;
-        let job = send_job(&array, (&self.cluster.words, Some(at_once), false), signals, &mut |text| eprintln!("{text}"))?;
+        let job = send_job(&array, (&self.cluster.words, Some(at_once), false), signals, &mut |text| say!("{text}"))?;
         if let Some(last) = sent.last_mut() {
             last.job = Some(job);
         }
@@ -169,7 +170,7 @@ impl Suite<'_> {
             }
             Ok(())
         };
-        Ok(match wait_for(&tasks, signals, &mut |text| eprintln!("{text}"), &mut each)? {
+        Ok(match wait_for(&tasks, signals, &mut |text| say!("{text}"), &mut each)? {
             Awaited::Over => None,
             Awaited::Interrupted(signal) => Some(signal),
         })
@@ -183,7 +184,7 @@ impl Suite<'_> {
                 (Ok(row), _) => rows.push(row),
                 (Err(_), Some((name, task))) if interrupted.is_none() => {
                     let error = failed_job(&self.folder(), name, task.1, task.0);
-                    eprintln!("naslab: {}: {error}", member.label);
+                    say!("naslab: {}: {error}", member.label);
                     self.failed.push((member.label.clone(), exit_code(*task).unwrap_or_else(|| error.exit_code())));
                 }
                 (Err(error), None) if interrupted.is_none() => return Err(error),
@@ -199,7 +200,7 @@ impl Suite<'_> {
             return Err(Error::Suite { what, code: 128 + signal });
         }
         let Some((_, code)) = self.failed.first() else { return scored(&rows) };
-        scored(&rows).unwrap_or_else(|e| eprintln!("naslab: {e}"));
+        scored(&rows).unwrap_or_else(|e| say!("naslab: {e}"));
         let list: Vec<&str> = self.failed.iter().map(|(label, _)| label.as_str()).collect();
         let what = format!("{} of {} runs failed, the reasons are above: {}", self.failed.len(), members.len(), list.join("; "));
         Err(Error::Suite { what, code: *code })

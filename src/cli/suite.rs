@@ -2,9 +2,10 @@
 //! killed does not take the others with it.
 
 use super::member::{MemberPlan, ended};
-use super::progress::{Row, results, scored};
+use super::progress::{Row, percent, results, scored};
 use crate::error::{Error, Result, resource};
 use crate::lab::Signals;
+use crate::message::say;
 use crate::record::RunDir;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Member {
     pub name: String,
     /// What it does.
     pub plan: MemberPlan,
+    /// Whether its end is not said.
+    pub quiet: bool,
 }
 
 /// Runs `members`, one on each of `devices` at a time, and prints what came out. A finished run is skipped and an unfinished one resumed.
@@ -49,10 +52,17 @@ pub fn suite(members: &[Member], devices: &[Device], signals: &Signals) -> Resul
         return Err(Error::Suite { what, code });
     }
     let Some((_, code)) = failed.first() else { return scored(&rows) };
-    scored(&rows).unwrap_or_else(|e| eprintln!("naslab: {e}"));
+    scored(&rows).unwrap_or_else(|e| say!("naslab: {e}"));
     let list: Vec<&str> = failed.iter().map(|(text, _)| text.as_str()).collect();
     let what = format!("{} of {} runs failed, the reasons are above: {}", failed.len(), members.len(), list.join("; "));
     Err(Error::Suite { what, code: *code })
+}
+
+/// Says what a run came to, while others go on.
+fn say_end(Member { name, quiet, .. }: &Member, directory: &Path) {
+    if let Some((result, _)) = finished(directory).ok().filter(|_| !quiet) {
+        say!("{name}: finished, test {}, in {}", percent(result.final_score), directory.display());
+    }
 }
 
 fn show_rows(rows: &[Row]) -> Result<()> {
@@ -77,7 +87,7 @@ struct AtWork<'a> {
 
 impl<'a> AtWork<'a> {
     /// In a process group of its own, so that a signal reaches it once: through us.
-    fn start(number: usize, Member { name, plan }: &'a Member, device: Device) -> Result<Self> {
+    fn start(number: usize, Member { name, plan, .. }: &'a Member, device: Device) -> Result<Self> {
         let (mut command, _plan_file) = plan.on(device).command()?;
         let child = command.process_group(0).spawn().map_err(|e| resource!("cannot start a run: {e}"))?;
         Ok(Self { number, name, device, child, _plan_file })
@@ -127,6 +137,9 @@ fn outcomes(members: &[Member], devices: &[Device], signals: &Signals) -> Result
         for at in (0..at_work.len()).rev() {
             if let Some(outcome) = at_work[at].end()? {
                 let run = at_work.remove(at);
+                if let Ok(directory) = &outcome {
+                    say_end(&members[run.number], directory);
+                }
                 done.insert(run.number, outcome);
                 free.push(run.device);
             }

@@ -4,8 +4,9 @@ use super::show::{print_out, table as lines};
 use super::table_workers::{TableWorkers, workers};
 #[cfg(feature = "search")]
 use super::tabulate::{TableBuild, TableVerify, build, verify};
-use super::values::{Seeds, chosen, cores, named};
+use super::values::{MOST_TRIALS, Seeds, chosen, cores, count_of_jobs, named};
 use crate::error::{Result, usage};
+use crate::message::say;
 use crate::record::FORMAT;
 use crate::reproductions::{ALGORITHMS, algorithm};
 use crate::statistics::{mean, spread};
@@ -66,7 +67,7 @@ pub struct TableRun {
     #[arg(long, value_name = "TIME")]
     pub simulated_budget: Option<SimulatedSeconds>,
     /// Most trainings of a seed.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_TRIALS))]
     pub max_trainings: Option<u64>,
     /// fits: a training that would exceed the budget is not done; overshoots: it is done, and is the last.
     #[arg(long, default_value = "fits", value_parser = named([("fits", Limit::Fits), ("overshoots", Limit::Overshoots)]))]
@@ -90,7 +91,7 @@ pub struct TableRun {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Threads, each with a share of the seeds; all cores if not given. The outcome does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_of_jobs())]
     pub jobs: Option<u64>,
     /// Folder of the studies.
     #[arg(long, default_value = "runs")]
@@ -266,15 +267,15 @@ fn manifest(a: &TableRun, table: &Table, algorithm: &Algorithm) -> Result<Manife
 fn search(a: &TableRun, (table, set): (&Table, usize), manifest: &Manifest, algorithm: &Algorithm) -> Result<Report> {
     let folder = a.out.join(manifest.folder());
     if let Some((before, report)) = read_study(&folder)?.filter(|(before, _)| before == manifest) {
-        eprintln!("{}: finished before, with {} seeds", folder.display(), before.seeds.len());
+        say!("{}: finished before, with {} seeds", folder.display(), before.seeds.len());
         return Ok(report);
     }
-    let jobs = cores(a.jobs)?;
+    let jobs = cores(a.jobs);
     let began = Instant::now();
     let done = table::run((table, set), &manifest.study, (algorithm, &manifest.settings), &manifest.seeds, jobs as usize)?;
     let seconds = began.elapsed().as_secs_f64();
     let folder = write_study(&a.out, manifest, table, &done, (seconds, jobs))?;
-    eprintln!("{}: {} seeds in {} of real time", folder.display(), done.len(), show_seconds(seconds));
+    say!("{}: {} seeds in {} of real time", folder.display(), done.len(), show_seconds(seconds));
     Ok(Report::of(manifest, table, &done))
 }
 

@@ -1,7 +1,7 @@
 //! `naslab table workers`
 
 use super::show::{print_out, table as lines};
-use super::values::Seeds;
+use super::values::{MOST_TRIALS, Seeds};
 use crate::error::{Result, usage};
 use crate::reproductions::algorithm;
 use crate::seed::Streams;
@@ -24,13 +24,13 @@ pub struct TableWorkers {
     #[arg(long)]
     pub dataset: Option<String>,
     /// Numbers of workers.
-    #[arg(long, value_delimiter = ',', default_value = "1,10,100,450,1000,10000")]
+    #[arg(long, value_delimiter = ',', default_value = "1,10,100,450,1000,10000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub workers: Vec<u64>,
     /// Windows: trials that may be drawn and not committed, for each worker.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub windows: Vec<u64>,
     /// Trainings of a search.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=MOST_TRIALS))]
     pub trials: u64,
     /// Seeds: 0..10 (0 to 9), 7, or 1,4,9.
     #[arg(long, default_value = "0..5", value_parser = Seeds::parse)]

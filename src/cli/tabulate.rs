@@ -4,7 +4,7 @@ use super::progress::watch;
 use super::run::{catch_signals, order};
 use super::run_args::{ChoiceArgs, RunSettingsArgs};
 use super::show::{print_out, table as lines};
-use super::values::cores;
+use super::values::{cores, count_of_jobs};
 use crate::error::{Result, usage};
 use crate::lab::{Again, Effort, Spread, Tabulation, Wanted, verify as train_again};
 use crate::reproductions::method;
@@ -28,10 +28,10 @@ pub struct TableBuild {
     #[arg(long, value_delimiter = ',')]
     pub operations: Vec<String>,
     /// Epochs of its schedules. Each is a training of its own, with a whole course of the learning rate.
-    #[arg(long, value_delimiter = ',', default_value = "2,16")]
+    #[arg(long, value_delimiter = ',', default_value = "2,16", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub epochs: Vec<u32>,
     /// Trainings of each class by each schedule.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
     /// Trains only so many classes, drawn by the seed, and says how far classes differ beyond the noise of a training.
     #[arg(long, value_name = "CLASSES")]
@@ -46,7 +46,7 @@ pub struct TableBuild {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub budget: Option<f64>,
     /// Trainings side by side, each on one thread; all cores if not given. The table does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_of_jobs())]
     pub jobs: Option<u64>,
     /// Nothing but results and errors.
     #[arg(long, short)]
@@ -68,7 +68,7 @@ pub struct TableVerify {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Trainings side by side; all cores if not given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_of_jobs())]
     pub jobs: Option<u64>,
 }
 
@@ -132,7 +132,7 @@ fn built(about: &About, path: &Path) -> String {
 /// Checks a table, and trains rows of it again.
 pub fn verify(a: &TableVerify) -> Result<()> {
     let table = table::open(&a.table)?;
-    let jobs = cores(a.jobs)?;
+    let jobs = cores(a.jobs);
     let found = train_again((&table, Path::new(&a.table)), a.data_dir.as_deref(), (a.sample, a.seed), (jobs, &catch_signals()?))?;
     let number = |v: Option<f64>| v.map_or_else(|| "diverged".into(), |v| format!("{v} %"));
     let row = |again: &Again| {

@@ -2,9 +2,9 @@
 
 use super::cluster::{devices_on, with_jobs};
 use super::named::{Named, architecture};
-use super::run::{Planned, order, run_all};
+use super::run::{MOST_RUNS, Planned, order, run_all};
 use super::run_args::{RunSettingsArgs, Runs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::lab::{Fixed, Method, Order, PAPER};
 use crate::record::Role;
 use crate::reproductions::method;
@@ -18,6 +18,9 @@ pub fn train(text: &str, runs: &Runs) -> Result<()> {
     let settings = with_jobs(cluster.as_ref(), &devices, &runs.settings.shared_by(seeds.len()));
     let placed = |order| Order { cluster: cluster.clone(), devices: devices.several.clone(), ..order };
     let order = |seed: u64| Ok::<_, Error>(placed(named.order(&settings, seed, devices.first)?));
+    if seeds.len() > MOST_RUNS {
+        return Err(usage!("{} seeds: a command makes at most {MOST_RUNS} runs", seeds.len()));
+    }
     let planned = |seed: &u64| Ok(Planned { method: &Fixed, name: text.into(), order: order(*seed)? });
     run_all(&seeds.iter().map(planned).collect::<Result<Vec<_>>>()?, runs)
 }

@@ -41,7 +41,7 @@ fn ready(directory: &Path, manifest: &Manifest, trials: &[(Phase, u64)]) -> Resu
 fn order_here(manifest: &Manifest) -> Result<Order> {
     set_threads(manifest.device.threads)?;
     let device = if manifest.device.kind == "cuda" { device::open(Device::Cuda(0))? } else { Device::Cpu };
-    let jobs = jobs(Some(if device == Device::Cpu { own_processors() } else { 1 }), device)?;
+    let jobs = jobs(Some(if device == Device::Cpu { own_processors() } else { 1 }), device);
     Ok(Order { jobs, cluster: None, ..order_of(manifest, device) })
 }
 

@@ -4,6 +4,7 @@ use super::evaluate::Outcome;
 use super::keep::{Keep, Notes};
 use super::method::ChildTraining;
 use super::stopwatch::{Pace, Stopwatch};
+use crate::budget::Since;
 use crate::error::Result;
 use crate::network;
 use crate::nn::count;
@@ -13,7 +14,6 @@ use crate::space::{Architecture, InputShape};
 use crate::task::{Batch, Logits, Part, Shape, Task};
 use crate::train::{Step, Trainer};
 use std::cell::RefCell;
-use std::time::Instant;
 use tch::{Device, Tensor};
 
 /// What the data demand of a network.
@@ -47,9 +47,9 @@ impl Child<'_> {
 
     /// Seconds that building, training and scoring takes, from a few measured steps.
     pub fn forecast(&self, architecture: &Architecture, stopwatch: &Stopwatch) -> Result<f64> {
-        let start = Instant::now();
+        let start = Since::now();
         let mut trainer = self.trainer(architecture)?;
-        let built = start.elapsed().as_secs_f64();
+        let built = start.seconds();
         let Pace { first, mean } = stopwatch.pace("training step of a child", self.device, || {
             let batch = self.next_batch(&trainer);
             // A loss that is not finite says nothing about the time.

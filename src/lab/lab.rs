@@ -4,12 +4,13 @@ use super::child::{Child, input};
 use super::method::ChildTraining;
 use super::session::Session;
 use super::stopwatch::Stopwatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{Event, Phase};
 use crate::seed::Streams;
 use crate::space::{Architecture, InputShape};
 use crate::task::{Part, Score, Task};
 use std::collections::BTreeMap;
+use std::thread;
 use tch::{Device, Tensor};
 
 /// A point on a method's curves.
@@ -103,9 +104,9 @@ impl Lab<'_> {
             tch::set_num_threads(1);
             Child { task: &*task, training, part: Part::Train, streams, device }.forecast(architecture, stopwatch)
         };
-        std::thread::scope(|scope| match scope.spawn(measure).join() {
-            Ok(seconds) => seconds,
-            Err(payload) => std::panic::resume_unwind(payload),
+        thread::scope(|scope| {
+            let measuring = thread::Builder::new().spawn_scoped(scope, measure).map_err(|e| Error::thread(&e))?;
+            measuring.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
         })
     }
 }

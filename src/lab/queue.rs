@@ -3,12 +3,12 @@
 use super::evaluate::{Evaluator, News, Outcome};
 use super::lab::Lab;
 use super::trials::{Duplicates, Evaluated, Trial, TrialPlan, report};
+use crate::budget::Since;
 use crate::error::{Error, Result, input};
 use crate::proposals::{Known, Proposals};
 use crate::record::{EndReason, Phase, TrialRecord};
 use crate::space::Architecture;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// Trials drawn and not committed, for each that may be under way.
 const WINDOW: u64 = 2;
@@ -20,7 +20,7 @@ enum Pending {
     /// It takes the outcome of an earlier trial.
     Reused(Trial, u64),
     /// It is under way, since then.
-    Running(Trial, Instant),
+    Running(Trial, Since),
     /// Memory ran out while others were under way; it is to be tried again, alone.
     Again(Trial),
     /// It ended after so many seconds.
@@ -164,7 +164,7 @@ impl<'a, 'b> Queue<'a, 'b> {
     fn begin(&mut self, trial: Trial) -> Result<()> {
         self.evaluator.begin(&trial)?;
         self.running += 1;
-        self.pending.insert(trial.id, Pending::Running(trial, Instant::now()));
+        self.pending.insert(trial.id, Pending::Running(trial, Since::now()));
         Ok(())
     }
 
@@ -282,7 +282,7 @@ impl<'a, 'b> Queue<'a, 'b> {
         if let (Err(Error::Interrupted { .. }), false) = (&result, self.evaluator.is_elsewhere()) {
             for pending in self.pending.values() {
                 let (trial, seconds) = match pending {
-                    Pending::Running(trial, since) => (trial, since.elapsed().as_secs_f64()),
+                    Pending::Running(trial, since) => (trial, since.seconds()),
                     Pending::Done(trial, _, seconds) => (trial, *seconds),
                     _ => continue,
                 };

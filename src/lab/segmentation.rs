@@ -39,7 +39,7 @@ pub fn record(score: &SegmentationScore, classes: &[String], input: InputShape) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::confusions;
+    use crate::task::{Confusion, confusions};
     use tch::Tensor;
 
     /// A volume of class numbers and what was predicted.

@@ -4,13 +4,13 @@ use super::cluster::Place;
 use super::recorder::Recorder;
 use super::signals::Signals;
 use super::trace::{Trace, TraceTo};
-use crate::budget::{Clock, Ledger, Reading};
+use crate::budget::{Clock, Ledger, Reading, Since, suspended_seconds};
 use crate::error::{Error, Result};
 use crate::record::{
     ClusterRecord, DeviceRecord, EndReason, Event, LedgerRow, Limits, Phase, RunDir, RunResult, Submission, TaskRecord, TrialRecord,
 };
 use crate::train::Saved;
-use std::time::Instant;
+use crate::units::show_seconds;
 use tch::Device;
 
 /// What the watcher of a run is told.
@@ -38,19 +38,19 @@ pub type Watch = Box<dyn FnMut(Update<'_>)>;
 pub struct Start {
     clock: Box<dyn Clock>,
     reading: Reading,
-    began: Instant,
+    began: Since,
 }
 
 impl Start {
     /// Now.
     pub fn now(mut clock: Box<dyn Clock>) -> Self {
         clock.reset_peaks();
-        Self { reading: clock.read(), clock, began: Instant::now() }
+        Self { reading: clock.read(), clock, began: Since::now() }
     }
 
     /// Seconds since then.
     pub(super) fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+        self.began.seconds()
     }
 
     /// An account of its own from then on.
@@ -79,7 +79,7 @@ pub struct SessionOptions {
     pub trace: Option<TraceTo>,
     /// Who is told.
     pub watch: Watch,
-    /// SIGINT and SIGTERM, caught.
+    /// SIGINT, SIGTERM and SIGHUP, caught.
     pub signals: Signals,
 }
 
@@ -131,7 +131,9 @@ pub struct Session {
     pub(super) kept: KeptBack,
     /// What other code is to repeat.
     pub(super) trace: Option<Trace>,
-    began: Instant,
+    began: Since,
+    /// Seconds in which the process did not run, as far as they are said.
+    suspended: f64,
     /// Wall seconds of earlier attempts.
     earlier_wall: f64,
     pub(super) checkpoint_seconds: f64,
@@ -160,6 +162,7 @@ impl Session {
             kept: KeptBack::default(),
             trace: None,
             began: start.began,
+            suspended: suspended_seconds(),
             earlier_wall: past.wall_seconds,
             checkpoint_seconds,
             last_checkpoint: 0.0,
@@ -195,7 +198,7 @@ impl Session {
 
     /// Wall seconds of all attempts, by a clock of their own.
     pub fn wall_seconds(&self) -> f64 {
-        self.earlier_wall + self.began.elapsed().as_secs_f64()
+        self.earlier_wall + self.began.seconds()
     }
 
     /// Begins a phase.
@@ -255,6 +258,7 @@ impl Session {
         // An account is due a second after the last at first, then after a half per cent of the time so far, so that the log of a long run stays short, and after a minute at most.
         // It is what a killed process may leave uncharged.
         let now = self.ledger.elapsed();
+        self.note_suspension()?;
         if now - self.last_account >= (now / 200.0).clamp(1.0, 60.0) {
             self.ledger.settle();
             self.account()?;
@@ -272,6 +276,17 @@ impl Session {
             _ => None,
         };
         Ok(budget.filter(|budget| self.ledger.spent() >= *budget).map(|_| EndReason::BudgetReached))
+    }
+
+    /// Names time in which the process did not run. The ledger's clock has left it out.
+    fn note_suspension(&mut self) -> Result<()> {
+        let now = suspended_seconds();
+        let away = now - std::mem::replace(&mut self.suspended, now);
+        if away <= 0.0 {
+            return Ok(());
+        }
+        let away = show_seconds(away);
+        self.notice(&format!("for {away} this process did not run (it was stopped, or the machine slept); that time is not charged"))
     }
 
     /// Device-seconds that the search may use, if they are limited.
@@ -351,7 +366,7 @@ impl Session {
 
     /// Writes the account of this attempt so far.
     pub fn account(&mut self) -> Result<()> {
-        let (rows, wall_seconds) = (self.ledger.rows().to_vec(), self.began.elapsed().as_secs_f64());
+        let (rows, wall_seconds) = (self.ledger.rows().to_vec(), self.began.seconds());
         self.record(&Event::Spent { rows, wall_seconds })?;
         self.last_account = self.ledger.elapsed();
         Ok(())

@@ -1,9 +1,17 @@
-//! SIGINT and SIGTERM as a flag that is read between steps.
+//! SIGINT, SIGTERM and SIGHUP as a flag that is read between steps.
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use crate::memory::status;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::{flag, iterator, low_level};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Ctrl-C, a request to end, a terminal that was closed, and `more`. Who started the process to outlive its terminal, as nohup does, has SIGHUP ignored, and so it stays.
+fn ending(more: &[i32]) -> Vec<i32> {
+    let ignored = status("SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok()).unwrap_or(0);
+    let all = [&[SIGINT, SIGTERM, SIGHUP], more].concat();
+    all.into_iter().filter(|signal| *signal != SIGHUP || ignored >> (SIGHUP - 1) & 1 == 0).collect()
+}
 
 /// The first signal sets the flag; the second ends the process at once, unless it is to be patient.
 #[derive(Clone, Debug, Default)]
@@ -17,10 +25,13 @@ impl Signals {
     /// Installs the handlers.
     pub fn install() -> std::io::Result<Self> {
         let signals = Self::default();
-        for signal in [SIGINT, SIGTERM] {
-            let again = Arc::new(AtomicBool::new(false));
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
-            flag::register(signal, again)?;
+        for signal in ending(&[]) {
+            // A terminal that is closed may say so twice, once itself and once by its shell.
+            if signal != SIGHUP {
+                let again = Arc::new(AtomicBool::new(false));
+                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
+                flag::register(signal, again)?;
+            }
             flag::register_usize(signal, Arc::clone(&signals.caught), signal as usize)?;
         }
         Ok(signals)
@@ -28,26 +39,29 @@ impl Signals {
 
     /// Counts the signals instead, since the first and the second mean different things; the third ends the process at once.
     pub fn patient() -> std::io::Result<Self> {
-        Self::counting(&[SIGINT, SIGTERM], 3)
+        Self::counting(&ending(&[]), 3)
     }
 
     /// Those of a task of a cluster, which is warned by SIGUSR1 before its time is over and ends when its state is saved.
     pub fn of_a_task() -> std::io::Result<Self> {
-        Self::counting(&[SIGINT, SIGTERM, SIGUSR1], usize::MAX)
+        Self::counting(&ending(&[SIGUSR1]), usize::MAX)
     }
 
     fn counting(which: &[i32], last: usize) -> std::io::Result<Self> {
         let signals = Self::default();
         let (mut arriving, own) = (iterator::Signals::new(which)?, signals.clone());
-        std::thread::spawn(move || {
+        std::thread::Builder::new().spawn(move || {
             for signal in arriving.forever() {
                 // What was asked for first is what ends the process.
-                let _ = own.caught.compare_exchange(0, signal as usize, Ordering::Relaxed, Ordering::Relaxed);
+                let first = own.caught.compare_exchange(0, signal as usize, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+                if signal == SIGHUP && !first {
+                    continue;
+                }
                 if own.count.fetch_add(1, Ordering::Relaxed) + 1 >= last {
                     low_level::exit(128 + signal);
                 }
             }
-        });
+        })?;
         Ok(signals)
     }
 

@@ -1,11 +1,11 @@
 //! Steps that are measured.
 
+use crate::budget::Since;
 use crate::device::wait_for;
 use crate::error::Result;
 use crate::shim::count_operators;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 use tch::Device;
 
 /// What some steps took.
@@ -58,17 +58,17 @@ impl Stopwatch {
 
     /// How fast `step` is on `device`. Where operators are counted, that is done in the first call and slows it down.
     pub fn pace(&self, what: &str, device: Device, mut step: impl FnMut() -> Result<()>) -> Result<Pace> {
-        let start = Instant::now();
+        let start = Since::now();
         let (done, operators) = if self.counts { count_operators(&mut step) } else { (step(), None) };
         done?;
         wait_for(device);
-        let first = start.elapsed().as_secs_f64();
+        let first = start.seconds();
         let mut seconds = Vec::new();
         for _ in 0..self.steps {
-            let start = Instant::now();
+            let start = Since::now();
             step()?;
             wait_for(device);
-            seconds.push(start.elapsed().as_secs_f64());
+            seconds.push(start.seconds());
         }
         let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
         self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(Timing { what: what.into(), seconds, operators });

@@ -5,9 +5,13 @@
 //! other weights (a step ahead, shared, predicted).
 
 use super::init::{Init, Initialisation, Rule};
+use crate::memory;
 use crate::seed::{Rng, Streams};
 use std::ops::Index;
 use tch::{Device, Kind, Tensor, no_grad};
+
+/// Host memory that a weight takes while it is drawn (8 bytes twice, and the 4 that stay), which is what gradient, momentum and their copies take later.
+const BYTES_OF_A_WEIGHT: u64 = 20;
 
 /// Where a parameter stands in its [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +145,11 @@ impl Weights {
     }
 
     /// The same, in one of the two ways in which PyTorch fills kernels and scales.
+    ///
+    /// # Panics
+    /// As libtorch does, if there is not enough memory for them and for a first step.
     pub fn initialised(table: &Table, how: Initialisation, rng: &mut Rng, device: Device, kind: Kind) -> Self {
+        memory::demand(BYTES_OF_A_WEIGHT.saturating_mul(table.count()), "weights and what trains them");
         let flat = flat_tensor(&table.params, how, rng, device, kind);
         let flat_stats = flat_tensor(&table.stats, how, rng, device, kind);
         Self::over(table, flat, flat_stats)

@@ -269,9 +269,7 @@ pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) 
         Some("pdf") => pdf(&scene()?)?,
         _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg, .png or .pdf", path.display()))),
     };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    write_atomic(&folder.join(name), &bytes)
+    write_atomic(path, &bytes)
 }
 
 #[cfg(test)]

@@ -9,17 +9,40 @@ use serde_json::error::Category;
 use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How the names of temporary files begin. One that a killed process left behind may be removed.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
-/// Replaces `path` by `bytes`, or leaves it as it was.
+/// Links that are followed before they count as a circle; the kernel's own bound.
+const LINKS: usize = 40;
+
+/// Replaces `path` by `bytes`, or leaves it as it was. A link stays a link: the file that it leads to is replaced. A device or a fifo ([`is_node`]) gets the bytes written into it.
 ///
 /// # Errors
 /// [`Error::writing`] if any part fails; the temporary file is gone then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, bytes).map_err(|e| Error::writing(path, &e))
+    let written = if is_node(path) { write_into(path, bytes) } else { end_of_links(path).and_then(|path| replace(&path, bytes)) };
+    written.map_err(|e| Error::writing(path, &e))
+}
+
+/// Whether `path` leads to a device, a fifo or the like, which is written into and never replaced by a file.
+pub fn is_node(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+fn write_into(node: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    File::options().write(true).open(node)?.write_all(bytes)
+}
+
+/// Where the links of `path` end, also at a file that is not there yet.
+fn end_of_links(path: &Path) -> std::io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        let Ok(to) = std::fs::read_link(&path) else { return Ok(path) };
+        path = folder_of(&path).join(to);
+    }
+    Err(std::io::Error::other("its links lead in a circle"))
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -155,6 +178,23 @@ mod tests {
         assert_eq!(names(folder.path()), ["taken"]);
         assert_eq!(std::fs::read(path.join("inside")).unwrap(), b"kept");
         assert_eq!(write_atomic(&folder.path().join("no/such/a"), b"x").unwrap_err().exit_code(), 5);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_also_where_it_leads_to_nothing_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("elsewhere")).unwrap();
+        for (link, to) in [("first", "elsewhere/a"), ("second", "first"), ("round", "about"), ("about", "round")] {
+            std::os::unix::fs::symlink(to, at(link)).unwrap();
+        }
+        for text in ["new", "again"] {
+            write_atomic(&at("second"), text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(at("elsewhere/a")).unwrap(), text);
+        }
+        assert!(["first", "second"].iter().all(|link| at(link).is_symlink()) && !at("elsewhere/a").is_symlink());
+        let error = write_atomic(&at("round"), b"x").unwrap_err().to_string();
+        assert!(error.contains("circle"), "{error}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod task;
 mod tensorboard;
 mod tfrecord;
 
-pub use atomic::{read_json, write_atomic, write_json};
+pub use atomic::{is_node, read_json, write_atomic, write_json};
 pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, write_safetensors};
 pub use declaration::{ControlRecord, Declaration, Mark, Role, Shape, settings_digest};
 pub use event::{Event, LEARNING_RATE, TrialRecord};

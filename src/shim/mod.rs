@@ -13,6 +13,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 unsafe extern "C" {
     fn naslab_torch_version() -> *const c_char;
+    fn naslab_loaded_torch(version: *mut c_char, path: *mut c_char, room: usize);
     fn naslab_device_peaks(device_index: i8, out: *mut i64) -> bool;
     fn naslab_forbid_tf32() -> bool;
     fn naslab_reset_device_peaks(device_index: i8) -> bool;
@@ -44,6 +45,26 @@ pub struct DevicePeaks {
 pub fn libtorch_version() -> String {
     // SAFETY: the function returns a string literal.
     unsafe { CStr::from_ptr(naslab_torch_version()) }.to_string_lossy().into_owned()
+}
+
+/// Refuses another libtorch than the one that this program was built against: `LD_LIBRARY_PATH` may lead to one, whose numbers would be recorded as those of this one, if it did not crash.
+///
+/// # Errors
+/// Both versions, and the file that was loaded.
+pub fn check_loaded() -> Result<(), String> {
+    let (mut version, mut path) = ([0u8; 4096], [0u8; 4096]);
+    // SAFETY: the function writes at most as many bytes as it is told into each, the closing zeros included, and lets no exception out.
+    unsafe { naslab_loaded_torch(version.as_mut_ptr().cast(), path.as_mut_ptr().cast(), version.len()) };
+    let text = |bytes: &[u8]| CStr::from_bytes_until_nul(bytes).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+    let (loaded, path, built) = (text(&version), text(&path), libtorch_version());
+    // A build of one's own may add a suffix, such as 2.11.0a0+git1234567, or say nothing.
+    let number = |text: &str| text.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default().to_string();
+    if loaded.is_empty() || number(&loaded) == number(&built) {
+        return Ok(());
+    }
+    Err(format!(
+        "this naslab was built against libtorch {built}, and libtorch {loaded} was loaded from {path}; unset LD_LIBRARY_PATH, or let it lead to {built}"
+    ))
 }
 
 /// Loads the CUDA part of libtorch for the life of the process. The error says why it cannot be used.
@@ -101,6 +122,7 @@ mod tests {
     #[test]
     fn the_version_is_the_one_that_tch_needs() {
         assert_eq!(libtorch_version(), "2.11.0");
+        check_loaded().unwrap();
     }
 
     #[test]

@@ -167,8 +167,9 @@ pub fn run(
     };
     let share = seeds.len().div_ceil(jobs.max(1)).max(1);
     thread::scope(|scope| {
-        let parts: Vec<_> =
-            seeds.chunks(share).map(|part| scope.spawn(|| part.iter().map(|s| one(*s)).collect::<Result<Done>>())).collect();
+        let work = |part: &'_ [u64]| part.iter().map(|s| one(*s)).collect::<Result<Done>>();
+        let start = |part| thread::Builder::new().spawn_scoped(scope, move || work(part)).map_err(|e| Error::thread(&e));
+        let parts = seeds.chunks(share).map(start).collect::<Result<Vec<_>>>()?;
         let mut done = Done::with_capacity(seeds.len());
         for part in parts {
             done.extend(part.join().expect("a search does not panic")?);

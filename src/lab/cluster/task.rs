@@ -11,6 +11,7 @@ use crate::lab::keep::Keep;
 use crate::lab::launch::Ready;
 use crate::lab::session::Start;
 use crate::lab::signals::Signals;
+use crate::message::say;
 use crate::record::{EndReason, FORMAT, LedgerRow, Phase, Program, TaskRecord};
 use crate::seed::Streams;
 use crate::task::Part;
@@ -121,7 +122,7 @@ impl Ready {
 /// A trial that is still to be trained: it is there, and has no outcome.
 fn wanted(files: &TaskFiles, phase: Phase, id: u64) -> Result<Option<TrialFile>> {
     if !files.trial(phase, id).join("trial.json").exists() || files.has_outcome(phase, id) {
-        eprintln!("naslab: trial {} has an outcome, nothing to do", trial_name(phase, id));
+        say!("naslab: trial {} has an outcome, nothing to do", trial_name(phase, id));
         return Ok(None);
     }
     files.read_trial(phase, id).map(Some)
@@ -131,8 +132,8 @@ fn wanted(files: &TaskFiles, phase: Phase, id: u64) -> Result<Option<TrialFile>>
 pub fn requeue_if_warned(signals: &Signals) {
     let Some(task) = Execution::of_this_process().task.filter(|_| signals.is_warning()) else { return };
     match commands::requeue(&task) {
-        Ok(()) => eprintln!("naslab: the time of task {task} is nearly over; its state is saved and it is back in the queue"),
-        Err(said) => eprintln!("naslab: task {task} cannot be put back into the queue: {said}"),
+        Ok(()) => say!("naslab: the time of task {task} is nearly over; its state is saved and it is back in the queue"),
+        Err(said) => say!("naslab: task {task} cannot be put back into the queue: {said}"),
     }
 }
 

@@ -8,8 +8,8 @@ use super::super::method::ChildTraining;
 use super::super::trials::Trial;
 use super::places::{Places, Used};
 use super::{Evaluator, News, Outcome, misfortune};
-use crate::budget::thread_seconds;
-use crate::error::Result;
+use crate::budget::{Since, thread_seconds};
+use crate::error::{Error, Result};
 use crate::record::{EndReason, Phase};
 use crate::seed::Streams;
 use crate::task::Part;
@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long to wait for news before limits and signals are looked at.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -108,10 +108,10 @@ impl Evaluator for Local {
         let folder = self.files.trial(self.phase, trial.id);
         let keep = Keep::new(folder, HERE, self.keep_seconds, trial.architecture.hash());
         self.threads.retain(|thread| !thread.is_finished());
-        self.threads.push(std::thread::spawn(move || {
+        let work = move || {
             // One thread a child, whatever the number of jobs: then its sums are the same for any of them.
             tch::set_num_threads(1);
-            let (began, used) = (Instant::now(), std::cell::Cell::new(Used::default()));
+            let (began, used) = (Since::now(), std::cell::Cell::new(Used::default()));
             let child = Child { task: &*task, training: &training, part: Part::Train, streams, device };
             let go_on = |samples| {
                 used.update(|used| used.and_a_step(samples));
@@ -121,8 +121,9 @@ impl Evaluator for Local {
             };
             let end = catch_unwind(AssertUnwindSafe(|| child.train_and_score(&trial.architecture, Some(&keep), go_on)));
             let used = Used { cpu_seconds: thread_seconds(), ..used.get() };
-            let _ = sender.send(Message::End(trial.id, end, used, began.elapsed().as_secs_f64()));
-        }));
+            let _ = sender.send(Message::End(trial.id, end, used, began.seconds()));
+        };
+        self.threads.push(std::thread::Builder::new().spawn(work).map_err(|e| Error::thread(&e))?);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! The devices of this machine over which children are spread. Where there is one, its time is that of the clock; of several, each child has an account that names its device.
 
 use super::super::lab::Lab;
+use crate::budget::Since;
 use crate::device;
 use crate::record::{EndReason, LedgerRow, Phase, TaskRecord};
 use crate::task::Task;
 use std::collections::BTreeMap;
-use std::time::Instant;
 use tch::Device;
 
 /// What a child counted itself.
@@ -34,18 +34,18 @@ struct Place {
     task: Box<dyn Task>,
     /// Children, and the seconds of the device that each is charged: those that share it share its time.
     children: BTreeMap<u64, f64>,
-    since: Instant,
+    since: Since,
 }
 
 impl Place {
     fn new(name: String, device: Device, task: Box<dyn Task>) -> Self {
-        Self { name, model: device::describe(device).name, device, task, children: BTreeMap::new(), since: Instant::now() }
+        Self { name, model: device::describe(device).name, device, task, children: BTreeMap::new(), since: Since::now() }
     }
 
     /// Charges the time since the last change to those who are here.
     fn settle(&mut self) {
-        let share = self.since.elapsed().as_secs_f64() / self.children.len().max(1) as f64;
-        self.since = Instant::now();
+        let share = self.since.seconds() / self.children.len().max(1) as f64;
+        self.since = Since::now();
         self.children.values_mut().for_each(|seconds| *seconds += share);
     }
 }

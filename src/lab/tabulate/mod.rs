@@ -10,7 +10,7 @@ use super::child::Child;
 use super::method::{ChildTraining, DataUse, Protocol};
 use super::session::{Update, Watch};
 use super::signals::Signals;
-use crate::budget::thread_seconds;
+use crate::budget::{Since, thread_seconds};
 use crate::data;
 use crate::device::processor_kind;
 use crate::error::{Error, Result, input, usage};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tch::Device;
 
 /// A table that is wanted.
@@ -362,8 +362,8 @@ impl Tabulation {
         let wanted: Vec<Key> = (1..=self.plan.made.runs).flat_map(|run| cells.iter().map(move |cell| Key { cell: *cell, run })).collect();
         let missing: Vec<Key> = wanted.iter().filter(|key| !trained.contains_key(key)).copied().collect();
         let (planned, mut done) = (wanted.len(), wanted.len() - missing.len());
-        let (began, budget) = (Instant::now(), effort.budget);
-        let may_begin = || budget.is_none_or(|b| began.elapsed() < b);
+        let (began, budget) = (Since::now(), effort.budget);
+        let may_begin = || budget.is_none_or(|b| began.seconds() < b.as_secs_f64());
         pool::train(self, &missing, (effort.jobs, &effort.signals, &may_begin), |key, outcome| {
             let line = Line::Trained {
                 cell: key.cell,

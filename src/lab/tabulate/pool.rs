@@ -21,10 +21,11 @@ pub fn train(
     let stop = || failed.load(Ordering::Relaxed) || signals.caught().is_some();
     let (sender, receiver) = channel();
     let ended = thread::scope(|scope| {
+        let mut ended = Ok(());
         for _ in 0..jobs.min(wanted.len() as u64) {
             let (plan, task, test, sender) = (&table.plan, table.task.share(), table.test.share(), sender.clone());
             let (next, stop) = (&next, &stop);
-            scope.spawn(move || {
+            let work = move || {
                 // One thread a training: then its sums are the same for any number of jobs.
                 tch::set_num_threads(1);
                 while !stop() && may_begin() {
@@ -32,10 +33,14 @@ pub fn train(
                     let outcome = plan.train_once((&*task, &*test), *key, stop);
                     let _ = sender.send((*key, outcome));
                 }
-            });
+            };
+            if let Err(e) = thread::Builder::new().spawn_scoped(scope, work) {
+                failed.store(true, Ordering::Relaxed);
+                ended = Err(Error::thread(&e));
+                break;
+            }
         }
         drop(sender);
-        let mut ended = Ok(());
         for (key, outcome) in receiver {
             let one = outcome.and_then(|trained| trained.map_or(Ok(()), |trained| done(key, trained)));
             if one.is_err() {
