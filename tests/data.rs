@@ -84,7 +84,7 @@ fn damaged_idx_files_are_named_with_place_expectation_and_finding() {
         write_idx(folder.path(), &files);
         refused("fashion-mnist", folder.path(), words);
         let state = data::check("fashion-mnist", Some(folder.path())).unwrap();
-        assert_eq!(state.len(), 4);
+        assert!(state.len() >= 4 && state.iter().any(|f| !f.ok), "what a run refuses is not called well: {state:?}");
     }
 }
 
@@ -151,7 +151,7 @@ fn cifar_is_read_from_its_folder_its_parent_and_its_archive() {
     }
     assert_eq!(hashes.len(), 1, "the same images have the same hash");
     let found = data::check("cifar10", Some(archive_folder.path())).unwrap();
-    assert!(!found[0].ok && found[0].state.contains("c32a1d4ab5d03f1284b67883e8d87530"), "{found:?}");
+    assert!(found.iter().all(|f| f.ok) && found[0].state.contains("c32a1d4ab5d03f1284b67883e8d87530"), "{found:?}");
 }
 
 #[test]

@@ -529,14 +529,14 @@ fn of_several_runs_one_without_a_test_score_sets_the_exit_code() {
 fn a_search_that_diverged_does_not_speak_of_the_budget() {
     let out = folder();
     let mut arguments = common::run_arguments("darts", out.path());
-    arguments.extend(["--set", "search.weights.learning_rate=1e30"].map(String::from));
+    arguments.extend(["--set", "search.weights.learning_rate=1e30", "--set", "search.weights.clip=0.0"].map(String::from));
     let said = fails(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), 4);
     contains(&said, &["the search ended without an architecture to show (diverged", "learning rate"]);
     assert!(!said.contains("budget"), "{said}");
     // Trials that all diverge.
     let out = folder();
     let mut arguments = common::run_arguments("random", out.path());
-    arguments.extend(["--set", "search.child.recipe.learning_rate=1e30"].map(String::from));
+    arguments.extend(["--set", "search.child.recipe.learning_rate=1e30", "--set", "search.child.recipe.clip=0.0"].map(String::from));
     let said = fails(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), 4);
     contains(&said, &["4 diverged", "learning rate"]);
     assert!(!said.contains("budget"), "{said}");
