@@ -85,6 +85,16 @@ pub(crate) fn raised(number: usize) -> String {
     number.to_string().bytes().map(|b| RAISED[usize::from(b - b'0')]).collect()
 }
 
+/// Three significant digits, without exponent down to a millionth.
+#[cfg(feature = "report")]
+pub(crate) fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if magnitude < -6 { format!("{value:.2e}") } else { format!("{value:.*}", (2 - magnitude).max(0) as usize) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +127,14 @@ mod tests {
         assert_eq!(show_bytes(3 << 20), "3.0 MiB");
         assert_eq!(show_count(3_349_342), "3,349,342");
         assert_eq!(show_count(12), "12");
+    }
+
+    #[cfg(feature = "report")]
+    #[test]
+    fn three_digits_are_kept() {
+        let cases = [(0.000_348_61, "0.000349"), (4.0, "4.00"), (3150.0, "3150"), (12.34, "12.3"), (1.5e-9, "1.50e-9"), (0.0, "0")];
+        for (value, expected) in cases {
+            assert_eq!(significant(value), expected);
+        }
     }
 }

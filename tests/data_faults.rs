@@ -1,6 +1,7 @@
 //! What users of similar tools suffered: geometry that disagrees, classes that are nowhere, files that are half read, harmless variants, trainings that fail, records
 //! that were edited. Each kind through the binary, or on the reader that it is of.
 
+#[allow(dead_code, reason = "not every test binary needs all of it")]
 mod common;
 
 use common::{naslab, only_run};

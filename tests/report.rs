@@ -148,7 +148,7 @@ impl Fixture {
     fn result(&self) -> Value {
         json!({
             "format": 3, "method": self.method, "variant": self.variant, "dataset": self.dataset, "preset": self.preset, "seed": self.seed,
-            "identity": self.identity(), "architecture": architecture(), "architecture_hash": hash(&architecture()), "parameters": 36_586 + 100 * (self.seed % 2),
+            "identity": self.identity(), "architecture": architecture(), "architecture_hash": architecture().hash(), "parameters": 36_586 + 100 * (self.seed % 2),
             "auxiliary_parameters": 0, "metric": "accuracy", "search_score": self.search_score, "search_score_kind": self.kind,
             "select_score": null, "final_score": self.final_score, "final_loss": 0.1, "retrain_epochs": 5, "search_end": "completed",
             "retrain_end": "completed", "trials": {"completed": 7, "diverged": 1}, "extra": {}

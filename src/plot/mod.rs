@@ -4,6 +4,7 @@
 mod architecture;
 mod axis;
 mod chain;
+mod front;
 mod graph;
 mod layout;
 mod names;
@@ -16,6 +17,7 @@ mod words;
 pub(crate) use architecture::architecture;
 pub use architecture::draw_architecture;
 pub(crate) use axis::Axis;
+pub(crate) use front::{draw_front, front};
 pub(crate) use graph::Graph;
 pub(crate) use names::label;
 pub(crate) use panel::{Entry, Panel, Paper, small_print};

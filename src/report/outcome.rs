@@ -5,11 +5,11 @@ use super::control::{MARGIN, SMALL};
 use super::frame::{DICE, metric_name};
 use super::grid::Grid;
 use super::load::Run;
-use super::spread::{Spread, percent, significant};
+use super::spread::{Spread, percent};
 use super::summary::{SummaryRow, or_none, or_unknown};
 use crate::record::Role;
 use crate::statistics::inference::Difference;
-use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
+use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds, significant};
 use std::collections::BTreeSet;
 
 /// Scores, sizes and costs of the rows with one metric, each beside the paper's. What a claim is about, its source and its errata are footnotes.

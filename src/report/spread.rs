@@ -50,15 +50,6 @@ pub fn percent(score: Spread) -> String {
     }
 }
 
-/// Three significant digits, without exponent down to a millionth.
-pub(super) fn significant(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return "0".into();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if magnitude < -6 { format!("{value:.2e}") } else { format!("{value:.*}", (2 - magnitude).max(0) as usize) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,14 +61,6 @@ mod tests {
         assert!((three.mean.unwrap() - 0.6).abs() < 1e-12 && (three.deviation.unwrap() - 0.1).abs() < 1e-12);
         assert_eq!(Spread::of([0.5].into_iter()).deviation, None);
         assert_eq!(Spread::of([].into_iter()), Spread::default());
-    }
-
-    #[test]
-    fn three_digits_are_kept() {
-        let cases = [(0.000_348_61, "0.000349"), (4.0, "4.00"), (3150.0, "3150"), (12.34, "12.3"), (1.5e-9, "1.50e-9"), (0.0, "0")];
-        for (value, expected) in cases {
-            assert_eq!(significant(value), expected);
-        }
     }
 
     #[test]

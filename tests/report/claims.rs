@@ -2,7 +2,6 @@
 
 use super::{Fixture, figures, put_manifest, random, read, report, runs, table};
 use serde_json::{Value, json};
-use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 

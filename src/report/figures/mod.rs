@@ -2,7 +2,6 @@
 
 mod anytime;
 mod few;
-mod front;
 mod overlay;
 mod progress;
 mod reported;

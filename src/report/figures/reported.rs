@@ -1,13 +1,11 @@
 //! What the papers reported, on axes of its own: the very claims that stand beside the measured rows of the table are marked and named.
 
 use super::Drawn;
-use super::front::{draw_front, front};
 use super::scatter::Across;
 use super::series::{Experiment, Series};
-use crate::plot::{About, Axis, Entry, Frame, Look, NEUTRAL, Panel, Paper, Point, label, marker};
+use crate::plot::{About, Axis, Entry, Frame, Look, NEUTRAL, Panel, Paper, Point, draw_front, front, label, marker};
 use crate::report::claims::{Beside, Claim, Confirmation, Cutout, Metric, beside};
-use crate::report::spread::significant;
-use crate::units::show_count;
+use crate::units::{show_count, significant};
 
 /// A claim on the axes.
 struct Shown<'a> {

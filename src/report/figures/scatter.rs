@@ -1,11 +1,10 @@
 //! Test score against some quantity: what was measured here, and beside it, on axes of its own, what the papers reported.
 
 use super::few::Few;
-use super::front::{draw_front, front};
 use super::reported::reported;
 use super::series::{Experiment, Series, unit};
 use super::{Drawn, Figure, Material};
-use crate::plot::{About, Axis, Entry, NEUTRAL, Panel, Paper, marker};
+use crate::plot::{About, Axis, Entry, NEUTRAL, Panel, Paper, draw_front, front, marker};
 use crate::record::{Phase, Role};
 use crate::report::claims::Claim;
 use crate::report::frame::metric_name;

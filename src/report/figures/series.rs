@@ -5,8 +5,8 @@ use crate::record::{Declaration, Manifest, Mark, Role};
 use crate::report::frame::{DICE, metric_name, unit_and_device};
 use crate::report::grid::field;
 use crate::report::load::Run;
-use crate::report::spread::significant;
 use crate::report::summary::{SummaryRow, full_name};
+use crate::units::significant;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

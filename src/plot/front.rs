@@ -1,6 +1,8 @@
 //! The Pareto front: what no other point beats in both directions.
 
-use crate::plot::{Entry, INK, Look, NEUTRAL, Panel, Point};
+use super::panel::{Entry, Panel};
+use super::scene::{INK, Point};
+use super::style::{Look, NEUTRAL};
 
 /// The points for which no other is at most as far right and at least as high, and better in one; from left to right. Of equal points one.
 pub fn front(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
