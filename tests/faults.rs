@@ -157,7 +157,7 @@ fn losing_messages_does_not_end_a_suite() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    (child.stdout.take(), child.stderr.take());
+    drop((child.stdout.take(), child.stderr.take()));
     assert!(child.wait().unwrap().success());
     assert_eq!(count(&out), 2);
     // A disk without room for a word.
