@@ -29,7 +29,10 @@ pub fn chosen<T: Copy>(names: &[String], all: &[T], find: fn(&str) -> Result<T>)
         return Err(usage!("'{name}' is named twice; name it once, and say with --seeds how often it runs"));
     }
     if names.iter().any(|n| n == "all") {
-        return Ok(all.to_vec());
+        return match names.len() {
+            1 => Ok(all.to_vec()),
+            _ => Err(usage!("'all' names every one of them; name no other beside it")),
+        };
     }
     names.iter().map(|n| find(n)).collect()
 }
