@@ -274,7 +274,9 @@ fn a_limit_of_threads_is_a_resource_failure_and_nobody_waits_for_ever() {
     let folder = folder();
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let mut all = run_arguments("random", &folder.path().join("runs"));
-    all.extend(words("--threads 2 --jobs 2"));
+    let threads = all.iter().position(|a| a == "--threads").expect("it is given");
+    all[threads + 1] = "2".into();
+    all.extend(words("--jobs 2"));
     // The limit counts all processes of a user, so it needs one who has no others and is not root.
     let user = "setpriv --reuid=54321 --regid=54321 --clear-groups";
     if !done(Command::new("sh").args(["-c", &format!("{user} {} list", assert_cmd::cargo::cargo_bin("naslab").display())])) {
@@ -282,7 +284,7 @@ fn a_limit_of_threads_is_a_resource_failure_and_nobody_waits_for_ever() {
         return;
     }
     for most in 1..=8 {
-        let shell = format!("exec {user} timeout 120 sh -c 'ulimit -u {most}; exec \"$@\"' sh \"$@\"");
+        let shell = format!("exec {user} timeout 120 prlimit --nproc={most} \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &shell, "sh"]).arg(assert_cmd::cargo::cargo_bin("naslab")).args(&all).env("TMPDIR", folder.path());
         let (code, text) = code_and_words(&command.output().unwrap());
