@@ -131,7 +131,8 @@ fn a_place_that_cannot_be_written_gets_the_advice_that_fits() {
     assert!(said(&assert).contains("a link that leads nowhere") && !said(&assert).contains("free some space"), "{}", said(&assert));
     let assert = naslab().args(["plan", "random", "--threads", "1"]).env("TMPDIR", at("none")).assert().code(5);
     assert!(said(&assert).contains("TMPDIR") && !said(&assert).contains("free some space"), "{}", said(&assert));
-    let output = limited("ulimit -f 4", &run_arguments("random", &at("small"))).output().unwrap();
+    // Enough for a manifest, not for a checkpoint.
+    let output = limited("ulimit -f 64", &run_arguments("random", &at("small"))).output().unwrap();
     let (code, text) = code_and_words(&output);
     assert!(code == Some(5) && text.contains("ulimit -f"), "{code:?} {text}");
     let run = only_run(&at("small"));
