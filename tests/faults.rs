@@ -210,7 +210,7 @@ fn on_a_terminal_the_bar_begins_anew_with_each_phase_and_a_suite_tells_of_finish
         return;
     }
     let text = String::from_utf8_lossy(&fs::read(typescript).unwrap()).into_owned();
-    let first = text.split("select").nth(1).unwrap_or_else(|| panic!("no selection in {text}"));
+    let first = text.split("select ").nth(1).unwrap_or_else(|| panic!("no selection in {text}"));
     let count = first.split_whitespace().find(|word| word.contains('/')).unwrap();
     assert!(count == "0/0" || count == "0/2", "the selection begins at {count}");
     for seed in 0..2 {
