@@ -364,6 +364,6 @@ fn started(manifest: &str) -> Option<jiff::Timestamp> {
 #[test]
 fn a_random_walk_over_the_command_line_meets_documented_exit_codes_only() {
     let folder: PathBuf = folder().keep();
-    walk::walk(&folder, std::env::var("NASLAB_WALK").ok().and_then(|n| n.parse().ok()).unwrap_or(250));
+    walk::walk(&folder, std::env::var("NASLAB_WALK").ok().and_then(|n| n.parse().ok()).unwrap_or(100));
     fs::remove_dir_all(folder).unwrap();
 }
