@@ -163,7 +163,7 @@ fn accuracy_and_dice_never_share_an_axis_or_a_row() {
     let (fixture, result) = segmented(0, 0.5);
     let same = Fixture { dataset: "digits", variant: "first-order", ..fixture };
     let mut moved = same.result();
-    for key in ["metric", "architecture", "segmentation"] {
+    for key in ["metric", "architecture", "architecture_hash", "segmentation"] {
         moved[key] = result[key].clone();
     }
     write(&folder, &(same, moved));
