@@ -18,7 +18,7 @@ use std::time::Duration;
 const SHORT: u64 = 300;
 /// A reader may hold this many times the bytes of its file, and as much beside.
 const TIMES: usize = 10;
-const BESIDE: usize = 1 << 20;
+const BESIDE: usize = 4 << 20;
 /// Longer than the long form of any reader takes.
 const FOR_EVER: Duration = Duration::from_secs(3000);
 
