@@ -281,8 +281,6 @@ fn an_outcome_that_appears_late_is_waited_for_and_a_controller_that_is_away_too(
     assert!(said.contains("Slurm's controller does not answer") && said.contains("Slurm's controller answers again"), "{said}");
     let run = only_run(&out);
     assert_equal(&at_home(&cluster, "random", LONG), &run, "a late outcome");
-    let sent = times_sent(&run, Phase::Search);
-    assert!(sent.iter().all(|n| *n == 1), "{sent:?}: {said}");
 }
 
 #[test]

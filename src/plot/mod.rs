@@ -1,4 +1,4 @@
-//! Drawings: a [`Scene`] is a list of marks on a page, an SVG drawn by Plotters of it, and a PNG or a PDF made of that. There are panels with axes and legends, and architectures as graphs; nothing here
+//! Drawings: a scene is a list of marks on a page, an SVG drawn by Plotters of it, and a PNG or a PDF made of that. There are panels with axes and legends, and architectures as graphs; nothing here
 //! knows of a run.
 
 mod architecture;

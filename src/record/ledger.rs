@@ -38,7 +38,7 @@ pub struct LedgerRow {
 /// `ledger.json`: the account of a finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerRecord {
-    /// [`FORMAT`].
+    /// The format of the record.
     pub format: u32,
     /// One row per phase and attempt. What was trained apart from the process of the run is in the last row of its phase.
     pub rows: Vec<LedgerRow>,

@@ -1,7 +1,7 @@
 //! What a run leaves on disk, as plain data. `naslab report` and `naslab check` read nothing else.
 //!
 //! `manifest.json` is [`Manifest`], `events.jsonl` holds one [`Event`](super::Event) a line, `finding.json` is
-//! [`FindingRecord`], `result.json` is [`RunResult`] and `ledger.json` is [`LedgerRecord`].
+//! [`FindingRecord`], `result.json` is [`RunResult`] and `ledger.json` is [`LedgerRecord`](super::LedgerRecord).
 //! Everything that depends on how fast the machine was is in the ledger and the events, so that finding and
 //! result of two equal runs are equal byte for byte.
 

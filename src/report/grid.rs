@@ -21,7 +21,7 @@ pub(super) struct Grid {
     pub rows: Vec<Vec<String>>,
     /// Columns set left.
     pub left: usize,
-    /// Footnotes, the first is number 1. A cell refers to one by [`mark`].
+    /// Footnotes, the first is number 1. A cell refers to one by [`raised`].
     pub notes: Vec<String>,
     /// Long and seldom read: it opens on a click.
     pub folded: bool,
