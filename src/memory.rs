@@ -58,6 +58,11 @@ fn limit_of(groups: &str, mount: &Path) -> Option<u64> {
     limits.min()
 }
 
+/// Whether this process can still have so many bytes, as far as the system tells.
+pub(crate) fn is_left(bytes: u64) -> bool {
+    left().is_none_or(|left| bytes <= left)
+}
+
 /// Panics, as libtorch does where it is refused memory, if so many bytes cannot be had: better than to be killed, or to abort, when they are used. Who trains takes it as an outcome.
 ///
 /// # Panics
@@ -105,6 +110,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_is_refused_before_it_is_used() {
         demand(1, "a byte");
+        assert!(is_left(1) && !is_left(u64::MAX));
         let payload = std::panic::catch_unwind(|| demand(u64::MAX, "the weights")).unwrap_err();
         assert!(crate::units::is_exhaustion(payload.downcast_ref::<String>().unwrap()));
         assert!(total().is_none_or(|bytes| bytes > 100 << 20));

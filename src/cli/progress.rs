@@ -29,8 +29,9 @@ fn bars(label: String) -> Watch {
     bar.set_prefix(label);
     Box::new(move |update| match update {
         Update::Phase(phase) => {
+            // Without a length the bar is empty; of length 0 it would be full.
+            bar.unset_length();
             bar.reset();
-            bar.set_length(0);
             bar.set_message(phase.name());
             if phase == Phase::Test {
                 bar.finish_and_clear();

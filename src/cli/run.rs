@@ -10,9 +10,11 @@ use super::values::{MOST_THREADS, chosen, cores};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
 use crate::lab::{CONTROL, Fixed, Method, Order, Place, Ready, SessionOptions, Signals, control_order, guard, order_of, prepare, suits};
+use crate::memory;
 use crate::message::say;
 use crate::record::{Role, RunDir};
 use crate::reproductions::{METHODS, method};
+use crate::units::show_bytes;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -241,10 +243,19 @@ pub fn jobs(asked: Option<u64>, device: tch::Device) -> u64 {
 pub fn set_threads(threads: u32) -> Result<()> {
     let n = i32::try_from(threads).ok().filter(|n| (1..=MOST_THREADS as i32).contains(n));
     let n = n.ok_or_else(|| usage!("--threads {threads}: must be from 1 to {MOST_THREADS}"))?;
+    if !memory::is_left(LEAST_MEMORY) {
+        let least = show_bytes(LEAST_MEMORY);
+        return Err(resource!(
+            "less than {least} of memory are left to this process, too little to begin; raise its limit (ulimit -v), or free some"
+        ));
+    }
     try_threads(threads + SPARE_THREADS).map_err(|e| Error::thread(&e))?;
     tch::set_num_threads(n);
     Ok(())
 }
+
+/// With less, libtorch and the C library abort where nothing can catch it.
+const LEAST_MEMORY: u64 = 256 << 20;
 
 /// Threads beside those of an operation: of signals, of the clock and of a forecast.
 const SPARE_THREADS: u32 = 3;
