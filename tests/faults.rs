@@ -113,6 +113,14 @@ fn a_device_and_a_fifo_are_written_into_and_a_link_is_followed() {
     } else {
         println!("devices: skipped, mknod is not permitted here");
     }
+    // A file that the shell opened is written into, behind what is there.
+    fs::write(at("redirected"), "before\n").unwrap();
+    let redirected = fs::OpenOptions::new().append(true).open(at("redirected")).unwrap();
+    let mut check = Command::new(assert_cmd::cargo::cargo_bin("naslab"));
+    check.args(["check", "--no-calibration", "--update", "--baseline", "/dev/stdout"]).arg(at("runs"));
+    assert!(check.stdout(redirected).status().unwrap().success());
+    let text = fs::read_to_string(at("redirected")).unwrap();
+    assert!(text.starts_with("before\n") && text.lines().count() > 2, "{text}");
     assert!(done(Command::new("mkfifo").arg(at("pipe.svg"))));
     let reader = std::thread::spawn({
         let pipe = at("pipe.svg");

@@ -9,7 +9,7 @@ use crate::error::{Result, resource};
 use crate::lab::{Measured, Order, prepare};
 use crate::message::say;
 use crate::nn::Kernels;
-use crate::record::{is_node, write_json};
+use crate::record::{is_node, write_json_output};
 use crate::reproductions::{METHODS, method};
 use crate::units::{show_bytes, show_count};
 use serde::Serialize;
@@ -72,7 +72,7 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
 
 fn save(entries: &[Entry], a: &BenchArguments) -> Result<()> {
     let Some(path) = &a.json else { return Ok(()) };
-    write_json(path, entries)
+    write_json_output(path, entries)
 }
 
 fn measured(plan: &MemberPlan, method: &str, form: Kernels) -> Result<Measured> {

@@ -6,7 +6,7 @@ use super::show::{print_out, table};
 use crate::error::{Error, Result};
 use crate::message::say;
 use crate::plot::draw_architecture;
-use crate::record::write_atomic;
+use crate::record::write_output;
 use crate::report::gate::{Options, Verdict, check as compare, junit, update};
 use crate::report::{Extras, write_report};
 use std::fmt::Write;
@@ -47,7 +47,7 @@ pub fn check(a: &CheckArguments) -> Result<()> {
     }
     let verdict = compare(&a.runs, &a.baseline, &Options { calibration_seconds, ..options })?;
     if let Some(file) = &a.junit {
-        write_atomic(file, junit(&verdict).as_bytes())?;
+        write_output(file, junit(&verdict).as_bytes())?;
     }
     print_out(describe(&verdict))?;
     match verdict.regressions() {

@@ -4,7 +4,7 @@ use super::onnx::{IMAGES, LOGITS, OPSET, onnx};
 use crate::error::{Error, Result};
 use crate::lab::{Built, blobs, metadata};
 use crate::nn::{AUXILIARY, count};
-use crate::record::{ArchitectureRecord, FORMAT, Manifest, Program, RunResult, write_atomic, write_json, write_safetensors};
+use crate::record::{ArchitectureRecord, FORMAT, Manifest, Program, RunResult, encode_safetensors, write_json_output, write_output};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -67,16 +67,16 @@ pub fn write(folder: &Path, kinds: &[Written], built: &Built, architecture: &Arc
         folder.join(name)
     };
     if kinds.contains(&Written::Architecture) {
-        write_json(&path("architecture.json"), architecture)?;
+        write_json_output(&path("architecture.json"), architecture)?;
     }
     if kinds.contains(&Written::Weights) {
         let mut blobs = blobs(built.network.table(), &built.weights)?;
         blobs.retain(|b| !b.name.starts_with(AUXILIARY));
-        write_safetensors(&path("weights.safetensors"), &blobs, &metadata(&architecture.architecture))?;
+        write_output(&path("weights.safetensors"), &encode_safetensors(&blobs, &metadata(&architecture.architecture))?)?;
     }
     if let Some(model) = model {
-        write_atomic(&path("model.onnx"), &model)?;
+        write_output(&path("model.onnx"), &model)?;
     }
-    write_json(&path("export.json"), facts)?;
+    write_json_output(&path("export.json"), facts)?;
     Ok(paths)
 }

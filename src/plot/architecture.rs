@@ -8,7 +8,7 @@ use super::scene::{Align, Colour, FAINT, Frame, INK, Mark, PAPER, Point, Scene, 
 use super::style::colour;
 use super::words::{fitted, wrap};
 use crate::error::{Error, Result};
-use crate::record::write_atomic;
+use crate::record::write_output;
 use crate::space::Architecture;
 use std::path::Path;
 
@@ -269,7 +269,7 @@ pub fn draw_architecture(architecture: &Architecture, title: &str, path: &Path) 
         Some("pdf") => pdf(&scene()?)?,
         _ => return Err(Error::Usage(format!("{}: name a file that ends in .svg, .png or .pdf", path.display()))),
     };
-    write_atomic(path, &bytes)
+    write_output(path, &bytes)
 }
 
 #[cfg(test)]

@@ -17,29 +17,46 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 /// Links that are followed before they count as a circle; the kernel's own bound.
 const LINKS: usize = 40;
 
-/// Replaces `path` by `bytes`, or leaves it as it was. A link stays a link: the file that it leads to is replaced. A device or a fifo ([`is_node`]) gets the bytes written into it.
+/// Replaces `path` by `bytes`, or leaves it as it was. A link at `path` is replaced and never followed: whoever may put one into the folder of a run must not choose what is overwritten.
 ///
 /// # Errors
 /// [`Error::writing`] if any part fails; the temporary file is gone then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = if is_node(path) { write_into(path, bytes) } else { end_of_links(path).and_then(|path| replace(&path, bytes)) };
-    written.map_err(|e| Error::writing(path, &e))
+    replace(path, bytes).map_err(|e| Error::writing(path, &e))
 }
 
-/// Whether `path` leads to a device, a fifo or the like, which is written into and never replaced by a file.
+/// As [`write_atomic`], for a file that a user named. A link stays a link: the file that it leads to is replaced. A device, a fifo ([`is_node`]) or a file that is open already
+/// (`/dev/stdout`) gets the bytes written into it.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = |end: PathBuf| if is_node(&end) { write_into(&end, bytes) } else { replace(&end, bytes) };
+    end_of_links(path).and_then(write).map_err(|e| Error::writing(path, &e))
+}
+
+/// Whether `path` leads to a device, a fifo, an open file or the like, which is written into and never replaced by a file.
 pub fn is_node(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+    let other = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    other || end_of_links(path).is_ok_and(|end| is_open_file(&end))
+}
+
+/// Whether `path` is a descriptor of a process, such as `/proc/self/fd/1`, under whatever name its folder has.
+fn is_open_file(path: &Path) -> bool {
+    folder_of(path).canonicalize().is_ok_and(|folder| folder.starts_with("/proc"))
 }
 
 fn write_into(node: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    File::options().write(true).open(node)?.write_all(bytes)
+    // What was written into it before stays.
+    File::options().append(true).open(node)?.write_all(bytes)
 }
 
 /// Where the links of `path` end, also at a file that is not there yet.
 fn end_of_links(path: &Path) -> std::io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS {
-        let Ok(to) = std::fs::read_link(&path) else { return Ok(path) };
+        let to = std::fs::read_link(&path).ok().filter(|_| !is_open_file(&path));
+        let Some(to) = to else { return Ok(path) };
         path = folder_of(&path).join(to);
     }
     Err(std::io::Error::other("its links lead in a circle"))
@@ -80,9 +97,21 @@ pub(super) fn remove_temporaries(folder: &Path) {
 /// # Errors
 /// As [`write_atomic`]; [`Error::Usage`] for a value that JSON cannot hold.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
+    write_atomic(path, &json(path, value)?)
+}
+
+/// As [`write_json`], for a file that a user named: by [`write_output`].
+///
+/// # Errors
+/// As [`write_json`].
+pub fn write_json_output<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
+    write_output(path, &json(path, value)?)
+}
+
+fn json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|e| usage!("{}: not a JSON value: {e}", path.display()))?;
     text.push(b'\n');
-    write_atomic(path, &text)
+    Ok(text)
 }
 
 /// Reads a JSON record.
@@ -181,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_a_link_also_where_it_leads_to_nothing_yet() {
+    fn a_link_to_an_output_stays_a_link_also_where_it_leads_to_nothing_yet() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("elsewhere")).unwrap();
@@ -189,12 +218,16 @@ mod tests {
             std::os::unix::fs::symlink(to, at(link)).unwrap();
         }
         for text in ["new", "again"] {
-            write_atomic(&at("second"), text.as_bytes()).unwrap();
+            write_output(&at("second"), text.as_bytes()).unwrap();
             assert_eq!(std::fs::read_to_string(at("elsewhere/a")).unwrap(), text);
         }
         assert!(["first", "second"].iter().all(|link| at(link).is_symlink()) && !at("elsewhere/a").is_symlink());
-        let error = write_atomic(&at("round"), b"x").unwrap_err().to_string();
+        let error = write_output(&at("round"), b"x").unwrap_err().to_string();
         assert!(error.contains("circle"), "{error}");
+        // A record is none that a user named.
+        write_atomic(&at("first"), b"own").unwrap();
+        assert!(!at("first").is_symlink());
+        assert_eq!(std::fs::read_to_string(at("elsewhere/a")).unwrap(), "again");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Checkpoints {
         let earlier = self.generations()?;
         let next = earlier.last().map_or(0, |g| g.number + 1);
         let metadata = BTreeMap::from([(STATE.to_string(), checkpoint.state.to_string())]);
-        let bytes = encode(&checkpoint.blobs, &metadata)?;
+        let bytes = encode_safetensors(&checkpoint.blobs, &metadata)?;
         write_atomic(&self.folder.join(format!("{next:020}-{}{SUFFIX}", digest(&bytes))), &bytes)?;
         for old in earlier.iter().rev().skip(KEPT - 1) {
             std::fs::remove_file(&old.path).map_err(|e| Error::writing(&old.path, &e))?;
@@ -160,7 +160,7 @@ fn digest(bytes: &[u8]) -> String {
 /// # Errors
 /// [`Error::Resource`] for a failed write; [`Error::Usage`] for a name used twice, or bytes that do not fit their shape.
 pub fn write_safetensors(path: &Path, blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<()> {
-    write_atomic(path, &encode(blobs, metadata)?)
+    write_atomic(path, &encode_safetensors(blobs, metadata)?)
 }
 
 /// Reads the tensors, in the order of the file, and the metadata of a safetensors file.
@@ -172,7 +172,11 @@ pub fn read_safetensors(path: &Path) -> Result<(Vec<Blob>, BTreeMap<String, Stri
     decode(&bytes).map_err(|what| Error::input(path, what))
 }
 
-fn encode(blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+/// The bytes of such a file.
+///
+/// # Errors
+/// [`Error::Usage`] for a name used twice, or bytes that do not fit their shape.
+pub fn encode_safetensors(blobs: &[Blob], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut names = BTreeSet::new();
     let mut views = Vec::with_capacity(blobs.len());
     for blob in blobs {
@@ -285,9 +289,9 @@ mod tests {
     #[test]
     fn equal_weights_are_equal_bytes_whatever_the_order_of_metadata() {
         let metadata: BTreeMap<String, String> = (0..12).map(|i| (format!("key \"{i}\" ü"), format!("{i}"))).collect();
-        let first = encode(&checkpoint(1).blobs, &metadata).unwrap();
+        let first = encode_safetensors(&checkpoint(1).blobs, &metadata).unwrap();
         for _ in 0..8 {
-            assert_eq!(encode(&checkpoint(1).blobs, &metadata).unwrap(), first);
+            assert_eq!(encode_safetensors(&checkpoint(1).blobs, &metadata).unwrap(), first);
         }
         let (blobs, found) = decode(&first).unwrap();
         assert_eq!((blobs.len(), found), (6, metadata));
@@ -297,10 +301,10 @@ mod tests {
     fn tensors_that_cannot_be_stored_are_named() {
         let mut twice = checkpoint(1).blobs;
         twice[1].name = "w.z".into();
-        assert!(encode(&twice, &BTreeMap::new()).unwrap_err().to_string().contains("'w.z'"));
+        assert!(encode_safetensors(&twice, &BTreeMap::new()).unwrap_err().to_string().contains("'w.z'"));
         let mut short = checkpoint(1).blobs;
         short[0].bytes.pop();
-        assert!(encode(&short, &BTreeMap::new()).unwrap_err().to_string().contains("'w.z'"));
+        assert!(encode_safetensors(&short, &BTreeMap::new()).unwrap_err().to_string().contains("'w.z'"));
     }
 
     #[test]

@@ -15,8 +15,8 @@ mod task;
 mod tensorboard;
 mod tfrecord;
 
-pub use atomic::{is_node, read_json, write_atomic, write_json};
-pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, read_safetensors, write_safetensors};
+pub use atomic::{is_node, read_json, write_atomic, write_json, write_json_output, write_output};
+pub use checkpoint::{Blob, Checkpoint, Checkpoints, Dtype, encode_safetensors, read_safetensors, write_safetensors};
 pub use declaration::{ControlRecord, Declaration, Mark, Role, Shape, settings_digest};
 pub use event::{Event, LEARNING_RATE, TrialRecord};
 pub use events::{EventLog, StoredEvent, read as read_events};

@@ -13,7 +13,7 @@ use super::tables::{COLLAPSED, Measured, tables};
 use super::{control, drawings, gate, proxies, segmentation, studies, text, trials};
 use crate::error::{Error, Result};
 use crate::plot::{self, Paper};
-use crate::record::write_atomic;
+use crate::record::write_output;
 use std::path::{Path, PathBuf};
 
 /// Folder of the panels for print, in that of the report.
@@ -138,6 +138,6 @@ pub fn write_report(runs: &[PathBuf], out: &Path, extras: &Extras) -> Result<Sum
 
 fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = folder.join(name);
-    write_atomic(&path, bytes)?;
+    write_output(&path, bytes)?;
     Ok(path)
 }

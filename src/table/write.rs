@@ -4,7 +4,7 @@ use super::about::About;
 use super::read::sidecar;
 use super::rows::{Column, Row};
 use crate::error::{Error, Result, resource};
-use crate::record::{write_atomic, write_json};
+use crate::record::{write_json_output, write_output};
 use crate::units::hex;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,8 +25,8 @@ pub(super) fn gzipped(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 /// [`Error::Resource`] where they cannot be written.
 pub fn write(path: &Path, about: &About, rows: &[Row], columns: &[Column]) -> Result<()> {
     let bytes = gzipped(&text(about, rows, columns, true)?).map_err(|e| Error::writing(path, &e))?;
-    write_atomic(path, &bytes)?;
-    write_json(&sidecar(path), about)
+    write_output(path, &bytes)?;
+    write_json_output(&sidecar(path), about)
 }
 
 /// SHA-256 over the rows without their seconds, which are never measured twice alike.

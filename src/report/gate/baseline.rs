@@ -4,7 +4,7 @@ use super::super::lines::csv;
 use super::super::load::{Run, Status, load_runs};
 use super::super::summary::named;
 use crate::error::{Error, Result};
-use crate::record::{Phase, write_atomic};
+use crate::record::{Phase, write_output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -213,7 +213,7 @@ fn name_field(e: &csv::Error, header: &csv::StringRecord) -> String {
 /// # Errors
 /// [`Error::Resource`] if it cannot be written.
 pub fn write_baseline(path: &Path, entries: &[Entry]) -> Result<()> {
-    write_atomic(path, &csv(&path.display().to_string(), entries)?)
+    write_output(path, &csv(&path.display().to_string(), entries)?)
 }
 
 #[cfg(test)]
