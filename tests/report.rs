@@ -413,7 +413,6 @@ fn two_trials_side_by_side_cost_two_cores_and_a_budget_that_ended_nothing_is_sai
     assert!(table(&out, "Checklist of best practices").iter().any(|r| r["answer"] == "not met" && r["why"] == said), "{text}");
 }
 
-/// Whether TeX says that a line is too wide, for every table at the width of an article.
 #[test]
 fn times_of_unlike_devices_are_not_added() {
     let root = TempDir::new().unwrap();

@@ -72,27 +72,20 @@ pub fn results(rows: &[Row]) -> Result<()> {
     let cells = rows.iter().map(|(r, ledger)| {
         let seconds = |phase| {
             // Times of unlike devices are not added.
-            let models = ledger.models(Some(phase));
-            if models.len() > 1 {
-                return models.values().map(|seconds| show_seconds(*seconds)).collect::<Vec<_>>().join(" | ");
+            if ledger.is_unlike(Some(phase)) {
+                return ledger.models(Some(phase)).values().map(|seconds| show_seconds(*seconds)).collect::<Vec<_>>().join(" | ");
             }
             let of_phase = ledger.rows.iter().filter(|l| l.phase == phase).map(|l| l.device_seconds);
             of_phase.reduce(|a, b| a + b).map_or_else(|| "-".into(), show_seconds)
         };
         let [search, select, retrain] = [Phase::Search, Phase::Select, Phase::Retrain].map(seconds);
         let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
-        let (score, test) = (percent(r.search_score), r.unscored().map_or_else(|| percent(r.final_score), |_| failed(r)));
+        let (score, test) = (percent(r.search_score), r.failure().map_or_else(|| percent(r.final_score), |why| format!("- ({})", why.words())));
         [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
     });
     let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];
     print_out(table(header, &[0, 8], cells))?;
     print_out(rows.iter().filter_map(|(result, ledger)| tasks(result, ledger)).collect::<String>())
-}
-
-/// What stands in the place of a test score that there is none of.
-fn failed(r: &RunResult) -> String {
-    let end = if r.retrain_end == EndReason::Completed { EndReason::OutOfMemory } else { r.retrain_end };
-    format!("- ({})", end.words())
 }
 
 /// That runs have no test score, and why.
@@ -102,14 +95,14 @@ fn failed(r: &RunResult) -> String {
 pub fn scored(rows: &[Row]) -> Result<()> {
     let why = |(r, _): &Row| {
         let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
-        r.unscored().map(|why| (format!("{name} seed {}: {why}", r.seed), failed(r).contains(EndReason::OutOfMemory.words())))
+        r.unscored().map(|why| (format!("{name} seed {}: {why}", r.seed), r.failure()))
     };
-    let all: Vec<(String, bool)> = rows.iter().filter_map(why).collect();
+    let all: Vec<(String, Option<EndReason>)> = rows.iter().filter_map(why).collect();
     if all.is_empty() {
         return Ok(());
     }
     let text = all.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join("; ");
-    if all.iter().any(|(_, memory)| *memory) {
+    if all.iter().any(|(_, why)| *why == Some(EndReason::OutOfMemory)) {
         return Err(resource!("{text}; give it more memory (--max-memory, or a larger machine), or make it smaller with --set"));
     }
     Err(Error::NoResult(format!("{text}; a lower retrain.recipe.learning_rate may help (--set)")))
@@ -118,7 +111,7 @@ pub fn scored(rows: &[Row]) -> Result<()> {
 /// What the trainings with an account of their own add to the table: where they were, how long they waited, and on unlike devices what each part was.
 fn tasks(result: &RunResult, ledger: &LedgerRecord) -> Option<String> {
     let apart: Vec<_> = ledger.tasks.iter().filter(|task| task.apart).collect();
-    let unlike = ledger.models(None).len() > 1;
+    let unlike = ledger.is_unlike(None);
     if apart.is_empty() && !unlike {
         return None;
     }

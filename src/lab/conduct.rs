@@ -261,7 +261,7 @@ fn failed_retraining(end: EndReason) -> Option<String> {
 fn final_test(lab: &mut Lab, trainer: &Trainer, test: Box<dyn Test>, batch: usize) -> Result<Option<Score>> {
     lab.session.begin(Phase::Test)?;
     let session = &mut *lab.session;
-    let mut go_on = || Ok(session.short_step(None)?.is_none());
+    let mut go_on = || Ok(session.short_step()?.is_none());
     let scored = guard(|| test.score(batch, &|x| trainer.score(x), &mut go_on)).map_err(Error::Resource)??;
     let (score, examples) = scored.unzip();
     if let Some(examples) = examples.filter(|e| !e.is_empty()) {
@@ -324,9 +324,8 @@ fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Res
         overshoot_seconds: budget_seconds.map(|b| (spent_seconds - b).max(0.0)),
         finished: jiff::Timestamp::now().to_string(),
     };
-    let models = record.models(None);
-    if models.len() > 1 {
-        let parts: Vec<String> = models.iter().map(|(model, seconds)| format!("{} of {model}", show_seconds(*seconds))).collect();
+    if record.is_unlike(None) {
+        let parts: Vec<String> = record.models(None).iter().map(|(model, seconds)| format!("{} of {model}", show_seconds(*seconds))).collect();
         session.notice(&format!("it ran on unlike devices, whose times have no common sum: {}", parts.join(", ")))?;
     }
     session.account()?;

@@ -66,4 +66,9 @@ impl LedgerRecord {
         }
         models
     }
+
+    /// Whether a phase, or all of them, was spent on unlike devices, whose times have no sum.
+    pub fn is_unlike(&self, phase: Option<Phase>) -> bool {
+        self.models(phase).len() > 1
+    }
 }

@@ -323,6 +323,12 @@ impl RunResult {
             (None, end) => Some(format!("no test score: the retraining ended early, {}", end.words())),
         }
     }
+
+    /// Why there is no test score, if there is none.
+    pub fn failure(&self) -> Option<EndReason> {
+        let of_test = (self.retrain_end == EndReason::Completed).then_some(EndReason::OutOfMemory);
+        self.final_score.is_none().then(|| of_test.unwrap_or(self.retrain_end))
+    }
 }
 
 /// A selection that a limit kept from comparing all candidates that the protocol wants to compare.

@@ -50,7 +50,7 @@ fn cpu(run: &Run, phase: Phase) -> Option<f64> {
 /// What a phase, or all of them, used of unlike devices; empty if they are alike.
 pub(super) fn unlike(run: &Run, phase: Option<Phase>) -> String {
     let part = |(model, seconds): (&str, f64)| format!("{model}: {}", show_seconds(seconds));
-    let models = run.ledger.iter().map(|l| l.models(phase)).find(|models| models.len() > 1);
+    let models = run.ledger.iter().find(|l| l.is_unlike(phase)).map(|l| l.models(phase));
     models.unwrap_or_default().into_iter().map(part).collect::<Vec<_>>().join("; ")
 }
 

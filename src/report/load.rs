@@ -134,8 +134,12 @@ impl Run {
     /// What a phase cost, or all phases together, in seconds: of the card where one did the arithmetic, else of the cores that worked, so that two children side by side cost two cores.
     /// `None` if the run has no such phase, if it was not measured, and where it was spent on unlike devices, whose seconds have no sum.
     pub fn cost(&self, phase: Option<Phase>) -> Option<f64> {
-        let alike = self.ledger.as_ref().is_none_or(|ledger| ledger.models(phase).len() < 2);
-        self.total(phase, if self.on_card() { |r| Some(r.device_seconds) } else { |r| r.cpu_seconds }).filter(|_| alike)
+        self.total(phase, if self.on_card() { |r| Some(r.device_seconds) } else { |r| r.cpu_seconds }).filter(|_| !self.is_unlike(phase))
+    }
+
+    /// Whether a phase, or all of them, was spent on unlike devices.
+    pub fn is_unlike(&self, phase: Option<Phase>) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.is_unlike(phase))
     }
 
     /// [`Run::cost`] in days.

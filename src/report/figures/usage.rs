@@ -67,9 +67,9 @@ fn bars(paper: Paper, titles: [&str; 2], bars: &[Bar]) -> Panel {
     panel
 }
 
-/// Cost of a phase of a run in seconds; what is no number of seconds counts as not recorded.
+/// Cost of a phase of a run in seconds; what is no number of seconds counts as not recorded. A run on unlike devices has no sum, so it has no bar either.
 fn seconds(run: &Run, phase: Phase) -> Option<f64> {
-    run.cost(Some(phase)).filter(|s| s.is_finite() && *s >= 0.0)
+    run.cost(Some(phase)).filter(|s| s.is_finite() && *s >= 0.0 && !run.is_unlike(None))
 }
 
 /// Cost of the phases, and peak memory, of each data set, preset, device and metric.
@@ -84,7 +84,8 @@ pub fn cost(few: &Few, paper: Paper) -> Figure {
             .into(),
     ];
     for (phase, name) in &PARTS[..4] {
-        let why = |r: &Run| seconds(r, *phase).is_none().then(|| "or it was not measured".to_string());
+        let words = |r: &Run| if r.is_unlike(None) { "on unlike devices, whose times are not added" } else { "or it was not measured" };
+        let why = |r: &Run| seconds(r, *phase).is_none().then(|| words(r).to_string());
         notes.extend(few.missing(&format!("No {name} phase"), why));
     }
     notes.extend(few.missing("No bar", |r| r.peak().is_none().then(|| "memory not measured".to_string())));
@@ -99,9 +100,9 @@ fn phases(group: &Experiment, paper: Paper) -> Drawn {
     let bar = |s: &Series| {
         let parts: Vec<_> =
             PARTS.iter().enumerate().filter_map(|(i, (phase, _))| Some((of(s, *phase)? / scale, phase_colour(i)))).collect();
-        let totals: Vec<f64> =
-            s.rows.iter().map(|r| PARTS.iter().filter_map(|(phase, _)| seconds(r, *phase)).sum::<f64>() / scale).collect();
-        let n = show_count(s.rows.len() as u64);
+        let of_run = |r: &Run| PARTS.iter().filter_map(|(phase, _)| seconds(r, *phase)).sum::<f64>() / scale;
+        let totals: Vec<f64> = s.rows.iter().filter(|r| !r.is_unlike(None)).map(|r| of_run(r)).collect();
+        let n = show_count(totals.len() as u64);
         let words = if parts.is_empty() { "not measured".into() } else { format!("{:.1} (n = {n})", total(s) / scale) };
         Bar { series: s.name.clone(), interval: mean_interval(&totals).filter(|_| !parts.is_empty()), parts, words }
     };
