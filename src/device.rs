@@ -13,11 +13,12 @@ pub fn choose(text: &str) -> Result<Device> {
     if text == "auto" {
         return if cuda().is_ok() { open(Device::Cuda(0)) } else { Ok(Device::Cpu) };
     }
-    open(
-        parse(text).ok_or_else(|| {
-            usage!("'{text}' is no device; the devices are auto, cpu, cuda, cuda:N, several as in cuda:0,1, and cuda:all")
-        })?,
-    )
+    if text.contains(',') || text.ends_with(":all") {
+        return Err(usage!("'{text}' names several devices; this command takes one, such as cuda:0"));
+    }
+    open(parse(text).ok_or_else(|| {
+        usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N, and to run cuda:0,1 and cuda:all too")
+    })?)
 }
 
 /// Devices of one kind by names of their own, such as `cuda:2`; those of a processor are shares of it.
@@ -102,14 +103,18 @@ pub fn keep_memory() {
     shim::keep_memory();
 }
 
-/// Lets threads of an operation sleep while they wait for work. OpenMP's spin, and where another program has one of two cores that costs the other one its time, twentyfold. How they wait is read
-/// when libtorch is loaded, before `main`, so the program is started again with that word, with the same process number; where it cannot be, and where somebody has chosen, all stays as it is.
-pub fn let_threads_sleep() {
+/// Rounds that a thread of OpenMP spins for work before it sleeps. The default, 300,000, costs the other thread its time, twentyfold, where another program has one of two cores; to sleep at once doubles
+/// the time of small networks on an idle machine. See "A busy machine" in `docs/performance.md`.
+const SPINS: &str = "3000";
+
+/// Lets threads of an operation sleep soon where they wait for work. `program` is what runs here. How long they spin is read when libtorch is loaded, before `main`, so the program is started again with that word, with the same
+/// process number; where it cannot be, and where somebody has chosen, all stays as it is.
+pub fn let_threads_sleep(program: &str) {
     use std::os::unix::process::CommandExt;
     let chosen = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| std::env::var_os(name).is_some());
     let mut words = std::env::args_os();
-    if let (false, Ok(program), Some(name)) = (chosen, std::env::current_exe(), words.next()) {
-        let _ = std::process::Command::new(program).arg0(name).args(words).env("OMP_WAIT_POLICY", "passive").exec();
+    if let (false, Some(name)) = (chosen, words.next()) {
+        let _ = std::process::Command::new(program).arg0(name).args(words).env("GOMP_SPINCOUNT", SPINS).exec();
     }
 }
 

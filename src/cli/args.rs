@@ -99,12 +99,12 @@ pub enum Command {
     /// Compares recorded runs with a baseline; exit code 1 if something is worse.
     #[cfg(feature = "report")]
     Check(CheckArguments),
-    /// Draws an architecture as SVG or PNG.
+    /// Draws an architecture as SVG, PNG or PDF.
     #[cfg(feature = "report")]
     Draw {
         /// A published name (see `naslab list`), a cell such as 'nb201:|...|', or a JSON file: an architecture, or a finding.json.
         architecture: String,
-        /// File to write: .svg or .png.
+        /// File to write: .svg, .png or .pdf.
         #[arg(short, long)]
         out: PathBuf,
     },
@@ -140,7 +140,7 @@ impl Command {
                 | Self::Train { .. }
                 | Self::Trial(_)
                 | Self::Member { .. }
-                | Self::Table(_)
+                | Self::Table(TableAction::Build(_) | TableAction::Verify(_))
         )
     }
 }

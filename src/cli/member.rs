@@ -20,7 +20,7 @@ use tch::Device;
 use tempfile::TempPath;
 
 /// This program, even if its file was replaced since it started.
-const SELF: &str = "/proc/self/exe";
+pub const SELF: &str = "/proc/self/exe";
 
 /// What a process is to do.
 #[derive(Debug, Serialize, Deserialize)]

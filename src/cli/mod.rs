@@ -59,8 +59,10 @@ pub fn main() -> ExitCode {
     // A file that reaches the limit of its size is an error of that write then, with a message, and not the end of the process.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     #[cfg(feature = "search")]
-    if arguments.command.computes() {
-        crate::device::let_threads_sleep();
+    {
+        if arguments.command.computes() {
+            crate::device::let_threads_sleep(member::SELF);
+        }
         crate::device::keep_memory();
     }
     hide_exhaustion();
