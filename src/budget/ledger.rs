@@ -61,11 +61,6 @@ impl Ledger {
         }
     }
 
-    /// Whether the work of the present phase is done elsewhere.
-    pub fn is_elsewhere(&self) -> bool {
-        self.working == 0
-    }
-
     /// Takes the account of a training; it replaces an earlier one of the same training. False if it says nothing new.
     pub fn charge(&mut self, task: TaskRecord) -> bool {
         let earlier = self.tasks.get(&task.key());
@@ -127,8 +122,13 @@ impl Ledger {
 
     /// Counts a step over `samples` training samples.
     pub fn count_step(&mut self, samples: u64) {
+        self.count_steps(1, samples);
+    }
+
+    /// Counts some steps, together over `samples` training samples.
+    pub fn count_steps(&mut self, steps: u64, samples: u64) {
         let row = self.row(self.current);
-        row.steps += 1;
+        row.steps += steps;
         row.samples += samples;
     }
 

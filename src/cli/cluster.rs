@@ -20,15 +20,7 @@ impl ClusterArgs {
     pub fn resolve(&self, before: Option<ClusterRecord>) -> Result<Option<ClusterRecord>> {
         let on = self.on.unwrap_or(if before.is_some() { On::Slurm } else { On::Local });
         if on == On::Local {
-            let of_slurm = [
-                ("--sbatch", self.sbatch.is_some()),
-                ("--trials-per-task", self.trials_per_task.is_some()),
-                ("--node-program", self.node_program.is_some()),
-            ];
-            return match of_slurm.iter().find(|(_, given)| *given) {
-                Some((option, _)) => Err(usage!("{option} is for tasks of a cluster; add --on slurm")),
-                None => Ok(None),
-            };
+            return self.says_nothing().map(|()| None);
         }
         let words = self
             .sbatch
@@ -45,6 +37,20 @@ impl ClusterArgs {
         }
         check_cluster(&record.words)?;
         Ok(Some(record))
+    }
+
+    /// Refuses words that are for tasks of a cluster, where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the option.
+    pub fn says_nothing(&self) -> Result<()> {
+        let of_slurm = [
+            ("--sbatch", self.sbatch.is_some()),
+            ("--trials-per-task", self.trials_per_task.is_some()),
+            ("--node-program", self.node_program.is_some()),
+        ];
+        let given = of_slurm.iter().find(|(_, given)| *given);
+        given.map_or(Ok(()), |(option, _)| Err(usage!("{option} is for tasks of a cluster; add --on slurm")))
     }
 }
 

@@ -1,11 +1,11 @@
 //! `naslab plan`
 
-use super::cluster::JOBS;
-use super::run::{open_device, order, quietly};
+use super::cluster::{JOBS, devices_on, with_jobs};
+use super::run::{order, quietly};
 use super::run_args::{ClusterArgs, RunSettingsArgs};
 use super::show::print_out;
 use crate::error::Result;
-use crate::lab::{Forecast, prepare};
+use crate::lab::{Forecast, Order, SessionOptions, prepare};
 use crate::record::{Limits, Manifest};
 use crate::reproductions::method;
 use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
@@ -13,14 +13,20 @@ use crate::units::{SECONDS_PER_DAY, show_bytes, show_seconds};
 /// Prints what a run would do and what it would cost.
 pub fn plan(name: &str, settings: &RunSettingsArgs, cluster: &ClusterArgs) -> Result<()> {
     let (method, on_cluster) = (method(name)?, cluster.is_slurm());
+    if !on_cluster {
+        cluster.says_nothing()?;
+    }
     // What a forecast measures is measured here.
     let one = RunSettingsArgs { jobs: Some(1), ..settings.clone() };
-    let order = order(method, if on_cluster { &one } else { settings }, 0, open_device(settings)?)?;
+    let devices = devices_on(None, settings)?;
+    let settings = &with_jobs(None, &devices, settings);
+    let order = order(method, if on_cluster { &one } else { settings }, 0, devices.first)?;
+    let order = Order { devices: devices.several, ..order };
     let ready = prepare(method, &order)?;
     print_out(describe(&ready.manifest))?;
     print_out(ready.notes().iter().map(|note| format!("note: {note}\n")).collect::<String>())?;
     // The forecast itself is not limited: it is there to say whether the limits can be kept.
-    let forecast = ready.forecast(quietly(order.jobs)?)?;
+    let forecast = ready.forecast(SessionOptions { devices: order.devices.clone(), ..quietly(order.jobs)? })?;
     print_out(show_forecast(&forecast, &ready.manifest))?;
     match on_cluster {
         true => print_out(show_on_cluster(&forecast, settings.jobs.unwrap_or(JOBS), ready.side_by_side())),

@@ -4,7 +4,7 @@ use super::cluster::{devices_on, with_jobs};
 use super::named::{Named, architecture};
 use super::run::{MOST_RUNS, Planned, order, run_all};
 use super::run_args::{RunSettingsArgs, Runs};
-use crate::error::{Error, Result, usage};
+use crate::error::{Result, usage};
 use crate::lab::{Fixed, Method, Order, PAPER};
 use crate::record::Role;
 use crate::reproductions::method;
@@ -17,12 +17,12 @@ pub fn train(text: &str, runs: &Runs) -> Result<()> {
     let devices = devices_on(cluster.as_ref(), &runs.settings)?;
     let settings = with_jobs(cluster.as_ref(), &devices, &runs.settings.shared_by(seeds.len()));
     let placed = |order| Order { cluster: cluster.clone(), devices: devices.several.clone(), ..order };
-    let order = |seed: u64| Ok::<_, Error>(placed(named.order(&settings, seed, devices.first)?));
+    let order = placed(named.order(&settings, 0, devices.first)?);
     if seeds.len() > MOST_RUNS {
         return Err(usage!("{} seeds: a command makes at most {MOST_RUNS} runs", seeds.len()));
     }
-    let planned = |seed: &u64| Ok(Planned { method: &Fixed, name: text.into(), order: order(*seed)? });
-    run_all(&seeds.iter().map(planned).collect::<Result<Vec<_>>>()?, runs)
+    let planned = |seed: &u64| Planned { method: &Fixed, name: text.into(), order: Order { seed: *seed, ..order.clone() } };
+    run_all(&seeds.iter().map(planned).collect::<Vec<_>>(), runs)
 }
 
 impl Named {

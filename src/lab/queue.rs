@@ -252,18 +252,16 @@ impl<'a, 'b> Queue<'a, 'b> {
     fn listen(&mut self) -> Result<()> {
         match self.evaluator.hear()? {
             Some(News::End { id, outcome, seconds }) => self.take(id, outcome, seconds),
-            Some(News::Step(samples)) => self.check_limits(samples),
+            Some(News::Steps(steps, samples)) => self.check_limits(steps, samples),
             Some(News::Sent(submission)) => self.lab.session.keep_submission(&submission),
             Some(News::Account(account)) => self.lab.session.charge(account),
             Some(News::Notice(text)) => self.lab.notice(&text),
-            None => self.check_limits(None),
+            None => self.check_limits(0, 0),
         }
     }
 
-    fn check_limits(&mut self, samples: Option<u64>) -> Result<()> {
-        if let Some(samples) = samples {
-            self.lab.session.ledger.count_step(samples);
-        }
+    fn check_limits(&mut self, steps: u64, samples: u64) -> Result<()> {
+        self.lab.session.ledger.count_steps(steps, samples);
         self.check_signals()?;
         self.lab.session.ledger.set_under_way(self.evaluator.under_way_seconds());
         if let Some(reason) = self.lab.session.limit()? {

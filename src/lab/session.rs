@@ -243,11 +243,8 @@ impl Session {
         signal.map_or(Ok(limit), |signal| Err(self.interrupted(signal)))
     }
 
-    /// Like [`Session::step`] for work that is not resumed in the middle, such as a child of a trial or a batch that is scored.
-    pub fn short_step(&mut self, samples: Option<u64>) -> Result<Option<EndReason>> {
-        if let Some(samples) = samples {
-            self.ledger.count_step(samples);
-        }
+    /// Like [`Session::step`] for work that is no step of a training, such as a batch that is scored.
+    pub fn short_step(&mut self) -> Result<Option<EndReason>> {
         self.check_signal()?;
         self.limit()
     }
@@ -264,7 +261,8 @@ impl Session {
             self.account()?;
         }
         // What is trained elsewhere keeps to it there.
-        if let Some(limit) = self.limits.max_memory_bytes.filter(|_| !self.ledger.is_elsewhere()) {
+        let elsewhere = self.cluster.is_some() && matches!(self.ledger.phase(), Phase::Search | Phase::Select);
+        if let Some(limit) = self.limits.max_memory_bytes.filter(|_| !elsewhere) {
             self.ledger.settle();
             if self.ledger.peak_bytes().is_some_and(|peak| peak > limit) {
                 return Ok(Some(EndReason::OutOfMemory));

@@ -218,7 +218,9 @@ fn tally(history: &[TrialRecord]) -> BTreeMap<String, f64> {
 /// Device-seconds of the trials of `plan`, from a few steps of one like `example`.
 pub(super) fn forecast(lab: &Lab, example: &Architecture, plan: &TrialPlan) -> Result<f64> {
     let one = lab.seconds_of_a_child(example, &plan.child)?;
-    // Tasks of a cluster are summed.
-    let jobs = if lab.session.cluster.is_some() { 1 } else { lab.session.jobs.min(plan.side_by_side).max(1) };
-    Ok(one * plan.trials.div_ceil(jobs) as f64)
+    let (session, of_plan) = (&lab.session, plan.side_by_side.max(1));
+    // Tasks of a cluster are summed, and so are devices that work at the same time.
+    let jobs = if session.cluster.is_some() { 1 } else { session.jobs.clamp(1, of_plan) };
+    let devices = jobs.min(session.devices.len() as u64).max(1);
+    Ok(one * (plan.trials.div_ceil(jobs) * devices) as f64)
 }

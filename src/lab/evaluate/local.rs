@@ -54,6 +54,7 @@ fn reason_of(stop: &Stop) -> MutexGuard<'_, Option<EndReason>> {
 
 /// What a worker tells.
 enum Message {
+    /// A step over so many images was done; `None` for a batch that was scored.
     Step(Option<u64>),
     /// The trial, how it ended or why its thread panicked, what it used, and how long it was at work.
     End(u64, std::thread::Result<Result<Outcome>>, Used, f64),
@@ -78,6 +79,28 @@ impl Local {
             news: VecDeque::new(),
             threads: Vec::new(),
         }
+    }
+
+    /// What a worker says. Steps that were told by now are heard at once: to look at the clock, all devices are waited for.
+    fn told(&mut self, message: Message) -> Result<News> {
+        let (mut steps, mut samples) = (0, 0);
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                Message::Step(of) => {
+                    steps += u64::from(of.is_some());
+                    samples += of.unwrap_or(0);
+                }
+                Message::End(id, end, used, seconds) => {
+                    let outcome = end.unwrap_or_else(|payload| Ok(misfortune(payload)))?;
+                    let first = self.end(id, outcome, &used, seconds);
+                    self.news.push_front(first);
+                    break;
+                }
+            }
+            next = self.receiver.try_recv().ok();
+        }
+        Ok(News::Steps(steps, samples))
     }
 
     /// A trial ended: the device that it was on is free for another, and its account comes first where it has one.
@@ -132,11 +155,7 @@ impl Evaluator for Local {
             return Ok(Some(news));
         }
         match self.receiver.recv_timeout(PATIENCE) {
-            Ok(Message::Step(samples)) => Ok(Some(News::Step(samples))),
-            Ok(Message::End(id, end, used, seconds)) => {
-                let outcome = end.unwrap_or_else(|payload| Ok(misfortune(payload)))?;
-                Ok(Some(self.end(id, outcome, &used, seconds)))
-            }
+            Ok(message) => self.told(message).map(Some),
             // This struct holds a sender, so nobody has hung up.
             Err(_) => Ok(None),
         }

@@ -66,8 +66,8 @@ pub trait Evaluator {
 /// What is heard of a trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum News {
-    /// A step over so many images was done; `None` for a batch that was scored.
-    Step(Option<u64>),
+    /// So many steps over so many images were done; none where only batches were scored.
+    Steps(u64, u64),
     /// Trials are sent away, or were; to be made safe before anything else is heard.
     Sent(Submission),
     /// What a training used, one of its own account.
