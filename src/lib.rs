@@ -1,4 +1,4 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "search", doc = include_str!("../README.md"))]
 //!
 //! # The parts
 //!

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// One run of a method: search, selection, retraining, test.
 ///
-/// ```ignore
+/// ```no_run
 /// use std::time::Duration;
 ///
 /// let run = naslab::Run::method("darts").preset("smoke").seed(1).budget(Duration::from_secs(600));
