@@ -107,6 +107,7 @@ fn build_shim(libtorch: &Path) {
         .flag(libtorch.join("include").as_os_str())
         .file("src/shim/shim.cpp")
         .file("src/shim/depthwise.cpp")
+        .file("src/shim/join.cpp")
         .file("src/shim/mixture.cpp")
         .file("src/shim/pool_norm.cpp")
         .file("src/shim/trace.cpp")

@@ -290,7 +290,22 @@ fn bench_measures_every_kind_of_step_by_every_form() {
     refused(&["dart"], 2, "the methods are");
     refused(&["darts", "--set", "search.channels=1"], 2, "search.channels");
     refused(&["darts", "--kernels", "fast"], 2, "channels-last");
+    refused(&["enas", "--kernels", "grouped"], 2, "enas has no grouped form");
+    refused(&["darts", "--set", "search.form=grouped"], 2, "choose with --kernels");
+    refused(&["darts", "--set", "search.space=nas-bench-201", "--set", "search.form=grouped"], 2, "search.form");
     refused(&["darts", "--dataset", "cifar10", "--data-dir", "/nowhere"], 3, "/nowhere");
+}
+
+#[test]
+fn a_step_of_darts_at_the_papers_size_calls_few_operators_in_the_grouped_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("bench.json");
+    // The number of images does not change what is called.
+    let size = ["--preset", "paper", "--dataset", "noise", "--set", "search.batch=2", "--steps", "1", "--threads", "1"];
+    naslab().args(["bench", "darts", "--kernels", "grouped", "--json"]).arg(&json).args(size).assert().success();
+    let entries: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let operators = entries[0]["measured"]["timings"][0]["operators"].as_u64().unwrap();
+    assert!((1000..=3000).contains(&operators), "{operators}");
 }
 
 #[test]

@@ -199,6 +199,7 @@ impl Method for Toy {
             claims: BTreeMap::new(),
             control: None,
             check: Box::new(|_| Ok(())),
+            has_groups: false,
             engine: Engine::by_trials(plan, move |_| Draws(fault)),
         })
     }

@@ -98,7 +98,7 @@ impl MixedCell {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::alpha;
     use super::*;
     use crate::nn::{cross_entropy, plainly};
@@ -163,25 +163,20 @@ mod tests {
         cross_entropy(&net.forward(w, alpha, &x, true), &Tensor::from_slice(&[0i64, 1, 1, 0]))
     }
 
-    /// Loss, gradients of alpha and of all weights, and running statistics after them.
-    fn everything(net: &Supernet, kind: Kind, images: i64, side: i64) -> Vec<Tensor> {
+    /// Class scores of images under weights and logits, by some form.
+    pub type Forward<'a> = &'a dyn Fn(&Weights, &Tensor, &Tensor, bool) -> Tensor;
+
+    /// Loss, gradients of alpha and of all weights, running statistics after them, and scores by them.
+    pub fn everything(net: &Supernet, forward: Forward, kind: Kind, images: i64, [height, width]: [i64; 2]) -> Vec<Tensor> {
         let w = Weights::init(&net.table, &mut Streams::new(2).rng("init", 0), Device::Cpu, kind);
         let alpha = alpha::initial(&mut Streams::new(1).rng("alpha", 0), Device::Cpu, kind);
         let pixels: Vec<f64> =
-            rand_distr::StandardNormal.sample_iter(Streams::new(9).rng("pixels", 0)).take((images * side * side) as usize).collect();
-        let x = Tensor::from_slice(&pixels).to_kind(kind).view([images, 1, side, side]);
-        let loss = cross_entropy(&net.forward(&w, &alpha, &x, true), &Tensor::arange(images, (Kind::Int64, Device::Cpu)).remainder(2));
-        let mut inputs: Vec<&Tensor> = w.params().iter().collect();
-        inputs.push(&alpha);
-        let gradients = Tensor::run_backward(&[&loss], &inputs, false, false);
-        let score = tch::no_grad(|| net.forward(&w, &alpha, &x, false));
-        vec![
-            loss.detach(),
-            w.flatten(&gradients[..gradients.len() - 1]),
-            gradients[gradients.len() - 1].shallow_clone(),
-            w.flat_stats().copy(),
-            score,
-        ]
+            rand_distr::StandardNormal.sample_iter(Streams::new(9).rng("pixels", 0)).take((images * height * width) as usize).collect();
+        let x = Tensor::from_slice(&pixels).to_kind(kind).view([images, 1, height, width]);
+        let loss = cross_entropy(&forward(&w, &alpha, &x, true), &Tensor::arange(images, (Kind::Int64, Device::Cpu)).remainder(2));
+        let (of_alpha, of_weights) = w.gradients(&loss, &[&alpha]);
+        let score = tch::no_grad(|| forward(&w, &alpha, &x, false));
+        vec![loss.detach(), of_weights, of_alpha[0].shallow_clone(), w.flat_stats().copy(), score]
     }
 
     #[test]
@@ -190,8 +185,8 @@ mod tests {
         for (channels, cells, images, side) in [(4, 3, 8, 8), (3, 5, 5, 9), (2, 8, 3, 11)] {
             let net = Supernet::declare(InputShape { channels: 1, height: side, width: side, classes: 2 }, channels, cells);
             for (kind, within) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5)] {
-                let ours = everything(&net, kind, images, side);
-                let plain = plainly(|| everything(&net, kind, images, side));
+                let every = || everything(&net, &|w, alpha, x, training| net.forward(w, alpha, x, training), kind, images, [side, side]);
+                let (ours, plain) = (every(), plainly(every));
                 for (i, (a, b)) in ours.iter().zip(&plain).enumerate() {
                     let difference = ((a - b).norm() / (b.norm() + 1e-30)).double_value(&[]);
                     assert!(difference < within, "{channels} channels, {cells} cells, {kind:?}, part {i}: {difference}");

@@ -5,7 +5,7 @@ use super::run::{open_device, order};
 use super::run_args::BenchArguments;
 use super::show::{print_out, table};
 use super::values::chosen;
-use crate::error::{Result, resource};
+use crate::error::{Result, resource, usage};
 use crate::lab::{Measured, Order, prepare};
 use crate::message::say;
 use crate::nn::Kernels;
@@ -28,17 +28,27 @@ struct Entry {
 pub fn bench(a: &BenchArguments) -> Result<()> {
     let methods = chosen(&a.methods, METHODS, method)?;
     let device = open_device(&a.settings)?;
-    let mut forms: &[Kernels] = &a.forms;
+    let mut forms = a.forms.clone();
     if device != Device::Cpu {
-        say!("note: naslab's own kernels are for processors; on a card every form is libtorch's operators, so one is measured");
-        forms = &[Kernels::Plain];
+        say!("note: naslab's own kernels are for processors; on a card the forms are plain and grouped, in libtorch's operators");
+        forms.retain(|form| matches!(form, Kernels::Plain | Kernels::Grouped));
+        if forms.is_empty() {
+            return Err(usage!("--kernels: a card has the forms plain and grouped"));
+        }
     }
-    let mut orders = Vec::new();
+    let mut plans = Vec::new();
     for method in methods {
         let order = order(method, &a.settings, 0, device)?;
+        if order.settings.pointer("/search/form").is_some_and(|form| form == "grouped") {
+            return Err(usage!("--set search.form: a measurement has every form; choose with --kernels"));
+        }
         // What does not fit is refused before anything is measured.
-        prepare(method, &Order { device: Device::Cpu, ..order.clone() })?;
-        orders.push((method, order));
+        let has_groups = prepare(method, &Order { device: Device::Cpu, ..order.clone() })?.has_groups();
+        let own: Vec<Kernels> = forms.iter().copied().filter(|form| has_groups || *form != Kernels::Grouped).collect();
+        if own.is_empty() {
+            return Err(usage!("--kernels grouped: {} has no grouped form with these settings; leave it out", method.card().name));
+        }
+        plans.extend(own.into_iter().map(|form| (method, order.clone(), form)));
     }
     // A file that cannot be written is told before the measurements, which are minutes; a pipe or a device gets the end alone.
     let is_file = a.json.as_deref().is_some_and(|path| !is_node(path));
@@ -47,8 +57,8 @@ pub fn bench(a: &BenchArguments) -> Result<()> {
     }
     let mut entries = Vec::new();
     let mut failed = None;
-    for ((method, order), form) in orders.iter().flat_map(|m| forms.iter().map(move |f| (m, *f))) {
-        let plan = MemberPlan::new(*method, order.clone(), Work::Measure { kernels: form, steps: a.steps as usize });
+    for (method, order, form) in plans {
+        let plan = MemberPlan::new(method, order, Work::Measure { kernels: form, steps: a.steps as usize });
         let name = method.card().name;
         say!("{name}: {}", form.name());
         match measured(&plan, name, form) {
@@ -90,12 +100,24 @@ fn describe(entries: &[Entry]) -> String {
         let plain = entries.iter().find(|e| e.method == entry.method && e.kernels == Kernels::Plain).map(|e| &e.measured);
         (0..entry.measured.timings.len()).map(move |i| row(entry, plain, i))
     });
-    let header =
-        ["method", "step", "kernels", "median", "fastest", "slowest", "steps/s", "operators", "peak memory", "times as fast", "memory"];
+    let header = [
+        "method",
+        "step",
+        "kernels",
+        "median",
+        "fastest",
+        "slowest",
+        "steps/s",
+        "operators",
+        "energy",
+        "peak memory",
+        "times as fast",
+        "memory",
+    ];
     table(header, &[0, 1, 2], rows)
 }
 
-fn row(entry: &Entry, plain: Option<&Measured>, i: usize) -> [String; 11] {
+fn row(entry: &Entry, plain: Option<&Measured>, i: usize) -> [String; 12] {
     let dash = || "-".to_string();
     let (timing, peak) = (&entry.measured.timings[i], entry.measured.peak_bytes);
     let seconds = |s: f64| if s < 1.0 { format!("{:.2} ms", 1e3 * s) } else { format!("{s:.3} s") };
@@ -111,6 +133,7 @@ fn row(entry: &Entry, plain: Option<&Measured>, i: usize) -> [String; 11] {
         seconds(slowest),
         format!("{:.3}", 1.0 / timing.median()),
         timing.operators.map_or_else(dash, show_count),
+        timing.joules.map_or_else(dash, |joules| format!("{joules:.1} J")),
         peak.map_or_else(dash, show_bytes),
         faster.unwrap_or_else(dash),
         share.unwrap_or_else(dash),

@@ -120,7 +120,7 @@ pub struct BenchArguments {
     /// Measured steps of each kind, after one that is not.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub steps: u64,
-    /// What does the arithmetic on a processor, in this order; each in a process of its own.
+    /// What does the arithmetic, in this order; each in a process of its own. A card has plain and grouped alone.
     #[arg(long = "kernels", value_delimiter = ',', default_values = Kernels::ALL.map(Kernels::name))]
     #[arg(value_parser = named(Kernels::ALL.map(|k| (k.name(), k))))]
     pub forms: Vec<Kernels>,

@@ -46,44 +46,47 @@ pub struct Ahead<'a> {
 
 impl Ahead<'_> {
     /// The gradient for every tensor of `alpha`: ∇α L_val(w, α) in the first order, ∇α L_val(w − η (μ m + ∇w L_train(w, α) + λ w), α) in the
-    /// second, by the chain rule. The losses are functions of the weights; alpha is in them. `None` if a loss is NaN or infinite.
+    /// second, by the chain rule. The losses are functions of the weights; alpha is in them. Beside it the sum of all losses, a scalar that is NaN or infinite if one of
+    /// them is; it is not read here, as that waits for a card.
     pub fn gradient(
         &self,
         order: Order,
         alpha: &[&Tensor],
         train: &dyn Fn(&Weights) -> Tensor,
         valid: &dyn Fn(&Weights) -> Tensor,
-    ) -> Option<Vec<Tensor>> {
-        let finite = |loss: Tensor| loss.double_value(&[]).is_finite().then_some(loss);
+    ) -> (Vec<Tensor>, Tensor) {
         let w = self.weights;
         if order == Order::First {
             // Equation 6 with η = 0: the weights count as fixed.
-            return Some(Tensor::run_backward(&[finite(valid(w))?], alpha, false, false));
+            let loss = valid(w);
+            return (Tensor::run_backward(&[&loss], alpha, false, false), loss.detach());
         }
-        let slope = w.gradient(&finite(train(w))?);
+        let trained = train(w);
+        let slope = w.gradient(&trained);
         // w' = w − η ∇w L_train(w, α) of equation 6, with momentum and decay as the optimiser has them. The step ahead has statistics of its own.
         let ahead = no_grad(|| {
             let step = (&self.sgd.velocity * self.sgd.momentum) + slope + w.flat() * self.sgd.weight_decay;
             Weights::over(self.table, w.flat() - step * self.eta, w.flat_stats().copy())
         });
         // The first term of equation 7, ∇α L_val(w', α), and v = ∇w' L_val(w', α) of its second.
-        let inputs: Vec<&Tensor> = alpha.iter().copied().chain(ahead.params()).collect();
-        let mut direct = Tensor::run_backward(&[finite(valid(&ahead))?], &inputs, false, false);
-        let v = ahead.flatten(&direct.split_off(alpha.len()));
+        let validated = valid(&ahead);
+        let (direct, v) = ahead.gradients(&validated, alpha);
+        let losses = trained.detach() + validated.detach();
         let norm = v.norm().double_value(&[]);
         if norm == 0.0 {
-            return Some(direct);
+            return (direct, losses);
         }
         // Equation 8: ∇²α,w L_train(w, α) v ≈ (∇α L_train(w + r v, α) − ∇α L_train(w − r v, α)) / 2 r with r = radius / |v|.
         let r = self.radius / norm;
-        let beside = |sign: f64| -> Option<Vec<Tensor>> {
+        let beside = |sign: f64| {
             let moved = no_grad(|| Weights::over(self.table, w.flat() + &v * (sign * r), w.flat_stats().shallow_clone()));
-            Some(Tensor::run_backward(&[finite(train(&moved))?], alpha, false, false))
+            let loss = train(&moved);
+            (Tensor::run_backward(&[&loss], alpha, false, false), loss.detach())
         };
-        let (up, down) = (beside(1.0)?, beside(-1.0)?);
+        let ((up, above), (down, below)) = (beside(1.0), beside(-1.0));
         // Equation 7.
         let join = |((direct, up), down): ((Tensor, Tensor), Tensor)| no_grad(|| direct - (up - down) * (self.eta / (2.0 * r)));
-        Some(direct.into_iter().zip(up).zip(down).map(join).collect())
+        (direct.into_iter().zip(up).zip(down).map(join).collect(), losses + above + below)
     }
 }
 
@@ -133,7 +136,7 @@ mod tests {
         fn gradient(&self, w: &Weights, sgd: &Sgd, alpha: &Tensor, eta: f64, radius: f64) -> Tensor {
             let ahead = Ahead { table: &self.table, weights: w, sgd, eta, radius };
             let loss = |data| move |w: &Weights| self.loss(w, alpha, data);
-            ahead.gradient(Order::Second, &[alpha], &loss(&self.train), &loss(&self.valid)).unwrap().remove(0)
+            ahead.gradient(Order::Second, &[alpha], &loss(&self.train), &loss(&self.valid)).0.remove(0)
         }
     }
 
@@ -205,7 +208,7 @@ mod tests {
             let valid = |w: &Weights| (&alpha * &w[id] - &alpha * 2.0 + 1.0).sum(Kind::Double);
             for step in 0..2000 {
                 let ahead = Ahead { table: &table, weights: &w, sgd: &sgd, eta: xi, radius: RADIUS };
-                let gradient = ahead.gradient(Order::Second, &[&alpha], &train, &valid).unwrap().remove(0);
+                let gradient = ahead.gradient(Order::Second, &[&alpha], &train, &valid).0.remove(0);
                 let (a, b) = (alpha.double_value(&[0]), w.flat().double_value(&[0]));
                 let analytic = b - xi * (2.0 * b - 2.0 * a) - 2.0 + 2.0 * xi * a;
                 assert!((gradient.double_value(&[0]) - analytic).abs() < 1e-9, "step {step}");

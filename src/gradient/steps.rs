@@ -195,25 +195,27 @@ impl GradientSearch {
         (self.epoch() >= self.how.warm_up).then(draw)
     }
 
-    /// One turn of algorithm 1's loop. `None` if a loss was NaN or infinite.
+    /// One turn of algorithm 1's loop. `None` if a loss was NaN or infinite: then the step has been made, and the search is good for nothing.
     fn alternate(&mut self, train: &Batch, valid: Option<&Batch>) -> Option<Turn> {
         let eta = self.learning_rate(self.epoch());
-        let mut alpha_gradients = Vec::new();
+        let (mut alpha_gradients, mut alpha_loss) = (Vec::new(), None);
         if let Some(valid) = valid {
             // Algorithm 1, line 1: alpha descends ∇α L_val(w − η ∇w L_train(w, α), α); η = 0 in the first order.
-            alpha_gradients = self.alpha_gradient(train, valid, eta)?;
-            for ((adam, alpha), gradient) in self.alpha_steps.iter_mut().zip(self.net.alpha()).zip(&alpha_gradients) {
+            let (gradients, loss) = self.alpha_gradient(train, valid, eta);
+            for ((adam, alpha), gradient) in self.alpha_steps.iter_mut().zip(self.net.alpha()).zip(&gradients) {
                 adam.step(alpha, gradient);
             }
+            (alpha_gradients, alpha_loss) = (gradients, Some(loss));
         }
         // Algorithm 1, line 2: w descends ∇w L_train(w, α), with the new alpha.
         let loss = self.loss(&self.weights, train);
-        let value = loss.double_value(&[]);
-        if !value.is_finite() {
-            return None;
-        }
         let gradient = clip(self.weights.gradient(&loss), self.how.weights.clip);
         self.weight_steps.step(self.weights.flat(), &gradient, eta);
+        // To read a number waits for a card, so losses are read when all of the step is under way.
+        let value = loss.double_value(&[]);
+        if !value.is_finite() || alpha_loss.is_some_and(|loss| !loss.double_value(&[]).is_finite()) {
+            return None;
+        }
         self.progress.step += 1;
         self.progress.alpha_steps = self.alpha_steps[0].steps;
         self.progress.loss_sum += value;
@@ -221,8 +223,8 @@ impl GradientSearch {
         Some(Turn { loss: value, eta, gradient, alpha_gradients })
     }
 
-    /// `None` if a loss was NaN or infinite.
-    fn alpha_gradient(&self, train: &Batch, valid: &Batch, eta: f64) -> Option<Vec<Tensor>> {
+    /// With the sum of its losses.
+    fn alpha_gradient(&self, train: &Batch, valid: &Batch, eta: f64) -> (Vec<Tensor>, Tensor) {
         let ahead = Ahead { table: self.net.table(), weights: &self.weights, sgd: &self.weight_steps, eta, radius: RADIUS };
         let (train, valid) = (|w: &Weights| self.loss(w, train), |w: &Weights| self.loss(w, valid));
         ahead.gradient(self.how.order, &self.net.alpha(), &train, &valid)

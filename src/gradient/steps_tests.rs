@@ -99,6 +99,18 @@ fn a_weight_step_leaves_alpha_and_an_architecture_step_leaves_the_weights() {
 }
 
 #[test]
+fn a_loss_that_is_no_number_ends_a_search_whichever_batch_it_is_of() {
+    for order in [Order::First, Order::Second] {
+        let how = Alternation { order, ..how() };
+        for (train, valid) in [(0.0, f64::NAN), (f64::NAN, 0.0)] {
+            let mut s = state(&how);
+            assert!(s.alternate(&batch(train), Some(&batch(valid))).is_none());
+            assert_eq!((s.progress.step, s.progress.loss_steps), (0, 0));
+        }
+    }
+}
+
+#[test]
 fn a_search_settles_after_as_many_epochs_without_change_as_patience_says() {
     let how = how();
     let mut s = state(&how);

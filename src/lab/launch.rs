@@ -142,6 +142,11 @@ pub fn order_of(manifest: &Manifest, device: Device) -> Order {
 }
 
 impl Ready {
+    /// Whether the search has a network with a grouped form.
+    pub fn has_groups(&self) -> bool {
+        self.prepared.has_groups
+    }
+
     /// Remarks about the data.
     pub fn notes(&self) -> &[String] {
         &self.data.notes

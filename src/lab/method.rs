@@ -84,6 +84,8 @@ pub struct Prepared {
     pub control: Option<Control>,
     /// Refuses images that the search's own settings cannot take.
     pub check: CheckImages,
+    /// Whether the search has a network with a grouped form ([`crate::nn::Kernels::Grouped`]).
+    pub has_groups: bool,
     /// What does the search.
     pub engine: Engine,
 }
@@ -149,6 +151,7 @@ impl Prepared {
             claims: BTreeMap::new(),
             control: None,
             check: Box::new(|_| Ok(())),
+            has_groups: false,
             engine,
         }
     }

@@ -1,6 +1,6 @@
 //! Steps that are measured.
 
-use crate::budget::Since;
+use crate::budget::{Clock, Probes, Since};
 use crate::device::wait_for;
 use crate::error::Result;
 use crate::shim::count_operators;
@@ -17,6 +17,9 @@ pub struct Timing {
     pub seconds: Vec<f64>,
     /// Operators that one step calls, where they were counted.
     pub operators: Option<u64>,
+    /// Energy that the card used for one step, on average, where it was measured.
+    #[serde(default)]
+    pub joules: Option<f64>,
 }
 
 impl Timing {
@@ -51,7 +54,7 @@ impl Stopwatch {
         Self { steps: 3, counts: false, timings: Mutex::default() }
     }
 
-    /// For a measurement: so many steps of each kind, and a count of what one of them calls.
+    /// For a measurement: so many steps of each kind, a count of what one of them calls, and the energy that a card uses.
     pub fn thorough(steps: usize) -> Self {
         Self { steps, counts: true, timings: Mutex::default() }
     }
@@ -63,6 +66,9 @@ impl Stopwatch {
         done?;
         wait_for(device);
         let first = start.seconds();
+        let mut meters = self.counts.then(|| Probes::new(device));
+        let mut energy = || meters.as_mut().and_then(|meters| meters.read().energy_joules);
+        let before = energy();
         let mut seconds = Vec::new();
         for _ in 0..self.steps {
             let start = Since::now();
@@ -70,8 +76,9 @@ impl Stopwatch {
             wait_for(device);
             seconds.push(start.seconds());
         }
+        let joules = energy().zip(before).map(|(after, before)| (after - before) / self.steps as f64);
         let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
-        self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(Timing { what: what.into(), seconds, operators });
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(Timing { what: what.into(), seconds, operators, joules });
         Ok(Pace { first, mean })
     }
 

@@ -6,12 +6,14 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tch::{Device, Kind, Tensor};
 
-/// What does the arithmetic on a processor.
+/// What does the arithmetic; kernels of our own are for processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kernels {
     /// Kernels of our own where there are some.
     Own,
+    /// libtorch's operators over the joined channels of edges that leave one state together, where a search network has that form; elsewhere as [`Kernels::Plain`].
+    Grouped,
     /// libtorch's operators one after the other, channels last in memory.
     ChannelsLast,
     /// libtorch's operators one after the other, channels before rows and columns: the form that the others are compared with.
@@ -20,12 +22,13 @@ pub enum Kernels {
 
 impl Kernels {
     /// All in their order.
-    pub const ALL: [Self; 3] = [Self::Own, Self::ChannelsLast, Self::Plain];
+    pub const ALL: [Self; 4] = [Self::Own, Self::Grouped, Self::ChannelsLast, Self::Plain];
 
     /// As it is typed and recorded.
     pub fn name(self) -> &'static str {
         match self {
             Self::Own => "own",
+            Self::Grouped => "grouped",
             Self::ChannelsLast => "channels-last",
             Self::Plain => "plain",
         }
@@ -56,6 +59,11 @@ pub fn plainly<T>(f: impl FnOnce() -> T) -> T {
     }
     let _back = Back(KERNELS.replace(Kernels::Plain));
     f()
+}
+
+/// Whether a search network is to take its grouped form if it has one.
+pub fn by_groups() -> bool {
+    KERNELS.get() == Kernels::Grouped
 }
 
 /// The same tensor, channels last in memory if that is the form in use.

@@ -13,6 +13,12 @@ pub(super) fn norm_by_batch(x: &Tensor, (scale, shift): (&Tensor, &Tensor)) -> T
     x.batch_norm(Some(scale), Some(shift), None::<&Tensor>, None::<&Tensor>, true, MOMENTUM, EPSILON, true)
 }
 
+/// Batch normalisation over [N, C, H, W] with scale and shift (`[C]` each, or none) and running mean and variance (`[C]` each), which training moves.
+pub fn batch_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, (mean, var): (&Tensor, &Tensor), training: bool) -> Tensor {
+    let (scale, shift) = affine.unzip();
+    x.batch_norm(scale, shift, Some(mean), Some(var), training, MOMENTUM, EPSILON, true)
+}
+
 /// Batch normalisation over [N, C, H, W], per channel. In training it normalises by the batch and updates the running
 /// statistics (the variance by its unbiased estimate); otherwise it uses them.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +50,6 @@ impl BatchNorm {
 
     /// [N, C, H, W] → [N, C, H, W].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        let (scale, shift) = self.affine(w).unzip();
-        x.batch_norm(scale, shift, Some(&w[self.mean]), Some(&w[self.var]), training, MOMENTUM, EPSILON, true)
+        batch_norm(x, self.affine(w), self.running(w), training)
     }
 }

@@ -1,10 +1,16 @@
-//! Sizes of maps: padding to what a U-shaped network needs, cropping back, nearest resizing; and their mean.
+//! Sizes of maps: padding to what a U-shaped network needs, cropping back, nearest resizing; their mean, and what joins them.
 
+use crate::shim;
 use tch::{Kind, Tensor};
 
 /// Mean over the map: [N, C, H, W] → [N, C].
 pub fn global_average(x: &Tensor) -> Tensor {
     x.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+}
+
+/// The channels of all, one after the other, [N, Cᵢ, ...] → [N, ΣCᵢ, ...], on any device; the gradients of all are one operator.
+pub fn join(maps: &[&Tensor]) -> Tensor {
+    shim::join(maps)
 }
 
 /// Repeats the last row and the last column until height and width are multiples of `multiple`: [N, C, H, W] → [N, C, H', W'].

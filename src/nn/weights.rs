@@ -133,6 +133,7 @@ impl Table {
 #[derive(Debug)]
 pub struct Weights {
     flat: Tensor,
+    whole: Tensor,
     params: Vec<Tensor>,
     flat_stats: Tensor,
     stats: Vec<Tensor>,
@@ -162,7 +163,7 @@ impl Weights {
     pub fn over(table: &Table, flat: Tensor, flat_stats: Tensor) -> Self {
         let params = views(&table.params, &flat).into_iter().map(|v| v.set_requires_grad(true)).collect();
         let stats = views(&table.stats, &flat_stats);
-        Self { flat, params, flat_stats, stats }
+        Self { whole: leaf(&flat), flat, params, flat_stats, stats }
     }
 
     /// Weights that come from elsewhere and keep their graph, in declaration order; the statistics are fresh. There is no vector of all of them
@@ -179,12 +180,18 @@ impl Weights {
         // Statistics start with constants, so nothing is drawn.
         let flat_stats = flat_tensor(&table.stats, Initialisation::Current, &mut Streams::new(0).rng("statistics", 0), device, kind);
         let stats = views(&table.stats, &flat_stats);
-        Self { flat: Tensor::zeros([0i64], (kind, device)), params, flat_stats, stats }
+        let flat = Tensor::zeros([0i64], (kind, device));
+        Self { whole: leaf(&flat), flat, params, flat_stats, stats }
     }
 
     /// All parameters as one vector that shares their memory.
     pub fn flat(&self) -> &Tensor {
         &self.flat
+    }
+
+    /// The same vector as a leaf of the graph, for a network that takes all its parameters out of it at once and none of [`Weights::params`].
+    pub fn whole(&self) -> &Tensor {
+        &self.whole
     }
 
     /// All running statistics as one vector that shares their memory.
@@ -205,12 +212,20 @@ impl Weights {
     /// Gradient of the scalar `loss` with respect to all parameters, as one vector in the layout of [`Weights::flat`];
     /// zero where a parameter does not take part.
     pub fn gradient(&self, loss: &Tensor) -> Tensor {
-        let grads = Tensor::run_backward(&[loss], &self.params, false, false);
-        self.flatten(&grads)
+        self.gradients(loss, &[]).1
+    }
+
+    /// Gradients of the scalar `loss` with respect to `others`, leaves of the graph too, and to all parameters as [`Weights::gradient`] has it.
+    pub fn gradients(&self, loss: &Tensor, others: &[&Tensor]) -> (Vec<Tensor>, Tensor) {
+        let inputs: Vec<&Tensor> = others.iter().copied().chain([&self.whole]).chain(&self.params).collect();
+        let mut grads = Tensor::run_backward(&[loss], &inputs, false, false);
+        let each = grads.split_off(others.len() + 1);
+        let whole = grads.pop().expect("there are as many gradients as leaves");
+        (grads, if whole.defined() { whole } else { self.flatten(&each) })
     }
 
     /// Joins one gradient a parameter to a flat vector; an undefined gradient is zero.
-    pub fn flatten(&self, grads: &[Tensor]) -> Tensor {
+    fn flatten(&self, grads: &[Tensor]) -> Tensor {
         let part = |(g, p): (&Tensor, &Tensor)| if g.defined() { g.reshape([-1]) } else { p.detach().zeros_like().reshape([-1]) };
         let parts: Vec<Tensor> = grads.iter().zip(&self.params).map(part).collect();
         Tensor::cat(&parts, 0)
@@ -263,6 +278,11 @@ fn flat_tensor(declared: &[Declared], how: Initialisation, rng: &mut Rng, device
         d.init.fill(how, d.len(), rng, &mut values);
     }
     Tensor::from_slice(&values).to_kind(kind).to_device(device)
+}
+
+/// The same memory as a leaf of the graph.
+fn leaf(flat: &Tensor) -> Tensor {
+    flat.detach().set_requires_grad(true)
 }
 
 fn views(declared: &[Declared], flat: &Tensor) -> Vec<Tensor> {
@@ -318,5 +338,17 @@ mod tests {
             let _ = flat.g_add_(&g);
         });
         assert_eq!(w.params()[1].double_value(&[0]), 4.0);
+        assert_eq!(w.whole().double_value(&[6]), 4.0);
+    }
+
+    #[test]
+    fn a_gradient_is_the_same_whether_parameters_are_read_one_by_one_or_as_a_whole() {
+        let w = Weights::init(&table(), &mut Streams::new(1).rng("init", 0), Device::Cpu, Kind::Double);
+        let beside = Tensor::from_slice(&[2.0, 3.0]).set_requires_grad(true);
+        let loss = |a: &Tensor, gain: &Tensor| (a * beside.get(0)).sum(Kind::Double) + (gain.square() * beside.get(1)).sum(Kind::Double);
+        let (of_beside, each) = w.gradients(&loss(&w.params()[0], &w.params()[1]), &[&beside]);
+        let (again, whole) = w.gradients(&loss(&w.whole().narrow(0, 0, 6), &w.whole().narrow(0, 6, 4)), &[&beside]);
+        assert!(each.equal(&whole) && of_beside[0].equal(&again[0]));
+        assert_eq!(Vec::<f64>::try_from(&whole).unwrap(), [2., 2., 2., 2., 2., 2., 6., 6., 6., 6.]);
     }
 }

@@ -1,4 +1,5 @@
-//! Kernels of our own on a processor, where libtorch's are slow: depthwise convolution, pooling, and sums of stages over maps in blocks.
+//! Kernels of our own on a processor, where libtorch's are slow: depthwise convolution, pooling, and sums of stages over maps in blocks; and what joins maps
+//! on any device.
 
 use std::ffi::{CStr, c_char, c_void};
 use tch::{Device, Kind, Tensor};
@@ -25,6 +26,7 @@ unsafe extern "C" {
         running: *const *const c_void,
         count: i64,
     ) -> *mut c_void;
+    fn naslab_join(maps: *const *const c_void, count: i64) -> *mut c_void;
 }
 
 /// Images that one vector of the processor holds a pixel of.
@@ -74,6 +76,16 @@ pub fn pool_norm(x: &Tensor, images: i64, maximum: bool, kernel: i64, stride: i6
     let running: Vec<_> = running.iter().map(|t| pointer(t)).collect();
     // SAFETY: all pointers are tensors that live through the call.
     adopt(unsafe { naslab_pool_norm(x, images, maximum, kernel, stride, training, running.as_ptr(), running.len() as i64) })
+}
+
+/// The channels of all maps [N, C, ...], one after the other, by libtorch's operators on any device: one forward, and one for the gradients of all maps.
+///
+/// # Panics
+/// As tch does, with libtorch's message.
+pub fn join(maps: &[&Tensor]) -> Tensor {
+    let maps: Vec<*const c_void> = maps.iter().map(|map| map.as_ptr().cast()).collect();
+    // SAFETY: all pointers are tensors that live through the call, and the list is as long as it is said to be.
+    adopt(unsafe { naslab_join(maps.as_ptr(), maps.len() as i64) })
 }
 
 /// The kernels read memory: that of a card is not theirs.

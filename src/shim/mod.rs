@@ -5,7 +5,7 @@ mod kernels;
 mod trace;
 
 pub use counter::{count_operators, keep_memory, return_memory};
-pub use kernels::{depthwise, lanes, pool, pool_norm, sum};
+pub use kernels::{depthwise, join, lanes, pool, pool_norm, sum};
 pub use trace::{Argument, Traced, TracedNode, TracedValue, is_tracing, trace};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
