@@ -54,7 +54,7 @@ pub mod task;
 #[cfg(feature = "search")]
 pub mod train;
 pub mod units;
-pub mod unpack;
+mod unpack;
 
 pub use error::{Error, Result};
 #[cfg(feature = "search")]

@@ -4,29 +4,29 @@ use flate2::bufread::GzDecoder;
 use std::io::{BufRead, Read};
 
 /// Text without the byte order mark that some editors write before it.
-pub fn without_mark(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Whether bytes are gzip, by how they begin.
-pub fn is_gzip(bytes: &[u8]) -> bool {
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// Unpacks gzip: one part after the other, and zeros after the last, to which some tools fill up a file.
-pub struct Gunzip<R> {
+pub(crate) struct Gunzip<R> {
     part: Option<GzDecoder<R>>,
     rest: Option<R>,
 }
 
 impl<R: BufRead> Gunzip<R> {
     /// What `packed` holds.
-    pub fn new(packed: R) -> Self {
+    pub(crate) fn new(packed: R) -> Self {
         Self { part: Some(GzDecoder::new(packed)), rest: None }
     }
 
     /// The source, once all is read.
-    pub fn into_inner(self) -> R {
+    pub(crate) fn into_inner(self) -> R {
         self.rest.unwrap_or_else(|| self.part.expect("there is a part before the end").into_inner())
     }
 
@@ -64,16 +64,17 @@ impl<R: BufRead> Read for Gunzip<R> {
     }
 }
 
+/// The opposite, for tests.
+#[cfg(test)]
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
 
     fn unpacked(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut out = Vec::new();

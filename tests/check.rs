@@ -1,8 +1,6 @@
 //! The regression gate over recorded runs made by hand: what it catches, what it lets pass, and what it refuses to judge.
 
-#[allow(dead_code, reason = "not every test binary needs all of it")]
-mod common;
-
+use crate::common;
 use assert_cmd::Command;
 use naslab::Error;
 use naslab::record::Manifest;

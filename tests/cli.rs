@@ -1,8 +1,6 @@
 //! The binary as a user meets it: what it prints, refuses and leaves behind.
 
-mod common;
-
-use common::{naslab, only_run, run_arguments, unbroken};
+use crate::common::{self, naslab, only_run, run_arguments, unbroken};
 use naslab::record::{EndReason, FindingRecord, LedgerRecord, Manifest, Phase, RunResult};
 use predicates::prelude::*;
 use std::path::Path;
@@ -412,4 +410,14 @@ fn widths_of_figures_that_no_paper_has_are_refused() {
         refused.stderr(predicate::str::contains("write 8.5cm, 85mm, 3.35in or 241pt"));
     }
     naslab().args(["report", "--figure-width", "85mm", "--figure-dpi", "5"]).assert().code(2);
+}
+
+#[test]
+fn a_forecast_on_a_busy_machine_says_so() {
+    let mut other = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let plan = naslab().args(["plan", "random", "--preset", "smoke", "--threads", "1", "--jobs", "1"]).output().unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let said = String::from_utf8_lossy(&plan.stdout);
+    assert!(said.contains("note: other programs kept ") && said.contains("cores busy meanwhile"), "{said}");
 }

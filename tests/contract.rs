@@ -1,9 +1,7 @@
 //! What every method keeps: its presets resolve, equal runs are equal to the byte, and a run that is killed anywhere and resumed
 //! ends like one that was not.
 
-mod common;
-
-use common::{assert_same, only_run, run_arguments, spawn, unbroken};
+use crate::common::{self, assert_same, only_run, run_arguments, spawn, unbroken};
 use naslab::data::is_segmentation;
 use naslab::reproductions::METHODS;
 use naslab::space::InputShape;

@@ -1,18 +1,10 @@
 //! Data sets on disk: what is accepted, and what is refused with which words.
 
-use flate2::{Compression, write::GzEncoder};
+use crate::common::files::{BATCHES, contains, gzip, idx};
 use naslab::data;
-use std::io::Write;
 use std::path::Path;
 
 const IDX_NAMES: [&str; 4] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
-
-fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut out = vec![0, 0, 8, dimensions.len() as u8];
-    dimensions.iter().for_each(|d| out.extend(d.to_be_bytes()));
-    out.extend_from_slice(values);
-    out
-}
 
 /// Six training and two test images of 5x3 pixels.
 fn small_idx() -> [Vec<u8>; 4] {
@@ -24,19 +16,10 @@ fn write_idx(folder: &Path, files: &[Vec<u8>; 4]) {
     IDX_NAMES.iter().zip(files).for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
 fn refused(name: &str, folder: &Path, words: &[&str]) {
     let error = data::open(name, Some(folder)).expect_err("it must be refused");
     assert_eq!(error.exit_code(), 3);
-    let text = error.to_string();
-    for word in words {
-        assert!(text.contains(word), "'{word}' is not in: {text}");
-    }
+    contains(&error.to_string(), words);
 }
 
 #[test]
@@ -122,9 +105,6 @@ fn missing_files_say_where_they_were_looked_for() {
 fn records(n: usize, label: u8) -> Vec<u8> {
     (0..n).flat_map(|i| std::iter::once(label).chain((0..3072u32).map(move |p| (p as usize + i) as u8))).collect()
 }
-
-const BATCHES: [&str; 6] =
-    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"];
 
 fn write_cifar(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();

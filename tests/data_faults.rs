@@ -1,28 +1,12 @@
 //! What users of similar tools suffered: geometry that disagrees, classes that are nowhere, files that are half read, harmless variants, trainings that fail, records
 //! that were edited. Each kind through the binary, or on the reader that it is of.
 
-#[allow(dead_code, reason = "not every test binary needs all of it")]
-mod common;
-
-use common::{naslab, only_run};
-use flate2::{Compression, write::GzEncoder};
+use crate::common::files::{cifar_tar, contains, gzip, idx, table};
+use crate::common::{self, naslab, only_run};
 use naslab::data::{SegmentationSet, check, open, open_segmentation};
 use naslab::record::{EndReason, RunDir};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-
-fn contains(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "'{word}' is not in: {text}");
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -254,24 +238,31 @@ fn png(width: u32, values: &[u8], frames: u32) -> Vec<u8> {
 #[test]
 fn slices_of_two_orientations_are_no_volume() {
     let folder = folder();
-    let write = |odd: &str| {
+    let plane = "1\\0\\0\\0\\1\\0";
+    let write = |planes: [&str; 3]| {
         for patient in 0..2 {
             let [images, masks] = ["DICOM_anon", "Ground"].map(|part| folder.path().join(format!("CT/{patient}/{part}")));
             std::fs::create_dir_all(&images).unwrap();
             std::fs::create_dir_all(&masks).unwrap();
-            for n in 0..3 {
-                let plane = if (patient, n) == (1, 1) { odd } else { "1\\0\\0\\0\\1\\0" };
+            for (n, own) in planes.into_iter().enumerate() {
+                let plane = if patient == 1 { own } else { plane };
                 std::fs::write(images.join(format!("i{n}.DCM")), dicom(n, plane)).unwrap();
                 std::fs::write(masks.join(format!("m{n}.png")), png(4, &[0, 0, 0, 0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 0, 0, 0], 1))
                     .unwrap();
             }
         }
     };
-    write("1\\0\\0\\0\\0.9999\\0.001");
+    write([plane, "1\\0\\0\\0\\0.9999\\0.001", plane]);
     assert!(open_segmentation("chaos-ct", Some(folder.path())).is_ok(), "rounded cosines are the same");
-    write("0\\1\\0\\0\\0\\-1");
+    let odd = "0\\1\\0\\0\\0\\-1";
+    write([plane, odd, plane]);
     let error = fails(&["train", "unet-8", "--dataset", "chaos-ct", "--data-dir", folder.path().to_str().unwrap()], 3);
     contains(&error, &["i1.DCM", "direction cosines [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]", "i0.DCM has [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]"]);
+    // The first slice does not say how it lies, and the others disagree.
+    write(["", odd, plane]);
+    refused("chaos-ct", folder.path(), &["direction cosines [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]", "i2.DCM", "i1.DCM has [0.0, 1.0"]);
+    write(["", plane, plane]);
+    assert!(open_segmentation("chaos-ct", Some(folder.path())).is_ok(), "a slice that says nothing is no contradiction");
 }
 
 // ---- classes that occur nowhere
@@ -386,13 +377,6 @@ fn how_many_files_have_no_partner_is_said() {
     contains(&error, &["imagesTr/v1.nii.gz", "image without label", "3 of 9 files have no partner"]);
 }
 
-fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut out = vec![0, 0, 8, dimensions.len() as u8];
-    dimensions.iter().for_each(|d| out.extend(d.to_be_bytes()));
-    out.extend_from_slice(values);
-    out
-}
-
 /// Six training and two test images, each file with `rest` behind its gzip stream.
 fn fashion(rest: &[u8]) -> TempDir {
     let folder = folder();
@@ -434,19 +418,16 @@ fn zeros_behind_a_gzip_stream_are_left_out_by_every_reader() {
     std::fs::write(&path, [&bytes[..], &[0; 512]].concat()).unwrap();
     assert_eq!(msd(&set).hash, hash);
     // An archive of CIFAR-10 in two parts, with zeros behind them.
-    let mut archive = tar::Builder::new(Vec::new());
-    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(3073);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, format!("cifar-10-batches-bin/{name}.bin"), &[3u8; 3073][..]).unwrap();
-    }
-    let bytes = archive.into_inner().unwrap();
-    let cifar = folder();
+    let (bytes, cifar) = (cifar_tar(), folder());
     let (one, two) = bytes.split_at(5000);
     std::fs::write(cifar.path().join("cifar-10-binary.tar.gz"), [gzip(one), gzip(two), vec![0; 1024]].concat()).unwrap();
     assert_eq!(open("cifar10", Some(cifar.path())).unwrap().train.len(), 5);
     assert!(check("cifar10", Some(cifar.path())).unwrap().iter().all(|f| f.ok), "what a run reads is no fault");
+    let (tables, (text, about)) = (folder(), table());
+    let path = tables.path().join("mine.csv.gz");
+    std::fs::write(tables.path().join("mine.json"), about).unwrap();
+    std::fs::write(&path, [gzip(text.as_bytes()), vec![0; 512]].concat()).unwrap();
+    assert_eq!(naslab::table::read(&path).unwrap().rows.len(), 64);
 }
 
 #[test]
@@ -461,15 +442,9 @@ fn a_byte_order_mark_is_no_part_of_a_text() {
     let error = fails(&["check", "--baseline", at("baseline.csv").to_str().unwrap(), folder.path().to_str().unwrap()], 3);
     contains(&error, &["no recorded run"]);
     // A table and what stands beside it.
-    let op = |i: usize, bit: usize| if i >> bit & 1 == 1 { "nor_conv_3x3" } else { "skip_connect" };
-    let cell = |i: usize| {
-        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|bit| op(i, bit));
-        format!("|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|,90\n")
-    };
-    let about = r#"{"name": "mine", "space": "nas-bench-201", "options": ["skip_connect", "nor_conv_3x3"], "sets": [{"name": "own", "title": "Own", "column": "own",
-        "images": 100}], "fidelities": [1], "device": "a test", "source": "a test", "licence": "CC0"}"#;
+    let (text, about) = table();
     marked("mine.json", about);
-    marked("mine.csv", &format!("arch,own_test_1\n{}", (0..64).map(cell).collect::<String>()));
+    marked("mine.csv", &text);
     naslab().args(["table", "check"]).arg(at("mine.csv")).assert().success();
 }
 

@@ -1,10 +1,7 @@
 //! What `naslab export` writes: onnxruntime gets from it what the network itself computes.
 
-#[allow(dead_code, reason = "the exports need some of it")]
-mod common;
-#[path = "common/python.rs"]
-mod python;
-
+use crate::common;
+use crate::python;
 use naslab::export::onnx;
 use naslab::lab::{Built, blobs};
 use naslab::network;

@@ -1,12 +1,10 @@
 //! What is promised under faults of the system around: `docs/faults.md` names these tests, which try the binary itself.
 
-#[allow(dead_code, reason = "not every test binary needs all of it")]
-mod common;
 #[path = "faults/walk.rs"]
 mod walk;
 
+use crate::common::{naslab, only_run, run_arguments, trials};
 use assert_cmd::assert::Assert;
-use common::{naslab, only_run, run_arguments, trials};
 use naslab::record::{EndReason, Event, LedgerRecord, RunDir, read_events};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
@@ -372,6 +370,6 @@ fn started(manifest: &str) -> Option<jiff::Timestamp> {
 #[test]
 fn a_random_walk_over_the_command_line_meets_documented_exit_codes_only() {
     let folder: PathBuf = folder().keep();
-    walk::walk(&folder, std::env::var("NASLAB_WALK").ok().and_then(|n| n.parse().ok()).unwrap_or(100));
+    walk::walk(&folder, std::env::var("NASLAB_WALK").ok().and_then(|n| n.parse().ok()).unwrap_or(250));
     fs::remove_dir_all(folder).unwrap();
 }

@@ -1,14 +1,17 @@
 //! Mutated valid files: no reader panics, goes on for ever, or holds much more memory than its file has bytes. `NASLAB_FUZZ=20000` is the number of inputs for each
 //! reader of the long form; every input is a function of reader and number, so a failure can be repeated.
 
-use flate2::{Compression, write::GzEncoder};
+#[allow(dead_code, reason = "not every test program needs all of it")]
+#[path = "common/files.rs"]
+mod files;
+
+use files::{BATCHES, batch, cifar_tar, gzip, idx, manifest, table};
 use naslab::data::{self, read_grid};
-use naslab::record::{EndReason, Manifest, RunDir, RunResult, read_architecture, read_events, read_safetensors};
+use naslab::record::{EndReason, Example, ExampleInfo, RunDir, read_architecture, read_events, read_safetensors};
 use naslab::seed::{Rng, Streams};
 use rand::RngExt;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -18,7 +21,7 @@ use std::time::Duration;
 const SHORT: u64 = 300;
 /// A reader may hold this many times the bytes of its file, and as much beside.
 const TIMES: usize = 10;
-const BESIDE: usize = 4 << 20;
+const BESIDE: usize = 1 << 20;
 /// Longer than the long form of any reader takes.
 const FOR_EVER: Duration = Duration::from_secs(3000);
 
@@ -94,10 +97,8 @@ fn fixtures(folder: &str, endings: &[&str]) -> Vec<Seed> {
     found.iter().map(|p| seed(p.file_name().unwrap().to_str().unwrap(), std::fs::read(p).unwrap())).collect()
 }
 
-fn gzip(bytes: Vec<u8>) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&bytes).unwrap();
-    encoder.finish().unwrap()
+fn packed(bytes: Vec<u8>) -> Vec<u8> {
+    gzip(&bytes)
 }
 
 const EXTREMES: [u64; 10] = [0, 1, 2, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, u64::MAX];
@@ -190,7 +191,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 fn nifti() {
     let mut seeds = fixtures("nifti", &[".nii", ".nii.gz"]);
     // The same unpacked, changed and packed again; and one with more than a header.
-    seeds.extend(fixtures("nifti", &[".nii"]).into_iter().take(6).map(|s| Seed { name: format!("{}.gz", s.name), mend: gzip, ..s }));
+    seeds.extend(fixtures("nifti", &[".nii"]).into_iter().take(6).map(|s| Seed { name: format!("{}.gz", s.name), mend: packed, ..s }));
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/hippocampus/imagesTr/hippocampus_001.nii.gz");
     seeds.push(seed("large.nii.gz", std::fs::read(shipped).unwrap()));
     fuzz("nifti", folder(), seeds, grid);
@@ -243,13 +244,6 @@ fn tiff_images() {
     fuzz("tiff", folder(), fixtures("flat", &[".tif"]), grid);
 }
 
-fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut out = vec![0, 0, 8, dimensions.len() as u8];
-    dimensions.iter().for_each(|d| out.extend(d.to_be_bytes()));
-    out.extend_from_slice(values);
-    out
-}
-
 #[test]
 fn idx_images() {
     let folder = folder();
@@ -263,7 +257,7 @@ fn idx_images() {
         ("t10k-labels-idx1-ubyte.gz", train[1].clone()),
     ];
     let whole = |(name, bytes): (&str, Vec<u8>)| match name.ends_with(".gz") {
-        true => Seed { name: name.into(), bytes, mend: gzip },
+        true => Seed { name: name.into(), bytes, mend: packed },
         false => seed(name, bytes),
     };
     let seeds: Vec<Seed> = files.into_iter().map(whole).collect();
@@ -275,17 +269,10 @@ fn idx_images() {
     });
 }
 
-fn records(label: u8) -> Vec<u8> {
-    std::iter::once(label).chain((0..3072u32).map(|i| (i % 251) as u8)).collect()
-}
-
-const BATCHES: [&str; 6] =
-    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"];
-
 #[test]
 fn cifar() {
     let folder = folder();
-    let mut seeds: Vec<Seed> = BATCHES.iter().zip(0..).map(|(name, label)| seed(name, records(label))).collect();
+    let mut seeds: Vec<Seed> = BATCHES.iter().zip(0..).map(|(name, label)| seed(name, batch(label))).collect();
     seeds.push(seed("batches.meta.txt", (0..10).map(|i| format!("class {i}\n")).collect::<String>().into_bytes()));
     seeds.iter().for_each(|s| std::fs::write(folder.path().join(&s.name), &s.bytes).unwrap());
     fuzz("cifar-folder", folder, seeds, |path| {
@@ -295,17 +282,9 @@ fn cifar() {
 
 #[test]
 fn cifar_archive() {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (name, label) in BATCHES.iter().zip(0..) {
-        let (mut header, content) = (tar::Header::new_gnu(), records(label));
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, format!("cifar-10-batches-bin/{name}"), &content[..]).unwrap();
-    }
-    let bytes = archive.into_inner().unwrap();
     // As it is packed, and packed again after a change.
-    let name = "cifar-10-binary.tar.gz";
-    let seeds = vec![seed(name, gzip(bytes.clone())), Seed { mend: gzip, ..seed(name, bytes) }];
+    let (name, bytes) = ("cifar-10-binary.tar.gz", cifar_tar());
+    let seeds = vec![seed(name, gzip(&bytes)), Seed { mend: packed, ..seed(name, bytes) }];
     fuzz("cifar-archive", folder(), seeds, |path| {
         let _ = data::open("cifar10", Some(path));
     });
@@ -332,23 +311,6 @@ fn architecture() -> naslab::space::Architecture {
     naslab::space::published("darts-v2").unwrap()
 }
 
-fn manifest() -> serde_json::Value {
-    let mut manifest: Manifest = serde_json::from_value(serde_json::json!({
-        "format": 3, "method": "darts", "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": 3,
-        "declaration": naslab::record::Declaration::default(), "settings": {"search": {"rate": 0.025, "epochs": 3}}, "shrunk": [], "jobs": 1,
-        "identity": "", "libtorch": "2.11.0", "clock": "monotonic",
-        "limits": {"budget_seconds": 20.0, "max_trials": null, "max_memory_bytes": null},
-        "program": {"version": "0.1.0", "commit": "unknown", "dirty": false},
-        "device": {"kind": "cpu", "name": "a", "memory_bytes": null, "processor": "a", "cores": 2, "threads": 2},
-        "data": {"folder": null, "hash": "2a", "split_hash": "3b", "counts": {"train": 5}, "channels": 1, "height": 8, "width": 8, "classes": 10,
-            "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
-        "started": "2026-01-31T12:00:00Z",
-    }))
-    .unwrap();
-    manifest.identity = manifest.digest();
-    serde_json::to_value(manifest).unwrap()
-}
-
 fn result() -> serde_json::Value {
     let candidate = architecture();
     serde_json::json!({
@@ -370,13 +332,14 @@ fn records_in_json() {
         "samples": 1, "steps": 1, "trials": 0, "peak_device_allocated": null, "peak_device_reserved": null, "peak_host_bytes": 1024,
         "energy_joules": null, "end_reason": "completed"}]});
     let own = serde_json::json!({"format": 3, "method": "darts", "architecture": candidate, "hash": candidate.hash()});
-    let files = [("manifest.json", manifest()), ("result.json", result()), ("finding.json", finding), ("ledger.json", ledger)];
+    let first = serde_json::to_value(manifest()).unwrap();
+    let files = [("manifest.json", first), ("result.json", result()), ("finding.json", finding), ("ledger.json", ledger)];
     let mut seeds: Vec<Seed> = files.into_iter().map(|(name, value)| seed(name, serde_json::to_vec_pretty(&value).unwrap())).collect();
     seeds.push(seed("architecture.json", serde_json::to_vec_pretty(&own).unwrap()));
     seeds.iter().for_each(|s| std::fs::write(folder.path().join(&s.name), &s.bytes).unwrap());
     let run = RunDir::open(folder.path()).unwrap();
-    let (manifest, result): (Manifest, Option<RunResult>) = (run.manifest().unwrap(), run.result().unwrap());
-    assert!(manifest.seed == 3 && result.is_some() && run.finding().unwrap().is_some() && run.ledger().unwrap().is_some());
+    assert_eq!(run.manifest().unwrap(), manifest());
+    assert!(run.result().unwrap().is_some() && run.finding().unwrap().is_some() && run.ledger().unwrap().is_some());
     assert_eq!(read_architecture(&folder.path().join("architecture.json")).unwrap().architecture, candidate);
     fuzz("json", folder, seeds, |path| {
         let run = RunDir::open(path.parent().unwrap()).unwrap();
@@ -418,8 +381,12 @@ fn weights() {
     let path = folder.path().join("weights.safetensors");
     let metadata = [("architecture".to_string(), serde_json::to_string(&architecture()).unwrap())].into();
     naslab::record::write_safetensors(&path, &[blob("a", 3), blob("b.c", 1000)], &metadata).unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    fuzz("safetensors", folder, vec![seed("weights.safetensors", bytes)], |path| {
+    let mut seeds = vec![seed("weights.safetensors", std::fs::read(&path).unwrap())];
+    let about = ExampleInfo { volume: "a".into(), slice: 7, rank: "only".into(), dice: 0.5, height: 20, width: 30 };
+    let example = Example { about, image: noise(600), truth: vec![1; 600], predicted: vec![0; 600] };
+    naslab::record::write_examples(&path, &[example]).unwrap();
+    seeds.push(seed("examples.safetensors", std::fs::read(&path).unwrap()));
+    fuzz("safetensors", folder, seeds, |path| {
         let _ = (read_safetensors(path).is_ok(), naslab::record::read_examples(path).is_ok());
     });
 }
@@ -437,18 +404,9 @@ fn baselines() {
 
 #[test]
 fn tables() {
-    let about = r#"{ "name": "mine", "space": "nas-bench-201", "options": ["skip_connect", "nor_conv_3x3"],
-        "sets": [{ "name": "own", "title": "Own images", "column": "own", "images": 100 }], "fidelities": [1, 2], "seconds_of_images": 100,
-        "device": "a test", "source": "a test", "licence": "CC0" }"#;
-    let mut text = "arch,seconds_per_epoch,own_valid_1,own_test_1,own_valid_2,own_test_2\n".to_string();
-    for i in 0..64usize {
-        let op = |bit: usize| if i >> bit & 1 == 1 { "nor_conv_3x3" } else { "skip_connect" };
-        let arch = format!("|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|", op(0), op(1), op(2), op(3), op(4), op(5));
-        text += &format!("{arch},1.5,{i},{i},{i}.25,{i}.5\n");
-    }
-    let folder = folder();
-    let seeds =
-        vec![seed("mine.csv", text.clone().into()), seed("mine.json", about.into()), Seed { mend: gzip, ..seed("mine.csv", text.into()) }];
+    let ((text, about), folder) = (table(), folder());
+    let again = Seed { mend: packed, ..seed("mine.csv", text.clone().into()) };
+    let seeds = vec![seed("mine.csv", text.into()), seed("mine.json", about.into()), again];
     seeds.iter().for_each(|s| std::fs::write(folder.path().join(&s.name), &s.bytes).unwrap());
     naslab::table::read(&folder.path().join("mine.csv")).unwrap();
     fuzz("table", folder, seeds, |path| {

@@ -1,9 +1,6 @@
 //! A method and a space of a user's own, from here alone: it runs, goes on after kill -9, has a control, and is in the report with its mark.
 
-#[allow(dead_code, reason = "not every test binary needs all of it")]
-mod common;
-
-use common::assert_same;
+use crate::common::{assert_same, test_name};
 use naslab::error::{Error, Result};
 use naslab::lab::{
     Card, ChildTraining, Method, Order, Policy, Prepared, Region, SessionOptions, Settings, Signals, TrialPlan, control_order, prepare,
@@ -202,7 +199,7 @@ fn a_method_and_a_space_of_ones_own_are_like_the_others() {
 
     // Killed after its second trial, and gone on with here.
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_of_its_own"])
+        .args(["--exact", &test_name(module_path!(), "a_process_of_its_own")])
         .env(OUT, broken.path())
         .stdout(Stdio::null())
         .spawn()

@@ -1,5 +1,6 @@
 //! The run directory under torn writes, damage, full disks, and two processes.
 
+use crate::common::{files::manifest, test_name};
 use naslab::record::*;
 use naslab::space::{Architecture, Cell, CellPair, DartsOp as Op, Edge};
 use proptest::prelude::*;
@@ -292,22 +293,6 @@ fn damaged_checkpoints_alone_are_bad_input() {
 
 // ---- the run directory
 
-fn manifest() -> Manifest {
-    let mut manifest: Manifest = serde_json::from_value(serde_json::json!({
-        "format": FORMAT, "method": "darts", "variant": "first-order", "dataset": "digits", "preset": "smoke", "seed": 3,
-        "declaration": naslab::record::Declaration::default(), "settings": {"rate": 0.025}, "shrunk": [], "jobs": 1, "identity": "1f", "libtorch": "2.11.0", "clock": "monotonic",
-        "limits": {"budget_seconds": 20.0, "max_trials": null, "max_memory_bytes": null},
-        "program": {"version": "0.1.0", "commit": "unknown", "dirty": false},
-        "device": {"kind": "cpu", "name": "a", "memory_bytes": null, "processor": "a", "cores": 2, "threads": 2},
-        "data": {"folder": null, "hash": "2a", "split_hash": "3b", "counts": {"train": 5}, "channels": 1, "height": 8, "width": 8, "classes": 10,
-                "normalisation": {"pixels": "bytes", "mean": [0.5], "std": [0.25]}},
-        "started": "2026-01-31T12:00:00Z",
-    }))
-    .unwrap();
-    manifest.identity = manifest.digest();
-    manifest
-}
-
 fn result() -> RunResult {
     RunResult {
         format: FORMAT,
@@ -443,8 +428,9 @@ fn two_processes_never_work_on_one_run() {
     assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
     drop(run);
 
+    let name = test_name(module_path!(), "helper_holds_the_lock");
     let mut helper = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "helper_holds_the_lock", "--nocapture"])
+        .args(["--exact", &name, "--nocapture"])
         .env(HELPER, &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
 //! Segmentation sets: files that other implementations wrote (see `scripts/segmentation_fixtures.py`), voxel by voxel, and what is refused.
 
+use crate::common::files::contains;
 use naslab::data::{SegmentationSet, Volume, check, open_segmentation, read_grid};
 use naslab::seed::Streams;
 use rand::RngExt;
@@ -34,12 +35,6 @@ struct ExpectedVolume {
 
 fn expected() -> Expected {
     serde_json::from_slice(&std::fs::read(fixtures().join("expected.json")).unwrap()).unwrap()
-}
-
-fn contains(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "'{word}' is not in: {text}");
-    }
 }
 
 fn refused(name: &str, folder: &Path, words: &[&str]) {

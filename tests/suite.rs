@@ -1,9 +1,6 @@
 //! Several runs by one command: one budget over them, what is finished skipped, what is unfinished resumed, what fails shown.
 
-#[allow(dead_code, reason = "not every test binary needs all of it")]
-mod common;
-
-use common::{assert_same, naslab};
+use crate::common::{assert_same, naslab};
 use naslab::record::{Manifest, write_atomic};
 use predicates::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};

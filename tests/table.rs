@@ -1,15 +1,9 @@
 //! Searches of tables through the binary: what they find, that files depend on nothing but what was asked, and what is refused.
 
-#[allow(dead_code, reason = "not every test binary needs all of it")]
-mod common;
-
-use common::naslab;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use crate::common::{files::gzip, naslab};
 use naslab::reproductions::algorithm;
 use naslab::seed::Streams;
 use naslab::table::{self, Commit, Fidelity, Limit, Part, RunOf, Score, Seed, SimulatedSeconds, Study, work};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A study of `naslab table run`, as its folder.
@@ -272,10 +266,8 @@ fn a_table_of_ones_own_is_searched_like_the_built_in_ones() {
         assert_eq!((fields[3], fields[4]), (fields[2], 1.5 + fields[2] % 3.0), "{line}");
     }
     // Gzipped, it is the same table.
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&std::fs::read(&path).unwrap()).unwrap();
     let packed = folder.path().join("mine.csv.gz");
-    std::fs::write(&packed, gzip.finish().unwrap()).unwrap();
+    std::fs::write(&packed, gzip(&std::fs::read(&path).unwrap())).unwrap();
     naslab().args(["table", "show"]).arg(&packed).arg("63").assert().success();
 }
 
@@ -327,9 +319,7 @@ fn what_is_no_table_is_named_with_line_and_column() {
     check("table.pkl", b"\x80\x04rest", "a CSV file with the columns arch");
     check("lonely.csv", b"arch\n", "there is no");
     std::fs::write(folder.path().join("cut.json"), ABOUT).unwrap();
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&[b'x'; 10_000]).unwrap();
-    let whole = gzip.finish().unwrap();
+    let whole = gzip(&[b'x'; 10_000]);
     check("cut.csv.gz", &whole[..whole.len() / 2], "truncated or damaged gzip");
 }
 
@@ -409,7 +399,7 @@ mod building {
         let text = unpacked(&path("a"));
         for (column, value, said) in [(8, "12.5", "the rows have SHA-256"), (2, "1", "the rows have SHA-256")] {
             let changed = with_field(&text, column, value);
-            std::fs::write(path("b"), gzipped(&changed)).unwrap();
+            std::fs::write(path("b"), gzip(changed.as_bytes())).unwrap();
             verified(&path("b"), 3, said);
             // With its sum mended, what is recorded still has to be what a training comes to.
             let about = folder.path().join("b.json");
@@ -438,12 +428,6 @@ mod building {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&std::fs::read(path).unwrap()[..]), &mut text).unwrap();
         text
-    }
-
-    fn gzipped(text: &str) -> Vec<u8> {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(text.as_bytes()).unwrap();
-        gzip.finish().unwrap()
     }
 
     /// `text` with another value in a column of its first row.

@@ -1,11 +1,7 @@
 //! TensorBoard's event files hold what the event log holds, while a run goes on, after a break, and made afterwards.
 
-#[allow(dead_code, reason = "these tests need some of it")]
-mod common;
-#[path = "common/python.rs"]
-mod python;
-
-use common::{naslab, only_run, run_arguments, spawn};
+use crate::common::{naslab, only_run, run_arguments, spawn};
+use crate::python;
 use naslab::record::{Event, Phase, RunDir, read_events, scalars};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;

@@ -1,8 +1,6 @@
 //! A trace: it changes no file of the run, and holds of every step the state, the batches and what was computed.
 
-mod common;
-
-use common::{assert_same, naslab, only_run, run_arguments, unbroken};
+use crate::common::{assert_same, naslab, only_run, run_arguments, unbroken};
 use naslab::record::{Blob, read_safetensors};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,8 +1,6 @@
 //! Trials: side by side or one after the other, duplicates, small spaces, failures.
 
-mod common;
-
-use common::{assert_same, history, naslab, only_run, run_arguments};
+use crate::common::{self, assert_same, history, naslab, only_run, run_arguments};
 use naslab::error::{Error, Result};
 use naslab::lab::{
     Card, Control, Engine, Method, Order, Policy, Prepared, SessionOptions, Settings, Signals, TrialPlan, Update, prepare, read_settings,

@@ -78,12 +78,24 @@ pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
 pub fn check(folders: &[PathBuf]) -> Vec<Found> {
     match find(folders) {
         Ok(path) if path.ends_with(ARCHIVE) => vec![Found::there(&path, check_archive(&path))],
-        Ok(folder) => TRAIN.iter().chain([&TEST]).map(|name| check_batch(&folder.join(name))).collect(),
+        Ok(folder) => check_folder(&folder),
         Err(e) if matches!(&e, Error::Input { path, what } if path.exists() && what.starts_with("this is")) => {
             vec![Found::there(Path::new(ARCHIVE), Err(e))]
         }
         Err(_) => vec![Found::missing(ARCHIVE, folders)],
     }
+}
+
+/// The batches, and the names of the classes if these are wrong.
+fn check_folder(folder: &Path) -> Vec<Found> {
+    let mut found: Vec<Found> = TRAIN.iter().chain([&TEST]).map(|name| check_batch(&folder.join(name))).collect();
+    let meta = folder.join(META);
+    if meta.exists()
+        && let Err(e) = stored(&meta).and_then(|bytes| class_names(&meta, &bytes))
+    {
+        found.push(Found::there(&meta, Err(e)));
+    }
+    found
 }
 
 fn check_batch(path: &Path) -> Found {
@@ -93,7 +105,8 @@ fn check_batch(path: &Path) -> Found {
 }
 
 fn check_archive(path: &Path) -> Result<String> {
-    let sum = Md5Reader::open(path)?.finish().map_err(|e| Error::reading(path, &e))?;
+    let (mut files, sum) = unpacked(path)?;
+    join(path, Vec::new(), |name| Ok(files.remove(name)))?;
     if sum == ARCHIVE_MD5 {
         return Ok("ok, the published archive".into());
     }
@@ -106,9 +119,17 @@ fn empty() -> Images {
 }
 
 fn from_archive(path: &Path) -> Result<DataSet> {
+    let (mut files, sum) = unpacked(path)?;
+    let differs = || format!("{}: not the published archive (its MD5 differs)", path.display());
+    let notes = (sum != ARCHIVE_MD5).then(differs).into_iter().collect();
+    join(path, notes, |name| Ok(files.remove(name)))
+}
+
+/// The files in an archive by name, and the MD5 of the archive.
+fn unpacked(path: &Path) -> Result<(BTreeMap<&'static str, Vec<u8>>, String)> {
     let damaged = |e: std::io::Error| input!(path, "damaged archive: {e}; get {ARCHIVE} again");
     let mut archive = tar::Archive::new(Gunzip::new(BufReader::new(Md5Reader::open(path)?)));
-    let (mut files, mut notes) = (BTreeMap::new(), Vec::new());
+    let mut files = BTreeMap::new();
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let inner = entry.path().map_err(damaged)?.into_owned();
@@ -124,10 +145,8 @@ fn from_archive(path: &Path) -> Result<DataSet> {
     // The trailer of the gzip stream is checked at its end, which the tar reader does not reach.
     let mut rest = archive.into_inner();
     std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
-    if rest.into_inner().into_inner().finish().map_err(damaged)? != ARCHIVE_MD5 {
-        notes.push(format!("{}: not the published archive (its MD5 differs)", path.display()));
-    }
-    join(path, notes, |name| Ok(files.remove(name)))
+    let sum = rest.into_inner().into_inner().finish().map_err(damaged)?;
+    Ok((files, sum))
 }
 
 /// The set from the content of its files; `place` is where they are.

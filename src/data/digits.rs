@@ -61,8 +61,8 @@ fn parse(archive: &[u8]) -> Result<Images> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unpack::gzip;
     use proptest::prelude::*;
-    use std::io::Write;
 
     #[test]
     fn the_shipped_digits_are_complete_and_split_by_block() {
@@ -78,12 +78,6 @@ mod tests {
     fn a_damaged_archive_is_named() {
         let error = parse(&ARCHIVE[..ARCHIVE.len() / 2]).unwrap_err().to_string();
         assert!(error.contains("digits.csv.gz"), "{error}");
-    }
-
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Found {
 
 impl Found {
     /// A file that is there, or the one that an error names.
-    pub fn there(file: &Path, state: Result<String>) -> Self {
+    pub(super) fn there(file: &Path, state: Result<String>) -> Self {
         let ok = state.is_ok();
         let (file, state) = match state {
             Ok(state) => (file.to_path_buf(), state),
@@ -33,23 +33,23 @@ impl Found {
     }
 
     /// A file that is in none of `folders`.
-    pub fn missing(name: &str, folders: &[PathBuf]) -> Self {
+    pub(super) fn missing(name: &str, folders: &[PathBuf]) -> Self {
         Self { file: name.into(), bytes: 0, state: format!("missing; looked in {}", list(folders)), ok: false }
     }
 }
 
 /// Bytes of a file on disk.
-pub fn size(file: &Path) -> u64 {
+pub(super) fn size(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |m| m.len())
 }
 
 /// The folders in words.
-pub fn list(folders: &[PathBuf]) -> String {
+pub(super) fn list(folders: &[PathBuf]) -> String {
     folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// The whole file, as it is on disk.
-pub fn stored(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn stored(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {
         return Err(Error::input(path, "expected a file, found a folder"));
     }
@@ -61,14 +61,14 @@ pub fn stored(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Passes on what it reads and takes its MD5.
-pub struct Md5Reader {
+pub(super) struct Md5Reader {
     file: File,
     md5: Md5,
 }
 
 impl Md5Reader {
     /// Opens a file.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Err(Error::input(path, "expected a file, found a folder"));
         }
@@ -77,7 +77,7 @@ impl Md5Reader {
     }
 
     /// Reads what is left; the MD5 of the whole file in hexadecimal.
-    pub fn finish(mut self) -> std::io::Result<String> {
+    pub(super) fn finish(mut self) -> std::io::Result<String> {
         std::io::copy(&mut self, &mut std::io::sink())?;
         Ok(hex(&self.md5.finalize()))
     }
@@ -92,6 +92,6 @@ impl Read for Md5Reader {
 }
 
 /// MD5 in hexadecimal.
-pub fn md5(bytes: &[u8]) -> String {
+pub(super) fn md5(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
 }

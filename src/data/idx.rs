@@ -9,6 +9,8 @@ use crate::unpack::{Gunzip, is_gzip};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+/// Name on the command line.
+const NAME: &str = "fashion-mnist";
 /// Type byte of unsigned bytes.
 const UNSIGNED_BYTES: u8 = 8;
 
@@ -23,6 +25,9 @@ const TRAIN_IMAGES: Published = Published { stem: "train-images", dimensions: 3,
 const TRAIN_LABELS: Published = Published { stem: "train-labels", dimensions: 1, md5: "9018921c3c673c538a1fc5bad174d6f9" };
 const TEST_IMAGES: Published = Published { stem: "t10k-images", dimensions: 3, md5: "8181f5470baa50b63fa0f6fddb340f0a" };
 const TEST_LABELS: Published = Published { stem: "t10k-labels", dimensions: 1, md5: "15d484375f8d13e6eb1aabb0c3f46965" };
+
+/// In the order in which [`splits`] takes their content.
+const FILES: [Published; 4] = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS];
 
 const CLASSES: [&str; 10] = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
@@ -75,29 +80,42 @@ pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
         return Err(Error::input(file, "expected the folder of the four IDX files, found a file; name its folder with --data-dir"));
     }
     let mut notes = Vec::new();
-    let mut split = |images: &Published, labels: &Published| {
-        let images = images.load(folders, &mut notes)?;
-        join(images, labels.load(folders, &mut notes)?)
-    };
-    let train = split(&TRAIN_IMAGES, &TRAIN_LABELS)?;
-    let test = split(&TEST_IMAGES, &TEST_LABELS)?;
+    let [train_images, train_labels, test_images, test_labels] = FILES.map(|file| file.load(folders, &mut notes));
+    let splits = splits(folders, [train_images?, train_labels?, test_images?, test_labels?])?;
+    Ok(DataSet::new(NAME, CLASSES, splits, notes))
+}
+
+/// Training and test from the four files, each with its path.
+fn splits(folders: &[PathBuf], files: [(PathBuf, Idx); 4]) -> Result<[Images; 2]> {
+    let [train_images, train_labels, test_images, test_labels] = files;
+    let (train, test) = (join(train_images, train_labels)?, join(test_images, test_labels)?);
     if (train.height, train.width) != (test.height, test.width) {
         let first = folders.first().cloned().unwrap_or_default();
         return Err(input!(first, "training images are {}x{}, test images {}x{}", train.height, train.width, test.height, test.width));
     }
-    Ok(DataSet::new("fashion-mnist", CLASSES, [train, test], notes))
+    Ok([train, test])
 }
 
-/// Looks for the four files and compares their content with the published one.
+/// Looks for the four files, compares their content with the published one, and says what a run would say of the set that they are.
 pub fn check(folders: &[PathBuf]) -> Vec<Found> {
-    let one = |file: &Published| {
+    let (mut found, mut read) = (Vec::new(), Vec::new());
+    for file in FILES {
         let Some(path) = file.find(folders) else {
-            return Found::missing(&file.names()[0], folders);
+            found.push(Found::missing(&file.names()[0], folders));
+            continue;
         };
-        let words = |published| if published { "ok, the published file" } else { "readable, but not the published file" };
-        Found::there(&path, file.content(&path).map(|(_, published)| words(published).into()))
-    };
-    [&TRAIN_IMAGES, &TRAIN_LABELS, &TEST_IMAGES, &TEST_LABELS].map(one).to_vec()
+        let state = file.content(&path).map(|(idx, published)| {
+            read.push((path.clone(), idx));
+            let words = if published { "ok, the published file" } else { "readable, but not the published file" };
+            words.to_string()
+        });
+        found.push(Found::there(&path, state));
+    }
+    // Files that are sound one by one may not be a set.
+    if let Ok(files) = read.try_into() {
+        found.extend(splits(folders, files).err().map(|e| Found::there(Path::new(NAME), Err(e))));
+    }
+    found
 }
 
 fn join((image_path, images): (PathBuf, Idx), (label_path, labels): (PathBuf, Idx)) -> Result<Images> {

@@ -25,7 +25,7 @@ pub struct SetInfo {
 /// How the files in the first of some folders become a set.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reader {
-    /// Images with a class each.
+    /// Images with a class each; `check` names what `open` would refuse, and reads no more than that.
     Images { open: fn(&[PathBuf]) -> Result<DataSet>, check: fn(&[PathBuf]) -> Vec<Found> },
     /// Volumes with a class for every voxel; `sign` is a file or folder by which the set is known.
     Volumes { sign: &'static str, find: fn(&[PathBuf]) -> Result<Option<Listing>> },
@@ -160,14 +160,7 @@ pub fn check(name: &str, data_dir: Option<&Path>) -> Result<Vec<Found>> {
     let info = info(name)?;
     let folders = info.looked_at(data_dir);
     match info.reader {
-        Reader::Images { check, open } => {
-            let mut found = check(&folders);
-            // Files that are sound one by one may not be a set: what a run would say of it is said here.
-            if !info.folders.is_empty() && found.iter().all(|f| f.ok) {
-                found.extend(open(&folders).err().map(|e| Found::there(Path::new(name), Err(e))));
-            }
-            Ok(found)
-        }
+        Reader::Images { check, .. } => Ok(check(&folders)),
         Reader::Volumes { sign, find } => match find(&folders) {
             Ok(Some(listing)) => Ok(listing.check()),
             Ok(None) => Ok(vec![Found::missing(sign, &folders)]),

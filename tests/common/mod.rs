@@ -1,5 +1,7 @@
 //! What the integration tests share: tiny settings a method, and the binary.
 
+pub mod files;
+
 use assert_cmd::Command;
 use naslab::record::{Event, TrialRecord, read_events};
 use std::path::{Path, PathBuf};
@@ -103,4 +105,10 @@ pub fn assert_same(a: &Path, b: &Path, what: &str) {
     }
     let examples = |run: &Path| std::fs::read(run.join("examples.safetensors")).ok();
     assert!(examples(a) == examples(b), "{what}: examples.safetensors differs between {} and {}", a.display(), b.display());
+}
+
+/// A test of `module` as the test program knows it: behind its own name.
+pub fn test_name(module: &str, test: &str) -> String {
+    let inner = module.split_once("::").map(|(_, inner)| format!("{inner}::"));
+    inner.unwrap_or_default() + test
 }

@@ -71,7 +71,7 @@ const KINDS: &[Kind] = &[
         &[CHOICE, &["--operations", "--epochs", "--runs", "--pilot", "--budget"]],
         NO_DATA,
     ),
-    ("table verify", TABLES, &[&["--sample", "--seed", "--jobs"]], "--table none"),
+    ("table verify", TABLES, &[&["--sample", "--seed", "--jobs"]], "--data-dir none"),
     ("member", FOLDERS, &[], ""),
     ("", &["--help", "--version", "lst", "-", "--", "ü"], &[], ""),
 ];
@@ -178,7 +178,7 @@ fn line(rng: &mut ChaCha8Rng) -> Vec<OsString> {
     [words(command), parts.concat(), words(tail)].concat()
 }
 
-/// Tries `steps` command lines in `folder`.
+/// Tries `steps` command lines in `folder`. A step is the start of a process: that libtorch registers its operators is nearly all of its half second.
 pub fn walk(folder: &Path, steps: usize) {
     std::fs::create_dir(folder.join("empty")).unwrap();
     std::fs::write(folder.join("file"), "neither a run nor a table\n").unwrap();

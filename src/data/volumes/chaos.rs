@@ -3,6 +3,7 @@
 use super::listing::{BLACK_AND_WHITE, Case, Listing, Values, entries, name, slices, without_ending};
 use crate::data::names;
 use crate::error::{Error, Result, input};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const IMAGES: &str = "DICOM_anon";
@@ -48,7 +49,8 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
     let Some(folder) = candidates.into_iter().find(|f| f.is_dir()) else {
         return Ok(None);
     };
-    let (mut cases, mut left_out) = (Vec::new(), Vec::new());
+    // A set, since two sequences share the folder of their masks.
+    let (mut cases, mut left_out) = (Vec::new(), BTreeSet::new());
     for patient in entries(&folder)?.into_iter().filter(|p| p.is_dir()) {
         for (sequence, phase) in kind.sequences {
             let (subject, part, values) = (name(&patient), patient.join(sequence), kind.values);
@@ -63,11 +65,11 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
     if cases.is_empty() {
         return Err(Error::input(folder, "expected a folder for each patient, found none"));
     }
-    Ok(Some(Listing { folder, classes: Some(names(kind.classes)), cases, test: None, left_out }))
+    Ok(Some(Listing { folder, classes: Some(names(kind.classes)), cases, test: None, left_out: left_out.into_iter().collect() }))
 }
 
 /// Files of a folder with an ending, at least one; the others are left out.
-fn files(folder: &Path, ending: &str, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+fn files(folder: &Path, ending: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>> {
     let all = if folder.is_dir() { entries(folder)? } else { Vec::new() };
     let (found, others): (Vec<PathBuf>, Vec<PathBuf>) = all.into_iter().partition(|p| without_ending(&name(p), &[ending]).is_some());
     left_out.extend(others.into_iter().filter(|p| p.is_file()));
@@ -79,7 +81,7 @@ fn files(folder: &Path, ending: &str, left_out: &mut Vec<PathBuf>) -> Result<Vec
 }
 
 /// The masks of a folder by the last number in their names.
-fn numbered(folder: &Path, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+fn numbered(folder: &Path, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in files(folder, ".png", left_out)? {
         let number = last_number(&name(&path))
@@ -118,6 +120,23 @@ mod tests {
             assert_eq!(last_number(name), number, "{name}");
         }
         assert_eq!(last_number("99999999999999999999999.png"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_left_out_counts_once_where_two_sequences_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let patient = folder.path().join("MR/1");
+        for (sequence, phase) in MR.sequences {
+            let [images, masks] = [patient.join(sequence).join(IMAGES).join(phase), patient.join(sequence).join(MASKS)];
+            for (part, file) in [(images, "i1.dcm"), (masks, "m1.png")] {
+                std::fs::create_dir_all(&part).unwrap();
+                std::fs::write(part.join(file), b"").unwrap();
+            }
+        }
+        let notes = patient.join("T1DUAL").join(MASKS).join("notes.txt");
+        std::fs::write(&notes, b"").unwrap();
+        let listing = find_mr(&[folder.path().to_path_buf()]).unwrap().unwrap();
+        assert_eq!((listing.cases.len(), listing.left_out), (3, vec![notes]));
     }
 
     #[test]

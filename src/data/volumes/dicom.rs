@@ -58,7 +58,7 @@ struct Elements<'a> {
 }
 
 /// Reads a file.
-pub fn read(path: &Path) -> Result<Slice> {
+pub(super) fn read(path: &Path) -> Result<Slice> {
     let bytes = stored(path)?;
     parse(path, &bytes)
 }

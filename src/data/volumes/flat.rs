@@ -1,24 +1,26 @@
 //! One grey image a file, PNG or TIFF, as a volume of depth 1.
 
+use super::directory::Directories;
 use super::grid::{Grid, decode, needed};
 use crate::data::files::stored;
 use crate::error::{Error, Result, input};
 use nifti::{Endianness, NiftiType};
 use std::io::Cursor;
+use std::ops::Range;
 use std::path::Path;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 
 /// Reads a grey PNG of up to 16 bits. Fewer than 8 bits are stretched to 0..255, so that a mask of one bit has 0 and 255.
-pub fn read_png(path: &Path) -> Result<Grid> {
+pub(super) fn read_png(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
     let damaged = |e: png::DecodingError| input!(path, "not a whole PNG image ({e}); get the file again");
-    let open = || {
-        let mut decoder = png::Decoder::new(Cursor::new(&bytes));
-        decoder.set_transformations(png::Transformations::EXPAND);
-        decoder.read_info().map_err(damaged)
-    };
-    let mut reader = open()?;
+    let mut decoder = png::Decoder::new(Cursor::new(&bytes));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    // Packed texts and colour profiles may be far larger than their file, and nobody asks for them.
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let mut reader = decoder.read_info().map_err(damaged)?;
     let (color, depth) = reader.output_color_type();
     if color != png::ColorType::Grayscale {
         return Err(input!(path, "expected a grey image, found {color:?}; save it with one channel"));
@@ -29,17 +31,35 @@ pub fn read_png(path: &Path) -> Result<Grid> {
     let shape = [1, reader.info().height as usize, reader.info().width as usize];
     let kind = if depth == png::BitDepth::Sixteen { NiftiType::Uint16 } else { NiftiType::Uint8 };
     let size = needed(path, shape, kind.size_of(), bytes.len(), true)?;
-    // All rows are seen before there is room for them.
-    let mut rows = open()?;
-    while rows.next_row().map_err(damaged)?.is_some() {}
-    let mut pixels = vec![0; size];
-    reader.next_frame(&mut pixels).map_err(damaged)?;
+    // Room is made for the rows that come, not for those that the header claims.
+    let (mut pixels, mut passes) = (Vec::new(), Vec::new());
+    while let Some(row) = reader.next_interlaced_row().map_err(damaged)? {
+        if let png::InterlaceInfo::Adam7(pass) = row.interlace() {
+            passes.push((*pass, pixels.len()..pixels.len() + row.data().len()));
+        }
+        pixels.extend_from_slice(row.data());
+    }
     reader.finish().map_err(damaged)?;
+    if pixels.len() != size {
+        return Err(input!(path, "not a whole PNG image: expected {size} bytes of pixels, found {}; get the file again", pixels.len()));
+    }
+    if !passes.is_empty() {
+        pixels = woven(&pixels, &passes, shape[1], kind.size_of());
+    }
     Ok(Grid { shape, values: decode(&pixels, kind, Endianness::Big, (0.0, 0.0)), geometry: None })
 }
 
+/// The image of an interlaced file, of which `rows` has the rows of all passes one after the other.
+fn woven(rows: &[u8], passes: &[(png::Adam7Info, Range<usize>)], height: usize, size: usize) -> Vec<u8> {
+    let (mut image, stride) = (vec![0; rows.len()], rows.len() / height);
+    for (pass, row) in passes {
+        png::expand_interlaced_row(&mut image, stride, &rows[row.clone()], pass, 8 * size as u8);
+    }
+    image
+}
+
 /// Codings of TIFF that are not read, by their numbers.
-const NOT_READ: [(u16, &str); 8] = [
+const NOT_READ: [(u64, &str); 8] = [
     (2, "CCITT Huffman"),
     (3, "CCITT fax 3"),
     (4, "CCITT fax 4"),
@@ -50,36 +70,37 @@ const NOT_READ: [(u16, &str); 8] = [
     (50001, "WebP"),
 ];
 
-/// Refuses a coding that is not read, and more than one image.
-fn one_readable(path: &Path, decoder: &mut Decoder<Cursor<&Vec<u8>>>) -> Result<()> {
-    let coding = decoder.find_tag_unsigned::<u16>(Tag::Compression).ok().flatten().unwrap_or(1);
+/// How the pixels are coded. Refuses a coding that is not read, more than one image, and claims that the file has no room for.
+fn one_readable(path: &Path, directories: &Directories) -> Result<u64> {
+    let coding = directories.number(Tag::Compression).unwrap_or(UNCOMPRESSED);
     if let Some((_, name)) = NOT_READ.iter().find(|(number, _)| *number == coding) {
         let advice = "save it uncompressed or with LZW or Deflate (tiffcp -c lzw)";
         return Err(input!(path, "its pixels are coded as {name} (compression {coding}), which is not read here; {advice}"));
     }
-    let mut pages = 1;
-    while decoder.more_images() && pages < MOST_PAGES {
-        pages += 1;
-        if decoder.next_image().is_err() {
-            break;
-        }
-    }
+    let pages = directories.pages(MOST_PAGES);
     if pages > 1 {
         let found = if pages < MOST_PAGES { pages.to_string() } else { format!("{pages} or more") };
         return Err(input!(path, "expected one image, found {found} pages; save the one that is meant as a file of its own (tiffsplit)"));
     }
-    Ok(())
+    directories.bounded(path)?;
+    Ok(coding)
 }
 
+/// The number of no coding.
+const UNCOMPRESSED: u64 = 1;
 /// Pages of a TIFF that are counted.
 const MOST_PAGES: usize = 1000;
 
 /// Reads a grey TIFF of one page: whole numbers or floats, as they are.
-pub fn read_tiff(path: &Path) -> Result<Grid> {
+pub(super) fn read_tiff(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
     let damaged = |e: tiff::TiffError| input!(path, "not a whole TIFF image ({e}); get the file again");
+    let Some(directories) = Directories::of(&bytes) else {
+        return Err(Error::input(path, "not a whole TIFF image: it does not begin as one does; get the file again"));
+    };
+    // The decoder takes no limits before it has read the first directory.
+    let coding = one_readable(path, &directories)?;
     let mut decoder = Decoder::new(Cursor::new(&bytes)).map_err(damaged)?;
-    one_readable(path, &mut decoder)?;
     let (width, height) = decoder.dimensions().map_err(damaged)?;
     let color = decoder.colortype().map_err(damaged)?;
     let tiff::ColorType::Gray(depth) = color else {
@@ -91,8 +112,14 @@ pub fn read_tiff(path: &Path) -> Result<Grid> {
         return Err(Error::input(path, what));
     }
     let shape = [1, height as usize, width as usize];
-    let most = needed(path, shape, usize::from(depth / 8), bytes.len(), true)?;
-    strips(path, &mut decoder, most)?;
+    let room = |shape| needed(path, shape, usize::from(depth / 8), bytes.len(), coding != UNCOMPRESSED);
+    let most = room(shape)?;
+    if let (Some(width), Some(length)) = (directories.number(Tag::TileWidth), directories.number(Tag::TileLength)) {
+        room([1, length as usize, width as usize])?;
+    }
+    if coding == UNCOMPRESSED {
+        strips(path, &directories, most)?;
+    }
     let mut limits = Limits::default();
     limits.decoding_buffer_size = most;
     limits.ifd_value_size = bytes.len();
@@ -115,25 +142,19 @@ pub fn read_tiff(path: &Path) -> Result<Grid> {
 }
 
 /// Refuses uncompressed strips or tiles that are shorter than the image; the decoder would go on into what is behind them.
-fn strips(path: &Path, decoder: &mut Decoder<Cursor<&Vec<u8>>>, bytes: usize) -> Result<()> {
-    let damaged = |e: tiff::TiffError| input!(path, "not a whole TIFF image ({e}); get the file again");
-    if decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(damaged)?.is_some_and(|c| c != 1) {
-        return Ok(());
+fn strips(path: &Path, directories: &Directories, bytes: usize) -> Result<()> {
+    let sums = [Tag::StripByteCounts, Tag::TileByteCounts].into_iter().filter_map(|tag| directories.sum(tag));
+    match sums.min().filter(|sum| *sum < bytes as u64) {
+        Some(sum) => Err(input!(path, "not a whole TIFF image: expected {bytes} bytes of pixels, found {sum}; get the file again")),
+        None => Ok(()),
     }
-    for tag in [Tag::StripByteCounts, Tag::TileByteCounts] {
-        let counts = decoder.find_tag_unsigned_vec::<u64>(tag).map_err(damaged)?;
-        let sum = counts.map(|counts| counts.iter().fold(0u64, |a, b| a.saturating_add(*b)));
-        if let Some(sum) = sum.filter(|s| *s < bytes as u64) {
-            return Err(input!(path, "not a whole TIFF image: expected {bytes} bytes of pixels, found {sum}; get the file again"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::Write;
 
     fn in_file(name: &str, bytes: &[u8], read: fn(&Path) -> Result<Grid>) -> Result<Grid> {
         let folder = tempfile::tempdir().unwrap();
@@ -178,8 +199,13 @@ mod tests {
     #[test]
     fn images_that_claim_too_much_are_refused() {
         assert_eq!(in_file("a.tif", &tiff_of(3, 2, 8, 1, &[1, 2, 3, 4, 5, 6]), read_tiff).unwrap().values, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        // The decoder would make room for 65,535 places of strips.
+        let mut lying = tiff_of(3, 2, 8, 1, &[0; 6]);
+        let at = lying.windows(8).position(|w| w == [17, 1, 4, 0, 1, 0, 0, 0]).unwrap() + 4;
+        lying[at..at + 2].copy_from_slice(&[0xff, 0xff]);
         for (bytes, words) in [
-            (tiff_of(65000, 65000, 8, 1, &[0; 6]), "unpack to no more than"),
+            (lying, "65535 values of tag 273 in a file of 128 bytes"),
+            (tiff_of(65000, 65000, 8, 1, &[0; 6]), "need 4225000000 bytes, found 128 bytes"),
             (tiff_of(3, 2, 8, 0, &[0; 6]), "white is 0"),
             (tiff_of(3, 3, 8, 1, &[0; 6]), "not a whole TIFF"),
             (b"II*\0".to_vec(), "not a whole TIFF"),
@@ -195,6 +221,22 @@ mod tests {
         for bytes in [huge, b"<html>".to_vec(), png_of(2, 2, &[0; 4])[..50].to_vec()] {
             assert!(in_file("a.png", &bytes, read_png).unwrap_err().to_string().contains("a.png"));
         }
+    }
+
+    #[test]
+    fn the_passes_of_an_interlaced_image_are_woven_into_one() {
+        let chunk = |kind: &[u8; 4], data: &[u8]| {
+            let content = [kind.as_slice(), data].concat();
+            [&(data.len() as u32).to_be_bytes()[..], &content[..], &crc32fast::hash(&content).to_be_bytes()[..]].concat()
+        };
+        // Passes 1, 4, 5, 6 and 7 of 3x3 pixels: rows that begin with the number of their filter.
+        let rows: [&[u8]; 6] = [&[0, 0], &[0, 2], &[0, 6, 8], &[0, 1], &[0, 7], &[0, 3, 4, 5]];
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&rows.concat()).unwrap();
+        let header = chunk(b"IHDR", &[0, 0, 0, 3, 0, 0, 0, 3, 8, 0, 0, 0, 1]);
+        let bytes = [b"\x89PNG\r\n\x1a\n".to_vec(), header, chunk(b"IDAT", &packed.finish().unwrap()), chunk(b"IEND", &[])].concat();
+        let grid = in_file("a.png", &bytes, read_png).unwrap();
+        assert_eq!((grid.shape, grid.values), ([1, 3, 3], (0..9u8).map(f32::from).collect()));
     }
 
     proptest! {

@@ -21,14 +21,14 @@ pub struct Geometry {
 
 impl Geometry {
     /// Nothing if the numbers say nothing: one is not finite, or the steps lie in one plane.
-    pub fn new(origin: Vector, steps: [Vector; 3]) -> Option<Self> {
+    pub(super) fn new(origin: Vector, steps: [Vector; 3]) -> Option<Self> {
         let finite = origin.iter().chain(steps.iter().flatten()).all(|v| v.is_finite());
         let volume: f64 = steps.iter().map(length).product();
         (finite && volume.is_normal() && (determinant(&steps) / volume).abs() > 1e-3).then_some(Self { origin, steps })
     }
 
     /// The same of a file that counts to the left and to the back, as MetaImage and DICOM do.
-    pub fn from_left_and_back(origin: Vector, steps: [Vector; 3]) -> Option<Self> {
+    pub(super) fn from_left_and_back(origin: Vector, steps: [Vector; 3]) -> Option<Self> {
         let turned = |[x, y, z]: Vector| [-x, -y, z];
         Self::new(turned(origin), steps.map(turned))
     }
@@ -52,8 +52,13 @@ impl Geometry {
 
 /// Side of the body that an axis goes to.
 fn towards(step: &Vector) -> &'static str {
-    let most = (0..3).fold(0, |most, i| if step[i].abs() > step[most].abs() { i } else { most });
+    let most = furthest(step);
     [["L", "R"], ["P", "A"], ["I", "S"]][most][usize::from(step[most] > 0.0)]
+}
+
+/// The axis along which a step goes furthest; of equal ones the first.
+fn furthest(step: &Vector) -> usize {
+    (0..3).fold(0, |most, i| if step[i].abs() > step[most].abs() { i } else { most })
 }
 
 fn length(v: &Vector) -> f64 {
@@ -72,7 +77,7 @@ const SAME: [Axis; 3] = [(0, false), (1, false), (2, false)];
 ///
 /// # Errors
 /// [`crate::error::Error::Input`] with the geometry of both if voxels of the mask are beside those of the image, or with both shapes.
-pub fn aligned((path, mask): (&Path, Grid), (image_path, image): (&Path, &Grid)) -> Result<Grid> {
+pub(super) fn aligned((path, mask): (&Path, Grid), (image_path, image): (&Path, &Grid)) -> Result<Grid> {
     let (Some(there), Some(here)) = (mask.geometry, image.geometry) else {
         return same_shape((path, mask.shape), (image_path, image.shape)).map(|()| mask);
     };
@@ -99,7 +104,7 @@ pub fn aligned((path, mask): (&Path, Grid), (image_path, image): (&Path, &Grid))
 /// Nothing if two axes of the mask are closest to one of the image.
 fn axes(steps: &[Vector; 3]) -> Option<[Axis; 3]> {
     let axes = steps.map(|step| {
-        let axis = (0..3).fold(0, |most, i| if step[i].abs() > step[most].abs() { i } else { most });
+        let axis = furthest(&step);
         (axis, step[axis] < 0.0)
     });
     (0..3).all(|i| axes.iter().any(|(axis, _)| *axis == i)).then_some(axes)

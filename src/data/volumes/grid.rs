@@ -19,7 +19,7 @@ pub struct Grid {
 }
 
 /// How a voxel may be stored, and what MetaImage calls it.
-pub const TYPES: [(NiftiType, &str); 8] = [
+pub(super) const TYPES: [(NiftiType, &str); 8] = [
     (NiftiType::Uint8, "MET_UCHAR"),
     (NiftiType::Int8, "MET_CHAR"),
     (NiftiType::Int16, "MET_SHORT"),
@@ -31,7 +31,7 @@ pub const TYPES: [(NiftiType, &str); 8] = [
 ];
 
 /// The whole voxels of `kind` in `bytes`, with slope and intercept; a slope of 0 is none.
-pub fn decode(bytes: &[u8], kind: NiftiType, order: Endianness, (slope, intercept): (f32, f32)) -> Vec<f32> {
+pub(super) fn decode(bytes: &[u8], kind: NiftiType, order: Endianness, (slope, intercept): (f32, f32)) -> Vec<f32> {
     let one = |voxel| kind.read_primitive_value::<_, f64>(voxel, order, slope, intercept).expect("a real type, and all its bytes") as f32;
     bytes.chunks_exact(kind.size_of()).map(one).collect()
 }
@@ -43,7 +43,7 @@ const PERCENTILES: [f64; 2] = [0.01, 0.99];
 
 /// Bytes that `shape` needs at `size` bytes a voxel. Refuses empty shapes, and shapes that `available` bytes on disk
 /// cannot hold, before anything is allocated. Compressed content may be larger than the file by a known factor only.
-pub fn needed(path: &Path, shape: [usize; 3], size: usize, available: usize, compressed: bool) -> Result<usize> {
+pub(super) fn needed(path: &Path, shape: [usize; 3], size: usize, available: usize, compressed: bool) -> Result<usize> {
     if shape.contains(&0) {
         return Err(input!(path, "impossible dimensions {shape:?} (depth, height, width): expected at least one voxel"));
     }
@@ -61,7 +61,7 @@ pub fn needed(path: &Path, shape: [usize; 3], size: usize, available: usize, com
 }
 
 /// Unpacks exactly `bytes` bytes; never holds more than that, whatever the stream claims.
-pub fn unpack(path: &Path, stream: impl Read, bytes: usize) -> Result<Vec<u8>> {
+pub(super) fn unpack(path: &Path, stream: impl Read, bytes: usize) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     stream
         .take(bytes as u64 + 1)
@@ -76,14 +76,14 @@ pub fn unpack(path: &Path, stream: impl Read, bytes: usize) -> Result<Vec<u8>> {
 }
 
 /// Where voxel number `at` is, in words.
-pub fn place(shape: [usize; 3], at: usize) -> String {
+pub(super) fn place(shape: [usize; 3], at: usize) -> String {
     let [_, height, width] = shape;
     format!("voxel at depth {}, row {}, column {}", at / (height * width), at / width % height, at % width)
 }
 
 /// Maps the 1st percentile to 0 and the 99th to 1 and clamps. Percentiles lie linearly between the sorted values, as NumPy's do.
 /// Where both are equal, as in a constant volume, everything becomes 0. NaN and infinity are refused.
-pub fn scale(path: &Path, shape: [usize; 3], mut values: Vec<f32>) -> Result<Vec<f32>> {
+pub(super) fn scale(path: &Path, shape: [usize; 3], mut values: Vec<f32>) -> Result<Vec<f32>> {
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
         return Err(input!(path, "{}: expected a finite intensity, found {}; repair or remove the volume", place(shape, at), values[at]));
     }
@@ -105,7 +105,7 @@ fn percentile(values: &mut [f32], p: f64) -> f64 {
 }
 
 /// Class numbers of a mask. Without `classes` the values are the class numbers.
-pub fn mask(path: &Path, grid: &Grid, classes: Option<Values>) -> Result<Vec<u8>> {
+pub(super) fn mask(path: &Path, grid: &Grid, classes: Option<Values>) -> Result<Vec<u8>> {
     let expected = classes.map_or("a class number from 0 to 255", |(_, words)| words);
     let class = |value: u32| match classes {
         Some((ranges, _)) => ranges.iter().position(|r| r.contains(&value)).map(|c| c as u8),
@@ -124,7 +124,7 @@ pub fn mask(path: &Path, grid: &Grid, classes: Option<Values>) -> Result<Vec<u8>
 }
 
 /// Refuses a mask that has another shape than its image.
-pub fn same_shape((path, mask): (&Path, [usize; 3]), (image_path, image): (&Path, [usize; 3])) -> Result<()> {
+pub(super) fn same_shape((path, mask): (&Path, [usize; 3]), (image_path, image): (&Path, [usize; 3])) -> Result<()> {
     if mask == image {
         return Ok(());
     }

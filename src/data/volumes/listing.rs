@@ -55,7 +55,7 @@ pub type ReadParts = Box<dyn Fn(&[PathBuf]) -> Result<Parts>>;
 
 impl Case {
     /// Reads the volume; its mask has only `classes` if these are known.
-    pub fn read(&self, classes: Option<&[String]>) -> Result<Volume> {
+    fn read(&self, classes: Option<&[String]>) -> Result<Volume> {
         let (image_path, image, mask_path, mask) = (self.parts)(&self.files)?;
         let names = classes.unwrap_or_default();
         if let Some(at) = mask.iter().position(|c| classes.is_some() && usize::from(*c) >= names.len()) {
@@ -69,7 +69,7 @@ impl Case {
 }
 
 /// An image with its mask on its grid, each with the path that names it in messages.
-pub fn paired((image_path, image): (&Path, Grid), (mask_path, labels): (&Path, Grid), values: Option<Values>) -> Result<Parts> {
+pub(super) fn paired((image_path, image): (&Path, Grid), (mask_path, labels): (&Path, Grid), values: Option<Values>) -> Result<Parts> {
     let labels = aligned((mask_path, labels), (image_path, &image))?;
     let mask = mask(mask_path, &labels, values)?;
     Ok((image_path.to_path_buf(), image, mask_path.to_path_buf(), mask))
@@ -77,7 +77,7 @@ pub fn paired((image_path, image): (&Path, Grid), (mask_path, labels): (&Path, G
 
 /// Stacks slices in the order of the series. A mask of the same name belongs to its slice; if the names differ, the masks
 /// have that order too.
-pub fn slices(images: &[PathBuf], masks: &[PathBuf], values: Values) -> Result<Parts> {
+pub(super) fn slices(images: &[PathBuf], masks: &[PathBuf], values: Values) -> Result<Parts> {
     let (first, folder) = (&images[0], masks[0].parent().unwrap_or(&masks[0]));
     if images.len() != masks.len() {
         let what = format!("{} masks for the {} slices beside {}; expected one for each", masks.len(), images.len(), first.display());
@@ -108,15 +108,12 @@ pub fn slices(images: &[PathBuf], masks: &[PathBuf], values: Values) -> Result<P
 
 /// Refuses slices that lie in different planes: then they are no volume, and their masks, which do not say how they lie, may belong to others.
 fn one_orientation(slices: &[(&PathBuf, dicom::Slice)]) -> Result<()> {
-    let (first, plane) = (slices[0].0, &slices[0].1.plane);
-    let differs = |plane: &Option<[f64; 6]>, other: &Option<[f64; 6]>| match (plane, other) {
-        (Some(a), Some(b)) => a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-2),
-        _ => false,
-    };
-    match slices.iter().find(|(_, slice)| differs(&slice.plane, plane)) {
+    // All that say how they lie: the first slice may say nothing.
+    let mut planes = slices.iter().filter_map(|(path, slice)| Some((path, slice.plane?)));
+    let Some((first, there)) = planes.next() else { return Ok(()) };
+    match planes.find(|(_, here)| here.iter().zip(there).any(|(a, b)| (a - b).abs() > 1e-2)) {
         None => Ok(()),
-        Some((path, slice)) => {
-            let [here, there] = [&slice.plane, plane].map(|p| p.unwrap_or_default());
+        Some((path, here)) => {
             Err(input!(path, "the slice has the direction cosines {here:?}, {} has {there:?}; expected one orientation", first.display()))
         }
     }
@@ -138,7 +135,7 @@ fn in_order(slices: &mut [(&PathBuf, dicom::Slice)]) -> Result<()> {
 
 impl Listing {
     /// Reads all volumes. The hash is left empty.
-    pub fn read(self, name: &str) -> Result<SegmentationSet> {
+    pub(super) fn read(self, name: &str) -> Result<SegmentationSet> {
         let tested = self.tested()?;
         let (mut train, mut test, mut seen) = (Vec::new(), Vec::new(), Seen::default());
         for case in &self.cases {
@@ -272,27 +269,27 @@ pub struct Key {
 
 impl Key {
     /// A volume that is its only one of its subject.
-    pub fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         Self { order: [0; 2], name: name.into(), subject: name.into() }
     }
 }
 
 /// The name of a file without one of these endings, in capitals or not.
-pub fn without_ending<'a>(file: &'a str, endings: &[&str]) -> Option<&'a str> {
+pub(super) fn without_ending<'a>(file: &'a str, endings: &[&str]) -> Option<&'a str> {
     let stem =
         |ending: &&str| file.len().checked_sub(ending.len()).filter(|at| file.get(*at..).is_some_and(|e| e.eq_ignore_ascii_case(ending)));
     endings.iter().find_map(stem).map(|at| &file[..at])
 }
 
 /// The name of a file without its ending and without what marks a mask, and whether it is one.
-pub fn stem<'a>(file: &'a str, endings: &[&str], mask: &str) -> Option<(&'a str, bool)> {
+pub(super) fn stem<'a>(file: &'a str, endings: &[&str], mask: &str) -> Option<(&'a str, bool)> {
     let stem = without_ending(file, endings)?;
     Some(stem.strip_suffix(mask).map_or((stem, false), |image| (image, true)))
 }
 
 /// The images among `paths` with their masks, as volumes, and the files that are none of both. `key` says of a file and its name what it belongs to and whether it is a mask; `rest`, how
 /// the name of an image goes on where it is missing, and that of a mask.
-pub fn pairs(
+pub(super) fn pairs(
     paths: Vec<PathBuf>,
     values: Option<Values>,
     key: impl Fn(&Path, &str) -> Option<(Key, bool)>,
@@ -329,7 +326,7 @@ pub fn pairs(
 }
 
 /// The entries of a folder that are not hidden, sorted by name; `._` files, which macOS leaves behind, are hidden ones.
-pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = std::fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
     let mut out = Vec::new();
     for entry in read {
@@ -343,7 +340,7 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The name of a file or folder.
-pub fn name(path: &Path) -> String {
+pub(super) fn name(path: &Path) -> String {
     path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 

@@ -27,7 +27,7 @@ struct Header<'a> {
 }
 
 /// Reads a `.mhd` with the file that it names, or a `.mha`.
-pub fn read(path: &Path) -> Result<Grid> {
+pub(super) fn read(path: &Path) -> Result<Grid> {
     let bytes = stored(path)?;
     let header = Header::parse(path, &bytes)?;
     let file = header.need(LAST)?;

@@ -4,6 +4,7 @@
 
 pub mod chaos;
 mod dicom;
+mod directory;
 mod flat;
 mod geometry;
 mod grid;

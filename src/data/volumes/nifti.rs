@@ -21,12 +21,12 @@ const MAGIC_AT: usize = 344;
 const LARGEST: u16 = i16::MAX as u16;
 
 /// Reads a file; gzip is recognised by its content.
-pub fn read(path: &Path) -> Result<Grid> {
+pub(super) fn read(path: &Path) -> Result<Grid> {
     unpacked(path, &stored(path)?)
 }
 
 /// Reads the bytes of a file, which `path` names in messages.
-pub fn unpacked(path: &Path, bytes: &[u8]) -> Result<Grid> {
+pub(super) fn unpacked(path: &Path, bytes: &[u8]) -> Result<Grid> {
     if is_gzip(bytes) {
         return from_stream(path, Gunzip::new(bytes), bytes.len(), true);
     }
