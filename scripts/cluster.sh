@@ -18,6 +18,20 @@ end() {
   rm -f "$1"
 }
 
+# Asks what a pid file names to end, so that it saves its state, and ends it if it is there after 30 seconds.
+# A process that has ended and that nobody has waited for has no program.
+end_gently() {
+  local pid
+  pid=$(cat "$1" 2> /dev/null) || return 0
+  kill "$pid" 2> /dev/null || true
+  for _ in $(seq 300); do
+    readlink "/proc/$pid/exe" > /dev/null 2>&1 || break
+    sleep 0.1
+  done
+  kill -9 "$pid" 2> /dev/null || true
+  rm -f "$1"
+}
+
 # A port that is free now, and the NODES after it.
 free_port() {
   python3 - "$1" << 'PY'
@@ -123,7 +137,7 @@ case $1 in
     end "$directory/munged.pid"
     ;;
   controller)
-    if [ "$3" = stop ]; then end "$directory/slurmctld.pid"; else slurmctld -f "$SLURM_CONF"; fi
+    if [ "$3" = stop ]; then end_gently "$directory/slurmctld.pid"; else slurmctld -f "$SLURM_CONF"; fi
     ;;
   node)
     if [ "$4" = stop ]; then node_down "$directory" "$3"; else node_up "$directory" "$3"; fi

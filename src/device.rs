@@ -16,20 +16,19 @@ pub fn choose(text: &str) -> Result<Device> {
     if text.contains(',') || text.ends_with(":all") {
         return Err(usage!("'{text}' names several devices; this command takes one, such as cuda:0"));
     }
-    open(parse(text).ok_or_else(|| {
-        usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N, and to run cuda:0,1 and cuda:all too")
-    })?)
+    open(
+        parse(text).ok_or_else(|| {
+            usage!("'{text}' is no device; the devices are auto, cpu, cuda and cuda:N, and to run cuda:0,1 and cuda:all too")
+        })?,
+    )
 }
 
-/// Devices of one kind by names of their own, such as `cuda:2`; those of a processor are shares of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Several(pub Vec<(String, Device)>);
-
 /// Reads `cuda:0,1,2`, `cuda:all` or, to try how work is placed, `cpu:0,1`, and opens them; `None` where one device is named. The first is where everything is done that is not side by side.
+/// Each has a name of its own, such as `cuda:2`; those of a processor are shares of it.
 ///
 /// # Errors
 /// As [`choose`], and for a device that is named twice.
-pub fn choose_several(text: &str) -> Result<Option<Several>> {
+pub fn choose_several(text: &str) -> Result<Option<Vec<(String, Device)>>> {
     let Some((kind, list)) = text.split_once(':').filter(|(_, list)| list.contains(',') || *list == "all") else { return Ok(None) };
     let numbers: Vec<usize> = match (kind, list) {
         ("cuda", "all") => (0..cuda().map_err(|why| resource!("--device cuda:all: {why}; use --device cpu"))?).collect(),
@@ -41,7 +40,7 @@ pub fn choose_several(text: &str) -> Result<Option<Several>> {
         return Err(usage!("'{text}' names no devices; write cuda:0,1,2 or cuda:all, each card once"));
     }
     let one = |n: &usize| Ok((format!("{kind}:{n}"), open(if kind == "cpu" { Device::Cpu } else { Device::Cuda(*n) })?));
-    numbers.iter().map(one).collect::<Result<_>>().map(|all| Some(Several(all)))
+    numbers.iter().map(one).collect::<Result<_>>().map(Some)
 }
 
 /// Makes a device ready for work.
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn several_devices_are_named_once_each() {
-        let Several(all) = choose_several("cpu:0,1,2").unwrap().unwrap();
+        let all = choose_several("cpu:0,1,2").unwrap().unwrap();
         assert_eq!(
             all.iter().map(|(name, device)| (name.as_str(), *device)).collect::<Vec<_>>(),
             [("cpu:0", Device::Cpu), ("cpu:1", Device::Cpu), ("cpu:2", Device::Cpu)]

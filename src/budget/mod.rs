@@ -8,4 +8,4 @@ mod probes;
 pub use active::{Since, suspended_seconds};
 pub use calibration::calibrate;
 pub use ledger::{Clock, Ledger, Reading};
-pub use probes::{Probes, thread_seconds};
+pub use probes::{Others, Probes, thread_seconds};

@@ -77,6 +77,33 @@ pub(super) fn cpu_seconds() -> f64 {
     seconds(ClockId::ProcessCPUTime)
 }
 
+/// How many cores other programs keep busy, from a moment on.
+pub struct Others {
+    before: f64,
+    since: Since,
+}
+
+impl Others {
+    /// From now on; `None` where the system does not tell.
+    pub fn now() -> Option<Self> {
+        Some(Self { before: seconds_of_others()?, since: Since::now() })
+    }
+
+    /// Cores on average.
+    pub fn cores(&self) -> Option<f64> {
+        Some(((seconds_of_others()? - self.before) / self.since.seconds()).max(0.0))
+    }
+}
+
+/// Core-seconds of all other programs since the machine was started.
+fn seconds_of_others() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+    // user, nice, system, (idle, waiting for disks,) interrupts, soft interrupts, taken by other machines; see proc(5).
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|i| ticks.get(*i)).sum();
+    Some(busy as f64 / rustix::param::clock_ticks_per_second() as f64 - cpu_seconds())
+}
+
 /// User and system seconds of this thread.
 pub fn thread_seconds() -> f64 {
     seconds(ClockId::ThreadCPUTime)
@@ -85,6 +112,20 @@ pub fn thread_seconds() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_other_programs_use_is_told_apart() {
+        let Some(others) = Others::now() else { return println!("skipped: there is no /proc/stat") };
+        let mut other = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        // Other tests are other programs too.
+        let told = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            others.cores().unwrap() > 0.1
+        });
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(told);
+    }
 
     #[test]
     fn the_meters_move_with_the_work() {

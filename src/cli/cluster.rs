@@ -2,7 +2,7 @@
 
 use super::run::{open_device, set_threads, threads};
 use super::run_args::{ClusterArgs, On, OutputArgs, RunSettingsArgs};
-use crate::device::{self, Several};
+use crate::device;
 use crate::error::{Error, Result, usage};
 use crate::lab::check_cluster;
 use crate::record::ClusterRecord;
@@ -73,7 +73,7 @@ pub fn devices_on(cluster: Option<&ClusterRecord>, settings: &RunSettingsArgs) -
     let one = |first| Devices { first, several: Vec::new() };
     let Some(cluster) = cluster else {
         return match device::choose_several(&settings.device)? {
-            Some(Several(several)) => {
+            Some(several) => {
                 set_threads(settings.threads.unwrap_or_else(threads))?;
                 Ok(Devices { first: several[0].1, several })
             }

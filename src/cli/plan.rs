@@ -78,6 +78,9 @@ fn show_on_cluster(f: &Forecast, jobs: u64, side_by_side: Option<[u64; 2]>) -> S
     format!("on a cluster with --jobs {jobs}; {not_known}\n{}", parts.concat())
 }
 
+/// Cores that other programs may keep busy without a word.
+const BUSY: f64 = 0.25;
+
 fn show_forecast(f: &Forecast, m: &Manifest) -> String {
     let unit = if m.device.kind == "cuda" { "GPU-days".into() } else { format!("CPU-days ({} cores)", m.device.cores) };
     let line = |what: &str, s: f64| format!("{what:10}{} = {:.4} {unit}\n", show_seconds(s), s / SECONDS_PER_DAY);
@@ -85,6 +88,11 @@ fn show_forecast(f: &Forecast, m: &Manifest) -> String {
     let mut out = String::from("forecast, from a few measured steps\n");
     out.extend([("search", f.search_seconds), ("select", f.select_seconds), ("retrain", f.retrain_seconds)].map(|(what, s)| line(what, s)));
     out += &format!("memory    {memory}\n");
+    if let Some(others) = f.others.filter(|cores| *cores >= BUSY) {
+        let cores = m.device.cores;
+        out +=
+            &format!("note: other programs kept {others:.1} of {cores} cores busy meanwhile; on an idle machine all of this takes less\n");
+    }
     let needed = f.search_seconds + f.select_seconds;
     if let Some(budget) = m.limits.budget_seconds.filter(|b| *b < needed) {
         let (budget, share) = (show_seconds(budget), 100.0 * budget / needed);

@@ -80,7 +80,8 @@ pub fn results(rows: &[Row]) -> Result<()> {
         };
         let [search, select, retrain] = [Phase::Search, Phase::Select, Phase::Retrain].map(seconds);
         let name = [&*r.method, &*r.variant].join(" ").trim_end().to_string();
-        let (score, test) = (percent(r.search_score), r.failure().map_or_else(|| percent(r.final_score), |why| format!("- ({})", why.words())));
+        let (score, test) =
+            (percent(r.search_score), r.failure().map_or_else(|| percent(r.final_score), |why| format!("- ({})", why.words())));
         [name, r.seed.to_string(), score, test, show_count(r.parameters), search, select, retrain, end(r, ledger)]
     });
     let header = ["method", "seed", "search score", "test", "weights", "search", "select", "retrain", "search ended"];

@@ -8,24 +8,34 @@ use super::run_args::Runs;
 use super::suite::finished;
 use crate::error::{Error, Result};
 use crate::lab::{
-    Array, Awaited, Order, Signals, Snapshot, TaskId, exit_code, failed_job, most_tasks, prepare, quoted, send_job, snapshot, wait_for,
+    Array, Awaited, Order, Signals, Snapshot, TaskId, TaskState, await_late, ended_without, exit_code, most_tasks, prepare, quoted,
+    send_job, snapshot, wait_for,
 };
 use crate::message::say;
 use crate::record::{ClusterRecord, read_json, run_name, write_json};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Folder below that of the runs for scripts, plans, and what the jobs printed.
 const FOLDER: &str = ".cluster";
 
-/// An array that was sent: recorded before it is, then without a number.
+/// An array that was sent; it is recorded before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sent {
     name: String,
-    job: Option<u64>,
     /// Folder names of its runs.
     runs: Vec<String>,
+}
+
+/// Where a run is done.
+struct Task {
+    /// Name of its array.
+    array: String,
+    id: TaskId,
+    /// Whether an earlier call sent it.
+    adopted: bool,
 }
 
 /// A run of the suite.
@@ -43,8 +53,8 @@ pub fn slurm_suite(planned: &[Planned], runs: &Runs, signals: &Signals) -> Resul
     let cluster = planned[0].order.cluster.clone().expect("a suite on a cluster");
     let out = std::path::absolute(&runs.out).unwrap_or_else(|_| runs.out.clone());
     let members = planned.iter().enumerate().map(|(i, p)| Member::new(p, i + 1, planned.len())).collect::<Result<Vec<_>>>()?;
-    let mut suite = Suite { out, cluster, runs, tasks: HashMap::new(), failed: Vec::new() };
-    suite.adopt()?;
+    let mut suite = Suite { out, cluster, runs, tasks: HashMap::new(), states: HashMap::new(), failed: Vec::new() };
+    suite.adopt(&members)?;
     let mut interrupted = suite.wait(&members, signals)?;
     let mut left: Vec<&Member> = members.iter().filter(|m| !suite.tasks.contains_key(&m.folder)).collect();
     left.retain(|member| suite.is_to_be_done(member));
@@ -76,8 +86,10 @@ struct Suite<'a> {
     out: PathBuf,
     cluster: ClusterRecord,
     runs: &'a Runs,
-    /// Name of the array, and the task in it, by the folder of the run.
-    tasks: HashMap<String, (String, TaskId)>,
+    /// By the folder of the run.
+    tasks: HashMap<String, Task>,
+    /// What was seen last of each.
+    states: HashMap<TaskId, TaskState>,
     failed: Vec<(String, i32)>,
 }
 
@@ -97,20 +109,34 @@ impl Suite<'_> {
         }
     }
 
-    /// Takes over what an earlier call of the command left in the queue or at work.
-    fn adopt(&mut self) -> Result<()> {
+    /// Takes over those of these runs that an earlier call left in the queue or at work.
+    fn adopt(&mut self, members: &[Member]) -> Result<()> {
         let sent = self.sent()?;
         if sent.is_empty() {
             return Ok(());
         }
         let queue = snapshot().map_err(|said| Error::Resource(format!("Slurm's controller does not answer: {said}; try again later")))?;
-        for ((job, index), task) in queue.iter().filter(|(_, task)| task.is_alive()) {
-            let Some(array) = sent.iter().find(|array| array.name == task.name) else { continue };
-            if let Some(run) = array.runs.get(*index as usize) {
-                self.tasks.insert(run.clone(), (array.name.clone(), (*job, *index)));
+        // Another command may have runs in the same folder.
+        let own: HashSet<&str> = members.iter().map(|member| member.folder.as_str()).collect();
+        for (id, state) in queue.iter().filter(|(_, state)| state.is_alive()) {
+            let Some(array) = sent.iter().find(|array| array.name == state.name) else { continue };
+            if let Some(run) = array.runs.get(id.1 as usize).filter(|run| own.contains(run.as_str())) {
+                self.tasks.insert(run.clone(), Task { array: array.name.clone(), id: *id, adopted: true });
             }
         }
         Ok(())
+    }
+
+    /// Refuses a folder that holds another run than the member's, which is then named.
+    fn check(&self, member: &Member) -> Result<()> {
+        let ready = prepare(member.planned.method, &member.planned.order)?;
+        ready.is_same(&self.out.join(&member.folder)).map(drop)
+    }
+
+    /// Says why a run failed, and keeps it in mind.
+    fn fail(&mut self, member: &Member, error: &Error) {
+        say!("naslab: {}: {error}", member.label);
+        self.failed.push((member.label.clone(), error.exit_code()));
     }
 
     /// False for a run that is finished, and for one whose folder holds another run, which is then named.
@@ -119,12 +145,9 @@ impl Suite<'_> {
         if !directory.join("result.json").exists() {
             return true;
         }
-        match prepare(member.planned.method, &member.planned.order).and_then(|ready| ready.is_same(&directory)) {
-            Ok(_) => self.say(&format!("{}: {} is finished, nothing to do", member.label, directory.display())),
-            Err(error) => {
-                say!("naslab: {}: {error}", member.label);
-                self.failed.push((member.label.clone(), error.exit_code()));
-            }
+        match self.check(member) {
+            Ok(()) => self.say(&format!("{}: {} is finished, nothing to do", member.label, directory.display())),
+            Err(error) => self.fail(member, &error),
         }
         false
     }
@@ -139,56 +162,72 @@ impl Suite<'_> {
             write_json(&path, &member.plan(&self.out, self.runs))?;
             lines.push(format!("member {}", quoted(&path.display().to_string())));
         }
-        let array = Array::write(&folder, name.clone(), &self.cluster.program, &lines)?;
+        let mut array = Array::write(&folder, name.clone(), &self.cluster.program, &lines)?;
         let mut sent = self.sent()?;
-        sent.push(Sent { name: name.clone(), job: None, runs: members.iter().map(|m| m.folder.clone()).collect() });
+        sent.push(Sent { name: name.clone(), runs: members.iter().map(|m| m.folder.clone()).collect() });
         write_json(&folder.join("arrays.json"), &sent)?;
         let at_once = members[0].planned.order.jobs;
-        let job = send_job(&array, (&self.cluster.words, Some(at_once), false), signals, &mut |text| say!("{text}"))?;
-        if let Some(last) = sent.last_mut() {
-            last.job = Some(job);
-        }
-        write_json(&folder.join("arrays.json"), &sent)?;
+        let job = send_job(&mut array, (&self.cluster.words, Some(at_once), false), signals, &mut |text| say!("{text}"))?;
         self.say(&format!("{} runs are job {job}, at most {at_once} at a time; what they print is in {}", members.len(), folder.display()));
         for (member, index) in members.iter().zip(0..) {
-            self.tasks.insert(member.folder.clone(), (name.clone(), (job, index)));
+            self.tasks.insert(member.folder.clone(), Task { array: name.clone(), id: (job, index), adopted: false });
         }
         Ok(())
     }
 
     /// Waits for all that were sent, and says when one begins or ends. The signal, if one came.
-    fn wait(&self, members: &[Member], signals: &Signals) -> Result<Option<i32>> {
-        let tasks: Vec<TaskId> = self.tasks.values().map(|(_, task)| *task).collect();
-        let mut states: HashMap<&str, String> = HashMap::new();
+    fn wait(&mut self, members: &[Member], signals: &Signals) -> Result<Option<i32>> {
+        let tasks: Vec<TaskId> = self.tasks.values().map(|task| task.id).collect();
+        let mut states = std::mem::take(&mut self.states);
         let mut each = |queue: &Snapshot| {
             for Member { label, folder, .. } in members {
-                let Some(state) = self.tasks.get(folder).and_then(|(_, task)| queue.get(task)) else { continue };
-                if states.insert(label, state.state.clone()).as_ref() != Some(&state.state) && state.state != "PENDING" {
+                let Some(id) = self.tasks.get(folder).map(|task| task.id) else { continue };
+                let Some(state) = queue.get(&id) else { continue };
+                let before = states.insert(id, state.clone());
+                if before.is_none_or(|before| before.state != state.state) && state.state != "PENDING" {
                     let on = if state.node.is_empty() { String::new() } else { format!(" on {}", state.node) };
                     self.say(&format!("{label}: {}{on}", state.state.to_lowercase().replace('_', " ")));
                 }
             }
             Ok(())
         };
-        Ok(match wait_for(&tasks, signals, &mut |text| say!("{text}"), &mut each)? {
+        let awaited = wait_for(&tasks, signals, &mut |text| say!("{text}"), &mut each)?;
+        self.states = states;
+        Ok(match awaited {
             Awaited::Over => None,
             Awaited::Interrupted(signal) => Some(signal),
         })
     }
 
+    /// The row of a run. What was sent is waited for where a shared file system shows it late, counted
+    /// from `since`, if it is given.
+    fn row(&self, member: &Member, since: Option<Instant>) -> Result<Row> {
+        let directory = self.out.join(&member.folder);
+        let Some(Task { array, id, adopted }) = self.tasks.get(&member.folder) else { return finished(&directory) };
+        let state = self.states.get(id).filter(|state| !state.is_alive());
+        let row = match since {
+            Some(since) => await_late(state, since, &|| Ok(finished(&directory).ok()))?,
+            None => Some(finished(&directory)?),
+        };
+        if *adopted && row.is_some() {
+            self.check(member)?;
+        }
+        row.ok_or_else(|| {
+            let error = Error::Resource(ended_without("a result", (&self.folder(), array), *id, state));
+            Error::Suite { what: error.to_string(), code: exit_code(*id).unwrap_or_else(|| error.exit_code()) }
+        })
+    }
+
     /// Prints what came out, and names what failed.
     fn finish(mut self, members: &[Member], interrupted: Option<i32>) -> Result<()> {
-        let mut rows: Vec<Row> = Vec::new();
-        for member in members.iter().filter(|m| !self.failed.iter().any(|(label, _)| *label == m.label)).collect::<Vec<_>>() {
-            match (finished(&self.out.join(&member.folder)), self.tasks.get(&member.folder)) {
-                (Ok(row), _) => rows.push(row),
-                (Err(_), Some((name, task))) if interrupted.is_none() => {
-                    let error = failed_job(&self.folder(), name, task.1, task.0);
-                    say!("naslab: {}: {error}", member.label);
-                    self.failed.push((member.label.clone(), exit_code(*task).unwrap_or_else(|| error.exit_code())));
-                }
-                (Err(error), None) if interrupted.is_none() => return Err(error),
-                (Err(_), _) => (),
+        let (mut rows, since) = (Vec::new(), interrupted.is_none().then(Instant::now));
+        let left: Vec<&Member> = members.iter().filter(|m| !self.failed.iter().any(|(label, _)| *label == m.label)).collect();
+        for member in left {
+            match self.row(member, since) {
+                Ok(row) => rows.push(row),
+                Err(_) if interrupted.is_some() => (),
+                Err(error) if !self.tasks.contains_key(&member.folder) => return Err(error),
+                Err(error) => self.fail(member, &error),
             }
         }
         if !rows.is_empty() {

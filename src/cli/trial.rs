@@ -5,7 +5,9 @@ use super::run::{by_name, conduct_as, jobs, set_threads};
 use super::run_args::{OutputArgs, TrialArguments};
 use crate::device;
 use crate::error::{Error, Result, resource, usage};
-use crate::lab::{Method, Order, Place, REST, Ready, Signals, guard, order_of, parse_trial, prepare, refuse, requeue_if_warned, sent_at};
+use crate::lab::{
+    Method, Order, Place, REST, Ready, Signals, TrialFile, guard, order_of, parse_trial, prepare, refuse, requeue_if_warned, sent_at,
+};
 use crate::record::{Manifest, Phase, RunDir};
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -19,7 +21,7 @@ pub fn trial(a: &TrialArguments) -> Result<()> {
     let bad = |name: &str| usage!("'{name}' is no trial; trials are called search-17 or select-0, and the rest of the run {REST}");
     let trials = a.trials.iter().map(|name| parse_trial(name).ok_or_else(|| bad(name))).collect::<Result<Vec<_>>>()?;
     let run = RunDir::open(&a.directory)?;
-    let ready = match run.manifest().and_then(|manifest| ready(&a.directory, &manifest, &trials)) {
+    let (ready, trials) = match run.manifest().and_then(|manifest| ready(&a.directory, &manifest, &trials)) {
         // A card that cannot be opened is the matter of one node; other data or another program is that of all.
         Err(why @ (Error::Usage(_) | Error::Input { .. })) => {
             refuse(&a.directory, &trials, &why)?;
@@ -30,11 +32,12 @@ pub fn trial(a: &TrialArguments) -> Result<()> {
     guard(|| ready.train_trials(&a.directory, &trials, &signals)).unwrap_or_else(|message| Err(Error::Resource(message)))
 }
 
-fn ready(directory: &Path, manifest: &Manifest, trials: &[(Phase, u64)]) -> Result<Ready> {
+/// This run on this device, and those of the trials that are still to be trained.
+fn ready(directory: &Path, manifest: &Manifest, trials: &[(Phase, u64)]) -> Result<(Ready, Vec<TrialFile>)> {
     let (method, order) = (by_name(&manifest.method)?, order_here(manifest)?);
     let ready = prepare(method, &order)?;
-    ready.check_trials(directory, trials)?;
-    Ok(ready)
+    let wanted = ready.check_trials(directory, trials)?;
+    Ok((ready, wanted))
 }
 
 /// The order of the run on the device of this task, without a cluster.

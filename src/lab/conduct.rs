@@ -325,7 +325,8 @@ fn finish(session: &mut Session, manifest: &Manifest, result: &RunResult) -> Res
         finished: jiff::Timestamp::now().to_string(),
     };
     if record.is_unlike(None) {
-        let parts: Vec<String> = record.models(None).iter().map(|(model, seconds)| format!("{} of {model}", show_seconds(*seconds))).collect();
+        let parts: Vec<String> =
+            record.models(None).iter().map(|(model, seconds)| format!("{} of {model}", show_seconds(*seconds))).collect();
         session.notice(&format!("it ran on unlike devices, whose times have no common sum: {}", parts.join(", ")))?;
     }
     session.account()?;

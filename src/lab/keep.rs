@@ -1,12 +1,13 @@
 //! The state of a child in training, kept beside the run until its trial is committed: a kill does not cost a long training.
 
 use super::blobs::{to_blob, to_tensor};
-use crate::error::{Result, input};
+use crate::error::{Result, input, resource};
 use crate::record::{Blob, Checkpoint, Checkpoints};
 use crate::train::{Saved, Trainer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -35,10 +36,19 @@ struct Stored {
     trainer: Value,
 }
 
+impl Stored {
+    /// Steps that its trainer had done.
+    fn step(&self) -> u64 {
+        self.trainer["step"].as_u64().unwrap_or(0)
+    }
+}
+
 /// Where the state of one child is kept, and how often.
 pub struct Keep {
     /// Folder of its trial.
     folder: PathBuf,
+    /// Whether it was there at first; it goes when the trial is committed, and is not made again then.
+    was_there: bool,
     own: Checkpoints,
     every: f64,
     hash: String,
@@ -50,7 +60,7 @@ impl Keep {
     /// and writes to its own place.
     pub fn new(folder: PathBuf, name: &str, every: f64, hash: String) -> Self {
         let own = Checkpoints::new(folder.join(format!("{STATE}{name}")));
-        Self { folder, own, every: every.max(LEAST_SECONDS), hash, last: Cell::new(Instant::now()) }
+        Self { was_there: folder.exists(), folder, own, every: every.max(LEAST_SECONDS), hash, last: Cell::new(Instant::now()) }
     }
 
     /// Whether it is time to save.
@@ -61,8 +71,12 @@ impl Keep {
     /// Writes the state.
     ///
     /// # Errors
-    /// As [`Checkpoints::save`].
+    /// As [`Checkpoints::save`], and [`crate::error::Error::Resource`] where the trial was committed meanwhile.
     pub fn save(&self, trainer: &Trainer, notes: &Notes) -> Result<()> {
+        if self.was_there && !self.folder.exists() {
+            let folder = self.folder.display();
+            return Err(resource!("{folder} is gone: this trial has ended elsewhere, so its training ends here; there is nothing to do"));
+        }
         let saved = trainer.save();
         let stored = Stored { hash: self.hash.clone(), notes: notes.clone(), trainer: saved.state.clone() };
         let blobs = saved.tensors.iter().map(|(name, t)| to_blob(name, t)).collect::<Result<Vec<Blob>>>()?;
@@ -73,33 +87,30 @@ impl Keep {
 
     /// Brings a fresh trainer to where any process left this child last. What cannot be read is as if it were not there: the child begins anew.
     pub fn restore(&self, trainer: &mut Trainer, device: Device) -> Result<Notes> {
-        let mut best: Option<(u64, Stored, Checkpoint)> = None;
-        for path in states(&self.folder) {
-            let Ok((Some(checkpoint), _)) = Checkpoints::new(path).load() else { continue };
-            let Ok(stored) = serde_json::from_value::<Stored>(checkpoint.state.clone()) else { continue };
-            let step = stored.trainer["step"].as_u64().unwrap_or(0);
-            if stored.hash == self.hash && best.as_ref().is_none_or(|(most, ..)| step > *most) {
-                best = Some((step, stored, checkpoint));
-            }
+        let mut states = states(&self.folder);
+        states.retain(|(_, stored)| stored.hash == self.hash);
+        states.sort_by_key(|(_, stored)| Reverse(stored.step()));
+        for (path, stored) in states {
+            let Ok(checkpoint) = Checkpoints::open(&path) else { continue };
+            let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
+            let saved = Saved { state: stored.trainer, tensors };
+            trainer.restore(&saved).map_err(|e| input!(&self.folder, "the state of a child is not one of this training: {e}"))?;
+            return Ok(stored.notes);
         }
-        let Some((_, stored, checkpoint)) = best else { return Ok(Notes::default()) };
-        let tensors = checkpoint.blobs.iter().map(|b| Ok((b.name.clone(), to_tensor(b, device)?))).collect::<Result<Vec<_>>>()?;
-        let saved = Saved { state: stored.trainer, tensors };
-        trainer.restore(&saved).map_err(|e| input!(&self.folder, "the state of a child is not one of this training: {e}"))?;
-        Ok(stored.notes)
+        Ok(Notes::default())
     }
 }
 
-fn states(folder: &Path) -> Vec<PathBuf> {
+/// The files of all states in the folder of a trial, and what their headers say. Other processes may
+/// be at work there, so nothing is changed.
+fn states(folder: &Path) -> Vec<(PathBuf, Stored)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|e| e.file_name().to_string_lossy().starts_with(STATE)).map(|e| e.path()).collect()
+    let folders = entries.filter(|e| e.file_name().to_string_lossy().starts_with(STATE));
+    let all = folders.flat_map(|e| Checkpoints::new(e.path()).look());
+    all.filter_map(|(path, state)| Some((path, serde_json::from_value(state).ok()?))).collect()
 }
 
 /// Steps of the child whose states are in the folder of its trial; 0 without one.
 pub fn saved_step(folder: &Path) -> u64 {
-    let step = |path: PathBuf| {
-        let (checkpoint, _) = Checkpoints::new(path).load().ok()?;
-        checkpoint?.state["trainer"]["step"].as_u64()
-    };
-    states(folder).into_iter().filter_map(step).max().unwrap_or(0)
+    states(folder).iter().map(|(_, stored)| stored.step()).max().unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use super::steps;
 use super::stopwatch::{Stopwatch, Timing};
 use super::trace::Trace;
 use super::trials::{self, TrialPlan};
-use crate::budget::Probes;
+use crate::budget::{Others, Probes};
 use crate::device;
 use crate::error::{Error, Result, usage};
 use crate::record::{ClusterRecord, DataRecord, DeviceRecord, FORMAT, Limits, Manifest, Program, RunDir, RunResult, Shrunk, run_name};
@@ -101,6 +101,8 @@ pub struct Forecast {
     pub retrain_seconds: f64,
     /// Peak so far: device memory where it is measured, else host memory.
     pub peak_bytes: Option<u64>,
+    /// Cores that other programs kept busy meanwhile.
+    pub others: Option<f64>,
 }
 
 /// What steps of a search took.
@@ -178,6 +180,10 @@ impl Ready {
         mut options: SessionOptions,
         work: impl FnOnce(&Manifest, &Prepared, Closed, &mut Lab) -> Result<T>,
     ) -> Result<T> {
+        if let Some(trace) = &options.trace {
+            // Before anything is begun.
+            trace.check(&self.manifest)?;
+        }
         let run = self.lock(directory)?;
         let Self { prepared, data, device, start, manifest: here } = self;
         let Opened { task, test, classes, notes, .. } = data;
@@ -216,13 +222,15 @@ impl Ready {
     /// Measures a few steps of the search and of the retraining in a folder that is thrown away.
     pub fn forecast(&self, options: SessionOptions) -> Result<Forecast> {
         let Prepared { example, protocol, .. } = &self.prepared;
+        let others = Others::now();
         self.in_a_lab(options, &Stopwatch::brief(), |lab| {
             let search_seconds = forecast_steps(&self.prepared, lab)? + forecast_trials(&self.prepared, lab)?;
             let select_seconds = forecast_selection(&self.prepared, lab)?;
             let retraining = lab.child(&protocol.retrain, Part::Retrain, lab.streams.child("forecast", 0));
             let retrain_seconds = retraining.forecast(example, lab.stopwatch)?;
             lab.session.ledger.settle();
-            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes: lab.session.ledger.peak_bytes() })
+            let (peak_bytes, others) = (lab.session.ledger.peak_bytes(), others.as_ref().and_then(Others::cores));
+            Ok(Forecast { search_seconds, select_seconds, retrain_seconds, peak_bytes, others })
         })
     }
 

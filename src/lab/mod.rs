@@ -34,8 +34,8 @@ mod trials;
 
 pub use built::{Built, blobs, build, metadata};
 pub use cluster::{
-    Array, Awaited, Place, REST, Snapshot, TaskId, check as check_cluster, exit_code, failed as failed_job, most_tasks,
-    parse_name as parse_trial, quoted, refuse, requeue_if_warned, send_job, sent_at, snapshot, wait_for,
+    Array, Awaited, Place, REST, Snapshot, TaskId, TaskState, TrialFile, await_late, check as check_cluster, ended_without, exit_code,
+    most_tasks, parse_name as parse_trial, quoted, refuse, requeue_if_warned, send_job, sent_at, snapshot, wait_for,
 };
 pub use control::{CONTROL, Control, Region, control_order, resolve_control};
 pub use evaluate::{Evaluator, News, Outcome};

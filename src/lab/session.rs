@@ -111,6 +111,12 @@ pub(super) struct KeptBack {
     pub trials: f64,
 }
 
+/// Whether an account is due, so many seconds after the begin: a second after the last at first, then after a half per cent of the time so far, so that the log of a long run stays short, and after a
+/// minute at most. It is what a killed process may leave uncharged.
+pub(super) fn is_account_due(now: f64, last: f64) -> bool {
+    now - last >= (now / 200.0).clamp(1.0, 60.0)
+}
+
 /// One attempt at a run.
 pub struct Session {
     /// What is and was recorded.
@@ -252,11 +258,9 @@ impl Session {
     /// The limit that is reached, if one is; accounts are written on the way. The budget limits search and selection alone, and the search leaves to the selection what it
     /// is forecast to need.
     pub fn limit(&mut self) -> Result<Option<EndReason>> {
-        // An account is due a second after the last at first, then after a half per cent of the time so far, so that the log of a long run stays short, and after a minute at most.
-        // It is what a killed process may leave uncharged.
         let now = self.ledger.elapsed();
         self.note_suspension()?;
-        if now - self.last_account >= (now / 200.0).clamp(1.0, 60.0) {
+        if is_account_due(now, self.last_account) {
             self.ledger.settle();
             self.account()?;
         }

@@ -105,19 +105,26 @@ fn layout(table: &Table) -> Value {
     json!({"weights": weights, "statistics": statistics})
 }
 
+impl TraceTo {
+    /// Refuses a folder that holds the trace of another run than that of `manifest`.
+    pub(super) fn check(&self, manifest: &Manifest) -> Result<()> {
+        let path = self.folder.join("manifest.json");
+        if path.exists() && read_json::<Manifest>(&path)?.identity != manifest.identity {
+            return Err(usage!(
+                "{} holds the trace of another run; choose another folder for --trace, or remove that one",
+                self.folder.display()
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Trace {
     /// Begins a trace of the run of `manifest`, or goes on with it, if one is wanted. Returns with it `task`, listened to.
     pub(super) fn open(to: Option<TraceTo>, manifest: &Manifest, task: Box<dyn Task>) -> Result<(Option<Self>, Box<dyn Task>)> {
         let Some(to) = to else { return Ok((None, task)) };
-        let path = to.folder.join("manifest.json");
         std::fs::create_dir_all(&to.folder).map_err(|e| Error::writing(&to.folder, &e))?;
-        if path.exists() && read_json::<Manifest>(&path)?.identity != manifest.identity {
-            return Err(usage!(
-                "{} holds the trace of another run; choose another folder for --trace, or remove that one",
-                to.folder.display()
-            ));
-        }
-        write_json(&path, manifest)?;
+        write_json(&to.folder.join("manifest.json"), manifest)?;
         let bytes = [Phase::Search, Phase::Retrain].map(|phase| (phase.name(), bytes_in(&to.folder.join(phase.name()))));
         let heard = Heard::default();
         let tap = Tap { task, heard: Arc::clone(&heard) };

@@ -12,6 +12,8 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Generations kept.
@@ -104,6 +106,25 @@ impl Checkpoints {
         Err(input!(&self.folder, "no checkpoint is sound ({}); {advice}", all.join("; ")))
     }
 
+    /// The files of all generations, newest first, each with the plain state in its header. Nothing else is
+    /// read and nothing is changed, so another process may work on them; [`Checkpoints::open`] tells whether
+    /// one is sound.
+    pub fn look(&self) -> Vec<(PathBuf, Value)> {
+        let mut all = self.generations().unwrap_or_default();
+        all.reverse();
+        let seen = |generation: Generation| state_in(&generation.path).map(|state| (generation.path, state));
+        all.into_iter().filter_map(seen).collect()
+    }
+
+    /// The generation in this file. Nothing is changed here either.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is not sound, or gone.
+    pub fn open(path: &Path) -> Result<Checkpoint> {
+        let generation = Generation::of(path.to_path_buf()).ok_or_else(|| Error::input(path, "its name is not that of a checkpoint"))?;
+        generation.open().map_err(|what| Error::input(path, what))
+    }
+
     /// Renames damaged generations; one that cannot be renamed stays, which costs no more than a later fallback.
     fn set_aside(&self, damaged: &[(PathBuf, String)]) -> Vec<String> {
         let notice = |(path, what): &(PathBuf, String)| {
@@ -148,6 +169,16 @@ impl Generation {
         let state = serde_json::from_str(state).map_err(|e| format!("its state is damaged: {e}"))?;
         Ok(Checkpoint { state, blobs })
     }
+}
+
+/// The plain state in the header of a checkpoint.
+fn state_in(path: &Path) -> Option<Value> {
+    let mut file = File::open(path).ok()?;
+    let (mut length, mut header) = ([0; 8], Vec::new());
+    file.read_exact(&mut length).ok()?;
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut header).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    serde_json::from_str(header["__metadata__"][STATE].as_str()?).ok()
 }
 
 /// The first 16 hexadecimal digits of the SHA-256.
@@ -276,6 +307,27 @@ mod tests {
         let numbers: Vec<u64> = checkpoints.generations().unwrap().iter().map(|g| g.number).collect();
         assert_eq!(numbers, [3, 4]);
         assert_same(&checkpoints.load().unwrap().0.unwrap(), &checkpoint(4));
+    }
+
+    #[test]
+    fn a_look_reads_headers_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        assert_eq!(Checkpoints::new(folder.path().join("none")).look(), Vec::new());
+        for step in 0..2 {
+            checkpoints.save(&checkpoint(step)).unwrap();
+        }
+        let seen = checkpoints.look();
+        assert_eq!(seen.iter().map(|(_, state)| state["step"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(0)]);
+        // The end of the newest is damaged, and another process is about to write.
+        let mut bytes = std::fs::read(&seen[0].0).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&seen[0].0, bytes).unwrap();
+        std::fs::write(folder.path().join(".tmp-other"), "").unwrap();
+        assert_eq!(checkpoints.look(), seen);
+        assert_eq!(Checkpoints::open(&seen[0].0).unwrap_err().exit_code(), 3);
+        assert_same(&Checkpoints::open(&seen[1].0).unwrap(), &checkpoint(0));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A job array: a script, and a list with a line for every task.
 
-use super::commands::{Refusal, submit};
+use super::commands::{Refusal, find, snapshot, submit};
 use crate::error::{Error, Result};
 use crate::record::write_atomic;
 use crate::units::hex;
@@ -15,6 +15,8 @@ pub struct Array {
     pub name: String,
     folder: PathBuf,
     tasks: usize,
+    /// Whether Slurm did not answer when it was sent: it may have taken it all the same.
+    unanswered: bool,
 }
 
 /// A word as the shell reads it.
@@ -38,7 +40,7 @@ impl Array {
     /// [`Error::Resource`] where it cannot be written.
     pub fn write(folder: &Path, name: String, program: &Path, lines: &[String]) -> Result<Self> {
         let folder = std::path::absolute(folder).map_err(|e| Error::writing(folder, &e))?;
-        let array = Self { name, folder, tasks: lines.len() };
+        let array = Self { name, folder, tasks: lines.len(), unanswered: false };
         let (list, program) = (quoted(&array.file("list").display().to_string()), quoted(&program.display().to_string()));
         let words = "$(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" \"$list\")";
         let about = "# Written by naslab. Line N + 1 of the list is what task N does.";
@@ -52,14 +54,32 @@ impl Array {
         self.folder.join(format!("{}.{ending}", self.name))
     }
 
-    /// Sends it, at most `at_once` of its tasks at a time, with these words for `sbatch`. Returns Slurm's number.
+    /// Its number where Slurm took it without an answer.
+    ///
+    /// # Errors
+    /// [`Refusal::NoAnswer`] where Slurm does not say what it has.
+    pub fn taken(&self) -> std::result::Result<Option<u64>, Refusal> {
+        if !self.unanswered {
+            return Ok(None);
+        }
+        snapshot().map(|queue| find(&queue, &self.name)).map_err(Refusal::NoAnswer)
+    }
+
+    /// Sends it, at most `at_once` of its tasks at a time, with these words for `sbatch`. Returns
+    /// Slurm's number. What may have been taken before is looked for first, and never sent twice.
     ///
     /// # Errors
     /// Why it was refused.
-    pub fn send(&self, words: &[String], at_once: Option<u64>) -> std::result::Result<u64, Refusal> {
+    pub fn send(&mut self, words: &[String], at_once: Option<u64>) -> std::result::Result<u64, Refusal> {
+        if let Some(number) = self.taken()? {
+            return Ok(number);
+        }
         // Slurm reads `%` in a path as the begin of a symbol.
         let folder = self.folder.display().to_string().replace('%', "%%");
-        submit(words, (&self.name, &self.file("sh"), &format!("{folder}/{}.%a.out", self.name)), (self.tasks, at_once))
+        let output = format!("{folder}/{}.%a.out", self.name);
+        let sent = submit(words, (&self.name, &self.file("sh"), &output), (self.tasks, at_once));
+        self.unanswered |= matches!(sent, Err(Refusal::NoAnswer(_)));
+        sent
     }
 }
 

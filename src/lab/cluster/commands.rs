@@ -121,7 +121,9 @@ fn refusal(said: String) -> Refusal {
     if has(&["MaxSubmit", "temporarily un"]) {
         return Refusal::Full(said);
     }
-    if has(&["Unable to contact", "Socket timed out", "timed out", "Connection refused", "Zero Bytes", "not responding", "Communication"]) {
+    let silence =
+        ["Unable to contact", "timed out", "Connection refused", "Zero Bytes", "not responding", "Communication", "Unexpected message"];
+    if has(&silence) {
         return Refusal::NoAnswer(said);
     }
     Refusal::Never(said)
@@ -131,6 +133,11 @@ fn refusal(said: String) -> Refusal {
 pub fn snapshot() -> std::result::Result<Snapshot, String> {
     let format = "--format=%F|%K|%T|%j|%N|%M|%r";
     Ok(ask("squeue", &["--me", "--array", "--noheader", "--states=all", format])?.lines().filter_map(task_of).collect())
+}
+
+/// Number of the array with this name, whatever its tasks do, as long as Slurm knows it.
+pub fn find(queue: &Snapshot, name: &str) -> Option<u64> {
+    queue.iter().find(|(_, task)| task.name == name).map(|((number, _), _)| *number)
 }
 
 fn task_of(line: &str) -> Option<(TaskId, TaskState)> {
@@ -167,8 +174,8 @@ pub fn release(job: u64) -> std::result::Result<(), String> {
 }
 
 /// Puts this task back into the queue, from within; it is then ended by Slurm.
-pub fn requeue(task: &str) -> std::result::Result<(), String> {
-    ask("scontrol", &["requeue", task]).map(drop)
+pub fn requeue(task: &str) -> std::result::Result<(), Refusal> {
+    ask("scontrol", &["requeue", task]).map(drop).map_err(refusal)
 }
 
 /// The exit code of a task that ended a while ago by itself, where Slurm still knows it.
@@ -210,6 +217,9 @@ mod tests {
             of("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"),
             Refusal::NoAnswer(_)
         ));
+        assert!(matches!(of("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"), Refusal::NoAnswer(_)));
+        assert!(matches!(of("Unexpected message received for job 8_0"), Refusal::NoAnswer(_)));
+        assert!(matches!(of("9_0: Requested operation is presently disabled"), Refusal::Never(_)));
         assert!(matches!(of("sbatch: error: invalid partition specified: gpu"), Refusal::Never(_)));
         assert!(matches!(
             of("sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)"),

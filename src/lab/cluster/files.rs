@@ -8,17 +8,15 @@ use super::super::evaluate::Outcome;
 use super::super::method::ChildTraining;
 use super::super::trials::Trial;
 use crate::error::{Error, Result};
-use crate::record::{FORMAT, Phase, Program, TaskRecord, read_json, write_json};
+use crate::record::{Phase, Program, TaskRecord, read_json, write_json};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// What a task is to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialFile {
-    /// [`FORMAT`].
+    /// [`crate::record::FORMAT`].
     pub format: u32,
-    /// The run's.
-    pub identity: String,
     /// The program that drew it; the task's must be the same.
     pub program: Program,
     /// Whose trial it is.
@@ -46,7 +44,7 @@ pub enum Ended {
 /// What a task tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutcomeFile {
-    /// [`FORMAT`].
+    /// [`crate::record::FORMAT`].
     pub format: u32,
     /// Whose trial.
     pub phase: Phase,
@@ -146,12 +144,7 @@ impl TaskFiles {
 
     /// Reads an outcome; `None` where it is not whole yet, as a shared file system may show it.
     pub fn read_outcome(&self, path: &Path) -> Option<OutcomeFile> {
-        read_json::<OutcomeFile>(path).ok().filter(|file| file.format == FORMAT)
-    }
-
-    /// Whether a task has told how a trial ended.
-    pub fn has_outcome(&self, phase: Phase, id: u64) -> bool {
-        self.list_outcomes().iter().any(|(p, i, _)| (*p, *i) == (phase, id))
+        read_json(path).ok()
     }
 
     /// Removes the files of a trial that is committed, and these outcomes of it. What cannot be removed does no harm.

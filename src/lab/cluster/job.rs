@@ -2,15 +2,17 @@
 
 use super::array::{Array, last_words};
 use super::commands::{Refusal, Snapshot, TaskId, TaskState, cancel, release, snapshot};
-use crate::error::{Error, Result, resource};
+use crate::error::{Result, resource};
 use crate::lab::signals::Signals;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long to rest between two looks at the signals.
 const REST: Duration = Duration::from_millis(100);
-/// Seconds between two looks at the queue.
-const LOOK_EVERY: f64 = 1.0;
+/// How long to rest between two looks at the queue.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// For how long a result may be late, and how long to rest between two looks for it.
+const LATE: [Duration; 2] = [Duration::from_secs(30), Duration::from_millis(500)];
 
 /// How waiting for jobs ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,9 +26,9 @@ pub enum Awaited {
 /// Sends an array, held until it is released where `held`. A controller that does not answer is waited for.
 ///
 /// # Errors
-/// [`Error::Resource`] where Slurm refuses it.
+/// [`crate::error::Error::Resource`] where Slurm refuses it, and where a signal comes before it is taken.
 pub fn send_job(
-    array: &Array,
+    array: &mut Array,
     (words, at_once, held): (&[String], Option<u64>, bool),
     signals: &Signals,
     say: &mut dyn FnMut(&str),
@@ -40,16 +42,28 @@ pub fn send_job(
             Err(Refusal::Never(said)) => return Err(resource!("sbatch refuses the job: {said}")),
             Err(Refusal::Full(said) | Refusal::NoAnswer(said)) => said,
         };
-        if let Some((number, _)) = snapshot().ok().and_then(|queue| find(&queue, &array.name)) {
-            return Ok(number);
-        }
         if signals.caught().is_some() {
-            return Err(resource!("no job was sent: {why}"));
+            let advice = "if Slurm took it all the same, the same command finds it";
+            return array.taken().ok().flatten().ok_or_else(|| resource!("no job is known to be sent: {why}; {advice}"));
         }
         if !std::mem::replace(&mut said_so, true) {
             say(&format!("Slurm takes no job now ({why}); tried again every 5 s"));
         }
         std::thread::sleep(Duration::from_secs(5));
+    }
+}
+
+/// All tasks of this user. A controller that does not answer is waited for; `None` if a signal comes meanwhile.
+pub fn wait_for_queue(signals: &Signals, say: &mut dyn FnMut(&str)) -> Option<Snapshot> {
+    let mut silent = false;
+    loop {
+        match snapshot() {
+            Ok(queue) => return Some(queue),
+            Err(_) if signals.caught().is_some() => return None,
+            Err(said) if !std::mem::replace(&mut silent, true) => say(&no_answer(&said)),
+            Err(_) => (),
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
@@ -63,10 +77,12 @@ pub fn wait_for(
     say: &mut dyn FnMut(&str),
     each: &mut dyn FnMut(&Snapshot) -> Result<()>,
 ) -> Result<Awaited> {
-    let (mut looked, mut obeyed, mut silent) = (None::<Instant>, 0, false);
+    let (mut looked, mut told, mut silent) = (None::<Instant>, 0, false);
     loop {
         let count = signals.count();
-        if count == obeyed && looked.is_some_and(|l| l.elapsed().as_secs_f64() < LOOK_EVERY) {
+        // A new signal is obeyed at once, by a controller that answers.
+        let may_rest = count == told || silent;
+        if may_rest && looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             std::thread::sleep(REST);
             continue;
         }
@@ -78,7 +94,7 @@ pub fn wait_for(
             Ok(queue) => queue,
             Err(said) => {
                 if !std::mem::replace(&mut silent, true) {
-                    say(&format!("Slurm's controller does not answer: {said}; waiting for it"));
+                    say(&no_answer(&said));
                 }
                 continue;
             }
@@ -86,15 +102,10 @@ pub fn wait_for(
         silent = false;
         each(&queue)?;
         let alive: Vec<&TaskState> = tasks.iter().filter_map(|id| queue.get(id)).filter(|task| task.is_alive()).collect();
-        if count > obeyed {
-            obeyed = count;
+        if count > told {
+            told = count;
             let running = alive.iter().filter(|task| task.is_running()).count();
-            say(&match count {
-                1 => {
-                    format!("what waits in the queue is cancelled; waiting for {running} jobs that run (a second Ctrl-C cancels them too)")
-                }
-                _ => format!("{running} jobs that run are cancelled; they save where they are"),
-            });
+            say(&obeyed(count, running, "jobs"));
         }
         if alive.is_empty() {
             return Ok(signals.caught().filter(|_| count > 0).map_or(Awaited::Over, Awaited::Interrupted));
@@ -102,9 +113,34 @@ pub fn wait_for(
     }
 }
 
-/// Number and state of an array with this name that is in the queue or at work.
-pub fn find(queue: &Snapshot, name: &str) -> Option<(u64, TaskState)> {
-    queue.iter().find(|(_, task)| task.name == name && task.is_alive()).map(|((number, _), task)| (*number, task.clone()))
+/// What is said when Slurm is asked in vain.
+pub fn no_answer(said: &str) -> String {
+    format!("Slurm's controller does not answer: {said}; waiting for it")
+}
+
+/// What is said after the `count`th signal, where so many tasks or jobs run.
+pub fn obeyed(count: u64, running: usize, what: &str) -> String {
+    match count {
+        1 => format!("what waits in the queue is cancelled; waiting for {running} {what} that run (a second Ctrl-C cancels them too)"),
+        _ => format!("{running} {what} that run are cancelled; they save where they are"),
+    }
+}
+
+/// What `look` finds of a task that is over, in this state as far as is known. A shared file system
+/// may show it late, so it is waited for, counted from `since`, unless the task did not end well.
+///
+/// # Errors
+/// Those of `look`.
+pub fn await_late<T>(state: Option<&TaskState>, since: Instant, look: &dyn Fn() -> Result<Option<T>>) -> Result<Option<T>> {
+    let [late, rest] = LATE;
+    let may_come = state.is_none_or(|task| task.state == "COMPLETED");
+    loop {
+        let found = look()?;
+        if found.is_some() || !may_come || since.elapsed() >= late {
+            return Ok(found);
+        }
+        std::thread::sleep(rest);
+    }
 }
 
 /// Lets a held job begin; one that has begun or ended does not matter.
@@ -112,13 +148,46 @@ pub fn let_go(number: u64) {
     let _ = release(number);
 }
 
-/// That a job ended without what it was to leave, and what it printed last.
-pub fn failed(folder: &Path, name: &str, index: u64, number: u64) -> Error {
-    let state = snapshot().ok().and_then(|queue| queue.get(&(number, index)).cloned());
-    let (state, node) = state.map_or(("UNKNOWN".into(), String::new()), |task| (task.state, task.node));
+/// That a task of the array `name` in `folder` ended without `what` it was to leave, in this state
+/// if Slurm knows it, and what it printed last.
+pub fn ended_without(what: &str, (folder, name): (&Path, &str), (job, index): TaskId, state: Option<&TaskState>) -> String {
+    let (word, node) = state.map_or(("UNKNOWN", ""), |task| (task.state.as_str(), task.node.as_str()));
+    let node = if node.is_empty() { String::new() } else { format!(" on node {node}") };
     let said = last_words(folder, name, index);
     let said =
         if said.is_empty() { format!("it printed nothing; do the nodes see {}?", folder.display()) } else { format!("it printed: {said}") };
-    let node = if node.is_empty() { node } else { format!(" on node {node}") };
-    resource!("job {number}_{index}{node} ended without a result ({state}); {said}")
+    format!("task {job}_{index}{node} ended without {what} ({word}); {said}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(state: &str) -> TaskState {
+        TaskState { state: state.into(), name: "naslab-1f".into(), node: "n2".into(), seconds: 1.0, reason: "None".into() }
+    }
+
+    #[test]
+    fn a_result_that_is_late_is_waited_for_unless_its_task_failed() {
+        let looks = std::cell::Cell::new(0);
+        let look = || {
+            looks.update(|n| n + 1);
+            Ok((looks.get() > 1).then_some("there"))
+        };
+        assert_eq!(await_late(Some(&ended("FAILED")), Instant::now(), &look).unwrap(), None);
+        looks.set(0);
+        assert_eq!(await_late(Some(&ended("COMPLETED")), Instant::now(), &look).unwrap(), Some("there"));
+        looks.set(0);
+        assert_eq!(await_late(None, Instant::now(), &look).unwrap(), Some("there"));
+    }
+
+    #[test]
+    fn a_task_that_left_nothing_is_named_with_what_it_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |state: Option<&TaskState>| ended_without("a result", (folder.path(), "naslab-1f"), (12, 3), state);
+        let said = of(None);
+        assert!(said.starts_with("task 12_3 ended without a result (UNKNOWN); it printed nothing; do the nodes see "), "{said}");
+        std::fs::write(folder.path().join("naslab-1f.3.out"), "a\n\nb\nc\nd\n").unwrap();
+        assert_eq!(of(Some(&ended("FAILED"))), "task 12_3 on node n2 ended without a result (FAILED); it printed: b / c / d");
+    }
 }

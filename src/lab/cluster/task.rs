@@ -1,6 +1,6 @@
 //! What a task does on its node: trains trials that a coordinator drew, and tells by files.
 
-use super::commands;
+use super::commands::{Refusal, requeue};
 use super::files::{Ended, OutcomeFile, TaskFiles, TrialFile, trial_name};
 use crate::budget::{Ledger, Probes};
 use crate::device;
@@ -9,7 +9,7 @@ use crate::lab::child::Child;
 use crate::lab::evaluate::misfortune;
 use crate::lab::keep::Keep;
 use crate::lab::launch::Ready;
-use crate::lab::session::Start;
+use crate::lab::session::{Start, is_account_due};
 use crate::lab::signals::Signals;
 use crate::message::say;
 use crate::record::{EndReason, FORMAT, LedgerRow, Phase, Program, TaskRecord};
@@ -18,6 +18,12 @@ use crate::task::Part;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// For how long a task that asked to be put back waits for Slurm to end it, and how long it rests between two looks.
+const ENDED_WITHIN: [Duration; 2] = [Duration::from_secs(300), Duration::from_millis(100)];
+/// How long to rest before Slurm is asked again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Which execution of which task this process is, by the variables that Slurm sets; by hand it is told by its number.
 struct Execution {
@@ -77,39 +83,34 @@ pub fn refuse(run: &Path, trials: &[(Phase, u64)], why: &Error) -> Result<()> {
 }
 
 impl Ready {
-    /// Whether the data, settings and libraries here are those of the run in this folder, and the program is the one that drew its trials.
+    /// Those of these trials that are still to be trained. The data, settings and libraries here are those of the run in this folder, and the program is the one that drew its trials.
     ///
     /// # Errors
     /// [`Error::Usage`] or [`Error::Input`] that names the difference.
-    pub fn check_trials(&self, run: &Path, trials: &[(Phase, u64)]) -> Result<()> {
+    pub fn check_trials(&self, run: &Path, trials: &[(Phase, u64)]) -> Result<Vec<TrialFile>> {
         self.is_same(run)?;
-        let here = Program::current();
-        for (phase, id) in trials {
-            let Some(file) = wanted(&TaskFiles::of(run), *phase, *id)? else { continue };
-            if file.program != here {
-                let words = |p: &Program| format!("{} ({}{})", p.version, p.commit, if p.dirty { ", changed" } else { "" });
-                let (there, here) = (words(&file.program), words(&here));
-                return Err(input!(
-                    run,
-                    "its trials were drawn by naslab {there}, and this is naslab {here}; give the nodes the same program"
-                ));
-            }
-        }
-        Ok(())
+        let (wanted, here) = (wanted(&TaskFiles::of(run), trials)?, Program::current());
+        let Some(other) = wanted.iter().find(|file| file.program != here) else { return Ok(wanted) };
+        let words = |p: &Program| format!("{} ({}{})", p.version, p.commit, if p.dirty { ", changed" } else { "" });
+        let (there, here) = (words(&other.program), words(&here));
+        Err(input!(run, "its trials were drawn by naslab {there}, and this is naslab {here}; give the nodes the same program"))
     }
 
-    /// Trains these trials of the run in this folder, one after the other, and writes what comes out. One that has an outcome or is committed is left out.
+    /// Trains trials of the run in this folder that [`Ready::check_trials`] found, one after the other, and writes what comes out. One that has an outcome by then or is committed is left out.
     ///
     /// # Errors
     /// [`Error::Interrupted`] after a signal: the state is saved, and after a warning the task is back in the queue.
-    pub fn train_trials(self, run: &Path, trials: &[(Phase, u64)], signals: &Signals) -> Result<()> {
+    pub fn train_trials(self, run: &Path, trials: &[TrialFile], signals: &Signals) -> Result<()> {
         let (files, execution) = (TaskFiles::of(run), Execution::of_this_process());
         // One thread, as at home, whatever the rest of the run has.
         tch::set_num_threads(1);
         let mut opened = Some(self.start.seconds());
-        for (phase, id) in trials {
-            let Some(file) = wanted(&files, *phase, *id)? else { continue };
-            Training { ready: &self, files: &files, execution: &execution, file: &file, signals }.run(opened.take())?;
+        for (number, file) in trials.iter().enumerate() {
+            // The first was looked at just now; a later one may have been trained by another task meanwhile.
+            if number > 0 && wanted(&files, &[(file.phase, file.trial.id)])?.is_empty() {
+                continue;
+            }
+            Training { ready: &self, files: &files, execution: &execution, file, signals }.run(opened.take())?;
             if let Some(signal) = signals.caught() {
                 requeue_if_warned(signals);
                 return Err(Error::Interrupted { signal, dir: run.to_path_buf() });
@@ -119,21 +120,52 @@ impl Ready {
     }
 }
 
-/// A trial that is still to be trained: it is there, and has no outcome.
-fn wanted(files: &TaskFiles, phase: Phase, id: u64) -> Result<Option<TrialFile>> {
-    if !files.trial(phase, id).join("trial.json").exists() || files.has_outcome(phase, id) {
-        say!("naslab: trial {} has an outcome, nothing to do", trial_name(phase, id));
-        return Ok(None);
+/// Trials that are still to be trained: they are there, and have no outcome.
+fn wanted(files: &TaskFiles, trials: &[(Phase, u64)]) -> Result<Vec<TrialFile>> {
+    let outcomes = files.list_outcomes();
+    let mut wanted = Vec::new();
+    for (phase, id) in trials {
+        let has_outcome = outcomes.iter().any(|(p, i, _)| (p, i) == (phase, id));
+        if has_outcome || !files.trial(*phase, *id).join("trial.json").exists() {
+            say!("naslab: trial {} has an outcome, nothing to do", trial_name(*phase, *id));
+        } else {
+            wanted.push(files.read_trial(*phase, *id)?);
+        }
     }
-    files.read_trial(phase, id).map(Some)
+    Ok(wanted)
 }
 
-/// After a warning that its time is nearly over, a task that has saved its state asks to go on later; Slurm ends it then.
+/// After a warning that its time is nearly over, a task that has saved its state asks to go on later.
+/// Slurm ends it then, by SIGTERM, and that is waited for: a task that ends by itself has failed in the
+/// eyes of the coordinator, until Slurm has done what was asked.
 pub fn requeue_if_warned(signals: &Signals) {
     let Some(task) = Execution::of_this_process().task.filter(|_| signals.is_warning()) else { return };
-    match commands::requeue(&task) {
-        Ok(()) => say!("naslab: the time of task {task} is nearly over; its state is saved and it is back in the queue"),
-        Err(said) => say!("naslab: task {task} cannot be put back into the queue: {said}"),
+    let ([within, rest], since, before) = (ENDED_WITHIN, Instant::now(), signals.count());
+    let is_waiting = || signals.count() == before && since.elapsed() < within;
+    let mut unanswered = false;
+    while is_waiting() {
+        match requeue(&task) {
+            Ok(()) => {
+                say!("naslab: the time of task {task} is nearly over; its state is saved and it is back in the queue");
+                break;
+            }
+            // Slurm ends it together with the command that asks, or refuses what it has heard before.
+            Err(_) if !is_waiting() => return,
+            Err(Refusal::Never(_)) if unanswered => break,
+            Err(Refusal::Never(said)) => {
+                say!("naslab: task {task} cannot be put back into the queue: {said}");
+                return;
+            }
+            Err(Refusal::Full(said) | Refusal::NoAnswer(said)) => {
+                if !std::mem::replace(&mut unanswered, true) {
+                    say!("naslab: task {task} is not put back into the queue yet: {said}; tried again");
+                }
+                std::thread::sleep(AGAIN);
+            }
+        }
+    }
+    while is_waiting() {
+        std::thread::sleep(rest);
     }
 }
 
@@ -191,11 +223,15 @@ impl Training<'_> {
             meter.ledger.count_step(samples);
         }
         let now = meter.ledger.elapsed();
-        if now - meter.written >= (now / 200.0).clamp(1.0, 60.0) {
+        if is_account_due(now, meter.written) {
             meter.written = now;
             meter.failed = self.files.write_account(&self.account(meter, EndReason::Interrupted)).err();
         }
-        if self.signals.caught().is_some() || meter.failed.is_some() {
+        if meter.failed.is_some() {
+            // What is interrupted would be kept, in a folder that may be gone.
+            return Some(EndReason::Failed);
+        }
+        if self.signals.caught().is_some() {
             return Some(EndReason::Interrupted);
         }
         let limit = self.ready.manifest.limits.max_memory_bytes?;

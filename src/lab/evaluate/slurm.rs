@@ -2,7 +2,9 @@
 
 mod watch;
 
-use super::super::cluster::{Array, Refusal, Snapshot, TaskFiles, TaskId, TrialFile, cancel, most_tasks, quoted, snapshot, trial_name};
+use super::super::cluster::{
+    Array, Refusal, Snapshot, TaskFiles, TaskId, TrialFile, cancel, most_tasks, obeyed, quoted, snapshot, trial_name,
+};
 use super::super::lab::Lab;
 use super::super::method::ChildTraining;
 use super::super::trials::Trial;
@@ -26,7 +28,7 @@ pub struct Slurm {
     run: PathBuf,
     files: TaskFiles,
     /// What every trial is told beside itself.
-    template: (String, ChildTraining, f64),
+    template: (ChildTraining, f64),
     /// What earlier attempts sent.
     past: Vec<Submission>,
     committed: HashSet<u64>,
@@ -35,7 +37,9 @@ pub struct Slurm {
     under_way: BTreeMap<u64, Flight>,
     /// An array that is recorded and not sent.
     sending: Option<(Array, Submission)>,
-    /// Most tasks of an array, as the cluster permits and as it proved.
+    /// Most tasks of an array, as the cluster permits.
+    permitted: usize,
+    /// The same as it proved.
     most: usize,
     not_before: Instant,
     refused: bool,
@@ -87,11 +91,12 @@ impl Slurm {
         files.make()?;
         // What is lost by a kill is not to be more than that of a run.
         let keep_seconds = session.checkpoint_seconds.min(30.0);
+        let permitted = most_tasks();
         Ok(Self {
             cluster: cluster.clone(),
             jobs: session.jobs,
             phase,
-            template: (recorder.run.manifest()?.identity, training.clone(), keep_seconds),
+            template: (training.clone(), keep_seconds),
             past: recorder.submissions.iter().filter(|s| s.phase == phase).cloned().collect(),
             committed: recorder.trials.keys().filter(|(p, _)| *p == phase).map(|(_, id)| *id).collect(),
             run,
@@ -99,7 +104,8 @@ impl Slurm {
             gathered: VecDeque::new(),
             under_way: BTreeMap::new(),
             sending: None,
-            most: most_tasks(),
+            permitted,
+            most: permitted,
             not_before: Instant::now(),
             refused: false,
             outcomes: BTreeMap::new(),
@@ -154,12 +160,12 @@ impl Slurm {
 
     /// Sends what was recorded, and says so once it has a number.
     fn send(&mut self) -> Result<()> {
-        let Some((array, mut submission)) = self.sending.take() else { return Ok(()) };
+        let Some((mut array, mut submission)) = self.sending.take() else { return Ok(()) };
         match array.send(&self.cluster.words, None) {
             Ok(job) => {
                 submission.job = Some(job);
                 self.refused = false;
-                self.most = (self.most * 2).min(most_tasks());
+                self.most = (self.most * 2).min(self.permitted);
                 self.sent(submission);
             }
             Err(Refusal::Full(said)) => {
@@ -169,14 +175,7 @@ impl Slurm {
             }
             Err(Refusal::NoAnswer(said)) => {
                 self.wait_before_sending(&format!("Slurm did not answer to a submission: {said}"));
-                // It may have been taken all the same.
-                match snapshot() {
-                    Ok(queue) => match queue.iter().find(|(_, task)| task.name == submission.name) {
-                        Some(((job, _), _)) => self.sent(Submission { job: Some(*job), ..submission }),
-                        None => self.sending = Some((array, submission)),
-                    },
-                    Err(_) => self.sending = Some((array, submission)),
-                }
+                self.sending = Some((array, submission));
             }
             Err(Refusal::Never(said)) => return Err(resource!("sbatch refuses the tasks: {said}")),
         }
@@ -203,7 +202,8 @@ impl Slurm {
 
     /// Trials that wait to be sent, which they no longer do.
     fn unsent(&mut self) -> Vec<u64> {
-        self.sending = None;
+        // Slurm may have taken it without an answer; then it is cancelled by its name at the end.
+        self.past.extend(self.sending.take().map(|(_, submission)| submission));
         self.gathered.clear();
         let ids: Vec<u64> = self.under_way.iter().filter(|(_, flight)| flight.array.is_none()).map(|(id, _)| *id).collect();
         ids.iter().for_each(|id| drop(self.under_way.remove(id)));
@@ -240,9 +240,9 @@ impl Evaluator for Slurm {
             self.stopping = None;
         }
         let (phase, id) = (self.phase, trial.id);
-        let (identity, training, keep_seconds) = self.template.clone();
+        let (training, keep_seconds) = self.template.clone();
         let (program, drawn) = (Program::current(), jiff::Timestamp::now().to_string());
-        let file = TrialFile { format: FORMAT, identity, program, phase, trial: trial.clone(), training, keep_seconds, drawn };
+        let file = TrialFile { format: FORMAT, program, phase, trial: trial.clone(), training, keep_seconds, drawn };
         let there = self.files.read_trial(phase, id).ok();
         if there.as_ref().is_some_and(|t| (&t.trial, &t.training) != (&file.trial, &file.training)) {
             let name = trial_name(phase, id);
@@ -305,12 +305,7 @@ impl Evaluator for Slurm {
             self.obey();
             let running =
                 self.under_way.values().filter_map(Flight::task).filter(|t| self.queue.get(t).is_some_and(|s| s.is_running())).count();
-            self.notice(match count {
-                1 => {
-                    format!("what waits in the queue is cancelled; waiting for {running} tasks that run (a second Ctrl-C cancels them too)")
-                }
-                _ => format!("{running} tasks that run are cancelled; they save where they are"),
-            });
+            self.notice(obeyed(count, running, "tasks"));
             self.looked = None;
         }
         !self.under_way.is_empty() || !self.news.is_empty()

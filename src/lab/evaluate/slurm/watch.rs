@@ -1,6 +1,6 @@
 //! What becomes of the tasks: outcomes that appear, tasks that are no more.
 
-use super::super::super::cluster::{Ended, TaskId, cancel, last_words, snapshot, trial_name};
+use super::super::super::cluster::{Ended, TaskId, cancel, ended_without, no_answer, snapshot, trial_name};
 use super::super::super::keep::saved_step;
 use super::super::{News, Outcome};
 use super::{Flight, Slurm, opening_of};
@@ -67,7 +67,7 @@ impl Slurm {
             Ok(queue) => std::mem::replace(&mut self.queue, queue),
             Err(said) => {
                 if !std::mem::replace(&mut self.silent, true) {
-                    self.notice(format!("Slurm's controller does not answer: {said}; waiting for it"));
+                    self.notice(no_answer(&said));
                 }
                 return Ok(());
             }
@@ -180,17 +180,9 @@ impl Slurm {
     }
 
     fn describe(&self, flight: &Flight, state: &str) -> String {
-        let Some((job, index)) = flight.task() else { return format!("its task {state}") };
-        let node = self.queue.get(&(job, index)).map_or("", |task| &task.node);
-        let node = if node.is_empty() { String::new() } else { format!(" on node {node}") };
+        let Some(task) = flight.task() else { return format!("its task {state}") };
         let name = flight.array.as_ref().map_or("", |(name, _)| name);
-        let said = last_words(&self.files.queue(), name, index);
-        let said = if said.is_empty() {
-            format!("it printed nothing; do the nodes see {}?", self.run.display())
-        } else {
-            format!("it printed: {said}")
-        };
-        format!("task {job}_{index}{node} ended without an outcome ({state}); {said}")
+        ended_without("an outcome", (&self.files.queue(), name), task, self.queue.get(&task))
     }
 }
 
