@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_other_programs_use_is_told_apart() {
-        let Some(others) = Others::now() else { return println!("skipped: there is no /proc/stat") };
+        let Some(others) = Others::now() else { return crate::message::say!("skipped: there is no /proc/stat") };
         let mut other = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         // Other tests are other programs too.
         let told = (0..100).any(|_| {

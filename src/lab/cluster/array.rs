@@ -57,7 +57,7 @@ impl Array {
     /// Its number where Slurm took it without an answer.
     ///
     /// # Errors
-    /// [`Refusal::NoAnswer`] where Slurm does not say what it has.
+    /// No answer where Slurm does not say what it has.
     pub fn taken(&self) -> std::result::Result<Option<u64>, Refusal> {
         if !self.unanswered {
             return Ok(None);
