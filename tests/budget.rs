@@ -1,6 +1,9 @@
 //! A budget that binds changes how far a search goes, not the protocol: what it found is compared as without a budget, or the result says why not.
 
-use crate::common::{self, naslab, only_run, run_arguments};
+#[allow(dead_code, reason = "these tests need some of it")]
+mod common;
+
+use common::{naslab, only_run, run_arguments};
 use naslab::record::{EndReason, FindingRecord, LedgerRecord, Phase, RunResult, TrialRecord, read_json};
 use naslab::reproductions::METHODS;
 use std::path::Path;

@@ -8,8 +8,6 @@ mod python;
 
 #[cfg(feature = "search")]
 mod architecture;
-#[cfg(feature = "search")]
-mod budget;
 #[cfg(all(feature = "search", feature = "report"))]
 mod check;
 #[cfg(feature = "search")]
