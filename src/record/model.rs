@@ -317,11 +317,11 @@ pub struct RunResult {
 impl RunResult {
     /// Why there is no test score, where there is none.
     pub fn unscored(&self) -> Option<String> {
-        match (self.final_score, self.retrain_end) {
-            (Some(_), _) => None,
-            (None, EndReason::Completed) => Some("no test score: out of memory in the test".into()),
-            (None, end) => Some(format!("no test score: the retraining ended early, {}", end.words())),
-        }
+        let why = self.failure()?.words();
+        Some(match self.retrain_end {
+            EndReason::Completed => format!("no test score: {why} in the test"),
+            _ => format!("no test score: the retraining ended early, {why}"),
+        })
     }
 
     /// Why there is no test score, if there is none.

@@ -53,15 +53,19 @@ pub fn send_job(
     }
 }
 
-/// All tasks of this user. A controller that does not answer is waited for; `None` if a signal comes meanwhile.
-pub fn wait_for_queue(signals: &Signals, say: &mut dyn FnMut(&str)) -> Option<Snapshot> {
+/// All tasks of this user, or the signal that came while a controller that does not answer was waited for.
+pub fn wait_for_queue(signals: &Signals, say: &mut dyn FnMut(&str)) -> std::result::Result<Snapshot, i32> {
     let mut silent = false;
     loop {
-        match snapshot() {
-            Ok(queue) => return Some(queue),
-            Err(_) if signals.caught().is_some() => return None,
-            Err(said) if !std::mem::replace(&mut silent, true) => say(&no_answer(&said)),
-            Err(_) => (),
+        let said = match snapshot() {
+            Ok(queue) => return Ok(queue),
+            Err(said) => said,
+        };
+        if let Some(signal) = signals.caught() {
+            return Err(signal);
+        }
+        if !std::mem::replace(&mut silent, true) {
+            say(&no_answer(&said));
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -63,7 +63,7 @@ fn at_work(directory: &Path, signals: &Signals, say: &mut dyn FnMut(&str)) -> Re
     let (events, _) = read_events(&RunDir::open(directory)?.events_path())?;
     let last = history::submissions(&events).into_iter().rfind(|s| s.phase == Phase::Retrain);
     let Some(last) = last else { return Ok(None) };
-    let Some(queue) = wait_for_queue(signals, say) else { return Err(interrupted(directory, signals.caught().unwrap_or_default())) };
+    let queue = wait_for_queue(signals, say).map_err(|signal| interrupted(directory, signal))?;
     let number = find(&queue, &last.name).filter(|number| queue.get(&(*number, 0)).is_some_and(TaskState::is_alive));
     Ok(number.map(|number| (last.name, number)))
 }

@@ -81,36 +81,34 @@ impl Local {
         }
     }
 
-    /// What a worker says. Steps that were told by now are heard at once: to look at the clock, all devices are waited for.
-    fn told(&mut self, message: Message) -> Result<News> {
-        let (mut steps, mut samples) = (0, 0);
-        let mut next = Some(message);
-        while let Some(message) = next {
+    /// Steps that were told by now, heard at once: to look at the clock after them, all devices are waited for.
+    fn steps(&mut self, first: Option<u64>) -> Result<News> {
+        let (mut steps, mut samples) = (u64::from(first.is_some()), first.unwrap_or(0));
+        while let Ok(message) = self.receiver.try_recv() {
             match message {
                 Message::Step(of) => {
                     steps += u64::from(of.is_some());
                     samples += of.unwrap_or(0);
                 }
                 Message::End(id, end, used, seconds) => {
-                    let outcome = end.unwrap_or_else(|payload| Ok(misfortune(payload)))?;
-                    let first = self.end(id, outcome, &used, seconds);
-                    self.news.push_front(first);
+                    let news = self.end(id, end, &used, seconds)?;
+                    self.news.push_front(news);
                     break;
                 }
             }
-            next = self.receiver.try_recv().ok();
         }
         Ok(News::Steps(steps, samples))
     }
 
     /// A trial ended: the device that it was on is free for another, and its account comes first where it has one.
-    fn end(&mut self, id: u64, outcome: Outcome, used: &Used, seconds: f64) -> News {
+    fn end(&mut self, id: u64, end: std::thread::Result<Result<Outcome>>, used: &Used, seconds: f64) -> Result<News> {
+        let outcome = end.unwrap_or_else(|payload| Ok(misfortune(payload)))?;
         self.running -= 1;
         let account = self.places.leave(id, (self.phase, outcome.end), used, seconds);
         let end = News::End { id, outcome, seconds };
-        let Some(account) = account else { return end };
+        let Some(account) = account else { return Ok(end) };
         self.news.push_back(end);
-        News::Account(account)
+        Ok(News::Account(account))
     }
 }
 
@@ -155,7 +153,8 @@ impl Evaluator for Local {
             return Ok(Some(news));
         }
         match self.receiver.recv_timeout(PATIENCE) {
-            Ok(message) => self.told(message).map(Some),
+            Ok(Message::Step(samples)) => self.steps(samples).map(Some),
+            Ok(Message::End(id, end, used, seconds)) => self.end(id, end, &used, seconds).map(Some),
             // This struct holds a sender, so nobody has hung up.
             Err(_) => Ok(None),
         }
