@@ -1,6 +1,7 @@
 //! Searches of tables through the binary: what they find, that files depend on nothing but what was asked, and what is refused.
 
-use crate::common::{files::gzip, naslab};
+use crate::common::files::{ABOUT, arch, gzip};
+use crate::common::naslab;
 use naslab::reproductions::algorithm;
 use naslab::seed::Streams;
 use naslab::table::{self, Commit, Fidelity, Limit, Part, RunOf, Score, Seed, SimulatedSeconds, Study, work};
@@ -228,19 +229,13 @@ fn a_report_sets_studies_beside_reported_numbers_and_beside_random_search() {
     assert!(schedules.contains("Spearman 0.772, Kendall 0.594"), "the coefficients of CIFAR-10");
 }
 
-const ABOUT: &str = r#"{ "name": "mine", "space": "nas-bench-201", "options": ["skip_connect", "nor_conv_3x3"],
-    "sets": [{ "name": "own", "title": "Own images", "column": "own", "images": 100 }], "fidelities": [1, 2], "seconds_of_images": 100,
-    "device": "a test", "source": "a test", "licence": "CC0" }"#;
-
 /// A table of the 64 cells of two operations, each line changed by `change`.
 fn own_table(folder: &Path, change: impl Fn(usize, String) -> Option<String>) -> PathBuf {
     let mut text = String::new();
     let header = "arch,seconds_per_epoch,own_valid_1,own_test_1,own_valid_2,own_test_2,own_valid_2_run1,own_valid_2_run2,runs";
     text.extend(change(0, header.into()).map(|l| l + "\n"));
     for i in 0..64usize {
-        let op = |bit: usize| if i >> bit & 1 == 1 { "nor_conv_3x3" } else { "skip_connect" };
-        let arch = format!("|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|", op(0), op(1), op(2), op(3), op(4), op(5));
-        let line = format!("{arch},{}.5,{i},{i},{i}.25,{i}.5,{i},{i}.5,2", 1 + i % 3);
+        let line = format!("{},{}.5,{i},{i},{i}.25,{i}.5,{i},{i}.5,2", arch(i), 1 + i % 3);
         text.extend(change(i + 1, line).map(|l| l + "\n"));
     }
     std::fs::write(folder.join("mine.json"), ABOUT).unwrap();

@@ -2,7 +2,7 @@
 
 use super::super::alpha;
 use super::super::supernet::Supernet;
-use super::super::supernet::tests::everything;
+use super::super::supernet::tests::{apart, everything};
 use super::*;
 use crate::gradient::{Ahead, Order};
 use crate::nn::{cross_entropy, plainly};
@@ -15,11 +15,6 @@ fn both(input: InputShape, channels: i64, cells: usize) -> (Supernet, Grouped) {
     let net = Supernet::declare(input, channels, cells);
     let grouped = Grouped::new(&net.table, input, channels, cells, Device::Cpu);
     (net, grouped)
-}
-
-/// Norm of the difference, relative to the norm of `b`.
-fn apart(a: &Tensor, b: &Tensor) -> f64 {
-    ((a - b).norm() / (b.norm() + 1e-30)).double_value(&[])
 }
 
 #[test]

@@ -57,12 +57,16 @@ impl Where {
         self.targets().flat_map(|target| self.sources().map(move |source| self.edge(target, source))).collect()
     }
 
+    /// Whether its edges halve the maps.
+    fn halves(self) -> bool {
+        self.reduction && self.group == 0
+    }
+
     /// Skip connections that halve, by source and target.
     fn skips(self) -> Vec<String> {
-        let halves = self.reduction && self.group == 0;
         let name = |target, source| format!("{}.{}.reduce", self.edge(target, source), DartsOp::SkipConnect.name());
         let of = |source| self.targets().map(move |target| name(target, source));
-        if halves { self.sources().flat_map(of).collect() } else { Vec::new() }
+        if self.halves() { self.sources().flat_map(of).collect() } else { Vec::new() }
     }
 
     /// Where the logit of an operation on an edge stands among all.
@@ -91,7 +95,7 @@ impl Where {
             columns.extend(self.targets().flat_map(|to| self.sources().map(move |source| only(op, to, source))));
         }
         columns.extend(POOLS.into_iter().flat_map(|op| self.sources().map(move |source| of_state(op, source))));
-        if self.reduction && self.group == 0 {
+        if self.halves() {
             columns.extend(self.sources().flat_map(|source| self.targets().map(move |to| only(DartsOp::SkipConnect, to, source))));
         }
         // The next state is given once more to ReLU and pools.
@@ -166,7 +170,7 @@ impl Joining {
             [norms(SEPARABLE, 1), norms(DILATED, 0), pools.collect(), skips.iter().map(|name| vec![format!("{name}.norm")]).collect()];
         let (blocks, mixing) = at.mixing();
         Group {
-            stride: if at.reduction && at.group == 0 { 2 } else { 1 },
+            stride: if at.halves() { 2 } else { 1 },
             sources: at.sources().len() as i64,
             targets: at.targets().len() as i64,
             first: [self.depthwise(at, SEPARABLE, 0), self.depthwise(at, DILATED, 0)],

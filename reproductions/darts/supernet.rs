@@ -166,6 +166,11 @@ pub(super) mod tests {
     /// Class scores of images under weights and logits, by some form.
     pub type Forward<'a> = &'a dyn Fn(&Weights, &Tensor, &Tensor, bool) -> Tensor;
 
+    /// Norm of the difference, relative to the norm of `b`.
+    pub fn apart(a: &Tensor, b: &Tensor) -> f64 {
+        ((a - b).norm() / (b.norm() + 1e-30)).double_value(&[])
+    }
+
     /// Loss, gradients of alpha and of all weights, running statistics after them, and scores by them.
     pub fn everything(net: &Supernet, forward: Forward, kind: Kind, images: i64, [height, width]: [i64; 2]) -> Vec<Tensor> {
         let w = Weights::init(&net.table, &mut Streams::new(2).rng("init", 0), Device::Cpu, kind);
@@ -188,7 +193,7 @@ pub(super) mod tests {
                 let every = || everything(&net, &|w, alpha, x, training| net.forward(w, alpha, x, training), kind, images, [side, side]);
                 let (ours, plain) = (every(), plainly(every));
                 for (i, (a, b)) in ours.iter().zip(&plain).enumerate() {
-                    let difference = ((a - b).norm() / (b.norm() + 1e-30)).double_value(&[]);
+                    let difference = apart(a, b);
                     assert!(difference < within, "{channels} channels, {cells} cells, {kind:?}, part {i}: {difference}");
                 }
             }

@@ -80,8 +80,8 @@ pub fn open(folders: &[PathBuf]) -> Result<DataSet> {
         return Err(Error::input(file, "expected the folder of the four IDX files, found a file; name its folder with --data-dir"));
     }
     let mut notes = Vec::new();
-    let [train_images, train_labels, test_images, test_labels] = FILES.map(|file| file.load(folders, &mut notes));
-    let splits = splits(folders, [train_images?, train_labels?, test_images?, test_labels?])?;
+    let files = FILES.iter().map(|file| file.load(folders, &mut notes)).collect::<Result<Vec<_>>>()?;
+    let splits = splits(folders, files.try_into().expect("a set has four files"))?;
     Ok(DataSet::new(NAME, CLASSES, splits, notes))
 }
 

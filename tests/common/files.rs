@@ -45,18 +45,24 @@ pub fn cifar_tar() -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// A table of 64 architectures, and the file beside it that says what it is of.
+/// What the file beside a table of one's own says of it.
+pub const ABOUT: &str = r#"{ "name": "mine", "space": "nas-bench-201", "options": ["skip_connect", "nor_conv_3x3"],
+    "sets": [{ "name": "own", "title": "Own images", "column": "own", "images": 100 }], "fidelities": [1, 2], "seconds_of_images": 100,
+    "device": "a test", "source": "a test", "licence": "CC0" }"#;
+
+/// One of the 64 cells of two operations.
+pub fn arch(i: usize) -> String {
+    let op = |bit: usize| if i >> bit & 1 == 1 { "nor_conv_3x3" } else { "skip_connect" };
+    format!("|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|", op(0), op(1), op(2), op(3), op(4), op(5))
+}
+
+/// A table of these cells, and the file beside it.
 pub fn table() -> (String, &'static str) {
-    let about = r#"{ "name": "mine", "space": "nas-bench-201", "options": ["skip_connect", "nor_conv_3x3"],
-        "sets": [{ "name": "own", "title": "Own images", "column": "own", "images": 100 }], "fidelities": [1, 2], "seconds_of_images": 100,
-        "device": "a test", "source": "a test", "licence": "CC0" }"#;
     let mut text = "arch,seconds_per_epoch,own_valid_1,own_test_1,own_valid_2,own_test_2\n".to_string();
     for i in 0..64usize {
-        let op = |bit: usize| if i >> bit & 1 == 1 { "nor_conv_3x3" } else { "skip_connect" };
-        let arch = format!("|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|", op(0), op(1), op(2), op(3), op(4), op(5));
-        text += &format!("{arch},1.5,{i},{i},{i}.25,{i}.5\n");
+        text += &format!("{},1.5,{i},{i},{i}.25,{i}.5\n", arch(i));
     }
-    (text, about)
+    (text, ABOUT)
 }
 
 /// The manifest of a run on the digits, with the digest that belongs to it.

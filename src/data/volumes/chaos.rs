@@ -3,7 +3,6 @@
 use super::listing::{BLACK_AND_WHITE, Case, Listing, Values, entries, name, slices, without_ending};
 use crate::data::names;
 use crate::error::{Error, Result, input};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const IMAGES: &str = "DICOM_anon";
@@ -49,8 +48,7 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
     let Some(folder) = candidates.into_iter().find(|f| f.is_dir()) else {
         return Ok(None);
     };
-    // A set, since two sequences share the folder of their masks.
-    let (mut cases, mut left_out) = (Vec::new(), BTreeSet::new());
+    let (mut cases, mut left_out) = (Vec::new(), Vec::new());
     for patient in entries(&folder)?.into_iter().filter(|p| p.is_dir()) {
         for (sequence, phase) in kind.sequences {
             let (subject, part, values) = (name(&patient), patient.join(sequence), kind.values);
@@ -65,11 +63,14 @@ fn find(folders: &[PathBuf], kind: &Kind) -> Result<Option<Listing>> {
     if cases.is_empty() {
         return Err(Error::input(folder, "expected a folder for each patient, found none"));
     }
-    Ok(Some(Listing { folder, classes: Some(names(kind.classes)), cases, test: None, left_out: left_out.into_iter().collect() }))
+    // Two sequences share the folder of their masks.
+    left_out.sort();
+    left_out.dedup();
+    Ok(Some(Listing { folder, classes: Some(names(kind.classes)), cases, test: None, left_out }))
 }
 
 /// Files of a folder with an ending, at least one; the others are left out.
-fn files(folder: &Path, ending: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>> {
+fn files(folder: &Path, ending: &str, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let all = if folder.is_dir() { entries(folder)? } else { Vec::new() };
     let (found, others): (Vec<PathBuf>, Vec<PathBuf>) = all.into_iter().partition(|p| without_ending(&name(p), &[ending]).is_some());
     left_out.extend(others.into_iter().filter(|p| p.is_file()));
@@ -81,7 +82,7 @@ fn files(folder: &Path, ending: &str, left_out: &mut BTreeSet<PathBuf>) -> Resul
 }
 
 /// The masks of a folder by the last number in their names.
-fn numbered(folder: &Path, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>> {
+fn numbered(folder: &Path, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in files(folder, ".png", left_out)? {
         let number = last_number(&name(&path))

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, input};
 use std::path::Path;
-use tiff::tags::Tag;
+use tiff::tags::{Tag, Type};
 
 /// Tags of which the decoder reads the values.
 const READ: [Tag; 18] = [
@@ -163,7 +163,7 @@ impl<'a> Directories<'a> {
 
 /// Whether there is such a type of values.
 fn is_known(kind: u64) -> bool {
-    matches!(kind, 1..=13 | 16..=18)
+    u16::try_from(kind).ok().and_then(Type::from_u16).is_some()
 }
 
 #[cfg(test)]
