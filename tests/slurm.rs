@@ -206,13 +206,27 @@ fn ctrl_c_cancels_what_waits_and_a_second_one_what_runs() {
 fn a_training_that_is_longer_than_the_time_of_a_task_ends_with_the_same_weights() {
     let Some(cluster) = Cluster::start() else { return };
     let out = cluster.out("runs");
-    let (epochs, trials) = (Some(300), "search.trials=2");
-    // A minute is the least that Slurm knows. It warns fifty seconds before its end, or earlier.
+    let (epochs, trials) = (Some(120), "search.trials=2");
+    // A minute is the least that Slurm knows. It warns fifty seconds before its end, or earlier. However fast the processor is, the first training of
+    // each trial has not ended by then: when it has begun it is stopped until the warning waits for it.
+    let stopped = script(
+        &cluster,
+        "stopped.sh",
+        r#"waits() { echo $((0x$(sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status") & 0x200)); }
+task=$$
+case "$3" in search-*) [ -n "$SLURM_RESTART_COUNT" ] || (
+  until [ "$(waits $task SigCgt)" != 0 ]; do sleep 0.1; done
+  sleep 2; kill -STOP $task
+  until [ "$(waits $task ShdPnd)" != 0 ]; do sleep 0.2; done
+  kill -CONT $task
+) & ;; esac
+exec $naslab "$@""#,
+    );
     let child = cluster.spawn(&on_slurm(
         "random",
         &out,
         epochs,
-        &["--sbatch", "--time=1 --signal=B:USR1@50", "--set", trials, "--set", "search.keep=1"],
+        &["--sbatch", "--time=1 --signal=B:USR1@50", "--set", trials, "--set", "search.keep=1", "--node-program", &stopped],
     ));
     wait_for("the first requeue", || {
         cluster.hurry();

@@ -61,17 +61,23 @@ impl Ahead<'_> {
             let loss = valid(w);
             return (Tensor::run_backward(&[&loss], alpha, false, false), loss.detach());
         }
-        let trained = train(w);
-        let slope = w.gradient(&trained);
+        // A loss that is kept keeps what its gradient was made of, so each goes at once.
+        let (slope, trained) = {
+            let loss = train(w);
+            (w.gradient(&loss), loss.detach())
+        };
         // w' = w − η ∇w L_train(w, α) of equation 6, with momentum and decay as the optimiser has them. The step ahead has statistics of its own.
         let ahead = no_grad(|| {
             let step = (&self.sgd.velocity * self.sgd.momentum) + slope + w.flat() * self.sgd.weight_decay;
             Weights::over(self.table, w.flat() - step * self.eta, w.flat_stats().copy())
         });
         // The first term of equation 7, ∇α L_val(w', α), and v = ∇w' L_val(w', α) of its second.
-        let validated = valid(&ahead);
-        let (direct, v) = ahead.gradients(&validated, alpha);
-        let losses = trained.detach() + validated.detach();
+        let (direct, v, validated) = {
+            let loss = valid(&ahead);
+            let (direct, v) = ahead.gradients(&loss, alpha);
+            (direct, v, loss.detach())
+        };
+        let losses = trained + validated;
         let norm = v.norm().double_value(&[]);
         if norm == 0.0 {
             return (direct, losses);

@@ -93,7 +93,7 @@ impl Candidate {
             Self::Identity => x.shallow_clone(),
             Self::Thin => x.slice(2, 0, None, 2).slice(3, 0, None, 2),
             Self::Reduce(reduce) => reduce.forward(w, x, training),
-            Self::Convs(stages) => stages.iter().fold(x.shallow_clone(), |x, stage| stage.forward(w, &x, training)),
+            Self::Convs(stages) => ReluConvBn::in_a_row(stages, w, x, training),
             Self::Plain(block) => block.forward(w, x, training),
         }
     }

@@ -38,18 +38,19 @@ impl<'a> BlockedStage<'a> {
         let (affine, running) = (affine.map(both), both(running));
         Self { depthwise: None, pointwise, affine, running, relu: true, stride: 1, dilation: 1, shift: 0, first: 0 }
     }
+}
 
-    /// [N, C, H, W] → [N, C', H', W'], in one pass; `None` where the kernels do not take such tensors or no gradient could be given.
-    ///
-    /// # Panics
-    /// As tch does, with libtorch's message.
-    pub fn forward(self, x: &Tensor, training: bool) -> Option<Tensor> {
-        if !takes(x) {
-            return None;
-        }
-        let term = BlockedTerm { source: 0, coefficient: None, stages: vec![self] };
-        sum(&[x], None, &[term], None, training)
+/// The sum of chains of stages over images, in one pass: [N, C, H, W] → [N, C', H', W']. `None` where the kernels do not take such tensors or no gradient
+/// could be given.
+///
+/// # Panics
+/// As tch does, with libtorch's message.
+pub(super) fn chains(x: &Tensor, chains: Vec<Vec<BlockedStage>>, training: bool) -> Option<Tensor> {
+    if !takes(x) {
+        return None;
     }
+    let terms: Vec<_> = chains.into_iter().map(|stages| BlockedTerm { source: 0, coefficient: None, stages }).collect();
+    sum(&[x], None, &terms, None, training)
 }
 
 /// A term of a sum: a source times a coefficient, or a chain of stages over it times a coefficient.
@@ -78,7 +79,7 @@ impl Blocked {
             return None;
         }
         let (images, c, h, w) = x.size4().expect("maps have four dimensions");
-        let lanes = shim::lanes(x.kind());
+        let lanes = shim::lanes(x.kind(), images);
         let missing = (lanes - images % lanes) % lanes;
         let whole = if missing > 0 { x.constant_pad_nd([0, 0, 0, 0, 0, 0, 0, missing]) } else { x.shallow_clone() };
         let maps = whole.view([-1, lanes, c, h, w]).permute([0, 2, 3, 4, 1]).contiguous();

@@ -26,6 +26,10 @@ fn plain(s: &BlockedStage, x: &Tensor, training: bool) -> Tensor {
     x.batch_norm(gamma, beta, Some(&s.running.0), Some(&s.running.1), training, 0.1, 1e-5, true)
 }
 
+fn alone(stage: BlockedStage, x: &Tensor, training: bool) -> Option<Tensor> {
+    chains(x, vec![vec![stage]], training)
+}
+
 /// The weights of a stage: depthwise and pointwise kernel, scale and shift.
 struct Kernels(Option<Tensor>, Tensor, Option<(Tensor, Tensor)>, (Tensor, Tensor));
 
@@ -66,10 +70,10 @@ fn check_stage(kind: Kind, within: f64, shape: [i64; 4], outputs: i64, window: O
     let ours = || weights.stage((relu, stride, dilation, 0, 0));
     let mut inputs = vec![&x];
     inputs.extend(weights.all());
-    same(&inputs, &ours().forward(&x, true).expect("the kernels take it"), &plain(&theirs, &x, true), within, &what);
+    same(&inputs, &alone(ours(), &x, true).expect("the kernels take it"), &plain(&theirs, &x, true), within, &what);
     let running = &weights.3;
     assert!(largest(&running.0, &theirs.running.0) <= within && largest(&running.1, &theirs.running.1) <= within, "{what}: statistics");
-    let scored = tch::no_grad(|| (ours().forward(&x, false).expect("the kernels take it"), plain(&ours(), &x, false)));
+    let scored = tch::no_grad(|| (alone(ours(), &x, false).expect("the kernels take it"), plain(&ours(), &x, false)));
     assert!(largest(&scored.0, &scored.1) <= 10.0 * within, "{what}: scoring");
 }
 
@@ -215,7 +219,7 @@ fn a_shifted_stage_agrees_with_its_parts() {
         let theirs = BlockedStage { running: ones(4, Kind::Double), ..weights.stage(how) };
         let mut inputs = vec![&x];
         inputs.extend(weights.all());
-        let ours = weights.stage(how).forward(&x, true).expect("taken");
+        let ours = alone(weights.stage(how), &x, true).expect("taken");
         same(&inputs, &ours, &plain(&theirs, &x, true), 1e-12, &format!("stride {stride}, shift {shift}"));
     }
 }
@@ -238,7 +242,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     let weights = Kernels::new(Kind::Float, 16, 16, Some(5), true);
     let run = |threads| {
         tch::set_num_threads(threads);
-        let y = weights.stage((true, 1, 1, 0, 0)).forward(&x, true).expect("taken");
+        let y = alone(weights.stage((true, 1, 1, 0, 0)), &x, true).expect("taken");
         let mut inputs = vec![&x];
         inputs.extend(weights.all());
         Tensor::run_backward(&[y.square().sum(Kind::Double)], &inputs, false, false)
@@ -252,7 +256,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
 fn a_stage_that_scores_gives_no_gradient_and_leaves_the_work_to_libtorch() {
     let x = random(&[4, 3, 5, 5], Kind::Float);
     let weights = Kernels::new(Kind::Float, 3, 2, None, false);
-    let forward = || weights.stage((true, 1, 1, 0, 0)).forward(&x, false);
+    let forward = || alone(weights.stage((true, 1, 1, 0, 0)), &x, false);
     assert!(forward().is_none());
     assert!(tch::no_grad(forward).is_some());
 }
@@ -265,7 +269,7 @@ fn views_and_other_layouts_are_read_as_they_are() {
     weights.1 = random(&[6, 4, 1, 1], Kind::Double).transpose(0, 1);
     let stage = || weights.stage((true, 1, 1, 0, 0));
     let inputs = [&x, weights.0.as_ref().expect("depthwise"), &weights.1];
-    same(&inputs, &stage().forward(&x, true).expect("taken"), &plain(&stage(), &x, true), 1e-12, "stage over views");
+    same(&inputs, &alone(stage(), &x, true).expect("taken"), &plain(&stage(), &x, true), 1e-12, "stage over views");
 }
 
 #[test]
@@ -273,10 +277,10 @@ fn shapes_that_do_not_fit_are_refused() {
     let refused = |f: &dyn Fn() -> Option<Tensor>| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| f().is_some())).is_err();
     let x = random(&[8, 3, 2, 2], Kind::Float);
     let other = Kernels::new(Kind::Float, 4, 2, Some(3), false);
-    assert!(refused(&|| other.stage((true, 1, 1, 0, 0)).forward(&x, true)));
+    assert!(refused(&|| alone(other.stage((true, 1, 1, 0, 0)), &x, true)));
     let affine = Kernels::new(Kind::Float, 3, 2, None, true);
     let short = || BlockedStage { affine: Some(ones(1, Kind::Float)), ..affine.stage((true, 1, 1, 0, 0)) };
-    assert!(refused(&|| short().forward(&x, true)));
+    assert!(refused(&|| alone(short(), &x, true)));
     let maps = Blocked::from_images(&x).expect("taken");
     let few = Blocked::from_images(&random(&[16, 3, 2, 2], Kind::Float)).expect("taken");
     let sum = |sources: &[&Blocked], coefficients: Option<&Tensor>, terms: &[BlockedTerm]| {
@@ -292,7 +296,34 @@ fn shapes_that_do_not_fit_are_refused() {
     let narrower = || BlockedTerm { source: 0, coefficient: None, stages: vec![affine.stage((true, 1, 1, 0, 2))] };
     assert!(refused(&|| sum(&[&maps], None, &[as_it_is(0, None), narrower()])), "other numbers of channels");
     let window = Kernels::new(Kind::Float, 3, 2, Some(3), false);
-    assert!(refused(&|| window.stage((true, 1, 1, 1, 0)).forward(&x, true)), "a shift under a window");
+    assert!(refused(&|| alone(window.stage((true, 1, 1, 1, 0)), &x, true)), "a shift under a window");
     let even = Kernels::new(Kind::Float, 3, 2, Some(2), false);
-    assert!(refused(&|| even.stage((true, 1, 1, 0, 0)).forward(&x, true)));
+    assert!(refused(&|| alone(even.stage((true, 1, 1, 0, 0)), &x, true)));
+}
+
+#[test]
+fn blocks_in_a_row_and_halves_side_by_side_are_those_one_after_the_other() {
+    use crate::nn::{ConvShape, FactorizedReduce, ReluConvBn, Table, Weights, plainly};
+    use crate::seed::Streams;
+    let mut t = Table::default();
+    let shapes = |stride| [ConvShape::depthwise(3, 5, stride, 1), ConvShape::pointwise(3, 3, 1)];
+    let row = [2, 1].map(|stride| ReluConvBn::declare(&mut t, &format!("block{stride}"), &shapes(stride), true));
+    let reduce = FactorizedReduce::declare(&mut t, "reduce", 3, 5, true);
+    let weights = || Weights::init(&t, &mut Streams::new(3).rng("init", 0), Device::Cpu, Kind::Double);
+    let x = random(&[9, 3, 7, 6], Kind::Double);
+    let (ours, plain) = (weights(), weights());
+    let both = |w: &Weights| [ReluConvBn::in_a_row(&row, w, &x, true), reduce.forward(w, &x, true)];
+    let [a, b] = both(&ours);
+    let [c, d] = plainly(|| both(&plain));
+    for (what, one, other) in [("a row", &a, &c), ("halves", &b, &d)] {
+        assert_eq!(one.size(), other.size());
+        assert!(largest(one, other) <= 1e-12, "{what}");
+    }
+    let gradients = |w: &Weights, [y, z]: [Tensor; 2]| {
+        let (of_x, of_weights) = w.gradients(&((&y * y.cos()).sum(Kind::Double) + (&z * z.cos()).sum(Kind::Double)), &[&x]);
+        [of_x[0].shallow_clone(), of_weights]
+    };
+    for (one, other) in gradients(&ours, [a, b]).iter().zip(&gradients(&plain, [c, d])) {
+        assert!(largest(one, other) <= 1e-10, "gradients: {}", largest(one, other));
+    }
 }

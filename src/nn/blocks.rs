@@ -1,6 +1,6 @@
 //! The convolution blocks that cells are made of. The order is (ReLU →) convolution → batch norm; convolutions have no bias.
 
-use super::blocked::BlockedStage;
+use super::blocked::{BlockedStage, chains};
 use super::init::Init;
 use super::kernels::{self, laid_out};
 use super::norm::{BatchNorm, norm_by_batch};
@@ -136,7 +136,7 @@ pub fn stage(x: &Tensor, depthwise: Option<&Tensor>, pointwise: &Tensor, affine:
     // The kernels move running statistics; nobody reads these.
     let nowhere = (Tensor::zeros([outputs], (x.kind(), x.device())), Tensor::ones([outputs], (x.kind(), x.device())));
     let stage = BlockedStage { depthwise, ..BlockedStage::new(pointwise, Some(affine), (&nowhere.0, &nowhere.1), Tensor::shallow_clone) };
-    stage.forward(x, true).unwrap_or_else(|| {
+    chains(x, vec![vec![stage]], true).unwrap_or_else(|| {
         let padding = depthwise.map_or(0, |d| (d.size()[3] - 1) / 2);
         let x = x.relu();
         let x = depthwise.map_or_else(|| x.shallow_clone(), |d| kernels::depthwise(&x, d, 1, padding, 1));
@@ -218,7 +218,14 @@ impl<const RELU: bool> ConvBlock<RELU> {
 
     /// Runs it.
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
-        self.stage(w).and_then(|stage| stage.forward(x, training)).unwrap_or_else(|| self.in_steps(w, x, training))
+        self.stage(w).and_then(|stage| chains(x, vec![vec![stage]], training)).unwrap_or_else(|| self.in_steps(w, x, training))
+    }
+
+    /// Runs some, one after the other: in one pass where our kernels do all of them.
+    pub fn in_a_row(blocks: &[Self], w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let stages: Option<Vec<_>> = blocks.iter().map(|block| block.stage(w)).collect();
+        let all = stages.and_then(|stages| chains(x, vec![stages], training));
+        all.unwrap_or_else(|| blocks.iter().fold(x.shallow_clone(), |x, block| block.forward(w, &x, training)))
     }
 
     /// Runs one operator after the other.
@@ -271,6 +278,11 @@ impl FactorizedReduce {
 
     /// [N, input, H, W] → [N, output, ⌈H/2⌉, ⌈W/2⌉].
     pub fn forward(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
+        let halves = self.stages(w).map(|half| vec![half]).into();
+        chains(x, halves, training).unwrap_or_else(|| self.in_steps(w, x, training))
+    }
+
+    fn in_steps(&self, w: &Weights, x: &Tensor, training: bool) -> Tensor {
         let x = if self.relu { x.relu() } else { x.shallow_clone() };
         let (_, _, height, width) = x.size4().expect("maps have four dimensions");
         let (odd_rows, odd_columns) = (height % 2, width % 2);

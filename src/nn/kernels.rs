@@ -82,7 +82,7 @@ pub(super) fn takes(x: &Tensor) -> bool {
         && x.device() == Device::Cpu
         && matches!(x.kind(), Kind::Float | Kind::Double)
         && x.numel() > 0
-        && 2 * x.size()[0] >= shim::lanes(x.kind())
+        && 2 * x.size()[0] >= shim::lanes(x.kind(), x.size()[0])
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].

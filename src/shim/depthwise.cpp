@@ -9,25 +9,31 @@
 
 namespace {
 
-using naslab::by_kind;
+using naslab::by_form;
+using naslab::Double4;
+using naslab::Double8;
+using naslab::Float16;
+using naslab::Float8;
+using naslab::Num;
 using naslab::Planes;
 using naslab::share;
-using naslab::Vector;
+using naslab::Vec;
 using naslab::Window;
 using naslab::window;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Channels [from, to) of y = w * x.
-template <class T> NASLAB_INLINE void convolve(const Window &s, const T *x, const T *w, T *y, std::int64_t from, std::int64_t to) {
-  constexpr std::int64_t L = Vector<T>::lanes;
-  thread_local Planes<T> in, out;
+template <class F> NASLAB_INLINE void convolve(const Window &s, const Num<F> *x, const Num<F> *w, Num<F> *y, std::int64_t from, std::int64_t to) {
+  using T = Num<F>;
+  constexpr std::int64_t L = F::L;
+  thread_local Planes<F> in, out;
   for (std::int64_t c = from; c < to; ++c) {
     for (std::int64_t n = 0; n < s.images; n += L) {
       const std::int64_t count = std::min(L, s.images - n);
       const auto *planes = in.load(x + (n * s.channels + c) * s.plane(), s.channels * s.plane(), count, s.height, s.width, s.padding, T(0));
       auto *result = out.resize(s.out_plane());
-      naslab::correlate<T>(planes, s.padded_width(), w + c * s.kernel * s.kernel, s.kernel, s.stride, s.dilation, result, s.out_height,
+      naslab::correlate<F>(planes, s.padded_width(), w + c * s.kernel * s.kernel, s.kernel, s.stride, s.dilation, result, s.out_height,
                            s.out_width);
       out.store(y + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0);
     }
@@ -35,14 +41,15 @@ template <class T> NASLAB_INLINE void convolve(const Window &s, const T *x, cons
 }
 
 // Channels [from, to) of the gradients; a null pointer is not wanted.
-template <class T>
-NASLAB_INLINE void convolve_back(const Window &s, const T *x, const T *w, const T *g, T *gx, T *gw, std::int64_t from, std::int64_t to) {
-  constexpr std::int64_t L = Vector<T>::lanes;
-  thread_local Planes<T> in, grad, wide, back, taps;
+template <class F>
+NASLAB_INLINE void convolve_back(const Window &s, const Num<F> *x, const Num<F> *w, const Num<F> *g, Num<F> *gx, Num<F> *gw, std::int64_t from, std::int64_t to) {
+  using T = Num<F>;
+  constexpr std::int64_t L = F::L;
+  thread_local Planes<F> in, grad, wide, back, taps;
   const std::int64_t area = s.kernel * s.kernel;
   std::vector<T> flipped(static_cast<std::size_t>(area));
   for (std::int64_t c = from; c < to; ++c) {
-    const T *weights = w + c * area;
+    const Num<F> *weights = w + c * area;
     std::reverse_copy(weights, weights + area, flipped.begin());
     auto *sums = taps.filled(area, T(0));
     for (std::int64_t n = 0; n < s.images; n += L) {
@@ -52,12 +59,12 @@ NASLAB_INLINE void convolve_back(const Window &s, const T *x, const T *w, const 
           grad.load(g + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0, T(0));
       if (gx != nullptr) {
         std::int64_t margin;
-        naslab::input_gradient<T>(wide, back, s, weights, flipped.data(), plain, margin);
+        naslab::input_gradient<F>(wide, back, s, weights, flipped.data(), plain, margin);
         back.store(gx + at, step, count, s.height, s.width, margin);
       }
       if (gw != nullptr) {
         const auto *planes = in.load(x + at, step, count, s.height, s.width, s.padding, T(0));
-        naslab::gather_taps<T>(planes, s.padded_width(), plain, s.kernel, s.stride, s.dilation, sums, s.out_height, s.out_width);
+        naslab::gather_taps<F>(planes, s.padded_width(), plain, s.kernel, s.stride, s.dilation, sums, s.out_height, s.out_width);
       }
     }
     for (std::int64_t k = 0; gw != nullptr && k < area; ++k) {
@@ -67,11 +74,12 @@ NASLAB_INLINE void convolve_back(const Window &s, const T *x, const T *w, const 
 }
 
 // Channels [from, to) of a pool. The average is over the pixels that exist.
-template <class T>
-NASLAB_INLINE void pool(const Window &s, bool maximum, const T *x, T *y, std::int64_t from, std::int64_t to) {
-  using V = typename Vector<T>::type;
-  constexpr std::int64_t L = Vector<T>::lanes;
-  thread_local Planes<T> in, out;
+template <class F>
+NASLAB_INLINE void pool(const Window &s, bool maximum, const Num<F> *x, Num<F> *y, std::int64_t from, std::int64_t to) {
+  using T = Num<F>;
+  using V = Vec<F>;
+  constexpr std::int64_t L = F::L;
+  thread_local Planes<F> in, out;
   const T outside = maximum ? -std::numeric_limits<T>::infinity() : T(0);
   for (std::int64_t c = from; c < to; ++c) {
     for (std::int64_t n = 0; n < s.images; n += L) {
@@ -82,15 +90,21 @@ NASLAB_INLINE void pool(const Window &s, bool maximum, const T *x, T *y, std::in
       for (std::int64_t i = 0; i < s.out_height; ++i) {
         for (std::int64_t j = 0; j < s.out_width; ++j) {
           const V *corner = planes + i * s.stride * s.padded_width() + j * s.stride;
-          V value = maximum ? corner[0] : V{};
+          V value{};
+          naslab::Maximum<F> greatest(corner[0]);
           for (std::int64_t ki = 0; ki < s.kernel; ++ki) {
             for (std::int64_t kj = 0; kj < s.kernel; ++kj) {
-              const V tap = corner[ki * s.padded_width() + kj];
-              // A NaN stays, as in libtorch.
-              value = maximum ? ((tap > value) | (tap != tap) ? tap : value) : value + tap;
+              const V &tap = corner[ki * s.padded_width() + kj];
+              if (maximum) {
+                greatest.add(tap);
+              } else {
+                value += tap;
+              }
             }
           }
-          if (!maximum) {
+          if (maximum) {
+            greatest.result(value);
+          } else {
             value /= T(s.pixels(i, j));
           }
           result[i * s.out_width + j] = value;
@@ -102,11 +116,12 @@ NASLAB_INLINE void pool(const Window &s, bool maximum, const T *x, T *y, std::in
 }
 
 // Channels [from, to) of a pool's gradient; a maximum passes it to the first of equal pixels.
-template <class T>
-NASLAB_INLINE void pool_back(const Window &s, bool maximum, const T *x, const T *g, T *gx, std::int64_t from, std::int64_t to) {
-  using V = typename Vector<T>::type;
-  constexpr std::int64_t L = Vector<T>::lanes;
-  thread_local Planes<T> in, grad, back;
+template <class F>
+NASLAB_INLINE void pool_back(const Window &s, bool maximum, const Num<F> *x, const Num<F> *g, Num<F> *gx, std::int64_t from, std::int64_t to) {
+  using T = Num<F>;
+  using V = Vec<F>;
+  constexpr std::int64_t L = F::L;
+  thread_local Planes<F> in, grad, back;
   for (std::int64_t c = from; c < to; ++c) {
     for (std::int64_t n = 0; n < s.images; n += L) {
       const std::int64_t count = std::min(L, s.images - n);
@@ -114,43 +129,36 @@ NASLAB_INLINE void pool_back(const Window &s, bool maximum, const T *x, const T 
       const V *plain =
           grad.load(g + (n * s.channels + c) * s.out_plane(), s.channels * s.out_plane(), count, s.out_height, s.out_width, 0, T(0));
       const V *planes = maximum ? in.load(x + at, step, count, s.height, s.width, s.padding, -std::numeric_limits<T>::infinity()) : nullptr;
-      naslab::unpool<T>(s, maximum, planes, plain, count, back.filled(s.padded_height() * s.padded_width(), T(0)));
+      naslab::unpool<F>(s, maximum, planes, plain, back.filled(s.padded_height() * s.padded_width(), T(0)));
       back.store(gx + at, step, count, s.height, s.width, s.padding);
     }
   }
 }
 
-#define NASLAB_FOR(T, NAME)                                                                                                              \
-  NASLAB_CLONES void convolve_##NAME(const Window &s, const T *x, const T *w, T *y, std::int64_t from, std::int64_t to) {                 \
-    convolve<T>(s, x, w, y, from, to);                                                                                                   \
-  }                                                                                                                                      \
-  NASLAB_CLONES void convolve_back_##NAME(const Window &s, const T *x, const T *w, const T *g, T *gx, T *gw, std::int64_t from,           \
-                                          std::int64_t to) {                                                                             \
-    convolve_back<T>(s, x, w, g, gx, gw, from, to);                                                                                      \
-  }                                                                                                                                      \
-  NASLAB_CLONES void pool_##NAME(const Window &s, bool maximum, const T *x, T *y, std::int64_t from, std::int64_t to) {                   \
-    pool<T>(s, maximum, x, y, from, to);                                                                                                 \
-  }                                                                                                                                      \
-  NASLAB_CLONES void pool_back_##NAME(const Window &s, bool maximum, const T *x, const T *g, T *gx, std::int64_t from, std::int64_t to) { \
-    pool_back<T>(s, maximum, x, g, gx, from, to);                                                                                        \
-  }
+template <class F> struct Kernels;
+#define NASLAB_FOR(F, TARGET)                                                                                                                \
+  TARGET void convolve_##F(const Window &s, const Num<F> *x, const Num<F> *w, Num<F> *y, std::int64_t from, std::int64_t to) {        \
+    convolve<F>(s, x, w, y, from, to);                                                                                                       \
+  }                                                                                                                                          \
+  TARGET void convolve_back_##F(const Window &s, const Num<F> *x, const Num<F> *w, const Num<F> *g, Num<F> *gx, Num<F> *gw,           \
+                                       std::int64_t from, std::int64_t to) {                                                                 \
+    convolve_back<F>(s, x, w, g, gx, gw, from, to);                                                                                          \
+  }                                                                                                                                          \
+  TARGET void pool_##F(const Window &s, bool maximum, const Num<F> *x, Num<F> *y, std::int64_t from, std::int64_t to) {               \
+    pool<F>(s, maximum, x, y, from, to);                                                                                                     \
+  }                                                                                                                                          \
+  TARGET void pool_back_##F(const Window &s, bool maximum, const Num<F> *x, const Num<F> *g, Num<F> *gx, std::int64_t from,           \
+                                   std::int64_t to) {                                                                                        \
+    pool_back<F>(s, maximum, x, g, gx, from, to);                                                                                            \
+  }                                                                                                                                          \
+  template <> struct Kernels<F> {                                                                                                            \
+    static constexpr auto convolve = convolve_##F;                                                                                           \
+    static constexpr auto convolve_back = convolve_back_##F;                                                                                 \
+    static constexpr auto pool = pool_##F;                                                                                                   \
+    static constexpr auto pool_back = pool_back_##F;                                                                                         \
+  };
 
-NASLAB_FOR(float, float)
-NASLAB_FOR(double, double)
-
-template <class T> struct Kernels;
-template <> struct Kernels<float> {
-  static constexpr auto convolve = convolve_float;
-  static constexpr auto convolve_back = convolve_back_float;
-  static constexpr auto pool = pool_float;
-  static constexpr auto pool_back = pool_back_float;
-};
-template <> struct Kernels<double> {
-  static constexpr auto convolve = convolve_double;
-  static constexpr auto convolve_back = convolve_back_double;
-  static constexpr auto pool = pool_double;
-  static constexpr auto pool_back = pool_back_double;
-};
+NASLAB_FOR_EACH_FORM(NASLAB_FOR)
 
 std::int64_t work(const Window &s) { return s.images * (s.plane() + s.out_plane()) * s.kernel; }
 
@@ -166,10 +174,11 @@ public:
     ctx->saved_data["s"] = std::vector<std::int64_t>{stride, padding, dilation};
     const Window s = window(x, w.size(3), stride, padding, dilation);
     const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
-    by_kind(x, [&](auto zero) {
-      using T = decltype(zero);
+    by_form(x, [&](auto form) {
+      using F = decltype(form);
+      using T = Num<F>;
       share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
-        Kernels<T>::convolve(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), y.data_ptr<T>(), from, to);
+        Kernels<F>::convolve(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), y.data_ptr<T>(), from, to);
       });
     });
     return y;
@@ -191,11 +200,12 @@ public:
     const auto g = gradients[0].contiguous();
     const Window s = window(x, w.size(3), how[0], how[1], how[2]);
     const auto gx = want_x ? at::empty_like(x) : none, gw = want_w ? at::empty_like(w) : none;
-    by_kind(x, [&](auto zero) {
-      using T = decltype(zero);
+    by_form(x, [&](auto form) {
+      using F = decltype(form);
+      using T = Num<F>;
       T *to_x = want_x ? gx.data_ptr<T>() : nullptr, *to_w = want_w ? gw.data_ptr<T>() : nullptr;
       share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
-        Kernels<T>::convolve_back(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), g.const_data_ptr<T>(), to_x, to_w, from, to);
+        Kernels<F>::convolve_back(s, x.const_data_ptr<T>(), w.const_data_ptr<T>(), g.const_data_ptr<T>(), to_x, to_w, from, to);
       });
     });
     return {gx, gw, none, none, none};
@@ -212,10 +222,11 @@ public:
     ctx->saved_data["s"] = std::vector<std::int64_t>{maximum, kernel, stride};
     const Window s = window(x, kernel, stride, (kernel - 1) / 2, 1);
     const auto y = at::empty({s.images, s.channels, s.out_height, s.out_width}, x.options());
-    by_kind(x, [&](auto zero) {
-      using T = decltype(zero);
+    by_form(x, [&](auto form) {
+      using F = decltype(form);
+      using T = Num<F>;
       share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
-        Kernels<T>::pool(s, maximum, x.const_data_ptr<T>(), y.data_ptr<T>(), from, to);
+        Kernels<F>::pool(s, maximum, x.const_data_ptr<T>(), y.data_ptr<T>(), from, to);
       });
     });
     return y;
@@ -231,10 +242,11 @@ public:
     const Window s = window(x, how[1], how[2], (how[1] - 1) / 2, 1);
     const auto g = gradients[0].contiguous();
     const auto gx = at::empty_like(x);
-    by_kind(x, [&](auto zero) {
-      using T = decltype(zero);
+    by_form(x, [&](auto form) {
+      using F = decltype(form);
+      using T = Num<F>;
       share(s.channels, work(s), [&](std::int64_t from, std::int64_t to) {
-        Kernels<T>::pool_back(s, maximum, x.const_data_ptr<T>(), g.const_data_ptr<T>(), gx.data_ptr<T>(), from, to);
+        Kernels<F>::pool_back(s, maximum, x.const_data_ptr<T>(), g.const_data_ptr<T>(), gx.data_ptr<T>(), from, to);
       });
     });
     return {gx, none, none, none};
@@ -246,6 +258,8 @@ public:
 extern "C" {
 
 const char *naslab_last_error() { return naslab::last_error().c_str(); }
+
+std::int64_t naslab_lanes(bool single, std::int64_t images) { return naslab::lanes(single, images); }
 
 at::Tensor *naslab_depthwise(const at::Tensor *x, const at::Tensor *w, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
   return naslab::guarded([&] { return Depthwise::apply(*x, *w, stride, padding, dilation); });

@@ -26,12 +26,14 @@ unsafe extern "C" {
         running: *const *const c_void,
         count: i64,
     ) -> *mut c_void;
+    fn naslab_lanes(single: bool, images: i64) -> i64;
     fn naslab_join(maps: *const *const c_void, count: i64) -> *mut c_void;
 }
 
-/// Images that one vector of the processor holds a pixel of.
-pub fn lanes(kind: Kind) -> i64 {
-    if kind == Kind::Double { 4 } else { 8 }
+/// Images that one vector of the processor holds a pixel of, for maps of so many images.
+pub fn lanes(kind: Kind, images: i64) -> i64 {
+    // SAFETY: a function of its arguments and of what the processor can do.
+    unsafe { naslab_lanes(kind == Kind::Float, images) }
 }
 
 /// Depthwise convolution with a square kernel: x [N, C, H, W], w [C, 1, K, K] → [N, C, H', W'].
