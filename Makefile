@@ -53,7 +53,8 @@ tables: build
 	$(TABLE_RUN) amoebanet random reinforce --dataset imagenet16-120 --simulated-budget 120000s --limit overshoots
 	$(TABLE_RUN) amoebanet random reinforce --table digits-201 --dataset digits --simulated-budget 30s --limit fits
 
-# The smoke suite against the committed baseline: exactly on a processor of that model, else with a margin. The libraries are held to kernels that processors of several generations have.
+# The smoke suite against the committed baseline: exactly on a processor of that model, else with a margin. Models differ by up to 2.5 times in time beside what the
+# calibration tells of them, hence the ratio. The libraries are held to kernels that processors of several generations have.
 GATE = target/gate
 gate baseline: export ATEN_CPU_CAPABILITY = avx2
 gate baseline: export ONEDNN_MAX_CPU_ISA = AVX2
@@ -64,7 +65,7 @@ gate-runs: build
 	$(NASLAB) run all --preset smoke --seeds 0 --threads 1 --jobs 2 --device cpu --quiet --out $(GATE)
 
 gate: gate-runs
-	$(NASLAB) check --baseline .ci/baseline.csv --margin 15 --time-ratio 2 --memory-ratio 1.5 $(GATE)
+	$(NASLAB) check --baseline .ci/baseline.csv --margin 15 --time-ratio 4 --memory-ratio 1.5 $(GATE)
 
 baseline: gate-runs
 	$(NASLAB) check --baseline .ci/baseline.csv --update $(GATE)
