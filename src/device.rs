@@ -161,20 +161,34 @@ fn name_and_memory(index: usize) -> (String, Option<u64>) {
 
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    field(&text, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_string())
+    let (name, [family, model]) = processor_of(&text);
+    // A virtual machine may hide the generation, as in `AMD EPYC`.
+    if name.contains(|c: char| c.is_ascii_digit()) { name } else { format!("{name} family {family} model {model}") }
 }
 
 /// Model of the processor, with the numbers that tell generations of one name apart.
 pub fn processor_kind() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let numbers = ["cpu family", "model"].map(|key| field(&text, key).unwrap_or_else(|| "?".into()));
-    format!("{} (family {}, model {})", processor(), numbers[0], numbers[1])
+    let (name, [family, model]) = processor_of(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default());
+    format!("{name} (family {family}, model {model})")
+}
+
+/// Name, family and model.
+fn processor_of(cpuinfo: &str) -> (String, [String; 2]) {
+    let numbers = ["cpu family", "model"].map(|key| field(cpuinfo, key).unwrap_or_else(|| "?".into()));
+    (field(cpuinfo, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_string()), numbers)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Error;
+
+    #[test]
+    fn a_processor_has_a_name_and_a_generation() {
+        let text = "processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n";
+        assert_eq!(processor_of(text), ("AMD EPYC".into(), ["26".into(), "2".into()]));
+        assert!(processor().contains(|c: char| c.is_ascii_digit() || c == '?'), "{}", processor());
+    }
 
     #[test]
     fn a_named_device_is_taken_or_refused() {
