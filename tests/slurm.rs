@@ -12,9 +12,28 @@ use predicates::prelude::*;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::OnceLock;
 
-/// A training takes some seconds.
-const LONG: Option<u64> = Some(40);
+/// So many epochs that a training takes some seconds, on this machine.
+fn long() -> Option<u64> {
+    static EPOCHS: OnceLock<u64> = OnceLock::new();
+    let measure = || {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("runs");
+        naslab().args(arguments("random", &out, Some(FEW))).args(["--jobs", "1"]).assert().success();
+        let ledger = ledger(&only_run(&out));
+        let search: Vec<_> = ledger.rows.iter().filter(|row| row.phase == Phase::Search).collect();
+        let seconds: f64 = search.iter().map(|row| row.device_seconds).sum();
+        let steps: u64 = search.iter().map(|row| row.steps).sum();
+        (5.0 / seconds * steps as f64 / STEPS_OF_AN_EPOCH as f64).ceil() as u64
+    };
+    Some(*EPOCHS.get_or_init(measure).max(&FEW))
+}
+
+const FEW: u64 = 20;
+
+/// Of the training of a child with the tiny settings.
+const STEPS_OF_AN_EPOCH: u64 = 2;
 
 /// Trials as they count.
 fn committed(run: &Path) -> Vec<TrialRecord> {
@@ -120,7 +139,7 @@ fn a_suite_is_one_job_a_run_and_goes_on() {
 fn a_node_that_is_lost_and_a_task_that_somebody_cancels_change_nothing() {
     let Some(cluster) = Cluster::start() else { return };
     let out = cluster.out("runs");
-    let child = cluster.spawn(&on_slurm("random", &out, LONG, &["--sbatch", "--nodes=1 --exclusive"]));
+    let child = cluster.spawn(&on_slurm("random", &out, long(), &["--sbatch", "--nodes=1 --exclusive"]));
     let task = cluster.wait_for_training(&out, "search");
     cluster.ask("scancel", &[&task.id]);
     wait_for("another task in training", || cluster.queue().iter().any(|t| t.state == "RUNNING" && t.id != task.id));
@@ -135,7 +154,7 @@ fn a_node_that_is_lost_and_a_task_that_somebody_cancels_change_nothing() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("ended without an outcome (CANCELLED)") && said.contains("it is sent again"), "{said}");
     let run = only_run(&out);
-    assert_equal(&at_home(&cluster, "random", LONG), &run, "a lost node");
+    assert_equal(&at_home(&cluster, "random", long()), &run, "a lost node");
     // What came to nothing is charged too.
     assert!(ledger(&run).tasks.iter().filter(|t| t.apart && t.account.end_reason == EndReason::Interrupted).count() >= 2);
 }
@@ -149,7 +168,7 @@ fn a_coordinator_that_is_killed_finds_its_tasks_again() {
         child.wait().unwrap();
     };
     // In the search, in the selection, and while the rest is a job.
-    let child = cluster.spawn(&on_slurm("random", &out, LONG, &[]));
+    let child = cluster.spawn(&on_slurm("random", &out, long(), &[]));
     cluster.wait_for_training(&out, "search");
     kill(child);
     let run = only_run(&out);
@@ -163,7 +182,7 @@ fn a_coordinator_that_is_killed_finds_its_tasks_again() {
     resume(&cluster, &run);
     let rests = events(&run).into_iter().filter(|e| matches!(e, Event::Submission(s) if s.phase == Phase::Retrain && s.job.is_some()));
     assert_eq!(rests.count(), 1, "the rest was taken over, and not sent again");
-    assert_equal(&at_home(&cluster, "random", LONG), &run, "a killed coordinator");
+    assert_equal(&at_home(&cluster, "random", long()), &run, "a killed coordinator");
     for phase in [Phase::Search, Phase::Select] {
         assert!(times_sent(&run, phase).iter().all(|n| *n == 1), "{phase:?}: a trial was sent twice");
     }
@@ -175,11 +194,11 @@ fn a_coordinator_that_is_killed_finds_its_tasks_again() {
 #[test]
 fn ctrl_c_cancels_what_waits_and_a_second_one_what_runs() {
     let Some(cluster) = Cluster::start() else { return };
-    let home = at_home(&cluster, "random", LONG);
+    let home = at_home(&cluster, "random", long());
     for times in [1, 2] {
         let out = cluster.out(&format!("runs-{times}"));
         // One task at a time, so that some wait.
-        let child = cluster.spawn(&on_slurm("random", &out, LONG, &["--sbatch", "--nodelist=n1 --exclusive"]));
+        let child = cluster.spawn(&on_slurm("random", &out, long(), &["--sbatch", "--nodelist=n1 --exclusive"]));
         cluster.wait_for_training(&out, "search");
         signal(&child, Signal::INT);
         if times == 2 {
@@ -197,7 +216,7 @@ fn ctrl_c_cancels_what_waits_and_a_second_one_what_runs() {
         assert_equal(&home, &run, "Ctrl-C");
         // Every trial was trained once, or went on where it was.
         let steps: u64 = ledger(&run).tasks.iter().filter(|t| t.account.phase == Phase::Search).map(|t| t.account.steps).sum();
-        let planned: u64 = 4 * 40 * 2;
+        let planned = 4 * long().unwrap() * STEPS_OF_AN_EPOCH;
         assert_eq!(steps, planned, "no step was done twice");
     }
 }
@@ -273,7 +292,7 @@ fn an_outcome_that_appears_late_is_waited_for_and_a_controller_that_is_away_too(
         copy = copy.display()
     );
     let program = script(&cluster, "late.sh", &lines);
-    let child = cluster.spawn(&on_slurm("random", &out, LONG, &["--node-program", &program]));
+    let child = cluster.spawn(&on_slurm("random", &out, long(), &["--node-program", &program]));
     let outcomes = copy.join("tasks/outcomes");
     let late = |folder: &Path| {
         std::fs::read_dir(folder)
@@ -296,7 +315,7 @@ fn an_outcome_that_appears_late_is_waited_for_and_a_controller_that_is_away_too(
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("Slurm's controller does not answer") && said.contains("Slurm's controller answers again"), "{said}");
     let run = only_run(&out);
-    assert_equal(&at_home(&cluster, "random", LONG), &run, "a late outcome");
+    assert_equal(&at_home(&cluster, "random", long()), &run, "a late outcome");
     let sent = times_sent(&run, Phase::Search);
     assert!(sent.iter().all(|n| *n == 1), "{sent:?}: {said}");
 }
