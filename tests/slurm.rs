@@ -236,7 +236,8 @@ task=$$
 case "$3" in search-*) [ -n "$SLURM_RESTART_COUNT" ] || (
   until [ "$(waits $task SigCgt)" != 0 ]; do sleep 0.1; done
   sleep 2; kill -STOP $task
-  until [ "$(waits $task ShdPnd)" != 0 ]; do sleep 0.2; done
+  # The warning may have come before.
+  tries=0; until [ "$(waits $task ShdPnd)" != 0 ] || [ $tries = 200 ]; do sleep 0.2; tries=$((tries + 1)); done
   kill -CONT $task
 ) & ;; esac
 exec $naslab "$@""#,
@@ -258,7 +259,7 @@ exec $naslab "$@""#,
     let run = only_run(&out);
     assert_equal(&only_run(&home), &run, "a time limit");
     let restarted = ledger(&run).tasks.iter().filter(|t| t.apart && t.task.ends_with(".1")).count();
-    assert!(restarted >= 1, "no task was restarted: {:?}", ledger(&run).tasks);
+    assert!(restarted >= 1, "no task was restarted: {said} {:?}", ledger(&run).tasks);
     assert!(
         times_sent(&run, Phase::Search).iter().all(|n| *n == 1),
         "Slurm put it back into the queue, and nobody was to send it again: {said}"
