@@ -225,7 +225,7 @@ fn ctrl_c_cancels_what_waits_and_a_second_one_what_runs() {
 fn a_training_that_is_longer_than_the_time_of_a_task_ends_with_the_same_weights() {
     let Some(cluster) = Cluster::start() else { return };
     let out = cluster.out("runs");
-    let (epochs, trials) = (Some(120), "search.trials=2");
+    let (epochs, trials) = (long(), "search.trials=2");
     // A minute is the least that Slurm knows. It warns fifty seconds before its end, or earlier. However fast the processor is, the first training of
     // each trial has not ended by then: when it has begun it is stopped until the warning waits for it.
     let stopped = script(
@@ -235,7 +235,7 @@ fn a_training_that_is_longer_than_the_time_of_a_task_ends_with_the_same_weights(
 task=$$
 case "$3" in search-*) [ -n "$SLURM_RESTART_COUNT" ] || (
   until [ "$(waits $task SigCgt)" != 0 ]; do sleep 0.1; done
-  sleep 2; kill -STOP $task
+  sleep 1; kill -STOP $task
   # The warning may have come before.
   tries=0; until [ "$(waits $task ShdPnd)" != 0 ] || [ $tries = 200 ]; do sleep 0.2; tries=$((tries + 1)); done
   kill -CONT $task
