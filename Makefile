@@ -33,7 +33,7 @@ install: build
 	@$(PYTHON) scripts/install.py $(NASLAB) $(PREFIX)
 
 # One thread: operations this small gain nothing from a second one, and the numbers are then the same on every machine of a kind.
-# At most 28 s of search and selection for each of 36 runs, half of them the controls, and three U-Nets trained like the cells that NAS-Unet found: a quarter of an hour in all.
+# At most 28 s of search and selection for each of 36 runs, half of them the controls, and three U-Nets trained like the cells that NAS-Unet found: four minutes to a quarter of an hour in all, by the processor.
 DEMO = runs/demo
 DEMO_RUNS = --preset smoke --seeds 0..3 --budget-per-run 28s --threads 1 --out $(DEMO)
 demo: build

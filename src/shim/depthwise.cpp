@@ -10,10 +10,6 @@
 namespace {
 
 using naslab::by_form;
-using naslab::Double4;
-using naslab::Double8;
-using naslab::Float16;
-using naslab::Float8;
 using naslab::Num;
 using naslab::Planes;
 using naslab::share;

@@ -27,6 +27,9 @@ template <class Number, std::int64_t Lanes> struct Form {
   static constexpr std::int64_t bytes = Lanes * static_cast<std::int64_t>(sizeof(Number));
   using T = Number;
   typedef Number V __attribute__((vector_size(Lanes * sizeof(Number))));
+  // Whole numbers as wide, and a vector of them.
+  using Index = std::conditional_t<sizeof(Number) == 4, std::int32_t, std::int64_t>;
+  typedef Index I __attribute__((vector_size(Lanes * sizeof(Index))));
 };
 using Float8 = Form<float, 8>;
 using Double4 = Form<double, 4>;
@@ -36,11 +39,18 @@ using Double8 = Form<double, 8>;
 template <class F> using Num = typename F::T;
 template <class F> using Vec = typename F::V;
 
+#define NASLAB_FOR_NARROW(DEFINE)                                                                                                            \
+  using naslab::Double4;                                                                                                                     \
+  using naslab::Float8;                                                                                                                      \
+  DEFINE(Float8, NASLAB_CLONES) DEFINE(Double4, NASLAB_CLONES)
 #ifdef NASLAB_AVX512
 #define NASLAB_FOR_EACH_FORM(DEFINE)                                                                                                         \
-  DEFINE(Float8, NASLAB_CLONES) DEFINE(Double4, NASLAB_CLONES) DEFINE(Float16, NASLAB_AVX512) DEFINE(Double8, NASLAB_AVX512)
+  NASLAB_FOR_NARROW(DEFINE)                                                                                                                  \
+  using naslab::Double8;                                                                                                                     \
+  using naslab::Float16;                                                                                                                     \
+  DEFINE(Float16, NASLAB_AVX512) DEFINE(Double8, NASLAB_AVX512)
 #else
-#define NASLAB_FOR_EACH_FORM(DEFINE) DEFINE(Float8, NASLAB_CLONES) DEFINE(Double4, NASLAB_CLONES)
+#define NASLAB_FOR_EACH_FORM(DEFINE) NASLAB_FOR_NARROW(DEFINE)
 #endif
 
 // A window that slides over planes. Rows first, then columns.
@@ -71,8 +81,8 @@ template <class F> NASLAB_INLINE const Vec<F> *as_vectors(const Num<F> *p) { ret
 template <class F, class Read, class Write> NASLAB_INLINE void transpose(Read read, Write write) {
   using V = Vec<F>;
   constexpr std::int64_t L = F::L;
-  using Index = std::conditional_t<sizeof(Num<F>) == 4, std::int32_t, std::int64_t>;
-  typedef Index I __attribute__((vector_size(L * sizeof(Index))));
+  using Index = typename F::Index;
+  using I = typename F::I;
   V from[L], to[L];
   I low, high;
 #pragma GCC unroll 16
@@ -185,44 +195,52 @@ private:
   std::size_t offset_ = 0;
 };
 
+// Calls `f<M>(j)` for M columns from `j` on, until all of `columns` have been.
+template <class Function> NASLAB_INLINE void by_columns(std::int64_t columns, Function f) {
+  std::int64_t j = 0;
+  for (; j + 8 <= columns; j += 8) {
+    f.template operator()<8>(j);
+  }
+  for (; j + 2 <= columns; j += 2) {
+    f.template operator()<2>(j);
+  }
+  if (j < columns) {
+    f.template operator()<1>(j);
+  }
+}
+
+// M columns from `j` on of a row of a convolution, by rows [from, to) of the kernel: row `ki` of it reads row `first + ki * dilation` of `in`, which is
+// `width` wide. `K` and `S` are the kernel's width and the stride as constants; 0 where only the argument knows.
+template <class F, int K, int S, int M>
+NASLAB_INLINE void convolve_columns(Vec<F> *sums, const Vec<F> *in, std::int64_t width, const Num<F> *w, std::int64_t kernel, std::int64_t stride,
+                                    std::int64_t dilation, std::int64_t first, std::int64_t from, std::int64_t to, std::int64_t j) {
+  const std::int64_t k = K > 0 ? K : kernel, s = S > 0 ? S : stride;
+  for (std::int64_t ki = from; ki < to; ++ki) {
+    const Vec<F> *tap = in + (first + ki * dilation) * width + j * s;
+#pragma GCC unroll 7
+    for (std::int64_t kj = 0; kj < k; ++kj, tap += dilation) {
+      const Num<F> weight = w[ki * k + kj];
+#pragma GCC unroll 8
+      for (int u = 0; u < M; ++u) {
+        sums[u] += weight * tap[u * s];
+      }
+    }
+  }
+}
+
 // As `correlate`, with the kernel's width and the stride as constants; 0 where only the argument knows.
 template <class F, int K, int S>
 NASLAB_INLINE void correlate_as(const Vec<F> *in, std::int64_t width, const Num<F> *w, std::int64_t kernel, std::int64_t stride,
                                 std::int64_t dilation, Vec<F> *out, std::int64_t rows, std::int64_t columns) {
-  using T = Num<F>;
-  using V = Vec<F>;
-  constexpr int N = 8;
-  const std::int64_t k = K > 0 ? K : kernel, s = S > 0 ? S : stride;
   for (std::int64_t i = 0; i < rows; ++i) {
-    const V *row = in + i * s * width;
-    std::int64_t j = 0;
-    const auto several = [&]<int M>() __attribute__((always_inline)) {
-      V sums[M]{};
-      for (std::int64_t ki = 0; ki < k; ++ki) {
-        const V *tap = row + ki * dilation * width + j * s;
-#pragma GCC unroll 7
-        for (std::int64_t kj = 0; kj < k; ++kj, tap += dilation) {
-          const T weight = w[ki * k + kj];
-#pragma GCC unroll 8
-          for (int u = 0; u < M; ++u) {
-            sums[u] += weight * tap[u * s];
-          }
-        }
-      }
+    by_columns(columns, [&]<int M>(std::int64_t j) __attribute__((always_inline)) {
+      Vec<F> sums[M]{};
+      convolve_columns<F, K, S, M>(sums, in, width, w, kernel, stride, dilation, i * (S > 0 ? S : stride), 0, K > 0 ? K : kernel, j);
 #pragma GCC unroll 8
       for (int u = 0; u < M; ++u) {
         out[i * columns + j + u] = sums[u];
       }
-    };
-    for (; j + N <= columns; j += N) {
-      several.template operator()<N>();
-    }
-    for (; j + 2 <= columns; j += 2) {
-      several.template operator()<2>();
-    }
-    if (j < columns) {
-      several.template operator()<1>();
-    }
+    });
   }
 }
 
@@ -427,8 +445,8 @@ template <class F>
 NASLAB_INLINE void unpool(const Window &s, bool maximum, const Vec<F> *planes, const Vec<F> *grad, Vec<F> *result) {
   using T = Num<F>;
   using V = Vec<F>;
-  using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  typedef Index I __attribute__((vector_size(F::L * sizeof(Index))));
+  using Index = typename F::Index;
+  using I = typename F::I;
   const std::int64_t width = s.padded_width();
   const auto each_tap = [&](auto f) __attribute__((always_inline)) {
     for (std::int64_t ki = 0; ki < s.kernel; ++ki) {

@@ -219,8 +219,10 @@ template <class F> struct Mixture {
       std::vector<double> sums(2 * static_cast<std::size_t>(static_cast<std::int64_t>(terms.size()) * count * widest));
       auto runs = groups(terms, level == 0, [&](std::size_t i) {
         auto r = run(terms[i], static_cast<std::size_t>(level));
-        r.sums = plan.training ? sums.data() + 2 * static_cast<std::int64_t>(i) * count * widest : nullptr;
-        r.products = r.sums + count * widest;
+        if (plan.training) {
+          r.sums = sums.data() + 2 * static_cast<std::int64_t>(i) * count * widest;
+          r.products = r.sums + count * widest;
+        }
         return r;
       });
       const auto all = static_cast<std::int64_t>(runs.size());

@@ -10,10 +10,6 @@ namespace {
 using naslab::add_up;
 using naslab::as_vectors;
 using naslab::blocks;
-using naslab::Double4;
-using naslab::Double8;
-using naslab::Float16;
-using naslab::Float8;
 using naslab::Num;
 using naslab::Planes;
 using naslab::plus_lanes;
@@ -304,40 +300,19 @@ template <class F> NASLAB_INLINE void gradient_sums(const Run<F> *runs, std::int
 template <class F, int K, class Add>
 NASLAB_INLINE void spread_as(const Vec<F> *bordered, std::int64_t width, const Num<F> *flipped, const Stage &s, std::int64_t top, std::int64_t rows,
                              Add add) {
-  using V = Vec<F>;
   const std::int64_t k = K > 0 ? K : s.kernel, d = s.dilation, reach = d * (k - 1) + 1;
   for (std::int64_t i = std::max<std::int64_t>(top, 0); i < std::min(top + rows + reach - 1, s.in.height); ++i) {
     // Tap `ki` of the flipped kernel reads row `first + ki * d`.
     const std::int64_t first = i - top - (reach - 1);
     const std::int64_t from = first < 0 ? (d - 1 - first) / d : 0, to = std::min(k, (rows - 1 - first) / d + 1);
-    const auto several = [&]<int M>(std::int64_t j) __attribute__((always_inline)) {
-      V sums[M]{};
-      for (std::int64_t ki = from; ki < to; ++ki) {
-        const V *tap = bordered + (first + ki * d) * width + j;
-#pragma GCC unroll 7
-        for (std::int64_t kj = 0; kj < k; ++kj, tap += d) {
-          const Num<F> weight = flipped[ki * k + kj];
-#pragma GCC unroll 8
-          for (int u = 0; u < M; ++u) {
-            sums[u] += weight * tap[u];
-          }
-        }
-      }
+    naslab::by_columns(s.in.width, [&]<int M>(std::int64_t j) __attribute__((always_inline)) {
+      Vec<F> sums[M]{};
+      naslab::convolve_columns<F, K, 1, M>(sums, bordered, width, flipped, k, 1, d, first, from, to, j);
 #pragma GCC unroll 8
       for (int u = 0; u < M; ++u) {
         add(i, j + u, sums[u]);
       }
-    };
-    std::int64_t j = 0;
-    for (; j + 8 <= s.in.width; j += 8) {
-      several.template operator()<8>(j);
-    }
-    for (; j + 2 <= s.in.width; j += 2) {
-      several.template operator()<2>(j);
-    }
-    if (j < s.in.width) {
-      several.template operator()<1>(j);
-    }
+    });
   }
 }
 
@@ -492,7 +467,7 @@ template <class F> struct Addend {
 template <class F> NASLAB_INLINE void sum_up(Num<F> *y, const Addend<F> *addends, std::int64_t count, std::int64_t pixels) {
   using V = Vec<F>;
   auto *to = as_vectors<F>(y);
-  const auto several = [&]<int M>(std::int64_t p) __attribute__((always_inline)) {
+  naslab::by_columns(pixels, [&]<int M>(std::int64_t p) __attribute__((always_inline)) {
     V sums[M]{};
     for (std::int64_t i = 0; i < count; ++i) {
       const V *x = as_vectors<F>(addends[i].x) + p;
@@ -505,14 +480,7 @@ template <class F> NASLAB_INLINE void sum_up(Num<F> *y, const Addend<F> *addends
     for (int u = 0; u < M; ++u) {
       to[p + u] = sums[u];
     }
-  };
-  std::int64_t p = 0;
-  for (; p + 8 <= pixels; p += 8) {
-    several.template operator()<8>(p);
-  }
-  for (; p < pixels; ++p) {
-    several.template operator()<1>(p);
-  }
+  });
 }
 
 // y += x * scale; y = x * scale if it is `fresh`.
